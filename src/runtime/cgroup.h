@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_RUNTIME_CGROUP_H
+#define CX_RUNTIME_CGROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/*
+ * One interface over cgroup v1, hybrid and v2. libcgroup finds the hierarchies once; everything
+ * after that goes through directory descriptors.
+ *
+ *	<root>/caisson-<instance>/<id>/agent	the agent, under CX_AGENT_MEMORY and CX_AGENT_PIDS
+ *	<root>/caisson-<instance>/<id>/work	all else, under struct cx_limits; delegated
+ *
+ * A hierarchy is one mounted tree: on v1 each controller (or joined set) has its own, on v2 there is
+ * one. Needed: cpu, memory, pids; used where there: cpuacct, devices, freezer.
+ */
+enum { CX_CGROUP_TREES_MAX = 8 };
+enum { CX_AGENT_MEMORY = 16 << 20, CX_AGENT_PIDS = 256 };
+
+struct cx_cgroups;		/* the host's trees and this instance's directory in each */
+
+struct cx_limits {
+	uint32_t cpu_milli;	/* thousandths of one core; >= 10 */
+	uint64_t memory_bytes;	/* RAM; swap is off */
+	uint32_t pids;
+};
+
+struct cx_usage {
+	uint64_t cpu_us, memory_bytes, memory_peak_bytes;
+	uint32_t pids, oom_kills;
+};
+
+struct cx_cgroup { /* of one sandbox; cx_cgroup_close() releases the descriptors, not the groups */
+	int top[CX_CGROUP_TREES_MAX];	/* <id>, O_PATH or read-only directory; -EBADF beyond n */
+	int work[CX_CGROUP_TREES_MAX];	/* <id>/work: what the agent inherits */
+	int tasks[CX_CGROUP_TREES_MAX]; /* v1: <id>/agent/tasks open for writing, ntasks of them */
+	int agent_dir;			/* v2: <id>/agent for CLONE_INTO_CGROUP; else -EBADF */
+	unsigned n, ntasks;
+};
+
+/*
+ * Finds the trees and makes (or re-uses) this instance's directory in each. Refuses, naming what is
+ * missing, when cpu, memory or pids cannot be limited. On v2 under systemd the delegated group of
+ * this process is the root.
+ */
+CX_MUST int cx_cgroups_open(const char *instance, struct cx_cgroups **ret, struct cx_err *err);
+/* Releases the descriptors; with remove, also the instance's (then empty) directories. */
+void cx_cgroups_close(struct cx_cgroups *groups, bool remove);
+const char *cx_cgroups_mode(const struct cx_cgroups *groups); /* "v1", "hybrid" or "v2" */
+
+/*
+ * Makes both groups of a sandbox, with the agent's limits, device rules, and "work" owned by
+ * uid_base. An id that already has groups is an error.
+ */
+CX_MUST int cx_cgroup_make(struct cx_cgroups *groups, const char *id, uint32_t uid_base,
+			   struct cx_cgroup *ret, struct cx_err *err);
+/* Opens the groups of a sandbox that outlived a daemon. */
+CX_MUST int cx_cgroup_find(struct cx_cgroups *groups, const char *id, struct cx_cgroup *ret,
+			   struct cx_err *err);
+void cx_cgroup_close(struct cx_cgroup *group);
+
+/* The claim's part: only writes to prepared files. */
+CX_MUST int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
+			    const struct cx_limits *limits, struct cx_err *err);
+CX_MUST int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *group,
+			    struct cx_usage *ret, struct cx_err *err);
+
+/*
+ * Kills whatever is left in the groups of id and removes them, exec-N and anything deeper that the
+ * sandbox made included; works by name, so also for remains of a crash, and says nothing when there is
+ * none. Returns 0 when nothing is left, -EBUSY when processes are still dying: call again.
+ */
+CX_MUST int cx_cgroup_remove(struct cx_cgroups *groups, const char *id, struct cx_err *err);
+
+/* Calls fn for the id of every sandbox that has a group in any tree (an id may come twice). */
+CX_MUST int cx_cgroups_each(struct cx_cgroups *groups,
+			    int (*fn)(const char *id, void *arg, struct cx_err *err), void *arg,
+			    struct cx_err *err);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_RUNTIME_ROOTFS_H
+#define CX_RUNTIME_ROOTFS_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+/*
+ * Mounts the EROFS file `file` (a descriptor open for reading) read-only, nodev, nosuid at the
+ * directory `at` of our private mount namespace: file-backed, or over a loop device that goes with
+ * the mount where the kernel cannot (before 6.12). Returns an O_PATH descriptor of its root.
+ */
+CX_MUST int cx_layer_mount(int file, const char *at, struct cx_err *err);
+/* Lazily; the last sandbox that uses it keeps its own reference. */
+void cx_layer_unmount(const char *at);
+
+/*
+ * The root of one sandbox as a detached mount: the layers (lowest first), each through a clone
+ * idmapped by the sandbox's user namespace, under writable/<id>/upper, which belongs to uid_base.
+ * nodev, nosuid; userxattr, volatile.
+ */
+CX_MUST int cx_rootfs_make(const int *layers, unsigned nlayers, int userns, const char *upper,
+			   const char *work, struct cx_err *err);
+
+/* A detached tmpfs with the devices of policy/devices.c, owned by uid_base: the sandbox's /dev. */
+CX_MUST int cx_devfs_make(uint32_t uid_base, struct cx_err *err);
+
+/* Gives the calling process a mount namespace of its own, private in both directions. */
+CX_MUST int cx_mounts_unshare(struct cx_err *err);
+
+#endif

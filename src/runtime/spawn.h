@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_RUNTIME_SPAWN_H
+#define CX_RUNTIME_SPAWN_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "runtime/cgroup.h"
+
+/*
+ * The spawner: a small process in an almost empty mount namespace, holding no descriptor of any
+ * sandbox, so that the cost of clone3 does not grow with their number.
+ *
+ * cx_spawner_start() executes `caisson-spawner` (path) from caissond; cx_spawn_blank() asks it for one
+ * process and waits for the answer (a few hundred microseconds, bounded by a timeout).
+ */
+struct cx_spawner {
+	int control; /* SOCK_SEQPACKET */
+	int pidfd;
+	pid_t pid;
+};
+
+struct cx_blank_plan {
+	uint32_t uid_base;
+	int listener;		       /* becomes CX_AGENT_FD_LISTEN */
+	int dev;		       /* detached mount, becomes CX_AGENT_FD_DEV */
+	const struct cx_cgroup *group; /* where the agent goes and what it inherits */
+};
+
+CX_MUST int cx_spawner_start(const char *path, int agent_image, int filter, struct cx_spawner *ret,
+			     struct cx_err *err);
+void cx_spawner_stop(struct cx_spawner *spawner);
+
+/* The process is a child of the caller. Its agent is up when it accepts and says agent_hello. */
+CX_MUST int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_plan *plan,
+			   pid_t *ret_pid, int *ret_pidfd, int *ret_userns, struct cx_err *err);
+
+/* main() of caisson-spawner behind its option parsing: serves until its control socket closes. */
+CX_MUST int cx_spawner_serve(int control, int agent_image, int filter, struct cx_err *err);
+
+#endif
