@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_EXEC_SESSION_H
+#define CX_EXEC_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "exec/pipes.h"
+#include "proto/agent_msgs.h"
+
+/*
+ * One connection to the agent of one sandbox, within a loop. Nothing here blocks. The agent is not
+ * believed: a message that is malformed, of an unknown type, unasked for or out of order ends the
+ * session; every answer has a deadline; memory is bounded whatever it sends.
+ *
+ * Requests may be made at once: before the agent's hello they wait in the session's queue.
+ *
+ * Who asks embeds a struct cx_call (one answer) or a struct cx_exec (two) in its own object and
+ * sets the callbacks; the rest of it belongs to the session until the last callback has begun or
+ * cx_call_forget() / cx_exec_forget() was called, so before the object is freed one of both must
+ * have happened. Callbacks never run inside the function that asked, except from
+ * cx_session_fail(); they may call anything here, cx_session_close() included.
+ */
+struct cx_session;
+
+enum {
+	CX_SESSION_HELLO_MS = 10000, /* an agent that does not say hello is lost */
+	CX_SESSION_ANSWER_MS =
+		60000, /* then the request fails with CX_TIMEOUT, the session goes on */
+	CX_SESSION_PENDING_MAX = 4096, /* requests and commands at once; more: CX_LIMIT */
+	CX_SESSION_QUEUE_MAX =
+		4 << 20 /* bytes of requests that the agent has not taken yet: CX_LIMIT */
+};
+
+struct cx_session_events {
+	/* The session is over: last call for it, after every pending request was failed with err.
+	 */
+	void (*lost)(struct cx_session *session, const struct cx_err *err, void *arg);
+	/* The start command ended; unasked. May be NULL. */
+	void (*main_ended)(struct cx_session *session, const struct cx_msg_main_state *state,
+			   void *arg);
+	void *arg;
+};
+
+/*
+ * Takes over *sock, a connected SOCK_SEQPACKET socket (left -EBADF, also on failure). scratch
+ * receives every packet; all sessions of a loop share one, and it outlives them. The session is
+ * freed by cx_session_close() only, also after lost().
+ */
+CX_MUST int cx_session_open(struct cx_loop *loop, struct cx_packet *scratch, int *sock,
+			    const struct cx_session_events *events, struct cx_session **ret,
+			    struct cx_err *err);
+/* No callback follows, not even for what is pending. Commands go on inside. NULL is fine. */
+void cx_session_close(struct cx_session *session);
+/* Ends the session as if the agent had broken it: callbacks with err, then lost(). */
+void cx_session_fail(struct cx_session *session, const struct cx_err *err);
+bool cx_session_alive(const struct cx_session *session);
+
+/* The answer to a request; which member counts depends on what was asked. Valid in done() only. */
+struct cx_answer {
+	struct cx_msg_log_data log;
+	struct cx_msg_main_state main;
+};
+
+struct cx_call {
+	/* Once. err is NULL on success, else what the agent (or the session) says is wrong. */
+	void (*done)(struct cx_call *call, const struct cx_answer *answer,
+		     const struct cx_err *err);
+	struct cx_session *session; /* private, as is what follows */
+	uint32_t request;
+};
+void cx_call_forget(struct cx_call *call); /* idempotent; fine on a zeroed or answered one */
+
+/* Each returns 0 when done() will come, or -errno when it will not. Arguments are copied. */
+CX_MUST int cx_session_configure(struct cx_session *session, const struct cx_msg_configure *config,
+				 struct cx_call *call, struct cx_err *err);
+CX_MUST int cx_session_log(struct cx_session *session, uint64_t offset, uint32_t max,
+			   struct cx_call *call, struct cx_err *err);
+CX_MUST int cx_session_main(struct cx_session *session, struct cx_call *call, struct cx_err *err);
+
+/*
+ * A command. started() comes at most once, then ended() exactly once: with end set when it ran,
+ * with err when it could not be started (kind and text say why, for the client) or was lost sight
+ * of. An exec whose start nobody confirmed within CX_SESSION_ANSWER_MS is ended with CX_TIMEOUT,
+ * and killed should it start after all. One with timeout_ms that the agent does not end in time is
+ * ended with CX_TIMEOUT, CX_SESSION_ANSWER_MS later.
+ */
+struct cx_exec {
+	void (*started)(struct cx_exec *exec, uint32_t pid); /* may be NULL */
+	void (*ended)(struct cx_exec *exec, const struct cx_msg_exited *end,
+		      const struct cx_err *err);
+	struct cx_session *session; /* private, as is what follows */
+	uint32_t request;
+};
+/* The command goes on, nobody hears of it any more. Idempotent; fine on a zeroed or ended one. */
+void cx_exec_forget(struct cx_exec *exec);
+bool cx_exec_pending(const struct cx_exec *exec);
+
+/*
+ * Starts a command. plan's strings are copied; pipes->theirs are taken over (closed and -EBADF on
+ * return, also on failure). plan->flags has CX_EXEC_TTY exactly when pipes came from
+ * cx_pipes_open_tty(). -errno when nothing was asked: no callback follows.
+ */
+CX_MUST int cx_session_exec(struct cx_session *session, const struct cx_msg_exec *plan,
+			    struct cx_pipes *pipes, struct cx_exec *exec, struct cx_err *err);
+
+/*
+ * For an exec that is pending; CX_NOT_FOUND otherwise. call may be NULL: then nobody hears of the
+ * answer. signo goes to every process of the command's group.
+ */
+CX_MUST int cx_exec_signal(struct cx_exec *exec, uint32_t signo, struct cx_call *call,
+			   struct cx_err *err);
+CX_MUST int cx_exec_resize(struct cx_exec *exec, uint32_t rows, uint32_t cols, struct cx_call *call,
+			   struct cx_err *err);
+
+#endif
