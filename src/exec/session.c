@@ -1,0 +1,708 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exec/session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/fd.h"
+
+/* What a request waits for. A bit each, so that the table of answers can name several. */
+enum { WAIT_OK = 1, WAIT_LOG = 2, WAIT_MAIN = 4, WAIT_START = 8, WAIT_EXIT = 16 };
+
+/* One request; slots[i] has number i + 1 plus a multiple of NUMBER_STEP, which tells its users
+ * apart. */
+struct pending {
+	void *owner;	      /* struct cx_exec for WAIT_START and WAIT_EXIT, else struct cx_call */
+	uint64_t deadline_ms; /* 0: none */
+	uint32_t request;     /* 0: the slot is free */
+	uint32_t limit;	      /* WAIT_LOG: bytes asked for; execs: timeout_ms */
+	uint8_t waits;
+	bool kill_late; /* we have said that it did not start */
+};
+
+enum { NUMBER_STEP = 2 * CX_SESSION_PENDING_MAX, TICK_MS = 1000, PACKETS_PER_ROUND = 16 };
+
+/* A packet that the agent has not had room for. */
+struct queued {
+	struct queued *next;
+	size_t len;
+	uint32_t request;
+	uint16_t type;
+	unsigned nfds;
+	int fds[3];
+	uint8_t bytes[];
+};
+
+struct cx_session {
+	struct cx_source src;
+	struct cx_loop *loop;
+	struct cx_packet *scratch;
+	struct cx_session_events events;
+	struct cx_timer tick;
+	struct pending *slots;
+	unsigned nslots, rounds;
+	struct queued *head, **tail;
+	size_t queued_bytes;
+	uint64_t hello_deadline_ms;
+	bool greeted, lost, closed;
+};
+
+bool cx_session_alive(const struct cx_session *session)
+{
+	return !session->lost && !session->closed;
+}
+
+/* ---- slots ------------------------------------------------------------------------------------
+ */
+
+static struct pending *find_slot(struct cx_session *session, uint32_t request)
+{
+	uint32_t i = (request - 1) % NUMBER_STEP;
+
+	if (request == 0 || i >= session->nslots || session->slots[i].request != request)
+		return NULL;
+	return &session->slots[i];
+}
+
+static int grow_slots(struct cx_session *session, struct cx_err *err)
+{
+	unsigned n = session->nslots > 0 ? 2 * session->nslots : 16;
+	struct pending *slots;
+
+	if (n > CX_SESSION_PENDING_MAX)
+		return cx_refuse(err, CX_LIMIT, "%d requests to one sandbox are unanswered",
+				 CX_SESSION_PENDING_MAX);
+	slots = realloc(session->slots, n * sizeof *slots);
+	if (slots == NULL)
+		return cx_fail(err, ENOMEM, "table of requests");
+	memset(slots + session->nslots, 0, (n - session->nslots) * sizeof *slots);
+	session->slots = slots;
+	session->nslots = n;
+	return 0;
+}
+
+static int take_slot(struct cx_session *session, const struct pending *want, uint32_t *ret_request,
+		     struct cx_err *err)
+{
+	unsigned i = 0;
+
+	if (!cx_session_alive(session))
+		return cx_refuse(err, CX_UNAVAILABLE, "the connection to the sandbox is closed");
+	while (i < session->nslots && session->slots[i].request != 0)
+		i++;
+	if (i == session->nslots && grow_slots(session, err) < 0)
+		return -err->errnum;
+	session->rounds = (session->rounds + 1) % (UINT32_MAX / NUMBER_STEP);
+	session->slots[i] = *want;
+	session->slots[i].request = session->rounds * NUMBER_STEP + i + 1;
+	if (want->deadline_ms != 0 && session->tick.link == NULL)
+		cx_timer_set(session->loop, &session->tick, TICK_MS);
+	*ret_request = session->slots[i].request;
+	return 0;
+}
+
+static void free_slot(struct pending *slot)
+{
+	if (slot != NULL)
+		*slot = (struct pending){ .request = 0 };
+}
+
+/* Detaches the owner, so that it may free or reuse its struct within the callback. */
+static void *release_owner(struct pending *slot)
+{
+	void *owner = slot->owner;
+
+	slot->owner = NULL;
+	if (owner == NULL)
+		return NULL;
+	if ((slot->waits & (WAIT_START | WAIT_EXIT)) != 0)
+		((struct cx_exec *)owner)->session = NULL;
+	else
+		((struct cx_call *)owner)->session = NULL;
+	return owner;
+}
+
+/* The callback may ask again and so move the slots: it comes last. */
+static void fail_owner(struct pending *slot, bool keep_slot, const struct cx_err *err)
+{
+	bool is_exec = (slot->waits & (WAIT_START | WAIT_EXIT)) != 0;
+	void *owner = release_owner(slot);
+
+	if (!keep_slot)
+		free_slot(slot);
+	if (owner != NULL && is_exec)
+		((struct cx_exec *)owner)->ended(owner, NULL, err);
+	else if (owner != NULL)
+		((struct cx_call *)owner)->done(owner, NULL, err);
+}
+
+static void answer_call(struct pending *slot, const struct cx_answer *answer)
+{
+	struct cx_call *call = release_owner(slot);
+
+	free_slot(slot);
+	if (call != NULL)
+		call->done(call, answer, NULL);
+}
+
+/* ---- sending ----------------------------------------------------------------------------------
+ */
+
+static void free_queue(struct cx_session *session)
+{
+	while (session->head != NULL) {
+		struct queued *q = session->head;
+
+		session->head = q->next;
+		for (unsigned i = 0; i < q->nfds; i++)
+			cx_close(&q->fds[i]);
+		free(q);
+	}
+	session->tail = &session->head;
+	session->queued_bytes = 0;
+}
+
+static int watch(struct cx_session *session, bool output, struct cx_err *err)
+{
+	uint32_t events = EPOLLIN | (output && session->greeted ? EPOLLOUT : 0U);
+
+	return cx_loop_change(session->loop, &session->src, events, err);
+}
+
+/* Keeps a copy and takes over the descriptors. */
+static int enqueue(struct cx_session *session, const struct queued *head, const uint8_t *bytes,
+		   int *fds, struct cx_err *err)
+{
+	struct queued *q;
+
+	if (session->queued_bytes + head->len > CX_SESSION_QUEUE_MAX)
+		return cx_refuse(err, CX_LIMIT, "the sandbox does not take its requests");
+	if (watch(session, true, err) < 0)
+		return -err->errnum;
+	q = malloc(sizeof *q + head->len);
+	if (q == NULL)
+		return cx_fail(err, ENOMEM, "request of %zu bytes", head->len);
+	*q = *head;
+	memcpy(q->bytes, bytes, head->len);
+	for (unsigned i = 0; i < q->nfds; i++)
+		q->fds[i] = cx_take_fd(&fds[i]);
+	*session->tail = q;
+	session->tail = &q->next;
+	session->queued_bytes += q->len;
+	return 0;
+}
+
+/* Sends now if it can be, else later. Descriptors that were queued are taken: -EBADF in fds. */
+static int transmit(struct cx_session *session, const struct queued *head, uint8_t *bytes, int *fds,
+		    struct cx_err *err)
+{
+	int r;
+
+	if (head->len > CX_PACKET_MAX)
+		return cx_refuse(err, CX_INVALID,
+				 "a request of %zu bytes; command, arguments and environment "
+				 "together may have %d",
+				 head->len, CX_PACKET_MAX);
+	if (!session->greeted || session->head != NULL)
+		return enqueue(session, head, bytes, fds, err);
+	r = cx_packet_send(session->src.fd, bytes, head->len, head->type, head->request, fds,
+			   head->nfds, err);
+	if (r == -EAGAIN)
+		return enqueue(session, head, bytes, fds, err);
+	return r < 0 ? cx_wrap(err, "ask the sandbox") : 0;
+}
+
+/* ask_NAME(): takes a slot, encodes, sends or queues. */
+#define DEFINE_ASK(name, FIELDS)                                                       \
+	static int ask_##name(struct cx_session *session, const struct pending *want,  \
+			      const struct cx_msg_##name *m, int *fds, unsigned nfds,  \
+			      uint32_t *ret_request, struct cx_err *err)               \
+	{                                                                              \
+		CX_UNINITIALIZED uint8_t out[CX_PACKET_HEADER + FIELDS(CX_AS_SIZE) 0]; \
+		struct cx_writer w = { .p = out + CX_PACKET_HEADER,                    \
+				       .left = sizeof out - CX_PACKET_HEADER };        \
+		struct queued head = { .type = CX_MSG_##name, .nfds = nfds };          \
+                                                                                       \
+		if (!cx_msg_##name##_put(&w, m))                                       \
+			return cx_refuse(err, CX_INVALID,                              \
+					 "a field of message '" #name                  \
+					 "' is too long or holds a NUL byte");         \
+		head.len = (size_t)(w.p - out);                                        \
+		if (take_slot(session, want, &head.request, err) < 0)                  \
+			return -err->errnum;                                           \
+		if (transmit(session, &head, out, fds, err) < 0) {                     \
+			free_slot(find_slot(session, head.request));                   \
+			return -err->errnum;                                           \
+		}                                                                      \
+		*ret_request = head.request;                                           \
+		return 0;                                                              \
+	}
+
+DEFINE_ASK(configure, CX_FIELDS_CONFIGURE)
+DEFINE_ASK(exec, CX_FIELDS_EXEC)
+DEFINE_ASK(exec_signal, CX_FIELDS_EXEC_SIGNAL)
+DEFINE_ASK(exec_resize, CX_FIELDS_EXEC_RESIZE)
+DEFINE_ASK(log_read, CX_FIELDS_LOG_READ)
+DEFINE_ASK(main_status, CX_FIELDS_AGENT_NONE)
+
+static int flush(struct cx_session *session, struct cx_err *err)
+{
+	while (session->head != NULL) {
+		struct queued *q = session->head;
+		int r = cx_packet_send(session->src.fd, q->bytes, q->len, q->type, q->request,
+				       q->fds, q->nfds, err);
+
+		if (r == -EAGAIN)
+			break;
+		if (r < 0)
+			return r;
+		session->head = q->next;
+		if (session->head == NULL)
+			session->tail = &session->head;
+		session->queued_bytes -= q->len;
+		for (unsigned i = 0; i < q->nfds; i++)
+			cx_close(&q->fds[i]);
+		free(q);
+	}
+	return watch(session, session->head != NULL, err);
+}
+
+/* ---- what the agent says ----------------------------------------------------------------------
+ */
+
+static int on_error(struct cx_session *session, struct pending *slot, struct cx_reader *body,
+		    struct cx_err *err)
+{
+	struct cx_msg_agent_error m;
+	struct cx_err said;
+
+	(void)session;
+	if (!cx_msg_agent_error_get(body, &m))
+		return cx_refuse(err, CX_INVALID, "malformed fields");
+	(void)cx_err_adopt(&said, m.kind, m.errnum, m.text.p, m.text.len);
+	fail_owner(slot, false, &said);
+	return 0;
+}
+
+static int on_ok(struct cx_session *session, struct pending *slot, struct cx_reader *body,
+		 struct cx_err *err)
+{
+	struct cx_msg_agent_ok m;
+	struct cx_answer answer = { 0 };
+
+	(void)session;
+	if (!cx_msg_agent_ok_get(body, &m))
+		return cx_refuse(err, CX_INVALID, "malformed fields");
+	answer_call(slot, &answer);
+	return 0;
+}
+
+static int on_log_data(struct cx_session *session, struct pending *slot, struct cx_reader *body,
+		       struct cx_err *err)
+{
+	struct cx_answer answer = { 0 };
+	const struct cx_msg_log_data *m = &answer.log;
+
+	(void)session;
+	if (!cx_msg_log_data_get(body, &answer.log) || m->data.len > slot->limit ||
+	    m->offset > m->end || m->data.len > m->end - m->offset)
+		return cx_refuse(err, CX_INVALID, "malformed fields");
+	answer_call(slot, &answer);
+	return 0;
+}
+
+static int on_main_state(struct cx_session *session, struct pending *slot, struct cx_reader *body,
+			 struct cx_err *err)
+{
+	struct cx_answer answer = { 0 };
+
+	if (!cx_msg_main_state_get(body, &answer.main))
+		return cx_refuse(err, CX_INVALID, "malformed fields");
+	if (slot != NULL)
+		answer_call(slot, &answer);
+	else if (session->events.main_ended != NULL)
+		session->events.main_ended(session, &answer.main, session->events.arg);
+	return 0;
+}
+
+/* Nobody waits for it any more: we have already said that it did not start. */
+static void kill_latecomer(struct cx_session *session, uint32_t request)
+{
+	struct pending want = { .waits = WAIT_OK,
+				.deadline_ms = cx_now_ms() + CX_SESSION_ANSWER_MS };
+	struct cx_msg_exec_signal m = { .exec = request, .signo = SIGKILL };
+	struct cx_err ignored;
+	uint32_t number;
+
+	(void)!ask_exec_signal(session, &want, &m, NULL, 0, &number, &ignored);
+}
+
+static int on_started(struct cx_session *session, struct pending *slot, struct cx_reader *body,
+		      struct cx_err *err)
+{
+	struct cx_msg_started m;
+	struct cx_exec *exec = slot->owner;
+	uint32_t request = slot->request;
+
+	if (!cx_msg_started_get(body, &m))
+		return cx_refuse(err, CX_INVALID, "malformed fields");
+	slot->waits = WAIT_EXIT;
+	slot->deadline_ms = 0;
+	if (slot->limit > 0)
+		slot->deadline_ms = cx_now_ms() + slot->limit + CX_SESSION_ANSWER_MS;
+	if (slot->kill_late)
+		kill_latecomer(session, request);
+	else if (exec != NULL && exec->started != NULL)
+		exec->started(exec, m.pid);
+	return 0;
+}
+
+static int on_exited(struct cx_session *session, struct pending *slot, struct cx_reader *body,
+		     struct cx_err *err)
+{
+	struct cx_msg_exited m;
+	struct cx_exec *exec;
+
+	(void)session;
+	if (!cx_msg_exited_get(body, &m))
+		return cx_refuse(err, CX_INVALID, "malformed fields");
+	exec = release_owner(slot);
+	free_slot(slot);
+	if (exec != NULL)
+		exec->ended(exec, &m, NULL);
+	return 0;
+}
+
+static const struct answer_row {
+	uint16_t type;
+	uint8_t waits;	/* what the request of this number must be waiting for */
+	bool may_event; /* legal with request 0, to which no slot belongs */
+	int (*run)(struct cx_session *session, struct pending *slot, struct cx_reader *body,
+		   struct cx_err *err);
+} answers[] = {
+	{ CX_MSG_agent_error, WAIT_OK | WAIT_LOG | WAIT_MAIN | WAIT_START, false, on_error },
+	{ CX_MSG_agent_ok, WAIT_OK, false, on_ok },
+	{ CX_MSG_log_data, WAIT_LOG, false, on_log_data },
+	{ CX_MSG_main_state, WAIT_MAIN, true, on_main_state },
+	{ CX_MSG_started, WAIT_START, false, on_started },
+	{ CX_MSG_exited, WAIT_EXIT, false, on_exited },
+};
+
+static int take_answer(struct cx_session *session, struct cx_packet *pkt, struct cx_err *err)
+{
+	const struct answer_row *row = NULL;
+	struct pending *slot = find_slot(session, pkt->request);
+
+	for (size_t i = 0; i < CX_LEN(answers); i++)
+		if (answers[i].type == pkt->type)
+			row = &answers[i];
+	if (row == NULL)
+		return cx_refuse(err, CX_INVALID, "message of unknown type %#x", pkt->type);
+	if (slot == NULL ? !row->may_event || pkt->request != 0 : (slot->waits & row->waits) == 0)
+		return cx_refuse(err, CX_INVALID,
+				 "message of type %#x to request %u, which does not "
+				 "wait for it",
+				 pkt->type, pkt->request);
+	if (row->run(session, slot, &pkt->body, err) < 0)
+		return cx_wrap(err, "message of type %#x", pkt->type);
+	return 0;
+}
+
+static int take_hello(struct cx_session *session, struct cx_packet *pkt, struct cx_err *err)
+{
+	struct cx_msg_agent_hello m;
+
+	if (pkt->type != CX_MSG_agent_hello || pkt->request != 0 ||
+	    !cx_msg_agent_hello_get(&pkt->body, &m) || m.version != 1)
+		return cx_refuse(err, CX_INVALID,
+				 "a first message of type %#x that is no hello of "
+				 "this version",
+				 pkt->type);
+	if (m.state != CX_AGENT_CLAIMED)
+		return cx_refuse(err, CX_CONFLICT, "the sandbox has not been claimed");
+	session->greeted = true;
+	return flush(session, err);
+}
+
+static int receive(struct cx_session *session, struct cx_err *err)
+{
+	struct cx_packet *pkt = session->scratch;
+	int r = cx_packet_recv(session->src.fd, pkt, err);
+
+	if (r == -EAGAIN)
+		return 0;
+	if (r == 0)
+		return cx_refuse(err, CX_UNAVAILABLE, "the sandbox closed the connection");
+	if (r < 0)
+		return r;
+	if (pkt->nfds > 0) {
+		cx_packet_drop(pkt);
+		return cx_refuse(err, CX_INVALID, "message with a descriptor");
+	}
+	r = session->greeted ? take_answer(session, pkt, err) : take_hello(session, pkt, err);
+	return r < 0 ? r : 1;
+}
+
+/* ---- life -------------------------------------------------------------------------------------
+ */
+
+static void ready(struct cx_source *src, uint32_t events)
+{
+	struct cx_session *session = cx_container_of(src, struct cx_session, src);
+	struct cx_err err = { 0 };
+	int r = 0;
+
+	if ((events & EPOLLOUT) != 0)
+		r = flush(session, &err);
+	for (int i = 0; r >= 0 && i < PACKETS_PER_ROUND && cx_session_alive(session); i++) {
+		r = receive(session, &err);
+		if (r == 0)
+			break;
+	}
+	if (r < 0 && cx_session_alive(session)) {
+		(void)cx_wrap(&err, "agent");
+		cx_session_fail(session, &err);
+	}
+}
+
+/* The owner stops waiting; the slot stays, so that an answer that comes after all is recognised. */
+static void expire(struct cx_session *session, unsigned i, const struct cx_err *err)
+{
+	struct pending *slot = &session->slots[i];
+	uint32_t request = slot->request;
+
+	slot->deadline_ms = 0;
+	slot->kill_late = slot->waits == WAIT_START;
+	if (slot->waits == WAIT_EXIT)
+		kill_latecomer(session, request); /* may move the slots */
+	fail_owner(&session->slots[i], true, err);
+}
+
+static void tick(struct cx_timer *timer)
+{
+	struct cx_session *session = cx_container_of(timer, struct cx_session, tick);
+	uint64_t now = cx_now_ms();
+	struct cx_err err = { 0 };
+	bool more = !session->greeted;
+
+	(void)cx_refuse(&err, CX_TIMEOUT, "the sandbox did not answer in time");
+	if (!session->greeted && now >= session->hello_deadline_ms) {
+		cx_session_fail(session, &err);
+		return;
+	}
+	for (unsigned i = 0; i < session->nslots && cx_session_alive(session); i++) {
+		uint64_t due = session->slots[i].deadline_ms;
+
+		more |= due > now;
+		if (due == 0 || due > now)
+			continue;
+		expire(session, i, &err);
+	}
+	if (more && cx_session_alive(session))
+		cx_timer_set(session->loop, &session->tick, TICK_MS);
+}
+
+static void free_session(struct cx_session *session)
+{
+	free(session->slots);
+	free(session);
+}
+
+static void destroy(struct cx_source *src)
+{
+	struct cx_session *session = cx_container_of(src, struct cx_session, src);
+
+	if (session->closed)
+		free_session(session);
+}
+
+int cx_session_open(struct cx_loop *loop, struct cx_packet *scratch, int *sock,
+		    const struct cx_session_events *events, struct cx_session **ret,
+		    struct cx_err *err)
+{
+	cx_autofd int fd = cx_take_fd(sock);
+	cx_autofree struct cx_session *session = calloc(1, sizeof *session);
+
+	if (session == NULL)
+		return cx_fail(err, ENOMEM, "session with a sandbox");
+	if (cx_set_nonblock(fd, true, err) < 0)
+		return cx_wrap(err, "session with a sandbox");
+	*session = (struct cx_session){
+		.src = { .fd = fd, .ready = ready, .destroy = destroy },
+		.loop = loop,
+		.scratch = scratch,
+		.events = *events,
+		.tick = { .fire = tick },
+		.tail = &session->head,
+		.hello_deadline_ms = cx_now_ms() + CX_SESSION_HELLO_MS,
+	};
+	if (cx_loop_add(loop, &session->src, EPOLLIN, err) < 0)
+		return cx_wrap(err, "session with a sandbox");
+	(void)cx_take_fd(&fd);
+	cx_timer_set(loop, &session->tick, TICK_MS);
+	*ret = cx_take_ptr(&session);
+	return 0;
+}
+
+void cx_session_fail(struct cx_session *session, const struct cx_err *err)
+{
+	if (!cx_session_alive(session))
+		return;
+	session->lost = true;
+	cx_timer_clear(&session->tick);
+	free_queue(session);
+	cx_loop_drop(session->loop, &session->src);
+	for (unsigned i = 0; i < session->nslots; i++)
+		fail_owner(&session->slots[i], false, err);
+	if (!session->closed)
+		session->events.lost(session, err, session->events.arg);
+}
+
+void cx_session_close(struct cx_session *session)
+{
+	if (session == NULL || session->closed)
+		return;
+	session->closed = true;
+	cx_timer_clear(&session->tick);
+	free_queue(session);
+	for (unsigned i = 0; i < session->nslots; i++)
+		(void)release_owner(&session->slots[i]);
+	if (!session->src.added) {
+		free_session(session);
+		return;
+	}
+	cx_loop_drop(session->loop, &session->src); /* destroy() frees, after the running batch */
+}
+
+/* ---- requests ---------------------------------------------------------------------------------
+ */
+
+static struct pending want_answer(uint8_t waits, void *owner)
+{
+	return (struct pending){ .owner = owner,
+				 .waits = waits,
+				 .deadline_ms = cx_now_ms() + CX_SESSION_ANSWER_MS };
+}
+
+/* Ties a call to the request that was made for it. */
+static int bind_call(struct cx_session *session, struct cx_call *call, uint32_t request)
+{
+	if (call != NULL) {
+		call->session = session;
+		call->request = request;
+	}
+	return 0;
+}
+
+int cx_session_configure(struct cx_session *session, const struct cx_msg_configure *config,
+			 struct cx_call *call, struct cx_err *err)
+{
+	struct pending want = want_answer(WAIT_OK, call);
+	uint32_t request;
+
+	if (ask_configure(session, &want, config, NULL, 0, &request, err) < 0)
+		return -err->errnum;
+	return bind_call(session, call, request);
+}
+
+int cx_session_log(struct cx_session *session, uint64_t offset, uint32_t max, struct cx_call *call,
+		   struct cx_err *err)
+{
+	struct pending want = want_answer(WAIT_LOG, call);
+	struct cx_msg_log_read m = { .offset = offset, .max = max };
+	uint32_t request;
+
+	want.limit = max;
+	if (ask_log_read(session, &want, &m, NULL, 0, &request, err) < 0)
+		return -err->errnum;
+	return bind_call(session, call, request);
+}
+
+int cx_session_main(struct cx_session *session, struct cx_call *call, struct cx_err *err)
+{
+	struct pending want = want_answer(WAIT_MAIN, call);
+	struct cx_msg_main_status m;
+	uint32_t request;
+
+	if (ask_main_status(session, &want, &m, NULL, 0, &request, err) < 0)
+		return -err->errnum;
+	return bind_call(session, call, request);
+}
+
+void cx_call_forget(struct cx_call *call)
+{
+	struct pending *slot = NULL;
+
+	if (call->session != NULL)
+		slot = find_slot(call->session, call->request);
+	if (slot != NULL)
+		slot->owner = NULL;
+	call->session = NULL;
+}
+
+int cx_session_exec(struct cx_session *session, const struct cx_msg_exec *plan,
+		    struct cx_pipes *pipes, struct cx_exec *exec, struct cx_err *err)
+{
+	struct pending want = want_answer(WAIT_START, exec);
+	unsigned nfds = (plan->flags & CX_EXEC_TTY) != 0 ? 1 : 3;
+	uint32_t request = 0;
+	int r;
+
+	want.limit = plan->timeout_ms;
+	if (pipes->ntheirs != nfds)
+		r = cx_refuse(err, CX_INVALID, "%u descriptors for a command that needs %u",
+			      pipes->ntheirs, nfds);
+	else
+		r = ask_exec(session, &want, plan, pipes->theirs, nfds, &request, err);
+	cx_pipes_close_theirs(pipes);
+	if (r < 0)
+		return r;
+	exec->session = session;
+	exec->request = request;
+	return 0;
+}
+
+bool cx_exec_pending(const struct cx_exec *exec)
+{
+	return exec->session != NULL;
+}
+
+void cx_exec_forget(struct cx_exec *exec)
+{
+	struct pending *slot = NULL;
+
+	if (exec->session != NULL)
+		slot = find_slot(exec->session, exec->request);
+	if (slot != NULL)
+		slot->owner = NULL;
+	exec->session = NULL;
+}
+
+int cx_exec_signal(struct cx_exec *exec, uint32_t signo, struct cx_call *call, struct cx_err *err)
+{
+	struct pending want = want_answer(WAIT_OK, call);
+	struct cx_msg_exec_signal m = { .exec = exec->request, .signo = signo };
+	uint32_t request;
+
+	if (exec->session == NULL)
+		return cx_refuse(err, CX_NOT_FOUND, "the command has ended");
+	if (ask_exec_signal(exec->session, &want, &m, NULL, 0, &request, err) < 0)
+		return -err->errnum;
+	return bind_call(exec->session, call, request);
+}
+
+int cx_exec_resize(struct cx_exec *exec, uint32_t rows, uint32_t cols, struct cx_call *call,
+		   struct cx_err *err)
+{
+	struct pending want = want_answer(WAIT_OK, call);
+	struct cx_msg_exec_resize m = { .exec = exec->request, .rows = rows, .cols = cols };
+	uint32_t request;
+
+	if (exec->session == NULL)
+		return cx_refuse(err, CX_NOT_FOUND, "the command has ended");
+	if (ask_exec_resize(exec->session, &want, &m, NULL, 0, &request, err) < 0)
+		return -err->errnum;
+	return bind_call(exec->session, call, request);
+}
