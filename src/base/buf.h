@@ -10,7 +10,7 @@
 struct cx_buf {
 	char *p;
 	size_t len, size;
-	size_t max;	    /* bytes; reaching it is an error of cx_buf_add(), not a silent cut */
+	size_t max; /* bytes; reaching it is an error of cx_buf_add(), not a silent cut */
 };
 
 CX_MUST int cx_buf_add(struct cx_buf *buf, const void *data, size_t len, struct cx_err *err);

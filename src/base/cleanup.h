@@ -22,7 +22,7 @@
 #define CX_MUST	    __attribute__((warn_unused_result))
 #define CX_LEN(a)   (sizeof(a) / sizeof((a)[0]))
 
-#define cx_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define cx_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Closes *fd if there is one and leaves -EBADF. Keeps errno, so it may run on an error path. */
 static inline void cx_close(int *fd)
@@ -64,13 +64,13 @@ static inline void *cx_take_ptr(void *slot)
 }
 
 /* CX_DEFINE_AUTO(sqlite3_stmt *, sqlite3_finalize) defines sqlite3_finalizep() for CX_AUTO(). */
-#define CX_DEFINE_AUTO(type, fn)                                                                   \
-	static inline void fn##p(type *slot)                                                       \
-	{                                                                                          \
-		if (*slot != NULL)                                                                 \
-			(void)fn(*slot);                                                           \
-		*slot = NULL;                                                                      \
-	}                                                                                          \
+#define CX_DEFINE_AUTO(type, fn)             \
+	static inline void fn##p(type *slot) \
+	{                                    \
+		if (*slot != NULL)           \
+			(void)fn(*slot);     \
+		*slot = NULL;                \
+	}                                    \
 	struct cx_require_semicolon
 
 #endif

@@ -20,12 +20,23 @@ static const struct {
 	int errnum;
 	enum cx_kind kind;
 } kind_of_errno[] = {
-	{ EINVAL, CX_INVALID },	     { E2BIG, CX_INVALID },	{ ENAMETOOLONG, CX_INVALID },
-	{ EPERM, CX_DENIED },	     { EACCES, CX_DENIED },	{ ENOENT, CX_NOT_FOUND },
-	{ ESRCH, CX_NOT_FOUND },     { EEXIST, CX_CONFLICT },	{ EBUSY, CX_CONFLICT },
-	{ EDQUOT, CX_LIMIT },	     { ENOSPC, CX_LIMIT },	{ EMFILE, CX_LIMIT },
-	{ ENFILE, CX_LIMIT },	     { ENOMEM, CX_LIMIT },	{ ETIMEDOUT, CX_TIMEOUT },
-	{ EAGAIN, CX_UNAVAILABLE },  { ECONNREFUSED, CX_UNAVAILABLE },
+	{ EINVAL, CX_INVALID },
+	{ E2BIG, CX_INVALID },
+	{ ENAMETOOLONG, CX_INVALID },
+	{ EPERM, CX_DENIED },
+	{ EACCES, CX_DENIED },
+	{ ENOENT, CX_NOT_FOUND },
+	{ ESRCH, CX_NOT_FOUND },
+	{ EEXIST, CX_CONFLICT },
+	{ EBUSY, CX_CONFLICT },
+	{ EDQUOT, CX_LIMIT },
+	{ ENOSPC, CX_LIMIT },
+	{ EMFILE, CX_LIMIT },
+	{ ENFILE, CX_LIMIT },
+	{ ENOMEM, CX_LIMIT },
+	{ ETIMEDOUT, CX_TIMEOUT },
+	{ EAGAIN, CX_UNAVAILABLE },
+	{ ECONNREFUSED, CX_UNAVAILABLE },
 };
 
 __attribute__((format(printf, 2, 0))) static void set_msg(struct cx_err *err, const char *fmt,

@@ -27,8 +27,8 @@ CX_MUST int cx_set_nonblock(int fd, bool on, struct cx_err *err);
 CX_MUST int cx_pipe(int *ret_read, int *ret_write, struct cx_err *err); /* both O_CLOEXEC */
 
 /*
- * Moves fds[i] to descriptor first + i for all i, clears O_CLOEXEC on them and marks everything from
- * first + n on as close-on-exec. For the moment before execve(2): async-signal-safe. Order and
+ * Moves fds[i] to descriptor first + i for all i, clears O_CLOEXEC on them and marks everything
+ * from first + n on as close-on-exec. For the moment before execve(2): async-signal-safe. Order and
  * overlap of the given numbers do not matter.
  */
 CX_MUST int cx_fds_arrange(const int *fds, unsigned n, int first, struct cx_err *err);

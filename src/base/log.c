@@ -119,7 +119,8 @@ int cx_log_parse_level(const char *text, enum cx_level *ret, struct cx_err *err)
 			return 0;
 		}
 	}
-	return cx_refuse(err, CX_INVALID, "log level '%.20s': use error, warning, info or debug", text);
+	return cx_refuse(err, CX_INVALID, "log level '%.20s': use error, warning, info or debug",
+			 text);
 }
 
 void cx_log(enum cx_level level, const char *text, ...)

@@ -21,7 +21,8 @@ void cx_log_open(const char *program, enum cx_level most);
 /* "error", "warning", "info", "debug" to a level. Returns -EINVAL for anything else. */
 CX_MUST int cx_log_parse_level(const char *text, enum cx_level *ret, struct cx_err *err);
 
-/* Pairs of key and value, both strings, ended by NULL: cx_log(CX_LOG_INFO, "text", "id", id, NULL). */
+/* Pairs of key and value, both strings, ended by NULL: cx_log(CX_LOG_INFO, "text", "id", id, NULL).
+ */
 __attribute__((sentinel)) void cx_log(enum cx_level level, const char *text, ...);
 
 /* cx_log() with error=<rendered error> added. */

@@ -15,7 +15,7 @@
  * so no event can name freed memory.
  */
 struct cx_source {
-	int fd; /* owned by the source once added */
+	int fd;						       /* owned by the source once added */
 	void (*ready)(struct cx_source *src, uint32_t events); /* EPOLL* */
 	void (*destroy)(struct cx_source *src);		       /* may be NULL */
 	struct cx_source *next_dead;

@@ -15,7 +15,8 @@ int cx_format(char *buf, size_t size, const char *fmt, struct cx_err *err, ...)
 	n = vsnprintf(buf, size, fmt, args);
 	va_end(args);
 	if (n < 0 || (size_t)n >= size)
-		return cx_refuse(err, CX_INVALID, "name of %d bytes is longer than %zu", n, size - 1);
+		return cx_refuse(err, CX_INVALID, "name of %d bytes is longer than %zu", n,
+				 size - 1);
 	return n;
 }
 
@@ -32,8 +33,8 @@ int cx_parse_u64(const char *text, uint64_t min, uint64_t max, const char *what,
 	if (p == text || *p != '\0')
 		return cx_refuse(err, CX_INVALID, "%s '%.40s' is not a whole number", what, text);
 	if (v < min || v > max)
-		return cx_refuse(err, CX_INVALID, "%s is %.40s; allowed are %llu to %llu", what, text,
-				 (unsigned long long)min, (unsigned long long)max);
+		return cx_refuse(err, CX_INVALID, "%s is %.40s; allowed are %llu to %llu", what,
+				 text, (unsigned long long)min, (unsigned long long)max);
 	*ret = v;
 	return 0;
 }

@@ -16,7 +16,8 @@ __attribute__((format(printf, 3, 5))) CX_MUST int cx_format(char *buf, size_t si
 CX_MUST int cx_parse_u64(const char *text, uint64_t min, uint64_t max, const char *what,
 			 uint64_t *ret, struct cx_err *err);
 
-/* Lower-case hexadecimal, both ways. out has room for 2 * len + 1; from_hex wants exactly 2 * len. */
+/* Lower-case hexadecimal, both ways. out has room for 2 * len + 1; from_hex wants exactly 2 * len.
+ */
 void cx_to_hex(const uint8_t *data, size_t len, char *out);
 CX_MUST bool cx_from_hex(const char *text, uint8_t *out, size_t len);
 

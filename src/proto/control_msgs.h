@@ -13,59 +13,61 @@
  * message are listed behind it, in order. engine/dispatch.c says in which state each is legal.
  * An id or a field is never changed or reused: add a message instead.
  */
-#define CX_CONTROL_MSGS(M)                                                                         \
-	M(0x01, hello, CX_FIELDS_HELLO)		    /* gateway first -> ready */                   \
-	M(0x02, ready, CX_FIELDS_READY)                                                            \
-	M(0x03, control_error, CX_FIELDS_CONTROL_ERROR)                                            \
-	M(0x10, create, CX_FIELDS_CREATE)	    /* -> created */                               \
-	M(0x11, created, CX_FIELDS_CREATED)	    /* fd: connection to the agent */              \
-	M(0x12, connect, CX_FIELDS_SANDBOX)	    /* -> connected */                             \
-	M(0x13, connected, CX_FIELDS_NONE)	    /* fd: connection to the agent */              \
-	M(0x14, destroy, CX_FIELDS_SANDBOX)	    /* -> destroyed, when nothing of it is left */ \
-	M(0x15, destroyed, CX_FIELDS_NONE)                                                         \
-	M(0x16, list, CX_FIELDS_NONE)		    /* -> listed for each, then list_end */        \
-	M(0x17, listed, CX_FIELDS_LISTED)                                                          \
-	M(0x18, list_end, CX_FIELDS_NONE)                                                          \
-	M(0x19, usage, CX_FIELDS_SANDBOX)	    /* -> used */                                  \
-	M(0x1a, used, CX_FIELDS_USED)                                                              \
-	M(0x1b, ended, CX_FIELDS_ENDED)		    /* event: a sandbox ended and is gone */       \
-	M(0x20, layer_build, CX_FIELDS_LAYER_BUILD) /* fds: archive, two report pipes -> built */  \
-	M(0x21, layer_built, CX_FIELDS_LAYER_BUILT)                                                \
-	M(0x22, layer_commit, CX_FIELDS_LAYER_COMMIT) /* -> layer_done: it exists under its id */  \
-	M(0x23, layer_abort, CX_FIELDS_LAYER_TOKEN)   /* -> layer_done: it is forgotten */         \
-	M(0x24, layer_done, CX_FIELDS_NONE)                                                        \
-	M(0x25, layer_remove, CX_FIELDS_LAYER_ID) /* -> layer_done; refused while in use */        \
-	M(0x26, layer_stat, CX_FIELDS_LAYER_ID)	  /* -> layer_info */                              \
-	M(0x27, layer_info, CX_FIELDS_LAYER_INFO)                                                  \
-	M(0x28, scan, CX_FIELDS_NONE) /* fds: archive, entry pipe, report pipe -> scanned */       \
+#define CX_CONTROL_MSGS(M)                                                                        \
+	M(0x01, hello, CX_FIELDS_HELLO) /* gateway first -> ready */                              \
+	M(0x02, ready, CX_FIELDS_READY)                                                           \
+	M(0x03, control_error, CX_FIELDS_CONTROL_ERROR)                                           \
+	M(0x10, create, CX_FIELDS_CREATE)   /* -> created */                                      \
+	M(0x11, created, CX_FIELDS_CREATED) /* fd: connection to the agent */                     \
+	M(0x12, connect, CX_FIELDS_SANDBOX) /* -> connected */                                    \
+	M(0x13, connected, CX_FIELDS_NONE)  /* fd: connection to the agent */                     \
+	M(0x14, destroy, CX_FIELDS_SANDBOX) /* -> destroyed, when nothing of it is left */        \
+	M(0x15, destroyed, CX_FIELDS_NONE)                                                        \
+	M(0x16, list, CX_FIELDS_NONE) /* -> listed for each, then list_end */                     \
+	M(0x17, listed, CX_FIELDS_LISTED)                                                         \
+	M(0x18, list_end, CX_FIELDS_NONE)                                                         \
+	M(0x19, usage, CX_FIELDS_SANDBOX) /* -> used */                                           \
+	M(0x1a, used, CX_FIELDS_USED)                                                             \
+	M(0x1b, ended, CX_FIELDS_ENDED)		    /* event: a sandbox ended and is gone */      \
+	M(0x20, layer_build, CX_FIELDS_LAYER_BUILD) /* fds: archive, two report pipes -> built */ \
+	M(0x21, layer_built, CX_FIELDS_LAYER_BUILT)                                               \
+	M(0x22, layer_commit, CX_FIELDS_LAYER_COMMIT) /* -> layer_done: it exists under its id */ \
+	M(0x23, layer_abort, CX_FIELDS_LAYER_TOKEN)   /* -> layer_done: it is forgotten */        \
+	M(0x24, layer_done, CX_FIELDS_NONE)                                                       \
+	M(0x25, layer_remove, CX_FIELDS_LAYER_ID) /* -> layer_done; refused while in use */       \
+	M(0x26, layer_stat, CX_FIELDS_LAYER_ID)	  /* -> layer_info */                             \
+	M(0x27, layer_info, CX_FIELDS_LAYER_INFO)                                                 \
+	M(0x28, scan, CX_FIELDS_NONE) /* fds: archive, entry pipe, report pipe -> scanned */      \
 	M(0x29, scanned, CX_FIELDS_NONE)
 
 #define CX_FIELDS_NONE(F)
 #define CX_FIELDS_HELLO(F) F(u32, version, 1)
-#define CX_FIELDS_READY(F) F(u32, version, 1) F(str, cgroup_mode, 16) F(u64, host_memory_bytes, UINT64_MAX) F(u32, host_cpus, 65536)
+#define CX_FIELDS_READY(F) \
+	F(u32, version, 1) \
+	F(str, cgroup_mode, 16) F(u64, host_memory_bytes, UINT64_MAX) F(u32, host_cpus, 65536)
 #define CX_FIELDS_CONTROL_ERROR(F) \
 	F(u32, kind, CX_KIND_MAX - 1) F(u32, errnum, 4095) F(str, text, 503)
 /* Limits are checked by the gateway for the client's sake and by caissond for the host's. */
-#define CX_FIELDS_CREATE(F)                                                                        \
-	F(u32, cpu_milli, 1024000) /* thousandths of a core, from 10 */                            \
-	F(u64, memory_bytes, (uint64_t)1 << 44)                                                    \
-	F(u32, pids, 4194304)                                                                      \
-	F(str, hostname, 63)                                                                       \
+#define CX_FIELDS_CREATE(F)                                             \
+	F(u32, cpu_milli, 1024000) /* thousandths of a core, from 10 */ \
+	F(u64, memory_bytes, (uint64_t)1 << 44)                         \
+	F(u32, pids, 4194304)                                           \
+	F(str, hostname, 63)                                            \
 	F(bytes, layers, 32 * 127) /* diff ids (SHA-256), lowest first */
-#define CX_FIELDS_CREATED(F) \
-	F(str, id, 32) F(u32, uid_base, UINT32_MAX) F(u32, micros, UINT32_MAX)
+#define CX_FIELDS_CREATED(F) F(str, id, 32) F(u32, uid_base, UINT32_MAX) F(u32, micros, UINT32_MAX)
 #define CX_FIELDS_SANDBOX(F) F(str, id, 32)
-#define CX_FIELDS_LISTED(F) F(str, id, 32) F(u32, uid_base, UINT32_MAX)
-#define CX_FIELDS_USED(F)                                                                          \
-	F(u64, cpu_us, UINT64_MAX) F(u64, memory_bytes, UINT64_MAX)                                \
-	F(u64, memory_peak_bytes, UINT64_MAX) F(u32, pids, UINT32_MAX) F(u32, oom_kills, UINT32_MAX)
-#define CX_FIELDS_ENDED(F) F(str, id, 32) F(u32, reason, CX_END_MAX - 1)
-#define CX_FIELDS_LAYER_BUILD(F) F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX)
-#define CX_FIELDS_LAYER_BUILT(F) F(u64, token, UINT64_MAX) F(u64, size_bytes, UINT64_MAX)
+#define CX_FIELDS_LISTED(F)  F(str, id, 32) F(u32, uid_base, UINT32_MAX)
+#define CX_FIELDS_USED(F)                                                      \
+	F(u64, cpu_us, UINT64_MAX)                                             \
+	F(u64, memory_bytes, UINT64_MAX) F(u64, memory_peak_bytes, UINT64_MAX) \
+		F(u32, pids, UINT32_MAX) F(u32, oom_kills, UINT32_MAX)
+#define CX_FIELDS_ENDED(F)	  F(str, id, 32) F(u32, reason, CX_END_MAX - 1)
+#define CX_FIELDS_LAYER_BUILD(F)  F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX)
+#define CX_FIELDS_LAYER_BUILT(F)  F(u64, token, UINT64_MAX) F(u64, size_bytes, UINT64_MAX)
 #define CX_FIELDS_LAYER_COMMIT(F) F(u64, token, UINT64_MAX) F(bytes, id, 32)
-#define CX_FIELDS_LAYER_TOKEN(F) F(u64, token, UINT64_MAX)
-#define CX_FIELDS_LAYER_ID(F) F(bytes, id, 32)
-#define CX_FIELDS_LAYER_INFO(F) F(u64, size_bytes, UINT64_MAX) F(u32, users, UINT32_MAX)
+#define CX_FIELDS_LAYER_TOKEN(F)  F(u64, token, UINT64_MAX)
+#define CX_FIELDS_LAYER_ID(F)	  F(bytes, id, 32)
+#define CX_FIELDS_LAYER_INFO(F)	  F(u64, size_bytes, UINT64_MAX) F(u32, users, UINT32_MAX)
 
 /* Why a sandbox ended, as far as the host knows. */
 enum cx_end {

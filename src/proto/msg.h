@@ -41,10 +41,9 @@
 		(void)m;                                                                           \
 		return FIELDS(CX_AS_PUT) true;                                                     \
 	}                                                                                          \
-	CX_MUST static inline int cx_msg_##name##_send(int sock, uint32_t request,                 \
-						       const struct cx_msg_##name *m,              \
-						       const int *fds, unsigned nfds,              \
-						       struct cx_err *err)                         \
+	CX_MUST static inline int cx_msg_##name##_send(                                            \
+		int sock, uint32_t request, const struct cx_msg_##name *m, const int *fds,         \
+		unsigned nfds, struct cx_err *err)                                                 \
 	{                                                                                          \
 		CX_UNINITIALIZED uint8_t out[CX_PACKET_HEADER + FIELDS(CX_AS_SIZE) 0];             \
 		struct cx_writer w = { .p = out + CX_PACKET_HEADER,                                \

@@ -41,8 +41,9 @@ static int parse_header(struct cx_packet *pkt, size_t n, struct cx_err *err)
 	    !cx_get_u32(&r, &length, CX_PACKET_MAX) || length != r.left)
 		return cx_refuse(err, CX_INVALID, "malformed packet of %zu bytes", n);
 	if ((kind & 0xffff) != CX_PACKET_VERSION)
-		return cx_refuse(err, CX_INVALID, "packet of protocol version %u; this is version %d",
-				 kind & 0xffff, CX_PACKET_VERSION);
+		return cx_refuse(err, CX_INVALID,
+				 "packet of protocol version %u; this is version %d", kind & 0xffff,
+				 CX_PACKET_VERSION);
 	pkt->type = (uint16_t)(kind >> 16);
 	pkt->body = r;
 	return 1;
@@ -100,8 +101,8 @@ int cx_packet_send(int sock, uint8_t *packet, size_t len, uint16_t type, uint32_
 	ssize_t n;
 
 	if (len > CX_PACKET_MAX)
-		return cx_refuse(err, CX_INVALID, "a message of %zu bytes; at most %d fit in one", len,
-				 CX_PACKET_MAX);
+		return cx_refuse(err, CX_INVALID, "a message of %zu bytes; at most %d fit in one",
+				 len, CX_PACKET_MAX);
 	if (nfds > CX_PACKET_FDS_MAX)
 		return cx_refuse(err, CX_INVALID, "%u descriptors in one packet", nfds);
 	(void)cx_put_u32(&head, &kind, UINT32_MAX);

@@ -7,13 +7,13 @@
 /*
  * Between caissond and its spawner, both root: make the process of one blank.
  *
- * fds of spawn: listening socket, /dev mount, then ntasks "tasks" files of the agent's group (v1: the
- * child writes "0" to each) or, with ntasks 0, one directory of that group (v2: CLONE_INTO_CGROUP),
- * then nwork directories of the work group.
- * fds of spawned: pidfd, user namespace. The process is a child of caissond (CLONE_PARENT).
+ * fds of spawn: listening socket, /dev mount, then ntasks "tasks" files of the agent's group (v1:
+ * the child writes "0" to each) or, with ntasks 0, one directory of that group (v2:
+ * CLONE_INTO_CGROUP), then nwork directories of the work group. fds of spawned: pidfd, user
+ * namespace. The process is a child of caissond (CLONE_PARENT).
  */
-#define CX_SPAWN_MSGS(M)              \
-	M(0x01, spawn, CX_FIELDS_SPAWN) \
+#define CX_SPAWN_MSGS(M)                    \
+	M(0x01, spawn, CX_FIELDS_SPAWN)     \
 	M(0x02, spawned, CX_FIELDS_SPAWNED) \
 	M(0x03, spawn_error, CX_FIELDS_SPAWN_ERROR)
 #define CX_FIELDS_SPAWN(F) \

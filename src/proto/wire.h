@@ -59,8 +59,8 @@ static inline bool cx_str_copy(struct cx_str s, char *out, size_t size)
 }
 
 /* for (each string of a strv): item is a NUL-terminated const char *. */
-#define CX_STRV_FOREACH(item, strv)                                                                \
-	for (const char *item = (strv).p, *item##_end = (strv).p + (strv).len; item < item##_end;  \
+#define CX_STRV_FOREACH(item, strv)                                                               \
+	for (const char *item = (strv).p, *item##_end = (strv).p + (strv).len; item < item##_end; \
 	     item += strlen(item) + 1)
 
 static inline size_t cx_strv_count(struct cx_str strv)

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "check_main.h"
+
+#include "base/buf.h"
+#include "base/loop.h"
+
+struct pal {
+	struct cx_source src;
+	struct cx_loop *loop;
+	struct pal *other;
+	int *freed;
+};
+
+static void pal_ready(struct cx_source *src, uint32_t events)
+{
+	struct pal *p = cx_container_of(src, struct pal, src);
+
+	(void)events;
+	/* Both are ready in one batch; whoever comes first drops both, one of them twice. */
+	cx_loop_drop(p->loop, &p->other->src);
+	cx_loop_drop(p->loop, &p->src);
+	cx_loop_drop(p->loop, &p->src);
+	p->loop->stop = true;
+}
+
+static void pal_destroy(struct cx_source *src)
+{
+	struct pal *p = cx_container_of(src, struct pal, src);
+
+	(*p->freed)++;
+	free(p);
+}
+
+START_TEST(drop_inside_a_batch)
+{
+	struct cx_loop loop;
+	struct cx_err err;
+	struct pal *p[2];
+	int freed = 0;
+
+	ck_assert_int_eq(cx_loop_open(&loop, &err), 0);
+	for (int i = 0; i < 2; i++) {
+		p[i] = calloc(1, sizeof *p[i]);
+		ck_assert_ptr_nonnull(p[i]);
+		p[i]->src = (struct cx_source){ .fd = eventfd(1, EFD_CLOEXEC),
+						.ready = pal_ready,
+						.destroy = pal_destroy };
+		p[i]->loop = &loop;
+		p[i]->freed = &freed;
+		ck_assert_int_eq(cx_loop_add(&loop, &p[i]->src, EPOLLIN, &err), 0);
+	}
+	p[0]->other = p[1];
+	p[1]->other = p[0];
+	ck_assert_int_eq(cx_loop_run(&loop, &err), 0);
+	ck_assert_int_eq(freed, 2);
+	cx_loop_close(&loop);
+}
+END_TEST
+
+struct tick {
+	struct cx_timer timer;
+	struct cx_loop *loop;
+	int id, *order, *n;
+	struct tick *cancels;
+};
+
+static void tick_fire(struct cx_timer *timer)
+{
+	struct tick *t = cx_container_of(timer, struct tick, timer);
+
+	t->order[(*t->n)++] = t->id;
+	if (t->cancels != NULL)
+		cx_timer_clear(&t->cancels->timer);
+	if (t->id == 3)
+		t->loop->stop = true;
+}
+
+START_TEST(timers_fire_in_order_and_can_be_cleared)
+{
+	struct cx_loop loop;
+	struct cx_err err;
+	int order[8], n = 0;
+	struct tick t[4];
+
+	ck_assert_int_eq(cx_loop_open(&loop, &err), 0);
+	for (int i = 0; i < 4; i++)
+		t[i] = (struct tick){
+			.timer.fire = tick_fire, .loop = &loop, .id = i, .order = order, .n = &n
+		};
+	cx_timer_set(&loop, &t[3].timer, 20);
+	cx_timer_set(&loop, &t[1].timer, 5);
+	cx_timer_set(&loop, &t[0].timer, 50);
+	cx_timer_set(&loop, &t[2].timer, 10);
+	cx_timer_set(&loop, &t[0].timer, 1); /* re-armed: earlier */
+	t[1].cancels = &t[2];
+	ck_assert_int_eq(cx_loop_run(&loop, &err), 0);
+	ck_assert_int_eq(n, 3);
+	ck_assert_int_eq(order[0], 0);
+	ck_assert_int_eq(order[1], 1);
+	ck_assert_int_eq(order[2], 3);
+	cx_timer_clear(&t[0].timer);
+	cx_loop_close(&loop);
+}
+END_TEST
+
+START_TEST(buffer_has_a_limit)
+{
+	struct cx_buf buf = { .max = 1000 };
+	struct cx_err err;
+
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(cx_buf_add(&buf, "0123456789", 10, &err), 0);
+	ck_assert_int_lt(cx_buf_add(&buf, "x", 1, &err), 0);
+	ck_assert_int_eq(err.kind, CX_LIMIT);
+	ck_assert_ptr_null(cx_buf_reserve(&buf, SIZE_MAX, &err));
+	cx_buf_drop_front(&buf, 995);
+	ck_assert_uint_eq(buf.len, 5);
+	ck_assert_mem_eq(buf.p, "56789", 5);
+	cx_buf_drop_front(&buf, 5);
+	ck_assert_uint_eq(buf.len, 0);
+	cx_buf_free(&buf);
+	ck_assert_int_eq(cx_buf_add(&buf, "y", 1, &err), 0);
+	cx_buf_free(&buf);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("base/loop");
+	TCase *tc = tcase_create("all");
+
+	tcase_add_test(tc, drop_inside_a_batch);
+	tcase_add_test(tc, timers_fire_in_order_and_can_be_cleared);
+	tcase_add_test(tc, buffer_has_a_limit);
+	suite_add_tcase(s, tc);
+	return run_suite(s);
+}
