@@ -14,17 +14,17 @@
  *	<root>/caisson-<instance>/<id>/agent	the agent, under CX_AGENT_MEMORY and CX_AGENT_PIDS
  *	<root>/caisson-<instance>/<id>/work	all else, under struct cx_limits; delegated
  *
- * A hierarchy is one mounted tree: on v1 each controller (or joined set) has its own, on v2 there is
- * one. Needed: cpu, memory, pids; used where there: cpuacct, devices, freezer.
+ * A hierarchy is one mounted tree: on v1 each controller (or joined set) has its own, on v2 there
+ * is one. Needed: cpu, memory, pids; used where there: cpuacct, devices, freezer.
  */
 enum { CX_CGROUP_TREES_MAX = 8 };
 enum { CX_AGENT_MEMORY = 16 << 20, CX_AGENT_PIDS = 256 };
 
-struct cx_cgroups;		/* the host's trees and this instance's directory in each */
+struct cx_cgroups; /* the host's trees and this instance's directory in each */
 
 struct cx_limits {
-	uint32_t cpu_milli;	/* thousandths of one core; >= 10 */
-	uint64_t memory_bytes;	/* RAM; swap is off */
+	uint32_t cpu_milli;    /* thousandths of one core; >= 10 */
+	uint64_t memory_bytes; /* RAM; swap is off */
 	uint32_t pids;
 };
 
@@ -38,6 +38,7 @@ struct cx_cgroup { /* of one sandbox; cx_cgroup_close() releases the descriptors
 	int work[CX_CGROUP_TREES_MAX];	/* <id>/work: what the agent inherits */
 	int tasks[CX_CGROUP_TREES_MAX]; /* v1: <id>/agent/tasks open for writing, ntasks of them */
 	int agent_dir;			/* v2: <id>/agent for CLONE_INTO_CGROUP; else -EBADF */
+	int ns; /* v2: cgroup namespace with <id> as its root; else -EBADF */
 	unsigned n, ntasks;
 };
 
@@ -70,8 +71,8 @@ CX_MUST int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *g
 
 /*
  * Kills whatever is left in the groups of id and removes them, exec-N and anything deeper that the
- * sandbox made included; works by name, so also for remains of a crash, and says nothing when there is
- * none. Returns 0 when nothing is left, -EBUSY when processes are still dying: call again.
+ * sandbox made included; works by name, so also for remains of a crash, and says nothing when there
+ * is none. Returns 0 when nothing is left, -EBUSY when processes are still dying: call again.
  */
 CX_MUST int cx_cgroup_remove(struct cx_cgroups *groups, const char *id, struct cx_err *err);
 

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "runtime/cgroup_tree.h"
+
+enum { PERIOD_US = 100000 };
+
+/* ---- shared with the versions ---------------------------------------------------------------- */
+
+int cx_cgroup_write(int dir, const char *file, const char *text, bool optional, struct cx_err *err)
+{
+	if (cx_write_file(dir, file, text, err) == 0)
+		return 0;
+	if (!optional || err->errnum != ENOENT)
+		return -err->errnum;
+	*err = (struct cx_err){ 0 };
+	return 0;
+}
+
+int cx_cgroup_child(int dir, const char *name, struct cx_err *err)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd >= 0 ? fd : cx_fail(err, errno, "open group '%s'", name);
+}
+
+int cx_cgroup_children(int dir, int (*fn)(const char *name, void *arg, struct cx_err *err),
+		       void *arg, struct cx_err *err)
+{
+	_Alignas(struct dirent64) char buf[8192];
+	ssize_t n;
+	int r;
+
+	if (lseek(dir, 0, SEEK_SET) < 0)
+		return cx_fail(err, errno, "rewind group");
+	while ((n = getdents64(dir, buf, sizeof buf)) > 0) {
+		const struct dirent64 *entry;
+
+		for (ssize_t at = 0; at < n; at += entry->d_reclen) {
+			entry = (const struct dirent64 *)(const void *)(buf + at);
+			if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 ||
+			    strcmp(entry->d_name, "..") == 0)
+				continue;
+			r = fn(entry->d_name, arg, err);
+			if (r != 0)
+				return r;
+		}
+	}
+	return n == 0 ? 0 : cx_fail(err, errno, "list group");
+}
+
+/* ---- the instance ---------------------------------------------------------------------------- */
+
+static int enable_controllers(const struct cx_cgroups *groups, int dir, struct cx_err *err)
+{
+	if (groups->version->subtree == NULL)
+		return 0;
+	return cx_write_file(dir, "cgroup.subtree_control", groups->version->subtree, err);
+}
+
+static int open_instance(const struct cx_cgroups *groups, struct cx_cgroup_tree *tree,
+			 struct cx_err *err)
+{
+	if (enable_controllers(groups, tree->root, err) < 0)
+		return -err->errnum;
+	if (mkdirat(tree->root, groups->name, 0755) < 0 && errno != EEXIST)
+		return cx_fail(err, errno, "make group");
+	tree->dir = cx_cgroup_child(tree->root, groups->name, err);
+	if (tree->dir < 0 || enable_controllers(groups, tree->dir, err) < 0)
+		return -err->errnum;
+	return groups->version->restrict_devices(tree, err);
+}
+
+/* Trees that sandboxes share come last, so that those of a sandbox are the first ones. */
+static void sort_trees(struct cx_cgroups *groups)
+{
+	for (unsigned i = 0, end = groups->n; i < end;) {
+		struct cx_cgroup_tree tree = groups->trees[i];
+
+		tree.shared = tree.controllers == CX_CTL_DEVICES;
+		if (tree.shared) {
+			memmove(&groups->trees[i], &groups->trees[i + 1],
+				(groups->n - i - 1) * sizeof tree);
+			groups->trees[groups->n - 1] = tree;
+			end--;
+		} else {
+			i++;
+		}
+	}
+}
+
+static void close_groups(struct cx_cgroups **slot)
+{
+	cx_cgroups_close(*slot, false);
+}
+
+int cx_cgroups_open(const char *instance, struct cx_cgroups **ret, struct cx_err *err)
+{
+	CX_AUTO(close_groups) struct cx_cgroups *groups = calloc(1, sizeof *groups);
+
+	if (groups == NULL)
+		return cx_fail(err, ENOMEM, "cgroups");
+	if (!cx_is_plain_name(instance, CX_CGROUP_NAME_MAX))
+		return cx_refuse(err, CX_INVALID, "'%.80s' is not an instance name", instance);
+	if (cx_format(groups->name, sizeof groups->name, "caisson-%s", err, instance) < 0 ||
+	    cx_cgroups_find(groups, err) < 0)
+		return -err->errnum;
+	sort_trees(groups);
+	for (unsigned i = 0; i < groups->n; i++)
+		groups->trees[i].dir = -EBADF;
+	for (unsigned i = 0; i < groups->n; i++)
+		if (open_instance(groups, &groups->trees[i], err) < 0)
+			return cx_wrap(err, "cgroup '%s'", groups->name);
+	*ret = cx_take_ptr(&groups);
+	return 0;
+}
+
+void cx_cgroups_close(struct cx_cgroups *groups, bool remove)
+{
+	if (groups == NULL)
+		return;
+	for (unsigned i = 0; i < groups->n; i++) {
+		struct cx_cgroup_tree *tree = &groups->trees[i];
+
+		/* Sandboxes that live on keep their groups; the next daemon re-uses them. */
+		if (remove && tree->dir >= 0)
+			(void)unlinkat(tree->root, groups->name, AT_REMOVEDIR);
+		cx_close(&tree->dir);
+		cx_close(&tree->root);
+	}
+	free(groups);
+}
+
+const char *cx_cgroups_mode(const struct cx_cgroups *groups)
+{
+	return groups->mode;
+}
+
+int cx_cgroups_each(struct cx_cgroups *groups,
+		    int (*fn)(const char *id, void *arg, struct cx_err *err), void *arg,
+		    struct cx_err *err)
+{
+	for (unsigned i = 0; i < groups->n && !groups->trees[i].shared; i++) {
+		int r = cx_cgroup_children(groups->trees[i].dir, fn, arg, err);
+
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- one sandbox ----------------------------------------------------------------------------- */
+
+static void forget(struct cx_cgroup *group)
+{
+	*group = (struct cx_cgroup){ .agent_dir = -EBADF, .ns = -EBADF };
+	for (unsigned i = 0; i < CX_CGROUP_TREES_MAX; i++)
+		group->top[i] = group->work[i] = group->tasks[i] = -EBADF;
+}
+
+void cx_cgroup_close(struct cx_cgroup *group)
+{
+	for (unsigned i = 0; i < group->n; i++) {
+		cx_close(&group->top[i]);
+		cx_close(&group->work[i]);
+	}
+	for (unsigned i = 0; i < group->ntasks; i++)
+		cx_close(&group->tasks[i]);
+	cx_close(&group->agent_dir);
+	cx_close(&group->ns);
+	forget(group);
+}
+
+/* Skips what limits does not set: the agent has no share of its own of the CPU. */
+static int write_limits(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree, int dir,
+			const struct cx_limits *limits, struct cx_err *err)
+{
+	const uint64_t values[] = {
+		[CX_LIMIT_QUOTA_US] = (uint64_t)limits->cpu_milli * (PERIOD_US / 1000),
+		[CX_LIMIT_MEMORY] = limits->memory_bytes,
+		[CX_LIMIT_PIDS] = limits->pids,
+	};
+
+	for (size_t i = 0; i < groups->version->nlimits; i++) {
+		const struct cx_limit_row *row = &groups->version->limits[i];
+		char text[48], number[24] = "";
+
+		if ((row->controller & tree->controllers) == 0 ||
+		    (row->controller == CX_CTL_CPU && limits->cpu_milli == 0))
+			continue;
+		if (row->value != CX_LIMIT_TEXT)
+			(void)snprintf(number, sizeof number, "%" PRIu64, values[row->value]);
+		(void)snprintf(text, sizeof text, "%s%s", number, row->text);
+		if (cx_cgroup_write(dir, row->file, text, row->optional, err) < 0)
+			return -err->errnum;
+	}
+	return 0;
+}
+
+/*
+ * The work group goes to the agent as the root of a detached mount: from a plain descriptor ".."
+ * would lead out of its cgroups and on into the host's file system.
+ */
+static int detach(int top, const char *name, struct cx_err *err)
+{
+	int fd = open_tree(top, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+
+	return fd >= 0 ? fd : cx_fail(err, errno, "detach group '%s'", name);
+}
+
+/* Its owner may make groups below and put processes there; the limits stay root's. */
+static int delegate(const struct cx_cgroups *groups, int work, uint32_t uid_base,
+		    struct cx_err *err)
+{
+	for (const char *const *file = groups->version->delegated; *file != NULL; file++)
+		if (fchownat(work, *file, uid_base, uid_base, AT_SYMLINK_NOFOLLOW) < 0)
+			return cx_fail(err, errno, "give '%s' to %" PRIu32, *file, uid_base);
+	if (fchownat(work, "", uid_base, uid_base, AT_EMPTY_PATH) < 0)
+		return cx_fail(err, errno, "give group to %" PRIu32, uid_base);
+	return 0;
+}
+
+static int make_group(int dir, const char *name, struct cx_err *err)
+{
+	if (mkdirat(dir, name, 0755) < 0)
+		return cx_fail(err, errno, "make group '%s'", name);
+	return cx_cgroup_child(dir, name, err);
+}
+
+static int make_work(const struct cx_cgroups *groups, int top, uint32_t uid_base, int *ret,
+		     struct cx_err *err)
+{
+	cx_autofd int work = make_group(top, "work", err);
+
+	if (work < 0 || enable_controllers(groups, work, err) < 0 ||
+	    delegate(groups, work, uid_base, err) < 0)
+		return -err->errnum;
+	*ret = detach(top, "work", err);
+	return *ret < 0 ? *ret : 0;
+}
+
+static int make_in_tree(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree,
+			const char *id, uint32_t uid_base, struct cx_cgroup *ret,
+			struct cx_err *err)
+{
+	static const struct cx_limits agent_limits = { .memory_bytes = CX_AGENT_MEMORY,
+						       .pids = CX_AGENT_PIDS };
+	cx_autofd int agent = -EBADF;
+	unsigned i = ret->n;
+
+	ret->top[i] = make_group(tree->dir, id, err);
+	if (ret->top[i] < 0)
+		return -err->errnum;
+	ret->n++;
+	if (groups->version->made_top(ret->top[i], uid_base, ret, err) < 0 ||
+	    enable_controllers(groups, ret->top[i], err) < 0 ||
+	    make_work(groups, ret->top[i], uid_base, &ret->work[i], err) < 0)
+		return -err->errnum;
+	agent = make_group(ret->top[i], "agent", err);
+	if (agent < 0 || write_limits(groups, tree, agent, &agent_limits, err) < 0)
+		return -err->errnum;
+	return groups->version->attach(agent, ret, err);
+}
+
+/* Also for remains in one tree only: what is there belongs to somebody else until it was removed.
+ */
+static int refuse_existing(const struct cx_cgroups *groups, const char *id, struct cx_err *err)
+{
+	if (!cx_is_plain_name(id, CX_CGROUP_NAME_MAX))
+		return cx_refuse(err, CX_INVALID, "'%.80s' is not an id", id);
+	for (unsigned i = 0; i < groups->n && !groups->trees[i].shared; i++)
+		if (faccessat(groups->trees[i].dir, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return cx_refuse(err, CX_CONFLICT, "'%s' has cgroups already", id);
+	return 0;
+}
+
+int cx_cgroup_make(struct cx_cgroups *groups, const char *id, uint32_t uid_base,
+		   struct cx_cgroup *ret, struct cx_err *err)
+{
+	CX_AUTO(cx_cgroup_close) struct cx_cgroup made = { 0 };
+	struct cx_err ignored = { 0 };
+	int r = 0;
+
+	forget(&made);
+	if (refuse_existing(groups, id, err) < 0)
+		return -err->errnum;
+	for (unsigned i = 0; i < groups->n && r == 0; i++) {
+		const struct cx_cgroup_tree *tree = &groups->trees[i];
+
+		r = tree->shared ? groups->version->attach(tree->dir, &made, err)
+				 : make_in_tree(groups, tree, id, uid_base, &made, err);
+	}
+	if (r < 0) {
+		(void)!cx_cgroup_remove(groups, id, &ignored); /* nothing runs there yet */
+		return cx_wrap(err, "cgroups of '%s'", id);
+	}
+	*ret = made;
+	forget(&made);
+	return 0;
+}
+
+int cx_cgroup_find(struct cx_cgroups *groups, const char *id, struct cx_cgroup *ret,
+		   struct cx_err *err)
+{
+	CX_AUTO(cx_cgroup_close) struct cx_cgroup found = { 0 };
+
+	forget(&found);
+	if (!cx_is_plain_name(id, CX_CGROUP_NAME_MAX))
+		return cx_refuse(err, CX_INVALID, "'%.80s' is not an id", id);
+	for (unsigned i = 0; i < groups->n && !groups->trees[i].shared; i++) {
+		found.top[i] = cx_cgroup_child(groups->trees[i].dir, id, err);
+		if (found.top[i] < 0 && err->errnum == ENOENT)
+			return cx_refuse(err, CX_NOT_FOUND, "'%s' has no cgroups", id);
+		if (found.top[i] < 0)
+			return -err->errnum;
+		found.n++;
+		found.work[i] = detach(found.top[i], "work", err);
+		if (found.work[i] < 0)
+			return cx_wrap(err, "cgroups of '%s'", id);
+	}
+	*ret = found;
+	forget(&found);
+	return 0;
+}
+
+int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
+		    const struct cx_limits *limits, struct cx_err *err)
+{
+	if (limits->cpu_milli < 10 || limits->memory_bytes == 0 || limits->pids == 0)
+		return cx_refuse(err, CX_INVALID,
+				 "limits of %" PRIu32 "/1000 CPU, %" PRIu64 " bytes, %" PRIu32
+				 " processes: the least is 10, 1 and 1",
+				 limits->cpu_milli, limits->memory_bytes, limits->pids);
+	for (unsigned i = 0; i < group->n; i++)
+		if (write_limits(groups, &groups->trees[i], group->work[i], limits, err) < 0)
+			return -err->errnum;
+	return 0;
+}
+
+/* ---- accounts -------------------------------------------------------------------------------- */
+
+/* The number at text, or behind the line that begins with key and a space. */
+static int find_number(const char *text, const char *key, uint64_t *ret)
+{
+	size_t len = key == NULL ? 0 : strlen(key);
+	char *end;
+
+	while (key != NULL && !(strncmp(text, key, len) == 0 && text[len] == ' ')) {
+		text = strchr(text, '\n');
+		if (text == NULL)
+			return -ENOENT;
+		text++;
+	}
+	errno = 0;
+	*ret = strtoull(text + len, &end, 10);
+	return errno == 0 && end != text + len ? 0 : -EINVAL;
+}
+
+struct counting {
+	const struct cx_usage_row *row;
+	int work;
+	uint64_t sum;
+};
+
+static int count_in(int dir, const struct cx_usage_row *row, uint64_t *sum, struct cx_err *err)
+{
+	char text[4096];
+	uint64_t value;
+
+	if (cx_read_small_file(dir, row->file, text, sizeof text, err) < 0)
+		return -err->errnum;
+	if (find_number(text, row->key, &value) < 0)
+		return cx_refuse(err, CX_INTERNAL, "no number in '%s'", row->file);
+	*sum += value / row->divisor;
+	return 0;
+}
+
+static int count_child(const char *name, void *arg, struct cx_err *err)
+{
+	struct counting *counting = arg;
+	cx_autofd int dir = cx_cgroup_child(counting->work, name, err);
+
+	if (dir >= 0 && count_in(dir, counting->row, &counting->sum, err) == 0)
+		return 0;
+	if (err->errnum != ENOENT && err->errnum != ENODEV)
+		return -err->errnum;
+	*err = (struct cx_err){ 0 }; /* a command that has just ended took its group along */
+	return 0;
+}
+
+static int count(const struct cx_usage_row *row, int detached, uint64_t *ret, struct cx_err *err)
+{
+	cx_autofd int work = cx_cgroup_child(detached, ".", err);
+	struct counting counting = { .row = row, .work = work };
+
+	if (work < 0)
+		return -err->errnum;
+	if (count_in(work, row, &counting.sum, err) < 0) {
+		if (!row->optional || err->errnum != ENOENT)
+			return -err->errnum;
+		*err = (struct cx_err){ 0 };
+	}
+	if (row->summed && cx_cgroup_children(work, count_child, &counting, err) < 0)
+		return -err->errnum;
+	*ret = counting.sum;
+	return 0;
+}
+
+static uint32_t to_u32(uint64_t value)
+{
+	return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *group, struct cx_usage *ret,
+		    struct cx_err *err)
+{
+	uint64_t values[CX_USAGE_MAX] = { 0 };
+
+	for (unsigned i = 0; i < group->n; i++) {
+		for (size_t k = 0; k < groups->version->nusage; k++) {
+			const struct cx_usage_row *row = &groups->version->usage[k];
+
+			if ((row->controller & groups->trees[i].controllers) != 0 &&
+			    count(row, group->work[i], &values[row->value], err) < 0)
+				return cx_wrap(err, "usage");
+		}
+	}
+	*ret = (struct cx_usage){
+		.cpu_us = values[CX_USAGE_CPU_US],
+		.memory_bytes = values[CX_USAGE_MEMORY],
+		.memory_peak_bytes = values[CX_USAGE_PEAK] > values[CX_USAGE_MEMORY]
+					     ? values[CX_USAGE_PEAK]
+					     : values[CX_USAGE_MEMORY],
+		.pids = to_u32(values[CX_USAGE_PIDS]),
+		.oom_kills = to_u32(values[CX_USAGE_OOM_KILLS]),
+	};
+	return 0;
+}

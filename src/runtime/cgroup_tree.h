@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_RUNTIME_CGROUP_TREE_H
+#define CX_RUNTIME_CGROUP_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "runtime/cgroup.h"
+
+/* What cgroup.c, cgroup_find.c, cgroup_remove.c and the two versions share. Nobody else includes
+ * it. */
+
+enum cx_controllers { /* a set */
+		      CX_CTL_CPU = 1,
+		      CX_CTL_CPUACCT = 2,
+		      CX_CTL_MEMORY = 4,
+		      CX_CTL_PIDS = 8,
+		      CX_CTL_DEVICES = 16,
+		      CX_CTL_FREEZER = 32,
+		      CX_CTL_NEEDED = CX_CTL_CPU | CX_CTL_MEMORY | CX_CTL_PIDS,
+};
+enum { CX_CGROUP_NAME_MAX = 64 }; /* bytes of an instance name and of an id */
+
+struct cx_cgroup_tree {
+	int root;	      /* where the instance's directory is */
+	int dir;	      /* caisson-<instance> */
+	unsigned controllers; /* enum cx_controllers */
+	bool shared;	      /* nothing here differs between sandboxes: all share one group */
+};
+
+enum cx_limit_value { CX_LIMIT_TEXT, CX_LIMIT_QUOTA_US, CX_LIMIT_MEMORY, CX_LIMIT_PIDS };
+
+/* A limit is one write of "<value><text>". Rows are written in order. */
+struct cx_limit_row {
+	const char *file;
+	const char *text;
+	const char *why;
+	unsigned controller;
+	enum cx_limit_value value;
+	bool optional; /* some kernels have no such file */
+};
+
+enum cx_usage_value {
+	CX_USAGE_CPU_US,
+	CX_USAGE_MEMORY,
+	CX_USAGE_PEAK,
+	CX_USAGE_PIDS,
+	CX_USAGE_OOM_KILLS,
+	CX_USAGE_MAX,
+};
+
+/* A count is a whole file, or the number behind "key " at the start of one of its lines. */
+struct cx_usage_row {
+	const char *file;
+	const char *key;
+	unsigned controller;
+	unsigned divisor;
+	enum cx_usage_value value;
+	bool optional;
+	bool summed; /* the kernel counts each group below "work" for itself */
+};
+
+/* What differs between cgroup v1 and v2. */
+struct cx_cgroup_version {
+	const struct cx_limit_row *limits;
+	const struct cx_usage_row *usage;
+	size_t nlimits, nusage;
+	const char *const *delegated; /* files of "work" that its owner may write; ended by NULL */
+	const char *subtree;	      /* for cgroup.subtree_control, or NULL */
+	/* Once per instance: the device allow-list, which all sandboxes inherit. */
+	int (*restrict_devices)(const struct cx_cgroup_tree *tree, struct cx_err *err);
+	/* <id> is there and empty. */
+	int (*made_top)(int top, uint32_t uid_base, struct cx_cgroup *ret, struct cx_err *err);
+	/* How the agent's process will get into its group. */
+	int (*attach)(int agent, struct cx_cgroup *ret, struct cx_err *err);
+	/* Sends SIGKILL to all in the group and, as far as the version can, in those below it. */
+	int (*kill)(int dir, struct cx_err *err);
+};
+
+struct cx_cgroups {
+	const struct cx_cgroup_version *version;
+	const char *mode;
+	char name[sizeof "caisson-" + CX_CGROUP_NAME_MAX];
+	struct cx_cgroup_tree trees[CX_CGROUP_TREES_MAX];
+	unsigned n; /* the shared ones last */
+};
+
+extern const struct cx_cgroup_version cx_cgroup_v1;
+extern const struct cx_cgroup_version cx_cgroup_v2;
+
+/* A character device that a sandbox may use. All else, and every block device, is refused. */
+struct cx_device_rule {
+	unsigned major;
+	int minor;	    /* -1: all */
+	const char *access; /* of "rwm" */
+	const char *name;
+};
+extern const struct cx_device_rule cx_cgroup_devices[];
+extern const size_t cx_cgroup_ndevices;
+
+/* Fills version, mode, and root and controllers of each tree (cgroup_find.c). */
+CX_MUST int cx_cgroups_find(struct cx_cgroups *groups, struct cx_err *err);
+
+/*
+ * On v2: the group that this process may divide. Under a service manager that delegated it one,
+ * that one (this process is moved to its "supervisor" group first, as no group with controllers may
+ * hold processes), else the root of the tree. Returns a directory.
+ */
+CX_MUST int cx_cgroup_v2_root(const char *mount, struct cx_err *err);
+
+/* The device allow-list as a BPF program on the instance's group. */
+CX_MUST int cx_cgroup_v2_devices(const struct cx_cgroup_tree *tree, struct cx_err *err);
+
+/* One write; a missing file is fine when optional. */
+CX_MUST int cx_cgroup_write(int dir, const char *file, const char *text, bool optional,
+			    struct cx_err *err);
+/* A directory below dir. */
+CX_MUST int cx_cgroup_child(int dir, const char *name, struct cx_err *err);
+/* Calls fn with the name of every group directly below until it returns other than 0; returns that.
+ */
+CX_MUST int cx_cgroup_children(int dir, int (*fn)(const char *name, void *arg, struct cx_err *err),
+			       void *arg, struct cx_err *err);
+
+/* SIGKILL, through pidfds, to every process of this one group. */
+CX_MUST int cx_cgroup_kill_listed(int dir, struct cx_err *err);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "runtime/cgroup_tree.h"
+
+static const struct cx_limit_row limits[] = {
+	{ .controller = CX_CTL_CPU,
+	  .file = "cpu.cfs_period_us",
+	  .text = "100000",
+	  .why = "the kernel's own default, stated so that the quota means what it says" },
+	{ .controller = CX_CTL_CPU,
+	  .file = "cpu.cfs_quota_us",
+	  .value = CX_LIMIT_QUOTA_US,
+	  .text = "",
+	  .why = "CPU time in each period" },
+	{ .controller = CX_CTL_MEMORY,
+	  .file = "memory.memsw.limit_in_bytes",
+	  .text = "-1",
+	  .optional = true,
+	  .why = "must never be below the next row, whether that goes up or down" },
+	{ .controller = CX_CTL_MEMORY,
+	  .file = "memory.limit_in_bytes",
+	  .value = CX_LIMIT_MEMORY,
+	  .text = "",
+	  .why = "RAM" },
+	{ .controller = CX_CTL_MEMORY,
+	  .file = "memory.memsw.limit_in_bytes",
+	  .value = CX_LIMIT_MEMORY,
+	  .text = "",
+	  .optional = true,
+	  .why = "RAM and swap together: no swap" },
+	{ .controller = CX_CTL_MEMORY,
+	  .file = "memory.swappiness",
+	  .text = "0",
+	  .optional = true,
+	  .why = "no swap where the kernel does not account it" },
+	{ .controller = CX_CTL_PIDS,
+	  .file = "pids.max",
+	  .value = CX_LIMIT_PIDS,
+	  .text = "",
+	  .why = "processes and threads" },
+};
+
+static const struct cx_usage_row usage[] = {
+	{ .controller = CX_CTL_CPUACCT,
+	  .file = "cpuacct.usage",
+	  .value = CX_USAGE_CPU_US,
+	  .divisor = 1000 },
+	{ .controller = CX_CTL_MEMORY,
+	  .file = "memory.usage_in_bytes",
+	  .value = CX_USAGE_MEMORY,
+	  .divisor = 1 },
+	{ .controller = CX_CTL_MEMORY,
+	  .file = "memory.max_usage_in_bytes",
+	  .value = CX_USAGE_PEAK,
+	  .divisor = 1 },
+	{ .controller = CX_CTL_PIDS, .file = "pids.current", .value = CX_USAGE_PIDS, .divisor = 1 },
+	{ .controller = CX_CTL_MEMORY,
+	  .file = "memory.oom_control",
+	  .key = "oom_kill",
+	  .value = CX_USAGE_OOM_KILLS,
+	  .divisor = 1,
+	  .summed = true },
+};
+
+static const char *const delegated[] = { "tasks", "cgroup.procs", NULL };
+
+static int restrict_devices(const struct cx_cgroup_tree *tree, struct cx_err *err)
+{
+	char list[4096];
+
+	if ((tree->controllers & CX_CTL_DEVICES) == 0)
+		return 0;
+	if (cx_read_small_file(tree->dir, "devices.list", list, sizeof list, err) < 0)
+		return -err->errnum;
+	/* The kernel refuses "deny a" above existing groups; a restarted daemon finds it done. */
+	if (strcmp(list, "a *:* rwm\n") != 0)
+		return 0;
+	if (cx_write_file(tree->dir, "devices.deny", "a", err) < 0)
+		return -err->errnum;
+	for (size_t i = 0; i < cx_cgroup_ndevices; i++) {
+		const struct cx_device_rule *rule = &cx_cgroup_devices[i];
+		char text[48], minor[12] = "*";
+
+		if (rule->minor >= 0)
+			(void)snprintf(minor, sizeof minor, "%d", rule->minor);
+		(void)snprintf(text, sizeof text, "c %u:%s %s", rule->major, minor, rule->access);
+		if (cx_write_file(tree->dir, "devices.allow", text, err) < 0)
+			return cx_wrap(err, "allow device %s", rule->name);
+	}
+	return 0;
+}
+
+static int made_top(int top, uint32_t uid_base, struct cx_cgroup *ret, struct cx_err *err)
+{
+	(void)top, (void)uid_base, (void)ret, (void)err;
+	return 0; /* v1 lets anybody move a process of his own into any group he may write */
+}
+
+static int attach(int agent, struct cx_cgroup *ret, struct cx_err *err)
+{
+	int fd = openat(agent, "tasks", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return cx_fail(err, errno, "open 'tasks'");
+	ret->tasks[ret->ntasks++] = fd;
+	return 0;
+}
+
+static int kill_group(int dir, struct cx_err *err)
+{
+	/* Nothing forks while it is being killed, and nothing stays frozen with its signal unread.
+	 */
+	if (cx_cgroup_write(dir, "pids.max", "0", true, err) < 0 ||
+	    cx_cgroup_kill_listed(dir, err) < 0)
+		return -err->errnum;
+	return cx_cgroup_write(dir, "freezer.state", "THAWED", true, err);
+}
+
+const struct cx_cgroup_version cx_cgroup_v1 = {
+	.limits = limits,
+	.nlimits = CX_LEN(limits),
+	.usage = usage,
+	.nusage = CX_LEN(usage),
+	.delegated = delegated,
+	.restrict_devices = restrict_devices,
+	.made_top = made_top,
+	.attach = attach,
+	.kill = kill_group,
+};

@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/fd.h"
+#include "check_main.h"
+#include "runtime/cgroup.h"
+
+/* Every test has an instance of its own; what it makes is removed by teardown() even if it failed.
+ */
+enum { UID_BASE = 900000000, WAIT_MS = 10000, HOG_BYTES = 64 << 20 };
+
+static struct cx_cgroups *groups;
+static struct cx_cgroup group;
+static struct cx_err err;
+static char instance[32];
+static bool v2;
+
+#define ok(call) ck_assert_msg((call) >= 0, "%s: %s", #call, err.msg)
+
+static void sleep_ms(long ms)
+{
+	(void)nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
+}
+
+static int remove_all(struct cx_cgroups *of, const char *id)
+{
+	int r = -EBUSY;
+
+	for (int i = 0; i < WAIT_MS / 5 && r == -EBUSY; i++) {
+		err = (struct cx_err){ 0 };
+		r = cx_cgroup_remove(of, id, &err);
+		if (r == -EBUSY)
+			sleep_ms(5);
+	}
+	return r;
+}
+
+static int collect(const char *id, void *arg, struct cx_err *e)
+{
+	char(*ids)[16] = arg;
+
+	(void)e;
+	for (int i = 0; i < 8; i++) {
+		if (strcmp(ids[i], id) == 0)
+			break;
+		if (ids[i][0] == '\0') {
+			(void)snprintf(ids[i], sizeof ids[i], "%s", id);
+			break;
+		}
+	}
+	return 0;
+}
+
+static void setup(void)
+{
+	err = (struct cx_err){ 0 };
+	(void)snprintf(instance, sizeof instance, "test-%d", (int)getpid());
+	ok(cx_cgroups_open(instance, &groups, &err));
+	v2 = strcmp(cx_cgroups_mode(groups), "v2") == 0;
+	ok(cx_cgroup_make(groups, "one", UID_BASE, &group, &err));
+}
+
+static bool instance_left(void)
+{
+	FILE *mounts = fopen("/proc/mounts", "re");
+	char line[1024], dir[512], type[32], path[600];
+	bool left = false;
+
+	ck_assert_ptr_nonnull(mounts);
+	while (fgets(line, sizeof line, mounts) != NULL) {
+		if (sscanf(line, "%*s %511s %31s", dir, type) != 2 ||
+		    strncmp(type, "cgroup", 6) != 0)
+			continue;
+		(void)snprintf(path, sizeof path, "%s/caisson-%s", dir, instance);
+		left = left || access(path, F_OK) == 0;
+	}
+	(void)fclose(mounts);
+	return left;
+}
+
+static void teardown(void)
+{
+	char ids[8][16] = { "" };
+
+	cx_cgroup_close(&group);
+	ok(cx_cgroups_each(groups, collect, ids, &err));
+	for (int i = 0; i < 8 && ids[i][0] != '\0'; i++)
+		ck_assert_msg(remove_all(groups, ids[i]) == 0, "%s", err.msg);
+	cx_cgroups_close(groups, true);
+	ck_assert(!instance_left());
+}
+
+/* ---- children -------------------------------------------------------------------------------- */
+
+static int attach_file(int dir, const char *name)
+{
+	char path[64];
+	int fd;
+
+	(void)snprintf(path, sizeof path, "%s/%s", name, v2 ? "cgroup.procs" : "tasks");
+	fd = openat(dir, path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		return -1;
+	return close(fd);
+}
+
+/* As the agent's child does: a group of its own in every tree. */
+static int enter_exec(const char *name)
+{
+	for (unsigned i = 0; i < group.n; i++)
+		if ((mkdirat(group.work[i], name, 0755) < 0 && errno != EEXIST) ||
+		    attach_file(group.work[i], name) < 0)
+			return -1;
+	return 0;
+}
+
+static int enter_agent(void)
+{
+	for (unsigned i = 0; i < group.ntasks; i++)
+		if (write(group.tasks[i], "0", 1) != 1)
+			return -1;
+	if (v2)
+		return attach_file(group.agent_dir, ".") < 0 ? -1
+							     : setns(group.ns, CLONE_NEWCGROUP);
+	return 0;
+}
+
+static pid_t start(int (*enter)(void), int (*run)(void))
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid > 0)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (enter() < 0)
+		_exit(99);
+	_exit(run());
+}
+
+static int reap(pid_t pid)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static int enter_work(void)
+{
+	return enter_exec("exec-1");
+}
+
+static int run_pause(void)
+{
+	while (pause() < 0)
+		continue;
+	return 0;
+}
+
+static void limit(uint32_t cpu_milli, uint64_t memory, uint32_t pids)
+{
+	struct cx_limits limits = { cpu_milli, memory, pids };
+
+	ok(cx_cgroup_limit(groups, &group, &limits, &err));
+}
+
+static struct cx_usage usage(void)
+{
+	struct cx_usage u = { 0 };
+
+	ok(cx_cgroup_usage(groups, &group, &u, &err));
+	return u;
+}
+
+static void wait_for_pids(uint32_t n)
+{
+	for (int i = 0; i < WAIT_MS / 5 && usage().pids != n; i++)
+		sleep_ms(5);
+	ck_assert_uint_eq(usage().pids, n);
+}
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+static int run_forks(void)
+{
+	int n = 0;
+
+	while (n < 100) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			(void)run_pause();
+		if (pid < 0)
+			return errno == EAGAIN ? n : 98;
+		n++;
+	}
+	return n;
+}
+
+START_TEST(test_pids)
+{
+	pid_t pid;
+
+	limit(1000, 256 << 20, 8);
+	pid = start(enter_work, run_forks);
+	ck_assert_int_eq(reap(pid), 7 << 8);
+	wait_for_pids(7);
+}
+END_TEST
+
+static int run_hog(void)
+{
+	char *p = mmap(NULL, HOG_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return 98;
+	memset(p, 1, HOG_BYTES);
+	return 0;
+}
+
+START_TEST(test_memory)
+{
+	int status;
+
+	limit(1000, 2 * HOG_BYTES, 16);
+	ck_assert_int_eq(reap(start(enter_work, run_hog)), 0);
+	ck_assert_uint_ge(usage().memory_peak_bytes, HOG_BYTES);
+	ck_assert_uint_eq(usage().oom_kills, 0);
+	limit(1000, HOG_BYTES / 2, 16);
+	status = reap(start(enter_work, run_hog));
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	ck_assert_uint_eq(usage().oom_kills, 1);
+	limit(1000, 4 * HOG_BYTES, 16); /* up again */
+	ck_assert_int_eq(reap(start(enter_work, run_hog)), 0);
+}
+END_TEST
+
+static int run_spin(void)
+{
+	struct timespec now, begin;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &begin);
+	do
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 < 1000);
+	return 0;
+}
+
+static long throttled(void)
+{
+	char text[4096];
+
+	for (unsigned i = 0; i < group.n; i++) {
+		const char *at;
+
+		if (cx_read_small_file(group.work[i], "cpu.stat", text, sizeof text, &err) < 0)
+			continue;
+		at = strstr(text, "nr_throttled ");
+		if (at != NULL)
+			return strtol(at + strlen("nr_throttled "), NULL, 10);
+	}
+	return -1;
+}
+
+START_TEST(test_cpu)
+{
+	limit(100, 256 << 20, 16);
+	ck_assert_int_eq(throttled(), 0);
+	ck_assert_int_eq(reap(start(enter_work, run_spin)), 0);
+	ck_assert_int_gt(throttled(), 0);
+	ck_assert_uint_gt(usage().cpu_us, 1000);
+	ck_assert_uint_lt(usage().cpu_us, 600000);
+}
+END_TEST
+
+START_TEST(test_agent_limits)
+{
+	limit(1000, 1 << 30, 4);
+	/* The agent is not bound by the work group's limits, but by its own. */
+	ck_assert_int_eq(reap(start(enter_agent, run_forks)), 100 << 8);
+	ck_assert_uint_eq(usage().pids, 0);
+	ck_assert(WIFSIGNALED(reap(start(enter_agent, run_hog))));
+}
+END_TEST
+
+START_TEST(test_bad_limits)
+{
+	static const struct cx_limits bad[] = { { 9, 1 << 20, 1 },
+						{ 10, 0, 1 },
+						{ 10, 1 << 20, 0 } };
+
+	for (size_t i = 0; i < CX_LEN(bad); i++) {
+		err = (struct cx_err){ 0 };
+		ck_assert_int_lt(cx_cgroup_limit(groups, &group, &bad[i], &err), 0);
+		ck_assert_int_eq(err.kind, CX_INVALID);
+	}
+}
+END_TEST
+
+/* ---- what the agent may ---------------------------------------------------------------------- */
+
+static int run_as_owner(void)
+{
+	static const char *const roots[] = {
+		"pids.max", "memory.max",	"memory.limit_in_bytes",
+		"cpu.max",  "cpu.cfs_quota_us", "cgroup.max.depth"
+	};
+
+	if (setresgid(UID_BASE, UID_BASE, UID_BASE) < 0 ||
+	    setresuid(UID_BASE, UID_BASE, UID_BASE) < 0)
+		return 10;
+	if (enter_exec("exec-7") < 0)
+		return 11;
+	for (unsigned i = 0; i < group.n; i++) {
+		for (size_t k = 0; k < CX_LEN(roots); k++) {
+			int fd = openat(group.work[i], roots[k], O_WRONLY);
+
+			if (fd >= 0 || (errno != EACCES && errno != ENOENT))
+				return 12;
+		}
+		if (openat(group.top[i], "agent/tasks", O_WRONLY) >= 0 ||
+		    openat(group.top[i], "agent/cgroup.procs", O_WRONLY) >= 0)
+			return 13;
+		if (mkdirat(group.top[i], "mine", 0755) == 0 ||
+		    unlinkat(group.top[i], "work", AT_REMOVEDIR) == 0)
+			return 14;
+		if (faccessat(group.work[i], "exec-7/pids.max", W_OK, 0) < 0 && errno != ENOENT)
+			return 15;
+	}
+	return 0;
+}
+
+START_TEST(test_delegation)
+{
+	ck_assert_int_eq(reap(start(enter_agent, run_as_owner)), 0);
+	for (unsigned i = 0; i < group.n; i++)
+		ck_assert_int_eq(unlinkat(group.work[i], "exec-7", AT_REMOVEDIR), 0);
+}
+END_TEST
+
+START_TEST(test_no_way_out)
+{
+	struct stat here, up;
+
+	for (unsigned i = 0; i < group.n; i++) {
+		ck_assert_int_eq(fstat(group.work[i], &here), 0);
+		ck_assert_int_eq(fstatat(group.work[i], "..", &up, 0), 0);
+		ck_assert_uint_eq(here.st_ino, up.st_ino);
+		ck_assert_int_lt(faccessat(group.work[i], "../agent", F_OK, 0), 0);
+	}
+}
+END_TEST
+
+static int run_devices(void)
+{
+	static const struct {
+		unsigned major, minor;
+		mode_t type;
+		bool allowed;
+	} nodes[] = {
+		{ 1, 3, S_IFCHR, true },     { 1, 5, S_IFCHR, true },  { 136, 5, S_IFCHR, true },
+		{ 1, 1, S_IFCHR, false },    { 1, 2, S_IFCHR, false }, { 1, 11, S_IFCHR, false },
+		{ 10, 200, S_IFCHR, false }, { 1, 3, S_IFBLK, false }, { 7, 0, S_IFBLK, false },
+	};
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "/tmp/cgroup-test-%d", (int)getpid());
+	for (size_t i = 0; i < CX_LEN(nodes); i++) {
+		int made =
+			mknod(path, nodes[i].type | 0600, makedev(nodes[i].major, nodes[i].minor));
+
+		if (made == 0)
+			(void)unlink(path);
+		if ((made == 0) != nodes[i].allowed)
+			return 20 + (int)i;
+	}
+	return 0;
+}
+
+START_TEST(test_devices)
+{
+	ck_assert_int_eq(reap(start(enter_agent, run_devices)), 0);
+}
+END_TEST
+
+/* ---- names and ends -------------------------------------------------------------------------- */
+
+START_TEST(test_names)
+{
+	struct cx_cgroup other;
+	struct cx_cgroups *bad;
+
+	ck_assert_int_lt(cx_cgroup_make(groups, "one", UID_BASE, &other, &err), 0);
+	ck_assert_int_eq(err.kind, CX_CONFLICT);
+	ck_assert_int_lt(cx_cgroup_make(groups, "../one", UID_BASE, &other, &err), 0);
+	ck_assert_int_eq(err.kind, CX_INVALID);
+	ck_assert_int_lt(cx_cgroup_find(groups, "two", &other, &err), 0);
+	ck_assert_int_eq(err.kind, CX_NOT_FOUND);
+	ck_assert_int_lt(cx_cgroup_remove(groups, "..", &err), 0);
+	ck_assert_int_lt(cx_cgroups_open("a/b", &bad, &err), 0);
+	err = (struct cx_err){ 0 };
+	ck_assert_int_eq(cx_cgroup_remove(groups, "two", &err), 0);
+	ck_assert_int_eq(err.errnum, 0);
+	ok(cx_cgroup_find(groups, "one", &other, &err)); /* the refused ones did it no harm */
+	ck_assert_uint_eq(other.n, group.n);
+	cx_cgroup_close(&other);
+	cx_cgroup_close(&other);
+}
+END_TEST
+
+START_TEST(test_each)
+{
+	struct cx_cgroup two, three;
+	char ids[8][16] = { "" };
+	int n = 0;
+
+	ok(cx_cgroup_make(groups, "two", UID_BASE, &two, &err));
+	ok(cx_cgroup_make(groups, "three", UID_BASE, &three, &err));
+	ok(cx_cgroups_each(groups, collect, ids, &err));
+	while (n < 8 && ids[n][0] != '\0')
+		n++;
+	ck_assert_int_eq(n, 3);
+	cx_cgroup_close(&two);
+	cx_cgroup_close(&three);
+}
+END_TEST
+
+static int run_double_fork(void)
+{
+	if (fork() == 0) {
+		(void)setsid();
+		if (fork() == 0)
+			(void)run_pause();
+		_exit(0);
+	}
+	return 0;
+}
+
+START_TEST(test_remove_running)
+{
+	pid_t pid, agent;
+
+	limit(1000, 256 << 20, 64);
+	pid = start(enter_work, run_pause);
+	agent = start(enter_agent, run_pause);
+	ck_assert_int_eq(reap(start(enter_work, run_double_fork)), 0);
+	wait_for_pids(2);
+	ck_assert_int_eq(cx_cgroup_remove(groups, "one", &err), -EBUSY);
+	ck_assert(WIFSIGNALED(reap(pid)));
+	ck_assert(WIFSIGNALED(reap(agent)));
+	ck_assert_msg(remove_all(groups, "one") == 0, "%s", err.msg);
+}
+END_TEST
+
+START_TEST(test_remove_frozen)
+{
+	const char *file = v2 ? "exec-1/cgroup.freeze" : "exec-1/freezer.state";
+	bool frozen = false;
+	pid_t pid;
+
+	limit(1000, 256 << 20, 64);
+	pid = start(enter_work, run_pause);
+	wait_for_pids(1);
+	sleep_ms(50);
+	for (unsigned i = 0; i < group.n; i++)
+		frozen = cx_write_file(group.work[i], file, v2 ? "1" : "FROZEN", &err) == 0 ||
+			 frozen;
+	ck_assert(frozen);
+	ck_assert_msg(remove_all(groups, "one") == 0, "%s", err.msg);
+	ck_assert(WIFSIGNALED(reap(pid)));
+}
+END_TEST
+
+/* A fork bomb that also nests groups, in the tree of the pids. */
+static int run_nest(void)
+{
+	cx_autofd int dir = openat(group.work[0], "exec-1", O_RDONLY | O_DIRECTORY);
+
+	for (int i = 0; i < 60; i++) {
+		int next;
+
+		if (mkdirat(dir, "below", 0755) < 0 || mkdirat(dir, "beside", 0755) < 0)
+			return 97;
+		next = openat(dir, "below", O_RDONLY | O_DIRECTORY);
+		cx_close(&dir);
+		dir = next;
+	}
+	return attach_file(dir, ".") < 0 ? 96 : run_pause();
+}
+
+START_TEST(test_remove_nested)
+{
+	pid_t pid;
+
+	limit(1000, 256 << 20, 64);
+	pid = start(enter_work, run_nest);
+	wait_for_pids(1);
+	sleep_ms(300);
+	ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0);
+	ck_assert_msg(remove_all(groups, "one") == 0, "%s", err.msg);
+	ck_assert(WIFSIGNALED(reap(pid)));
+}
+END_TEST
+
+START_TEST(test_two_instances)
+{
+	char name[48];
+	struct cx_cgroups *others;
+	struct cx_cgroup same;
+	pid_t pid;
+
+	(void)snprintf(name, sizeof name, "%s-b", instance);
+	limit(1000, 256 << 20, 8);
+	pid = start(enter_work, run_pause);
+	wait_for_pids(1);
+	ok(cx_cgroups_open(name, &others, &err));
+	ok(cx_cgroup_make(others, "one", UID_BASE, &same, &err));
+	cx_cgroup_close(&same);
+	ck_assert_int_eq(remove_all(others, "one"), 0);
+	cx_cgroups_close(others, true);
+	ck_assert_uint_eq(usage().pids, 1);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	(void)reap(pid);
+}
+END_TEST
+
+/* A daemon that comes back finds instance and groups, and the limits are still there. */
+START_TEST(test_reopen)
+{
+	pid_t pid;
+
+	limit(1000, 256 << 20, 5);
+	pid = start(enter_work, run_pause);
+	wait_for_pids(1);
+	cx_cgroup_close(&group);
+	cx_cgroups_close(groups, false);
+	ok(cx_cgroups_open(instance, &groups, &err));
+	ok(cx_cgroup_find(groups, "one", &group, &err));
+	ck_assert_uint_eq(usage().pids, 1);
+	ck_assert_int_eq(reap(start(enter_work, run_forks)), 3 << 8);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	(void)reap(pid);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cgroup");
+	TCase *tcase = tcase_create("all");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, test_pids);
+	tcase_add_test(tcase, test_memory);
+	tcase_add_test(tcase, test_cpu);
+	tcase_add_test(tcase, test_agent_limits);
+	tcase_add_test(tcase, test_bad_limits);
+	tcase_add_test(tcase, test_delegation);
+	tcase_add_test(tcase, test_no_way_out);
+	tcase_add_test(tcase, test_devices);
+	tcase_add_test(tcase, test_names);
+	tcase_add_test(tcase, test_each);
+	tcase_add_test(tcase, test_remove_running);
+	tcase_add_test(tcase, test_remove_frozen);
+	tcase_add_test(tcase, test_remove_nested);
+	tcase_add_test(tcase, test_two_instances);
+	tcase_add_test(tcase, test_reopen);
+	suite_add_tcase(suite, tcase);
+	return run_root_suite(suite);
+}
