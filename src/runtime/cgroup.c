@@ -16,6 +16,8 @@
 #include "runtime/cgroup_tree.h"
 
 enum { PERIOD_US = 100000 };
+static_assert((int)CX_CGROUP_FOUND_MAX <= (int)CX_CGROUP_TREES_MAX,
+	      "a sandbox has a group in each");
 
 /* ---- shared with the versions ---------------------------------------------------------------- */
 

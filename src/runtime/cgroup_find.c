@@ -24,7 +24,7 @@ struct mounts {
 		char path[FILENAME_MAX];
 		unsigned controllers;
 		bool v2;
-	} at[CX_CGROUP_TREES_MAX];
+	} at[CX_CGROUP_FOUND_MAX];
 	unsigned n;
 };
 

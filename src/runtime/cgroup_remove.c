@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "runtime/cgroup.h"
 #include "runtime/cgroup_tree.h"
 
 enum { PROCS_MAX_BYTES = 4 << 20, NAMES_MAX_BYTES = 4 << 20, BATCH = 64 };

@@ -6,7 +6,8 @@
 #include <stddef.h>
 
 #include "base/err.h"
-#include "runtime/cgroup.h"
+
+struct cx_cgroup;
 
 /* What cgroup.c, cgroup_find.c, cgroup_remove.c and the two versions share. Nobody else includes
  * it. */
@@ -20,7 +21,10 @@ enum cx_controllers { /* a set */
 		      CX_CTL_FREEZER = 32,
 		      CX_CTL_NEEDED = CX_CTL_CPU | CX_CTL_MEMORY | CX_CTL_PIDS,
 };
-enum { CX_CGROUP_NAME_MAX = 64 }; /* bytes of an instance name and of an id */
+enum {
+	CX_CGROUP_NAME_MAX = 64, /* bytes of an instance name and of an id */
+	CX_CGROUP_FOUND_MAX = 8,
+};
 
 struct cx_cgroup_tree {
 	int root;	      /* where the instance's directory is */
@@ -82,7 +86,7 @@ struct cx_cgroups {
 	const struct cx_cgroup_version *version;
 	const char *mode;
 	char name[sizeof "caisson-" + CX_CGROUP_NAME_MAX];
-	struct cx_cgroup_tree trees[CX_CGROUP_TREES_MAX];
+	struct cx_cgroup_tree trees[CX_CGROUP_FOUND_MAX];
 	unsigned n; /* the shared ones last */
 };
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "runtime/cgroup.h"
 #include "runtime/cgroup_tree.h"
 
 static const struct cx_limit_row limits[] = {

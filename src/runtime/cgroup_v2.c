@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "runtime/cgroup.h"
 #include "runtime/cgroup_tree.h"
 
 static const struct cx_limit_row limits[] = {
