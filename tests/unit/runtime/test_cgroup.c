@@ -16,9 +16,8 @@
 #include "check_main.h"
 #include "runtime/cgroup.h"
 
-/* Every test has an instance of its own; what it makes is removed by teardown() even if it failed.
- */
-enum { UID_BASE = 900000000, WAIT_MS = 10000, HOG_BYTES = 64 << 20 };
+/* Each test makes and removes the instance; main() removes what a failed one left. */
+enum { UID_BASE = 900000000, WAIT_MS = 10000, HOG_BYTES = 64 << 20, FEW = 6 };
 
 static struct cx_cgroups *groups;
 static struct cx_cgroup group;
@@ -62,15 +61,6 @@ static int collect(const char *id, void *arg, struct cx_err *e)
 	return 0;
 }
 
-static void setup(void)
-{
-	err = (struct cx_err){ 0 };
-	(void)snprintf(instance, sizeof instance, "test-%d", (int)getpid());
-	ok(cx_cgroups_open(instance, &groups, &err));
-	v2 = strcmp(cx_cgroups_mode(groups), "v2") == 0;
-	ok(cx_cgroup_make(groups, "one", UID_BASE, &group, &err));
-}
-
 static bool instance_left(void)
 {
 	FILE *mounts = fopen("/proc/mounts", "re");
@@ -89,14 +79,32 @@ static bool instance_left(void)
 	return left;
 }
 
-static void teardown(void)
+/* Removes all of the instance; also outside of a test, so it asserts nothing. */
+static bool sweep(void)
 {
 	char ids[8][16] = { "" };
 
-	cx_cgroup_close(&group);
-	ok(cx_cgroups_each(groups, collect, ids, &err));
+	if (cx_cgroups_each(groups, collect, ids, &err) != 0)
+		return false;
 	for (int i = 0; i < 8 && ids[i][0] != '\0'; i++)
-		ck_assert_msg(remove_all(groups, ids[i]) == 0, "%s", err.msg);
+		if (remove_all(groups, ids[i]) != 0)
+			return false;
+	return true;
+}
+
+static void setup(void)
+{
+	err = (struct cx_err){ 0 };
+	ok(cx_cgroups_open(instance, &groups, &err));
+	v2 = strcmp(cx_cgroups_mode(groups), "v2") == 0;
+	ck_assert(sweep()); /* what a failed test left */
+	ok(cx_cgroup_make(groups, "one", UID_BASE, &group, &err));
+}
+
+static void teardown(void)
+{
+	cx_cgroup_close(&group);
+	ck_assert_msg(sweep(), "%s", err.msg);
 	cx_cgroups_close(groups, true);
 	ck_assert(!instance_left());
 }
@@ -186,18 +194,21 @@ static struct cx_usage usage(void)
 
 static void wait_for_pids(uint32_t n)
 {
-	for (int i = 0; i < WAIT_MS / 5 && usage().pids != n; i++)
+	for (int i = 0; i < WAIT_MS / 5; i++) {
+		if (usage().pids == n)
+			return;
 		sleep_ms(5);
+	}
 	ck_assert_uint_eq(usage().pids, n);
 }
 
 /* ---- limits ---------------------------------------------------------------------------------- */
 
-static int run_forks(void)
+static int forks(int most)
 {
 	int n = 0;
 
-	while (n < 100) {
+	while (n < most) {
 		pid_t pid = fork();
 
 		if (pid == 0)
@@ -207,6 +218,16 @@ static int run_forks(void)
 		n++;
 	}
 	return n;
+}
+
+static int run_forks(void)
+{
+	return forks(100);
+}
+
+static int run_few_forks(void)
+{
+	return forks(FEW);
 }
 
 START_TEST(test_pids)
@@ -289,7 +310,7 @@ START_TEST(test_agent_limits)
 {
 	limit(1000, 1 << 30, 4);
 	/* The agent is not bound by the work group's limits, but by its own. */
-	ck_assert_int_eq(reap(start(enter_agent, run_forks)), 100 << 8);
+	ck_assert_int_eq(reap(start(enter_agent, run_few_forks)), FEW << 8);
 	ck_assert_uint_eq(usage().pids, 0);
 	ck_assert(WIFSIGNALED(reap(start(enter_agent, run_hog))));
 }
@@ -559,6 +580,7 @@ int main(void)
 {
 	Suite *suite = suite_create("cgroup");
 	TCase *tcase = tcase_create("all");
+	int status;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 60);
@@ -578,5 +600,9 @@ int main(void)
 	tcase_add_test(tcase, test_two_instances);
 	tcase_add_test(tcase, test_reopen);
 	suite_add_tcase(suite, tcase);
-	return run_root_suite(suite);
+	(void)snprintf(instance, sizeof instance, "test-%d", (int)getpid());
+	status = run_root_suite(suite);
+	if (status == EXIT_FAILURE && cx_cgroups_open(instance, &groups, &err) == 0 && sweep())
+		cx_cgroups_close(groups, true);
+	return status;
 }
