@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/blank.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "agent/mount.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "policy/policy.h"
+
+const char *const cx_blank_trees[] = { "proc", "dev", "sys", "tmp", NULL };
+
+struct making {
+	int skeleton, dev, devpts;
+	unsigned cpus;
+};
+
+static int step_private(struct making *b, struct cx_err *err)
+{
+	(void)b;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return cx_fail(err, errno, "make mounts private");
+	return 0;
+}
+
+static int step_skeleton(struct making *b, struct cx_err *err)
+{
+	static const char *const options[] = { "mode", "0700", "size", "64k", NULL };
+	static const char *const also[] = { "root", "masks" };
+
+	b->skeleton = cx_mount_new("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, err);
+	if (b->skeleton < 0)
+		return b->skeleton;
+	/* Over "/": from now on reached by this descriptor only. The host's /proc stays below. */
+	if (move_mount(b->skeleton, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return cx_fail(err, errno, "attach the skeleton");
+	for (size_t i = 0; cx_blank_trees[i] != NULL; i++)
+		if (mkdirat(b->skeleton, cx_blank_trees[i], 0755) < 0)
+			return cx_fail(err, errno, "make directory '%s'", cx_blank_trees[i]);
+	for (size_t i = 0; i < CX_LEN(also); i++)
+		if (mkdirat(b->skeleton, also[i], 0755) < 0)
+			return cx_fail(err, errno, "make directory '%s'", also[i]);
+	return 0;
+}
+
+static int step_dev(struct making *b, struct cx_err *err)
+{
+	if (cx_mount_check(b->dev, TMPFS_MAGIC, "device mount of the host", err) < 0)
+		return -err->errnum;
+	return cx_mount_move(b->dev, "", b->skeleton, "dev", err);
+}
+
+static int mount_row(struct making *b, const struct cx_mount_row *row, struct cx_err *err)
+{
+	cx_autofd int fd = cx_mount_new(row->type, row->options, row->attrs, err);
+
+	if (fd < 0 || cx_mount_check(fd, row->magic, row->at, err) < 0)
+		return -err->errnum;
+	if (mkdirat(b->skeleton, row->at, 0755) < 0 && errno != EEXIST)
+		return cx_fail(err, errno, "make directory '%s'", row->at);
+	return cx_mount_move(fd, "", b->skeleton, row->at, err);
+}
+
+static int step_mounts(struct making *b, struct cx_err *err)
+{
+	for (size_t i = 0; i < cx_policy_nmounts; i++)
+		if (mount_row(b, &cx_policy_mounts[i], err) < 0)
+			return cx_wrap(err, "mount '%s'", cx_policy_mounts[i].at);
+	b->devpts = cx_open_no_links(b->skeleton, "dev/pts", O_PATH | O_DIRECTORY, 0, err);
+	return b->devpts < 0 ? b->devpts
+			     : cx_mount_check(b->devpts, DEVPTS_SUPER_MAGIC, "dev/pts", err);
+}
+
+/* What lies over a masked path: of its kind, empty, and nobody's to change. */
+static int step_mask_sources(struct making *b, struct cx_err *err)
+{
+	cx_autofd int masks = cx_open_no_links(b->skeleton, "masks", O_PATH | O_DIRECTORY, 0, err);
+	cx_autofd int file = -EBADF;
+
+	if (masks < 0)
+		return masks;
+	file = openat(masks, "file", O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (file < 0 || mkdirat(masks, "directory", 0555) < 0)
+		return cx_fail(err, errno, "make what lies over masked paths");
+	return 0;
+}
+
+static int cover(struct making *b, int proc, const char *path, struct cx_err *err)
+{
+	enum {
+		SEALED =
+			MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+	};
+	cx_autofd int target = cx_open_no_links(proc, path, O_PATH, 0, err);
+	struct stat st;
+
+	if (target == -ENOENT)
+		return 0;
+	if (target < 0)
+		return target;
+	if (fstat(target, &st) < 0)
+		return cx_fail(err, errno, "look at '%s'", path);
+	return cx_mount_clone(b->skeleton, S_ISDIR(st.st_mode) ? "masks/directory" : "masks/file",
+			      SEALED, proc, path, err);
+}
+
+static int step_masks(struct making *b, struct cx_err *err)
+{
+	cx_autofd int proc = cx_open_no_links(b->skeleton, "proc", O_PATH | O_DIRECTORY, 0, err);
+
+	if (proc < 0 || cx_mount_check(proc, PROC_SUPER_MAGIC, "proc", err) < 0)
+		return -err->errnum;
+	for (size_t i = 0; i < cx_policy_nmasked; i++)
+		if (cover(b, proc, cx_policy_masked[i].path, err) < 0)
+			return cx_wrap(err, "mask 'proc/%s'", cx_policy_masked[i].path);
+	for (size_t i = 0; i < cx_policy_nreadonly; i++) {
+		const char *path = cx_policy_readonly[i].path;
+
+		if (faccessat(proc, path, F_OK, 0) < 0 && errno == ENOENT)
+			continue;
+		if (cx_mount_clone(proc, path, MOUNT_ATTR_RDONLY, proc, path, err) < 0)
+			return cx_wrap(err, "read-only 'proc/%s'", path);
+	}
+	return 0;
+}
+
+static int write_new(int dir, const char *name, const char *text, struct cx_err *err)
+{
+	cx_autofd int fd =
+		cx_open_no_links(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0444, err);
+
+	return fd < 0 ? fd : cx_write_all(fd, text, strlen(text), err);
+}
+
+/* glibc and language runtimes count processors here. */
+static int step_sys(struct making *b, struct cx_err *err)
+{
+	static const char *const dirs[] = { "sys/devices", "sys/devices/system",
+					    "sys/devices/system/cpu" };
+	static const char *const files[] = { "online", "possible", "present" };
+	cx_autofd int cpu = -EBADF;
+	char range[32] = "0\n";
+
+	if (b->cpus > 1)
+		(void)snprintf(range, sizeof range, "0-%u\n", b->cpus - 1);
+	for (size_t i = 0; i < CX_LEN(dirs); i++)
+		if (mkdirat(b->skeleton, dirs[i], 0755) < 0)
+			return cx_fail(err, errno, "make directory '%s'", dirs[i]);
+	cpu = cx_open_no_links(b->skeleton, dirs[CX_LEN(dirs) - 1], O_PATH | O_DIRECTORY, 0, err);
+	if (cpu < 0)
+		return cpu;
+	for (size_t i = 0; i < CX_LEN(files); i++)
+		if (write_new(cpu, files[i], range, err) < 0)
+			return -err->errnum;
+	return cx_mount_restrict(b->skeleton, "sys", MOUNT_ATTR_RDONLY, err);
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct making *b, struct cx_err *err);
+	const char *why;
+} steps[] = {
+	{ "private mounts", step_private, "nothing of what follows can reach another namespace" },
+	{ "skeleton", step_skeleton, "a place for the trees that no image can name or shape" },
+	{ "device mount", step_dev, "before what is mounted in it" },
+	{ "mounts", step_mounts,
+	  "policy/mounts.c; the host's /proc must still be mounted, or the "
+	  "kernel refuses a new one" },
+	{ "mask sources", step_mask_sources, "" },
+	{ "masks", step_masks, "while still nobody could have an open file below them" },
+	{ "processors", step_sys, "then /sys becomes read-only" },
+};
+
+int cx_blank_prepare(struct cx_blank *ret, int dev, unsigned cpus, struct cx_err *err)
+{
+	struct making b = { .skeleton = -EBADF, .dev = dev, .devpts = -EBADF, .cpus = cpus };
+
+	for (size_t i = 0; i < CX_LEN(steps); i++)
+		if (steps[i].run(&b, err) < 0)
+			return cx_wrap(err, "step '%s'", steps[i].name);
+	*ret = (struct cx_blank){ .skeleton = b.skeleton, .devpts = b.devpts };
+	return 0;
+}

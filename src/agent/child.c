@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "agent/users.h"
+#include "base/fd.h"
+
+enum { REPORT_FD = 3, EXIT_NOT_STARTED = 127 };
+
+static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/* What the steps find out, for those behind them. */
+struct child {
+	const struct cx_child_plan *plan;
+	struct cx_user user;
+	char cwd[PATH_MAX];
+	char **argv, **envp;
+	size_t nenv;
+};
+
+static int step_group(struct child *c, struct cx_err *err)
+{
+	return cx_group_join(c->plan->groups, c->plan->group, err);
+}
+
+static int step_session(struct child *c, struct cx_err *err)
+{
+	if (setsid() < 0)
+		return cx_fail(err, errno, "setsid");
+	if (c->plan->tty && ioctl(c->plan->fds[0], TIOCSCTTY, 0) < 0)
+		return cx_fail(err, errno, "take the terminal");
+	return 0;
+}
+
+/* Closed, not only marked: until execve nothing of the agent's may be reached by /proc/self/fd. */
+static int step_descriptors(struct child *c, struct cx_err *err)
+{
+	const int fds[] = { c->plan->fds[0], c->plan->fds[1], c->plan->fds[2], c->plan->report };
+
+	if (cx_fds_arrange(fds, CX_LEN(fds), 0, err) < 0)
+		return -err->errnum;
+	if (syscall(SYS_close_range, REPORT_FD + 1U, ~0U, 0) < 0)
+		return cx_fail(err, errno, "close descriptors");
+	if (fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC) < 0)
+		return cx_fail(err, errno, "mark the report pipe");
+	return 0;
+}
+
+static int step_user(struct child *c, struct cx_err *err)
+{
+	char spec[256];
+	struct cx_str asked = c->plan->exec->user;
+	cx_autofd int etc = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (asked.len == 0)
+		asked = cx_str_of(c->plan->config->user);
+	if (!cx_str_copy(asked, spec, sizeof spec))
+		return cx_refuse(err, CX_INVALID, "user name of %u bytes", asked.len);
+	if (cx_user_resolve(etc, spec, &c->user, err) < 0)
+		return -err->errnum;
+	/* Owned by root until now; programs expect to be able to open their own terminal. */
+	if (c->plan->tty && fchown(STDIN_FILENO, c->user.uid, (gid_t)-1) < 0)
+		return cx_fail(err, errno, "hand over the terminal");
+	if (setgroups(c->user.ngroups, c->user.groups) < 0)
+		return cx_fail(err, errno, "set %zu supplementary groups", c->user.ngroups);
+	if (setresgid(c->user.gid, c->user.gid, c->user.gid) < 0)
+		return cx_fail(err, errno, "become group %u", c->user.gid);
+	if (setresuid(c->user.uid, c->user.uid, c->user.uid) < 0)
+		return cx_fail(err, errno, "become user %u", c->user.uid);
+	return 0;
+}
+
+static int step_directory(struct child *c, struct cx_err *err)
+{
+	char now[PATH_MAX];
+	struct cx_str asked = c->plan->exec->cwd;
+
+	if (asked.len == 0)
+		asked = cx_str_of(c->plan->config->cwd);
+	if (asked.len == 0)
+		asked = cx_str_of("/");
+	if (!cx_str_copy(asked, c->cwd, sizeof c->cwd))
+		return cx_refuse(err, CX_INVALID, "working directory of %u bytes", asked.len);
+	if (c->cwd[0] != '/')
+		return cx_refuse(err, CX_INVALID, "working directory '%s' must begin with '/'",
+				 c->cwd);
+	if (chdir(c->cwd) < 0) {
+		if (errno == ENOENT)
+			return cx_refuse(err, CX_NOT_FOUND, "working directory '%s' does not exist",
+					 c->cwd);
+		return cx_fail(err, errno, "enter working directory '%s'", c->cwd);
+	}
+	/* The kernel says "(unreachable)" of a directory outside the root. */
+	if (getcwd(now, sizeof now) == NULL || now[0] != '/')
+		return cx_refuse(err, CX_DENIED, "working directory '%s' is outside of the sandbox",
+				 c->cwd);
+	return 0;
+}
+
+static bool same_key(const char *a, const char *b)
+{
+	size_t n = strcspn(a, "=");
+
+	return strncmp(a, b, n + 1) == 0;
+}
+
+/* A later entry replaces an earlier one of its name. One without a name or '=' is left out. */
+static void put_env(struct child *c, const char *entry, bool replace)
+{
+	size_t i = 0;
+
+	if (entry[0] == '=' || strchr(entry, '=') == NULL)
+		return;
+	while (i < c->nenv && !same_key(entry, c->envp[i]))
+		i++;
+	if (i < c->nenv && !replace)
+		return;
+	if (i == c->nenv)
+		c->nenv++;
+	memcpy(&c->envp[i], &entry, sizeof entry); /* execve() wants char *, and changes nothing */
+}
+
+static int step_environment(struct child *c, struct cx_err *err)
+{
+	static char home[sizeof c->user.home + 8], host[HOST_NAME_MAX + 16];
+	static char path[sizeof default_path + 8];
+	struct cx_str base = c->plan->config->env, more = c->plan->exec->env;
+	size_t room = cx_strv_count(base) + cx_strv_count(more) + 5;
+
+	c->envp = calloc(room, sizeof *c->envp);
+	if (c->envp == NULL)
+		return cx_fail(err, ENOMEM, "environment");
+	CX_STRV_FOREACH (entry, base)
+		put_env(c, entry, true);
+	CX_STRV_FOREACH (entry, more)
+		put_env(c, entry, true);
+	(void)snprintf(path, sizeof path, "PATH=%s", default_path);
+	(void)snprintf(home, sizeof home, "HOME=%s", c->user.home);
+	memcpy(host, "HOSTNAME=", 10);
+	(void)gethostname(host + 9, HOST_NAME_MAX + 1);
+	put_env(c, path, false);
+	put_env(c, home, false);
+	put_env(c, host, false);
+	if (c->plan->tty)
+		put_env(c, "TERM=xterm", false);
+	return 0;
+}
+
+static int step_arguments(struct child *c, struct cx_err *err)
+{
+	static const char *const shells[][2] = { { "/bin/bash", "bash" }, { "/bin/sh", "sh" } };
+	struct cx_str words = c->plan->exec->argv;
+	const char *const *shell = access(shells[0][0], X_OK) == 0 ? shells[0] : shells[1];
+	const char *line[] = { shell[0], "-c", words.p, NULL };
+	size_t n = 0;
+
+	if (words.len == 0)
+		return cx_refuse(err, CX_INVALID, "the command is empty");
+	c->argv = calloc(cx_strv_count(words) + CX_LEN(line), sizeof *c->argv);
+	if (c->argv == NULL)
+		return cx_fail(err, ENOMEM, "arguments");
+	if ((c->plan->exec->flags & CX_EXEC_SHELL) != 0) {
+		memcpy(c->argv, line, sizeof line);
+		return 0;
+	}
+	CX_STRV_FOREACH (word, words)
+		memcpy(&c->argv[n++], &word, sizeof word);
+	return 0;
+}
+
+static int explain(const char *program, const char *file, int errnum, struct cx_err *err)
+{
+	if (errnum == ENOENT && access(file, F_OK) == 0)
+		return cx_refuse(err, CX_NOT_FOUND,
+				 "the interpreter or loader that '%s' needs does "
+				 "not exist",
+				 file);
+	if (errnum == ENOENT || errnum == ENOTDIR)
+		return cx_refuse(err, CX_NOT_FOUND, "'%s' does not exist", file);
+	if (errnum == EACCES)
+		return cx_fail(err, EACCES, "execute '%s'", file);
+	if (errnum == ENOEXEC)
+		return cx_refuse(err, CX_INVALID,
+				 "'%s' is not an executable of this machine, nor a "
+				 "script that names its interpreter",
+				 file);
+	return cx_fail(err, errnum, "execute '%s'", program);
+}
+
+static const char *search_path(const struct child *c)
+{
+	for (size_t i = 0; i < c->nenv; i++)
+		if (strncmp(c->envp[i], "PATH=", 5) == 0)
+			return c->envp[i] + 5;
+	return default_path;
+}
+
+/* Tries each directory of PATH; the first file that is there but cannot be executed is what we
+ * tell. */
+static int step_execute(struct child *c, struct cx_err *err)
+{
+	const char *program = c->argv[0];
+	char file[PATH_MAX], denied[PATH_MAX] = "";
+
+	if (program[0] == '\0')
+		return cx_refuse(err, CX_INVALID, "the command's name is empty");
+	if (strchr(program, '/') != NULL) {
+		(void)execve(program, c->argv, c->envp);
+		return explain(program, program, errno, err);
+	}
+	for (const char *p = search_path(c);; p++) {
+		int len = (int)strcspn(p, ":");
+		int n = snprintf(file, sizeof file, "%.*s%s%s", len, p, len > 0 ? "/" : "",
+				 program);
+
+		if (n > 0 && (size_t)n < sizeof file) {
+			(void)execve(file, c->argv, c->envp);
+			if (errno == EACCES && denied[0] == '\0' && access(file, F_OK) == 0)
+				strcpy(denied, file);
+			else if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+				return explain(program, file, errno, err);
+			else if (errno == ENOENT && access(file, F_OK) == 0)
+				return explain(program, file, ENOENT, err);
+		}
+		p += len;
+		if (*p == '\0')
+			break;
+	}
+	if (denied[0] != '\0')
+		return cx_fail(err, EACCES, "execute '%s'", denied);
+	return cx_refuse(err, CX_NOT_FOUND, "'%s' not found in PATH", program);
+}
+
+static const struct {
+	int (*run)(struct child *c, struct cx_err *err);
+	const char *why;
+} steps[] = {
+	{ step_group, "first, so that all that follows is charged to the sandbox" },
+	{ step_session, "own session: no terminal or job control is shared with the agent" },
+	{ step_descriptors, "nothing of the agent's is left before anything inside is looked at" },
+	{ step_user, "what follows is looked up with the command's own rights" },
+	{ step_directory, "after the descriptors: /proc/self/fd leads nowhere" },
+	{ step_environment, "HOME is known now" },
+	{ step_arguments, "" },
+	{ step_execute, "last; comes back only on failure" },
+};
+
+_Noreturn void cx_child_run(const struct cx_child_plan *plan)
+{
+	struct child c = { .plan = plan };
+	struct cx_err err = { 0 }, lost;
+	int report = plan->report;
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	for (size_t i = 0; i < CX_LEN(steps); i++) {
+		if (steps[i].run(&c, &err) < 0)
+			break;
+		if (steps[i].run == step_descriptors)
+			report = REPORT_FD;
+	}
+	(void)!cx_write_all(report, &err, sizeof err, &lost);
+	_exit(EXIT_NOT_STARTED);
+}

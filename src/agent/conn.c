@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/conn.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+enum { PACKETS_PER_ROUND = 16 };
+
+struct cx_kept {
+	struct cx_kept *next;
+	size_t len;
+	uint32_t request;
+	uint16_t type;
+	uint8_t bytes[];
+};
+
+struct cx_conn *cx_conn_find(const struct cx_agent *agent, uint32_t number)
+{
+	for (struct cx_conn *conn = agent->conns; conn != NULL; conn = conn->next)
+		if (conn->number == number)
+			return conn;
+	return NULL;
+}
+
+void cx_conn_close(struct cx_conn *conn)
+{
+	struct cx_agent *agent = conn->agent;
+
+	if (conn->src.dead)
+		return;
+	for (struct cx_conn **at = &agent->conns; *at != NULL; at = &(*at)->next) {
+		if (*at == conn) {
+			*at = conn->next;
+			agent->nconns--;
+			break;
+		}
+	}
+	cx_loop_drop(&agent->loop, &conn->src);
+}
+
+static void destroy(struct cx_source *src)
+{
+	struct cx_conn *conn = cx_container_of(src, struct cx_conn, src);
+
+	while (conn->head != NULL) {
+		struct cx_kept *kept = conn->head;
+
+		conn->head = kept->next;
+		free(kept);
+	}
+	free(conn);
+}
+
+static int flush(struct cx_conn *conn, struct cx_err *err)
+{
+	while (conn->head != NULL) {
+		struct cx_kept *kept = conn->head;
+		int r = cx_packet_send(conn->src.fd, kept->bytes, kept->len, kept->type,
+				       kept->request, NULL, 0, err);
+
+		if (r == -EAGAIN)
+			return 0;
+		if (r < 0)
+			return r;
+		conn->head = kept->next;
+		conn->kept_bytes -= kept->len;
+		free(kept);
+	}
+	conn->tail = &conn->head;
+	return cx_loop_change(&conn->agent->loop, &conn->src, EPOLLIN, err);
+}
+
+static int keep(struct cx_conn *conn, const struct cx_kept *head, const uint8_t *bytes,
+		struct cx_err *err)
+{
+	struct cx_kept *kept;
+
+	if (conn->kept_bytes + head->len > CX_CONN_QUEUE_MAX)
+		return cx_refuse(err, CX_LIMIT, "the host does not read");
+	kept = malloc(sizeof *kept + head->len);
+	if (kept == NULL)
+		return cx_fail(err, ENOMEM, "message of %zu bytes", head->len);
+	*kept = *head;
+	memcpy(kept->bytes, bytes, head->len);
+	*conn->tail = kept;
+	conn->tail = &kept->next;
+	conn->kept_bytes += head->len;
+	return cx_loop_change(&conn->agent->loop, &conn->src, EPOLLOUT, err);
+}
+
+static void say(struct cx_conn *conn, const struct cx_kept *head, uint8_t *bytes)
+{
+	struct cx_err err = { 0 };
+	int r = -EAGAIN;
+
+	if (conn->head == NULL)
+		r = cx_packet_send(conn->src.fd, bytes, head->len, head->type, head->request, NULL,
+				   0, &err);
+	if (r == -EAGAIN)
+		r = keep(conn, head, bytes, &err);
+	if (r < 0)
+		cx_conn_close(conn);
+}
+
+#define DEFINE_SAY(name, FIELDS)                                                       \
+	void cx_conn_say_##name(struct cx_conn *conn, uint32_t request,                \
+				const struct cx_msg_##name *m)                         \
+	{                                                                              \
+		CX_UNINITIALIZED uint8_t out[CX_PACKET_HEADER + FIELDS(CX_AS_SIZE) 0]; \
+		struct cx_writer w = { .p = out + CX_PACKET_HEADER,                    \
+				       .left = sizeof out - CX_PACKET_HEADER };        \
+		struct cx_kept head = { .type = CX_MSG_##name, .request = request };   \
+                                                                                       \
+		if (conn == NULL || conn->src.dead)                                    \
+			return;                                                        \
+		if (!cx_msg_##name##_put(&w, m)) {                                     \
+			cx_conn_close(conn);                                           \
+			return;                                                        \
+		}                                                                      \
+		head.len = (size_t)(w.p - out);                                        \
+		say(conn, &head, out);                                                 \
+	}
+CX_CONN_SAYS(DEFINE_SAY)
+
+void cx_conn_refuse(struct cx_conn *conn, uint32_t request, const struct cx_err *err)
+{
+	struct cx_msg_agent_error m = { .kind = err->kind,
+					.errnum = err->refused ? 0 : (uint32_t)err->errnum,
+					.text = { .p = err->msg, .len = err->len } };
+
+	cx_conn_say_agent_error(conn, request, &m);
+}
+
+void cx_conn_ok(struct cx_conn *conn, uint32_t request)
+{
+	struct cx_msg_agent_ok m;
+
+	cx_conn_say_agent_ok(conn, request, &m);
+}
+
+static void ready(struct cx_source *src, uint32_t events)
+{
+	struct cx_conn *conn = cx_container_of(src, struct cx_conn, src);
+	struct cx_packet *pkt = &conn->agent->packet;
+	struct cx_err err = { 0 };
+
+	if ((events & EPOLLOUT) != 0 && flush(conn, &err) < 0) {
+		cx_conn_close(conn);
+		return;
+	}
+	for (int i = 0; i < PACKETS_PER_ROUND && conn->head == NULL && !src->dead; i++) {
+		int r = cx_packet_recv(src->fd, pkt, &err);
+
+		if (r == -EAGAIN)
+			return;
+		if (r <= 0) {
+			cx_conn_close(conn);
+			return;
+		}
+		conn->request(conn, pkt);
+		cx_packet_drop(pkt);
+	}
+	if ((events & (EPOLLHUP | EPOLLERR)) != 0 && conn->head != NULL)
+		cx_conn_close(conn);
+}
+
+int cx_conn_open(struct cx_agent *agent, int *fd,
+		 void (*request)(struct cx_conn *conn, struct cx_packet *pkt), struct cx_err *err)
+{
+	cx_autofd int sock = cx_take_fd(fd);
+	cx_autofree struct cx_conn *conn = calloc(1, sizeof *conn);
+	struct cx_msg_agent_hello hello = { .version = 1 };
+
+	if (agent->nconns >= CX_AGENT_CONNS_MAX)
+		return cx_refuse(err, CX_LIMIT, "%d connections are open", CX_AGENT_CONNS_MAX);
+	if (conn == NULL)
+		return cx_fail(err, ENOMEM, "connection");
+	*conn = (struct cx_conn){
+		.src = { .fd = sock, .ready = ready, .destroy = destroy },
+		.agent = agent,
+		.number = ++agent->last_conn,
+		.request = request,
+		.next = agent->conns,
+		.tail = &conn->head,
+	};
+	if (cx_loop_add(&agent->loop, &conn->src, EPOLLIN, err) < 0)
+		return -err->errnum;
+	(void)cx_take_fd(&sock);
+	agent->conns = conn;
+	agent->nconns++;
+	hello.state = agent->phase == CX_PHASE_BLANK ? CX_AGENT_BLANK : CX_AGENT_CLAIMED;
+	cx_conn_say_agent_hello(cx_take_ptr(&conn), 0, &hello);
+	return 0;
+}

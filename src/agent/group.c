@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/group.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+
+enum { SPARES_MAX = 4, SWEEP_MS = 1000, PATH_SIZE = 48 };
+
+static const char *path_of(char path[PATH_SIZE], const struct cx_group *group, const char *file)
+{
+	(void)snprintf(path, PATH_SIZE, "exec-%u%s%s", group->number, *file != '\0' ? "/" : "",
+		       file);
+	return path;
+}
+
+/* False while a process is left in it. Elsewhere it can then be removed as well. */
+static bool remove_dirs(const struct cx_groups *groups, const struct cx_group *group)
+{
+	char path[PATH_SIZE];
+
+	for (unsigned i = 0; i < groups->n; i++)
+		if (unlinkat(groups->work[i], path_of(path, group, ""), AT_REMOVEDIR) < 0 &&
+		    errno != ENOENT)
+			return false;
+	return true;
+}
+
+static int make_dirs(const struct cx_groups *groups, const struct cx_group *group,
+		     struct cx_err *err)
+{
+	char path[PATH_SIZE];
+
+	for (unsigned i = 0; i < groups->n; i++) {
+		if (mkdirat(groups->work[i], path_of(path, group, ""), 0755) == 0)
+			continue;
+		(void)cx_fail(err, errno, "make control group '%s'", path);
+		(void)remove_dirs(groups, group);
+		return -err->errnum;
+	}
+	return 0;
+}
+
+static int make(struct cx_groups *groups, struct cx_group **ret, struct cx_err *err)
+{
+	cx_autofree struct cx_group *group = calloc(1, sizeof *group);
+
+	if (group == NULL)
+		return cx_fail(err, ENOMEM, "control group");
+	group->number = ++groups->last_number;
+	if (make_dirs(groups, group, err) < 0)
+		return -err->errnum;
+	*ret = cx_take_ptr(&group);
+	return 0;
+}
+
+static void keep_spare(struct cx_groups *groups, struct cx_group *group)
+{
+	group->leader = 0;
+	group->next = groups->spare;
+	groups->spare = group;
+	groups->nspare++;
+}
+
+/* As many as there are processes at most, and a failed try costs two microseconds. */
+static void sweep(struct cx_timer *timer)
+{
+	struct cx_groups *groups = cx_container_of(timer, struct cx_groups, sweep);
+	struct cx_group **at = &groups->leftovers;
+
+	while (*at != NULL) {
+		struct cx_group *group = *at;
+
+		if (remove_dirs(groups, group)) {
+			*at = group->next;
+			free(group);
+		} else {
+			at = &group->next;
+		}
+	}
+	if (groups->leftovers != NULL)
+		cx_timer_set(groups->loop, &groups->sweep, SWEEP_MS);
+}
+
+void cx_groups_init(struct cx_groups *groups, struct cx_loop *loop, const int *work, unsigned n)
+{
+	*groups = (struct cx_groups){ .n = n, .loop = loop, .sweep = { .fire = sweep } };
+	if (n > 0)
+		memcpy(groups->work, work, n * sizeof *work);
+	groups->v2 = n > 0 && faccessat(work[0], "cgroup.controllers", F_OK, 0) == 0;
+}
+
+int cx_group_take(struct cx_groups *groups, struct cx_group **ret, struct cx_err *err)
+{
+	struct cx_group *group = groups->spare;
+
+	if (group == NULL)
+		return make(groups, ret, err);
+	groups->spare = group->next;
+	groups->nspare--;
+	group->next = NULL;
+	*ret = group;
+	return 0;
+}
+
+void cx_group_prepare(struct cx_groups *groups)
+{
+	struct cx_group *group;
+	struct cx_err ignored;
+
+	if (groups->spare == NULL && make(groups, &group, &ignored) == 0)
+		keep_spare(groups, group);
+}
+
+void cx_group_release(struct cx_groups *groups, struct cx_group *group)
+{
+	if (!group->spent && groups->nspare < SPARES_MAX && cx_group_empty(groups, group)) {
+		keep_spare(groups, group);
+		return;
+	}
+	if (remove_dirs(groups, group)) {
+		free(group);
+		return;
+	}
+	group->next = groups->leftovers;
+	groups->leftovers = group;
+	if (groups->sweep.link == NULL)
+		cx_timer_set(groups->loop, &groups->sweep, SWEEP_MS);
+}
+
+int cx_group_join(const struct cx_groups *groups, const struct cx_group *group, struct cx_err *err)
+{
+	char path[PATH_SIZE];
+
+	for (unsigned i = 0; i < groups->n; i++) {
+		/* On v1 "tasks": a pid into cgroup.procs may wait for an RCU grace period. */
+		(void)path_of(path, group, groups->v2 ? "cgroup.procs" : "tasks");
+		if (cx_write_file(groups->work[i], path, "0", err) < 0)
+			return cx_wrap(err, "join control group");
+	}
+	return 0;
+}
+
+/* Sends signo to the pids in text, which ends behind a newline. 0 only counts. */
+static unsigned signal_listed(char *text, int signo)
+{
+	unsigned n = 0;
+
+	for (char *line = strsep(&text, "\n"); line != NULL && *line != '\0';
+	     line = strsep(&text, "\n")) {
+		long pid = strtol(line, NULL, 10);
+
+		/* 0 is a process that this pid namespace does not see, 1 is the agent. */
+		if (pid > 1 && (signo == 0 || kill((pid_t)pid, signo) == 0))
+			n++;
+	}
+	return n;
+}
+
+/* Reads the list in pieces that end with a line; a pid is never cut in two. */
+static unsigned signal_members(int work, const struct cx_group *group, int signo)
+{
+	char path[PATH_SIZE], text[4096];
+	cx_autofd int fd = openat(work, path_of(path, group, "cgroup.procs"), O_RDONLY | O_CLOEXEC);
+	size_t have = 0;
+	unsigned n = 0;
+	ssize_t got;
+
+	while (fd >= 0 && (got = read(fd, text + have, sizeof text - have)) > 0) {
+		size_t whole = have + (size_t)got;
+		char *end = memrchr(text, '\n', whole);
+
+		have = whole;
+		if (end == NULL)
+			break;
+		*end++ = '\0';
+		have = whole - (size_t)(end - text);
+		n += signal_listed(text, signo);
+		memmove(text, end, have);
+	}
+	return n;
+}
+
+unsigned cx_group_signal(const struct cx_groups *groups, const struct cx_group *group, int signo)
+{
+	if (groups->n > 0)
+		return signal_members(groups->work[0], group, signo);
+	return group->leader > 1 && kill(-group->leader, signo) == 0 ? 1 : 0;
+}
+
+void cx_group_kill(const struct cx_groups *groups, struct cx_group *group)
+{
+	char path[PATH_SIZE];
+	struct cx_err ignored;
+
+	group->spent = true;
+	if (groups->v2 &&
+	    cx_write_file(groups->work[0], path_of(path, group, "cgroup.kill"), "1", &ignored) == 0)
+		return;
+	for (unsigned i = 0; i < groups->n; i++) /* only the pids hierarchy has it */
+		(void)!cx_write_file(groups->work[i], path_of(path, group, "pids.max"), "0",
+				     &ignored);
+	(void)cx_group_signal(groups, group, SIGKILL);
+}
+
+bool cx_group_empty(const struct cx_groups *groups, const struct cx_group *group)
+{
+	if (groups->n > 0)
+		return signal_members(groups->work[0], group, 0) == 0;
+	return group->leader <= 1 || (kill(-group->leader, 0) < 0 && errno == ESRCH);
+}

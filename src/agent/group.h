@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_AGENT_GROUP_H
+#define CX_AGENT_GROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/loop.h"
+#include "proto/agent_msgs.h"
+
+/*
+ * exec-N: the control group of one command, the same name below each inherited "work" directory. It
+ * is what a command cannot leave, whatever it forks, so signals and timeouts reach all of it.
+ * Without any directory (tests) the command's process group takes its place.
+ */
+struct cx_group {
+	uint32_t number;
+	pid_t leader; /* the command's first process, set by who starts it */
+	bool spent;   /* was closed to new processes: not for another command */
+	struct cx_group *next;
+};
+
+struct cx_groups {
+	int work[CX_AGENT_WORK_MAX];
+	unsigned n;
+	bool v2;
+	uint32_t last_number;
+	struct cx_group *spare;	    /* made ahead, or empty again; a few */
+	struct cx_group *leftovers; /* their command ended, children that it detached live on */
+	unsigned nspare;
+	struct cx_loop *loop;
+	struct cx_timer sweep;
+};
+
+/* work[0..n) stay open as long as groups is used. */
+void cx_groups_init(struct cx_groups *groups, struct cx_loop *loop, const int *work, unsigned n);
+
+/* A group that nobody is in: a spare one or a new one. */
+CX_MUST int cx_group_take(struct cx_groups *groups, struct cx_group **ret, struct cx_err *err);
+/* Makes one ahead if there is none; failing is no harm. */
+void cx_group_prepare(struct cx_groups *groups);
+/* Its command ended. The group is used again, removed, or removed when its last process has gone.
+ */
+void cx_group_release(struct cx_groups *groups, struct cx_group *group);
+
+/* For the child: moves the calling process into the group. */
+CX_MUST int cx_group_join(const struct cx_groups *groups, const struct cx_group *group,
+			  struct cx_err *err);
+
+/* Sends a signal to every process in it (other than the agent); returns how many got it. */
+unsigned cx_group_signal(const struct cx_groups *groups, const struct cx_group *group, int signo);
+/* Forbids new processes and kills all. Call again until cx_group_empty(): v1 can miss a fork. */
+void cx_group_kill(const struct cx_groups *groups, struct cx_group *group);
+bool cx_group_empty(const struct cx_groups *groups, const struct cx_group *group);
+
+#endif

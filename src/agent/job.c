@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/job.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+
+#include "agent/child.h"
+#include "agent/tty.h"
+#include "base/fd.h"
+
+/* A killed process may still have to leave the kernel; after this long we no longer wait for it. */
+enum { KILL_ROUND_MS = 10, KILL_ROUNDS = 200 };
+
+static void unlink_job(struct cx_job *job)
+{
+	*job->link = job->next;
+	if (job->next != NULL)
+		job->next->link = job->link;
+	job->agent->njobs--;
+}
+
+static void link_job(struct cx_job *job)
+{
+	struct cx_agent *agent = job->agent;
+
+	job->next = agent->jobs;
+	job->link = &agent->jobs;
+	if (job->next != NULL)
+		job->next->link = &job->next;
+	agent->jobs = job;
+	agent->njobs++;
+}
+
+static void destroy_report(struct cx_source *src)
+{
+	struct cx_job *job = cx_container_of(src, struct cx_job, report);
+
+	if (job->over)
+		free(job);
+}
+
+/* The job's last moment; its memory stays until the loop has let go of the report pipe. */
+static void finish(struct cx_job *job)
+{
+	struct cx_agent *agent = job->agent;
+
+	job->over = true;
+	cx_timer_clear(&job->timer);
+	cx_tty_free(job->tty);
+	cx_group_release(&agent->groups, job->group);
+	unlink_job(job);
+	if (job->report.added)
+		cx_loop_drop(&agent->loop, &job->report);
+	else
+		free(job);
+}
+
+static void tell_exit(void *arg)
+{
+	struct cx_job *job = arg;
+
+	job->events->exited(job, &job->end);
+	finish(job);
+}
+
+static void conclude(struct cx_job *job)
+{
+	if (job->failed)
+		finish(job);
+	else if (job->tty != NULL)
+		cx_tty_drain(job->tty, tell_exit, job);
+	else
+		tell_exit(job);
+}
+
+static void kill_round(struct cx_timer *timer)
+{
+	struct cx_job *job = cx_container_of(timer, struct cx_job, timer);
+
+	if (!job->reaped)
+		(void)kill(job->pid, SIGKILL); /* it may not have joined its group yet */
+	if (!cx_group_empty(&job->agent->groups, job->group))
+		cx_group_kill(&job->agent->groups, job->group);
+	else if (job->reaped) {
+		conclude(job);
+		return;
+	}
+	if (++job->rounds < KILL_ROUNDS)
+		cx_timer_set(&job->agent->loop, &job->timer, KILL_ROUND_MS);
+	else if (job->reaped)
+		conclude(job);
+}
+
+static void kill_all(struct cx_job *job)
+{
+	job->killing = true;
+	cx_timer_clear(&job->timer);
+	job->timer.fire = kill_round;
+	cx_group_kill(&job->agent->groups, job->group);
+	kill_round(&job->timer);
+}
+
+static void time_is_up(struct cx_timer *timer)
+{
+	struct cx_job *job = cx_container_of(timer, struct cx_job, timer);
+
+	job->timed_out = true;
+	kill_all(job);
+}
+
+/* 0 bytes: execve closed it. A whole error: the child gave up. Anything else cannot be. */
+static void read_report(struct cx_job *job)
+{
+	struct cx_err said, err = { 0 };
+	ssize_t n = read(job->report.fd, &said, sizeof said);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	cx_loop_drop(&job->agent->loop, &job->report);
+	if (n == 0) {
+		job->executed = true;
+		job->events->started(job);
+		cx_group_prepare(&job->agent->groups);
+		return;
+	}
+	job->failed = true;
+	if (n == (ssize_t)sizeof said)
+		(void)cx_err_adopt(&err, said.kind, said.refused ? 0 : (uint32_t)said.errnum,
+				   said.msg, strnlen(said.msg, sizeof said.msg));
+	else
+		(void)cx_refuse(&err, CX_INTERNAL, "the child's report was cut");
+	job->events->failed(job, &err);
+}
+
+static void report_ready(struct cx_source *src, uint32_t events)
+{
+	(void)events;
+	read_report(cx_container_of(src, struct cx_job, report));
+}
+
+static pid_t fork_child(const struct cx_child_plan *plan, struct cx_err *err)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		cx_child_run(plan);
+	if (pid < 0 && errno == EAGAIN)
+		return cx_refuse(err, CX_LIMIT, "too many processes are being started");
+	return pid < 0 ? cx_fail(err, errno, "make a process") : pid;
+}
+
+/* Everything that can fail happens before the fork. */
+static int launch(struct cx_job *job, struct cx_child_plan *plan, uint32_t timeout_ms,
+		  struct cx_err *err)
+{
+	struct cx_agent *agent = job->agent;
+	cx_autofd int reads = -EBADF, writes = -EBADF;
+
+	if (cx_pipe(&reads, &writes, err) < 0 || cx_set_nonblock(reads, true, err) < 0)
+		return -err->errnum;
+	job->report =
+		(struct cx_source){ .fd = reads, .ready = report_ready, .destroy = destroy_report };
+	if (cx_loop_add(&agent->loop, &job->report, EPOLLIN, err) < 0)
+		return -err->errnum;
+	(void)cx_take_fd(&reads);
+	plan->report = writes;
+	job->started_us = cx_now_us();
+	job->pid = fork_child(plan, err);
+	if (job->pid < 0)
+		return job->pid;
+	job->group->leader = job->pid;
+	if (timeout_ms > 0)
+		cx_timer_set(&agent->loop, &job->timer, timeout_ms);
+	return 0;
+}
+
+int cx_job_start(struct cx_agent *agent, const struct cx_msg_exec *exec, const int fds[3],
+		 struct cx_tty **tty, const struct cx_job_events *events, struct cx_conn_ref asker,
+		 struct cx_err *err)
+{
+	struct cx_child_plan plan = { .config = &agent->config,
+				      .groups = &agent->groups,
+				      .exec = exec,
+				      .fds = { fds[0], fds[1], fds[2] },
+				      .tty = *tty != NULL };
+	struct cx_job *job;
+
+	if (agent->njobs >= CX_AGENT_JOBS_MAX)
+		return cx_refuse(err, CX_LIMIT,
+				 "%d commands are running in this sandbox; wait for "
+				 "one to end",
+				 CX_AGENT_JOBS_MAX);
+	job = calloc(1, sizeof *job);
+	if (job == NULL)
+		return cx_fail(err, ENOMEM, "command");
+	*job = (struct cx_job){
+		.agent = agent, .events = events, .asker = asker, .timer = { .fire = time_is_up }
+	};
+	if (cx_group_take(&agent->groups, &job->group, err) < 0) {
+		free(job);
+		return -err->errnum;
+	}
+	plan.group = job->group;
+	link_job(job);
+	if (launch(job, &plan, exec->timeout_ms, err) < 0) {
+		finish(job);
+		return -err->errnum;
+	}
+	job->tty = cx_take_ptr(tty);
+	return 0;
+}
+
+struct cx_job *cx_job_find(const struct cx_agent *agent, struct cx_conn_ref asker)
+{
+	for (struct cx_job *job = agent->jobs; job != NULL; job = job->next)
+		if (job->asker.conn == asker.conn && job->asker.request == asker.request)
+			return job;
+	return NULL;
+}
+
+int cx_job_signal(struct cx_job *job, int signo, struct cx_err *err)
+{
+	if (job->reaped || job->failed)
+		return cx_refuse(err, CX_NOT_FOUND, "the command has ended");
+	if (signo == SIGKILL) {
+		if (!job->killing)
+			kill_all(job);
+		return 0;
+	}
+	if (job->tty != NULL && cx_tty_signal(job->tty, signo))
+		return 0;
+	if (cx_group_signal(&job->agent->groups, job->group, signo) == 0 &&
+	    kill(job->pid, signo) < 0)
+		return cx_fail(err, errno, "signal %d", signo);
+	return 0;
+}
+
+static void record_end(struct cx_job *job, int status, const struct rusage *usage)
+{
+	struct cx_msg_exited *end = &job->end;
+
+	end->how = CX_EXITED_CODE;
+	end->status = (uint32_t)WEXITSTATUS(status);
+	if (WIFSIGNALED(status)) {
+		end->how = CX_EXITED_SIGNAL;
+		end->status = (uint32_t)WTERMSIG(status);
+	}
+	if (job->timed_out)
+		end->how = CX_EXITED_TIMEOUT;
+	end->user_us =
+		(uint64_t)usage->ru_utime.tv_sec * 1000000 + (uint64_t)usage->ru_utime.tv_usec;
+	end->system_us =
+		(uint64_t)usage->ru_stime.tv_sec * 1000000 + (uint64_t)usage->ru_stime.tv_usec;
+	end->wall_us = cx_now_us() - job->started_us;
+	end->max_rss_bytes = (uint64_t)usage->ru_maxrss * 1024;
+}
+
+void cx_job_reaped(struct cx_agent *agent, pid_t pid, int status, const struct rusage *usage)
+{
+	struct cx_job *job = agent->jobs;
+
+	while (job != NULL && (job->reaped || job->pid != pid))
+		job = job->next;
+	if (job == NULL)
+		return;
+	job->reaped = true;
+	if (!job->executed && !job->failed)
+		read_report(job);
+	record_end(job, status, usage);
+	if (job->killing && job->timer.link != NULL) /* it concludes when the whole group is gone */
+		return;
+	cx_timer_clear(&job->timer);
+	conclude(job);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_AGENT_JOB_H
+#define CX_AGENT_JOB_H
+
+#include <sys/resource.h>
+
+#include "agent/agent.h"
+
+/*
+ * One command: from fork, over "it executed" or "it could not", to its end and the end of what its
+ * timeout has to kill. Who starts it is told by callbacks: started, then exited; or failed. The job
+ * is freed after exited or failed; it is found by number until then.
+ */
+struct cx_job_events {
+	void (*started)(struct cx_job *job);
+	void (*failed)(struct cx_job *job, const struct cx_err *err);
+	void (*exited)(struct cx_job *job, const struct cx_msg_exited *end);
+};
+
+struct cx_job {
+	struct cx_agent *agent;
+	const struct cx_job_events *events;
+	struct cx_conn_ref asker; /* to whom the events are told */
+	struct cx_source report;  /* pipe from the child: an error, or its end */
+	struct cx_timer timer;	  /* wall time; then the rounds of killing */
+	struct cx_tty *tty;
+	struct cx_group *group;
+	pid_t pid;
+	uint64_t started_us;
+	unsigned rounds; /* of killing */
+	bool executed, failed, reaped, killing, timed_out, over;
+	struct cx_msg_exited end;
+	struct cx_job *next, **link;
+};
+
+/*
+ * Forks. fds are 0 to 2 for the command, borrowed; with tty NULL no terminal. On success takes over
+ * *tty. On failure nothing runs and no event follows.
+ */
+CX_MUST int cx_job_start(struct cx_agent *agent, const struct cx_msg_exec *exec, const int fds[3],
+			 struct cx_tty **tty, const struct cx_job_events *events,
+			 struct cx_conn_ref asker, struct cx_err *err);
+struct cx_job *cx_job_find(const struct cx_agent *agent, struct cx_conn_ref asker);
+
+/* To the whole group. SIGKILL also closes it to new processes and goes on until it is empty. */
+CX_MUST int cx_job_signal(struct cx_job *job, int signo, struct cx_err *err);
+
+/* For reap.c: a child ended. Nothing happens when it is not a job's main process. */
+void cx_job_reaped(struct cx_agent *agent, pid_t pid, int status, const struct rusage *usage);
+
+#endif

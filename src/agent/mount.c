@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include "base/path.h"
+
+int cx_mount_new(const char *type, const char *const *options, unsigned attrs, struct cx_err *err)
+{
+	cx_autofd int fs = fsopen(type, FSOPEN_CLOEXEC);
+	int fd;
+
+	if (fs < 0)
+		return cx_fail(err, errno, "open file system '%s'", type);
+	for (; *options != NULL; options += 2)
+		if (fsconfig(fs, FSCONFIG_SET_STRING, options[0], options[1], 0) < 0)
+			return cx_fail(err, errno, "%s option '%s=%s'", type, options[0],
+				       options[1]);
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return cx_fail(err, errno, "create file system '%s'", type);
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, attrs);
+	return fd < 0 ? cx_fail(err, errno, "mount file system '%s'", type) : fd;
+}
+
+int cx_mount_check(int fd, uint64_t magic, const char *what, struct cx_err *err)
+{
+	struct statfs st;
+
+	if (fstatfs(fd, &st) < 0)
+		return cx_fail(err, errno, "look at '%s'", what);
+	if ((uint64_t)st.f_type != magic)
+		return cx_refuse(err, CX_DENIED,
+				 "'%s' is on a file system of type %#llx, not %#llx", what,
+				 (unsigned long long)st.f_type, (unsigned long long)magic);
+	return 0;
+}
+
+static int same_object(int a, int b, const char *path, struct cx_err *err)
+{
+	struct stat sa, sb;
+
+	if (fstat(a, &sa) < 0 || fstat(b, &sb) < 0)
+		return cx_fail(err, errno, "look at '%s'", path);
+	if (sa.st_dev != sb.st_dev || sa.st_ino != sb.st_ino)
+		return cx_refuse(err, CX_DENIED, "'%s' is not what was mounted there", path);
+	return 0;
+}
+
+/* Puts the mount at fd over at/path and looks that it is there. */
+static int attach(int fd, int at, const char *path, struct cx_err *err)
+{
+	cx_autofd int target = cx_open_no_links(at, path, O_PATH, 0, err);
+	cx_autofd int seen = -EBADF;
+
+	if (target < 0)
+		return target;
+	if (move_mount(fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return cx_fail(err, errno, "mount at '%s'", path);
+	seen = cx_open_no_links(at, path, O_PATH, 0, err);
+	return seen < 0 ? seen : same_object(fd, seen, path, err);
+}
+
+int cx_mount_move(int from, const char *from_path, int at, const char *path, struct cx_err *err)
+{
+	cx_autofd int tree = -EBADF;
+
+	if (from_path[0] == '\0')
+		return attach(from, at, path, err);
+	tree = cx_open_no_links(from, from_path, O_PATH, 0, err);
+	return tree < 0 ? tree : attach(tree, at, path, err);
+}
+
+int cx_mount_clone(int from, const char *from_path, unsigned attrs, int at, const char *path,
+		   struct cx_err *err)
+{
+	struct mount_attr attr = { .attr_set = attrs };
+	cx_autofd int entry = cx_open_no_links(from, from_path, O_PATH, 0, err);
+	cx_autofd int tree = -EBADF;
+
+	if (entry < 0)
+		return entry;
+	tree = open_tree(entry, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (tree < 0)
+		return cx_fail(err, errno, "clone '%s'", from_path);
+	if (attrs != 0 && mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+		return cx_fail(err, errno, "restrict '%s'", from_path);
+	return attach(tree, at, path, err);
+}
+
+int cx_mount_restrict(int at, const char *path, unsigned attrs, struct cx_err *err)
+{
+	struct mount_attr attr = { .attr_set = attrs };
+	cx_autofd int fd = cx_open_no_links(at, path, O_PATH, 0, err);
+
+	if (fd < 0)
+		return fd;
+	if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+		return cx_fail(err, errno, "restrict '%s'", path);
+	return 0;
+}
+
+int cx_mount_point(int dir, const char *name, mode_t mode, struct cx_err *err)
+{
+	int fd = cx_open_no_links(dir, name, O_PATH | O_DIRECTORY, 0, err);
+
+	if (fd >= 0)
+		return fd;
+	if ((fd == -ELOOP || fd == -ENOTDIR) && unlinkat(dir, name, 0) < 0)
+		return cx_fail(err, errno, "remove '%s', which is no directory", name);
+	if (mkdirat(dir, name, mode) < 0)
+		return cx_fail(err, errno, "make directory '%s'", name);
+	return cx_open_no_links(dir, name, O_PATH | O_DIRECTORY, 0, err);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_AGENT_MOUNT_H
+#define CX_AGENT_MOUNT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+/*
+ * Mounts by descriptor. Every target is named below a directory that the caller holds and reached
+ * without following a link; what was mounted is compared with what was to be mounted.
+ */
+
+/* A detached mount of a fresh file system: options are pairs of key and value up to NULL. */
+CX_MUST int cx_mount_new(const char *type, const char *const *options, unsigned attrs,
+			 struct cx_err *err);
+
+/* Fails unless the descriptor lies on a file system of this type (linux/magic.h). */
+CX_MUST int cx_mount_check(int fd, uint64_t magic, const char *what, struct cx_err *err);
+
+/* Moves a mount, detached (from_path "") or attached below from, to a directory or file below at.
+ */
+CX_MUST int cx_mount_move(int from, const char *from_path, int at, const char *path,
+			  struct cx_err *err);
+
+/* Lays a clone of the mount or directory entry from/from_path, with more attributes, over at/path.
+ */
+CX_MUST int cx_mount_clone(int from, const char *from_path, unsigned attrs, int at,
+			   const char *path, struct cx_err *err);
+
+/* Adds attributes to the mount whose root is at/path. */
+CX_MUST int cx_mount_restrict(int at, const char *path, unsigned attrs, struct cx_err *err);
+
+/*
+ * Opens (O_PATH) the directory `name` directly below dir, owned by us: what is missing is made, and
+ * a link or file in its place is replaced, so that no image decides where a mount goes.
+ */
+CX_MUST int cx_mount_point(int dir, const char *name, mode_t mode, struct cx_err *err);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <linux/capability.h>
+
+#include "policy/policy.h"
+
+const struct cx_cap_row cx_policy_caps[] = {
+	{ CAP_CHOWN, "package managers and archives set owners" },
+	{ CAP_DAC_OVERRIDE, "root inside reads and writes every file of the sandbox" },
+	{ CAP_FOWNER, "the same for modes and times" },
+	{ CAP_FSETID, "keeps set-group-ID bits on what root changes" },
+	{ CAP_KILL, "root inside, and the agent, signal other users' processes" },
+	{ CAP_SETGID, "changing to a service's group; the agent needs it for \"user\"" },
+	{ CAP_SETUID, "changing to a service's user; the agent needs it for \"user\"" },
+	{ CAP_SETPCAP, "a service may drop what it does not need" },
+	{ CAP_NET_BIND_SERVICE, "ports below 1024" },
+	{ CAP_SYS_CHROOT, "build tools and services confine themselves" },
+	{ CAP_SETFCAP, "package managers set file capabilities, which no_new_privs keeps inert" },
+	{ CAP_AUDIT_WRITE, "login programs insist on it; the host's audit refuses it anyway" },
+};
+const size_t cx_policy_ncaps = sizeof cx_policy_caps / sizeof cx_policy_caps[0];
