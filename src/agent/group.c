@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 
@@ -19,30 +20,23 @@ static const char *path_of(char path[PATH_SIZE], const struct cx_group *group, c
 	return path;
 }
 
-/* False while a process is left in it. Elsewhere it can then be removed as well. */
-static bool remove_dirs(const struct cx_groups *groups, const struct cx_group *group)
+/* False while a process is left in it. */
+static bool remove_dir(const struct cx_groups *groups, const struct cx_group *group)
 {
 	char path[PATH_SIZE];
 
-	for (unsigned i = 0; i < groups->n; i++)
-		if (unlinkat(groups->work[i], path_of(path, group, ""), AT_REMOVEDIR) < 0 &&
-		    errno != ENOENT)
-			return false;
-	return true;
+	return groups->n == 0 ||
+	       unlinkat(groups->work[0], path_of(path, group, ""), AT_REMOVEDIR) == 0 ||
+	       errno == ENOENT;
 }
 
-static int make_dirs(const struct cx_groups *groups, const struct cx_group *group,
-		     struct cx_err *err)
+static int make_dir(const struct cx_groups *groups, const struct cx_group *group,
+		    struct cx_err *err)
 {
 	char path[PATH_SIZE];
 
-	for (unsigned i = 0; i < groups->n; i++) {
-		if (mkdirat(groups->work[i], path_of(path, group, ""), 0755) == 0)
-			continue;
-		(void)cx_fail(err, errno, "make control group '%s'", path);
-		(void)remove_dirs(groups, group);
-		return -err->errnum;
-	}
+	if (groups->n > 0 && mkdirat(groups->work[0], path_of(path, group, ""), 0755) < 0)
+		return cx_fail(err, errno, "make control group '%s'", path);
 	return 0;
 }
 
@@ -53,7 +47,7 @@ static int make(struct cx_groups *groups, struct cx_group **ret, struct cx_err *
 	if (group == NULL)
 		return cx_fail(err, ENOMEM, "control group");
 	group->number = ++groups->last_number;
-	if (make_dirs(groups, group, err) < 0)
+	if (make_dir(groups, group, err) < 0)
 		return -err->errnum;
 	*ret = cx_take_ptr(&group);
 	return 0;
@@ -76,7 +70,7 @@ static void sweep(struct cx_timer *timer)
 	while (*at != NULL) {
 		struct cx_group *group = *at;
 
-		if (remove_dirs(groups, group)) {
+		if (remove_dir(groups, group)) {
 			*at = group->next;
 			free(group);
 		} else {
@@ -123,7 +117,7 @@ void cx_group_release(struct cx_groups *groups, struct cx_group *group)
 		keep_spare(groups, group);
 		return;
 	}
-	if (remove_dirs(groups, group)) {
+	if (remove_dir(groups, group)) {
 		free(group);
 		return;
 	}
@@ -137,12 +131,15 @@ int cx_group_join(const struct cx_groups *groups, const struct cx_group *group, 
 {
 	char path[PATH_SIZE];
 
-	for (unsigned i = 0; i < groups->n; i++) {
-		/* On v1 "tasks": a pid into cgroup.procs may wait for an RCU grace period. */
-		(void)path_of(path, group, groups->v2 ? "cgroup.procs" : "tasks");
-		if (cx_write_file(groups->work[i], path, "0", err) < 0)
-			return cx_wrap(err, "join control group");
-	}
+	if (groups->n == 0)
+		return 0;
+	/* On v1 "tasks": a pid into cgroup.procs may wait for an RCU grace period. */
+	(void)path_of(path, group, groups->v2 ? "cgroup.procs" : "tasks");
+	if (cx_write_file(groups->work[0], path, "0", err) < 0)
+		return cx_wrap(err, "join control group");
+	for (unsigned i = 1; i < groups->n; i++)
+		if (write(groups->work[i], "0", 1) != 1)
+			return cx_fail(err, errno, "join control group %u", i);
 	return 0;
 }
 
@@ -202,8 +199,8 @@ void cx_group_kill(const struct cx_groups *groups, struct cx_group *group)
 	if (groups->v2 &&
 	    cx_write_file(groups->work[0], path_of(path, group, "cgroup.kill"), "1", &ignored) == 0)
 		return;
-	for (unsigned i = 0; i < groups->n; i++) /* only the pids hierarchy has it */
-		(void)!cx_write_file(groups->work[i], path_of(path, group, "pids.max"), "0",
+	if (groups->n > 0)
+		(void)!cx_write_file(groups->work[0], path_of(path, group, "pids.max"), "0",
 				     &ignored);
 	(void)cx_group_signal(groups, group, SIGKILL);
 }

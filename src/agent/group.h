@@ -10,8 +10,9 @@
 #include "proto/agent_msgs.h"
 
 /*
- * exec-N: the control group of one command, the same name below each inherited "work" directory. It
- * is what a command cannot leave, whatever it forks, so signals and timeouts reach all of it.
+ * exec-N: the control group of one command, below the inherited "work" directory, work[0]. In the
+ * other trees of cgroup v1 commands share "work": work[1..] are its "tasks" files, open. A group is
+ * what a command cannot leave, whatever it forks, so signals and timeouts reach all of it.
  * Without any directory (tests) the command's process group takes its place.
  */
 struct cx_group {

@@ -83,7 +83,7 @@ enum {
 	CX_AGENT_FD_LISTEN = 3,	 /* listening SOCK_SEQPACKET, bound on the host */
 	CX_AGENT_FD_DEV = 4,	 /* detached tmpfs with the device nodes */
 	CX_AGENT_FD_SECCOMP = 5, /* memfd: the filter, struct sock_filter[] */
-	CX_AGENT_FD_WORK = 6,	 /* first of the work group's directories, one per hierarchy */
+	CX_AGENT_FD_WORK = 6,	 /* the work group: its directory, then "tasks" files (runtime/cgroup.h) */
 	CX_AGENT_WORK_MAX = 8,
 };
 

@@ -85,22 +85,20 @@ static int open_instance(const struct cx_cgroups *groups, struct cx_cgroup_tree 
 	return groups->version->restrict_devices(tree, err);
 }
 
-/* Trees that sandboxes share come last, so that those of a sandbox are the first ones. */
-static void sort_trees(struct cx_cgroups *groups)
+static enum cx_cgroup_kind kind_of(unsigned controllers)
 {
-	for (unsigned i = 0, end = groups->n; i < end;) {
-		struct cx_cgroup_tree tree = groups->trees[i];
+	if ((controllers & CX_CTL_NEEDED) != 0)
+		return CX_KIND_SPLIT;
+	return controllers == CX_CTL_DEVICES ? CX_KIND_SHARED : CX_KIND_SINGLE;
+}
 
-		tree.shared = tree.controllers == CX_CTL_DEVICES;
-		if (tree.shared) {
-			memmove(&groups->trees[i], &groups->trees[i + 1],
-				(groups->n - i - 1) * sizeof tree);
-			groups->trees[groups->n - 1] = tree;
-			end--;
-		} else {
-			i++;
-		}
-	}
+static int compare_trees(const void *a, const void *b)
+{
+	const struct cx_cgroup_tree *x = a, *y = b;
+	bool pids_x = (x->controllers & CX_CTL_PIDS) != 0,
+	     pids_y = (y->controllers & CX_CTL_PIDS) != 0;
+
+	return x->kind != y->kind ? (int)x->kind - (int)y->kind : (int)pids_y - (int)pids_x;
 }
 
 static void close_groups(struct cx_cgroups **slot)
@@ -119,9 +117,11 @@ int cx_cgroups_open(const char *instance, struct cx_cgroups **ret, struct cx_err
 	if (cx_format(groups->name, sizeof groups->name, "caisson-%s", err, instance) < 0 ||
 	    cx_cgroups_find(groups, err) < 0)
 		return -err->errnum;
-	sort_trees(groups);
-	for (unsigned i = 0; i < groups->n; i++)
+	for (unsigned i = 0; i < groups->n; i++) {
 		groups->trees[i].dir = -EBADF;
+		groups->trees[i].kind = kind_of(groups->trees[i].controllers);
+	}
+	qsort(groups->trees, groups->n, sizeof groups->trees[0], compare_trees);
 	for (unsigned i = 0; i < groups->n; i++)
 		if (open_instance(groups, &groups->trees[i], err) < 0)
 			return cx_wrap(err, "cgroup '%s'", groups->name);
@@ -154,7 +154,7 @@ int cx_cgroups_each(struct cx_cgroups *groups,
 		    int (*fn)(const char *id, void *arg, struct cx_err *err), void *arg,
 		    struct cx_err *err)
 {
-	for (unsigned i = 0; i < groups->n && !groups->trees[i].shared; i++) {
+	for (unsigned i = 0; i < groups->n && groups->trees[i].kind != CX_KIND_SHARED; i++) {
 		int r = cx_cgroup_children(groups->trees[i].dir, fn, arg, err);
 
 		if (r != 0)
@@ -174,10 +174,10 @@ static void forget(struct cx_cgroup *group)
 
 void cx_cgroup_close(struct cx_cgroup *group)
 {
-	for (unsigned i = 0; i < group->n; i++) {
+	for (unsigned i = 0; i < group->ntop; i++)
 		cx_close(&group->top[i]);
+	for (unsigned i = 0; i < group->n; i++)
 		cx_close(&group->work[i]);
-	}
 	for (unsigned i = 0; i < group->ntasks; i++)
 		cx_close(&group->tasks[i]);
 	cx_close(&group->agent_dir);
@@ -211,15 +211,11 @@ static int write_limits(const struct cx_cgroups *groups, const struct cx_cgroup_
 	return 0;
 }
 
-/*
- * The work group goes to the agent as the root of a detached mount: from a plain descriptor ".."
- * would lead out of its cgroups and on into the host's file system.
- */
-static int detach(int top, const char *name, struct cx_err *err)
+static int make_group(int dir, const char *name, struct cx_err *err)
 {
-	int fd = open_tree(top, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
-
-	return fd >= 0 ? fd : cx_fail(err, errno, "detach group '%s'", name);
+	if (mkdirat(dir, name, 0755) < 0)
+		return cx_fail(err, errno, "make group '%s'", name);
+	return cx_cgroup_child(dir, name, err);
 }
 
 /* Its owner may make groups below and put processes there; the limits stay root's. */
@@ -234,46 +230,58 @@ static int delegate(const struct cx_cgroups *groups, int work, uint32_t uid_base
 	return 0;
 }
 
-static int make_group(int dir, const char *name, struct cx_err *err)
-{
-	if (mkdirat(dir, name, 0755) < 0)
-		return cx_fail(err, errno, "make group '%s'", name);
-	return cx_cgroup_child(dir, name, err);
-}
-
-static int make_work(const struct cx_cgroups *groups, int top, uint32_t uid_base, int *ret,
-		     struct cx_err *err)
+static int make_work(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree, int top,
+		     uint32_t uid_base, struct cx_cgroup *ret, struct cx_err *err)
 {
 	cx_autofd int work = make_group(top, "work", err);
+	int fd;
 
-	if (work < 0 || enable_controllers(groups, work, err) < 0 ||
-	    delegate(groups, work, uid_base, err) < 0)
+	if (work < 0 || enable_controllers(groups, work, err) < 0)
 		return -err->errnum;
-	*ret = detach(top, "work", err);
-	return *ret < 0 ? *ret : 0;
+	if ((tree->controllers & CX_CTL_PIDS) == 0) {
+		fd = openat(work, "tasks", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	} else {
+		if (delegate(groups, work, uid_base, err) < 0)
+			return -err->errnum;
+		fd = open_tree(work, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	}
+	if (fd < 0)
+		return cx_fail(err, errno, "open the work group for the agent");
+	ret->work[ret->n++] = fd;
+	return 0;
+}
+
+static int make_agent(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree, int top,
+		      struct cx_cgroup *ret, struct cx_err *err)
+{
+	static const struct cx_limits agent_limits = { .memory_bytes = CX_AGENT_MEMORY,
+						       .pids = CX_AGENT_PIDS };
+	cx_autofd int agent = make_group(top, "agent", err);
+
+	if (agent < 0 || write_limits(groups, tree, agent, &agent_limits, err) < 0)
+		return -err->errnum;
+	return groups->version->attach(agent, ret, err);
 }
 
 static int make_in_tree(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree,
 			const char *id, uint32_t uid_base, struct cx_cgroup *ret,
 			struct cx_err *err)
 {
-	static const struct cx_limits agent_limits = { .memory_bytes = CX_AGENT_MEMORY,
-						       .pids = CX_AGENT_PIDS };
-	cx_autofd int agent = -EBADF;
-	unsigned i = ret->n;
+	int top;
 
-	ret->top[i] = make_group(tree->dir, id, err);
-	if (ret->top[i] < 0)
+	if (tree->kind == CX_KIND_SHARED)
+		return groups->version->attach(tree->dir, ret, err);
+	top = make_group(tree->dir, id, err);
+	if (top < 0)
 		return -err->errnum;
-	ret->n++;
-	if (groups->version->made_top(ret->top[i], uid_base, ret, err) < 0 ||
-	    enable_controllers(groups, ret->top[i], err) < 0 ||
-	    make_work(groups, ret->top[i], uid_base, &ret->work[i], err) < 0)
+	ret->top[ret->ntop++] = top;
+	if (tree->kind == CX_KIND_SINGLE)
+		return groups->version->attach(top, ret, err);
+	if (groups->version->made_top(top, uid_base, ret, err) < 0 ||
+	    enable_controllers(groups, top, err) < 0 ||
+	    make_work(groups, tree, top, uid_base, ret, err) < 0)
 		return -err->errnum;
-	agent = make_group(ret->top[i], "agent", err);
-	if (agent < 0 || write_limits(groups, tree, agent, &agent_limits, err) < 0)
-		return -err->errnum;
-	return groups->version->attach(agent, ret, err);
+	return make_agent(groups, tree, top, ret, err);
 }
 
 /* Also for remains in one tree only: what is there belongs to somebody else until it was removed.
@@ -282,7 +290,7 @@ static int refuse_existing(const struct cx_cgroups *groups, const char *id, stru
 {
 	if (!cx_is_plain_name(id, CX_CGROUP_NAME_MAX))
 		return cx_refuse(err, CX_INVALID, "'%.80s' is not an id", id);
-	for (unsigned i = 0; i < groups->n && !groups->trees[i].shared; i++)
+	for (unsigned i = 0; i < groups->n && groups->trees[i].kind != CX_KIND_SHARED; i++)
 		if (faccessat(groups->trees[i].dir, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 			return cx_refuse(err, CX_CONFLICT, "'%s' has cgroups already", id);
 	return 0;
@@ -298,12 +306,8 @@ int cx_cgroup_make(struct cx_cgroups *groups, const char *id, uint32_t uid_base,
 	forget(&made);
 	if (refuse_existing(groups, id, err) < 0)
 		return -err->errnum;
-	for (unsigned i = 0; i < groups->n && r == 0; i++) {
-		const struct cx_cgroup_tree *tree = &groups->trees[i];
-
-		r = tree->shared ? groups->version->attach(tree->dir, &made, err)
-				 : make_in_tree(groups, tree, id, uid_base, &made, err);
-	}
+	for (unsigned i = 0; i < groups->n && r == 0; i++)
+		r = make_in_tree(groups, &groups->trees[i], id, uid_base, &made, err);
 	if (r < 0) {
 		(void)!cx_cgroup_remove(groups, id, &ignored); /* nothing runs there yet */
 		return cx_wrap(err, "cgroups of '%s'", id);
@@ -321,20 +325,25 @@ int cx_cgroup_find(struct cx_cgroups *groups, const char *id, struct cx_cgroup *
 	forget(&found);
 	if (!cx_is_plain_name(id, CX_CGROUP_NAME_MAX))
 		return cx_refuse(err, CX_INVALID, "'%.80s' is not an id", id);
-	for (unsigned i = 0; i < groups->n && !groups->trees[i].shared; i++) {
+	for (unsigned i = 0; i < groups->n && groups->trees[i].kind != CX_KIND_SHARED; i++) {
 		found.top[i] = cx_cgroup_child(groups->trees[i].dir, id, err);
 		if (found.top[i] < 0 && err->errnum == ENOENT)
 			return cx_refuse(err, CX_NOT_FOUND, "'%s' has no cgroups", id);
 		if (found.top[i] < 0)
 			return -err->errnum;
-		found.n++;
-		found.work[i] = detach(found.top[i], "work", err);
-		if (found.work[i] < 0)
-			return cx_wrap(err, "cgroups of '%s'", id);
+		found.ntop++;
 	}
 	*ret = found;
 	forget(&found);
 	return 0;
+}
+
+/* The group of tree i that is limited and counted: without the agent where that is apart. */
+static int open_counted(const struct cx_cgroups *groups, const struct cx_cgroup *group, unsigned i,
+			struct cx_err *err)
+{
+	return cx_cgroup_child(group->top[i], groups->trees[i].kind == CX_KIND_SPLIT ? "work" : ".",
+			       err);
 }
 
 int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
@@ -345,9 +354,12 @@ int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
 				 "limits of %" PRIu32 "/1000 CPU, %" PRIu64 " bytes, %" PRIu32
 				 " processes: the least is 10, 1 and 1",
 				 limits->cpu_milli, limits->memory_bytes, limits->pids);
-	for (unsigned i = 0; i < group->n; i++)
-		if (write_limits(groups, &groups->trees[i], group->work[i], limits, err) < 0)
+	for (unsigned i = 0; i < group->ntop; i++) {
+		cx_autofd int dir = open_counted(groups, group, i, err);
+
+		if (dir < 0 || write_limits(groups, &groups->trees[i], dir, limits, err) < 0)
 			return -err->errnum;
+	}
 	return 0;
 }
 
@@ -372,7 +384,7 @@ static int find_number(const char *text, const char *key, uint64_t *ret)
 
 struct counting {
 	const struct cx_usage_row *row;
-	int work;
+	int dir;
 	uint64_t sum;
 };
 
@@ -392,7 +404,7 @@ static int count_in(int dir, const struct cx_usage_row *row, uint64_t *sum, stru
 static int count_child(const char *name, void *arg, struct cx_err *err)
 {
 	struct counting *counting = arg;
-	cx_autofd int dir = cx_cgroup_child(counting->work, name, err);
+	cx_autofd int dir = cx_cgroup_child(counting->dir, name, err);
 
 	if (dir >= 0 && count_in(dir, counting->row, &counting->sum, err) == 0)
 		return 0;
@@ -402,19 +414,17 @@ static int count_child(const char *name, void *arg, struct cx_err *err)
 	return 0;
 }
 
-static int count(const struct cx_usage_row *row, int detached, uint64_t *ret, struct cx_err *err)
+static int count(const struct cx_usage_row *row, int dir, uint64_t *ret, struct cx_err *err)
 {
-	cx_autofd int work = cx_cgroup_child(detached, ".", err);
-	struct counting counting = { .row = row, .work = work };
+	struct counting counting = { .row = row };
 
-	if (work < 0)
-		return -err->errnum;
-	if (count_in(work, row, &counting.sum, err) < 0) {
+	if (count_in(dir, row, &counting.sum, err) < 0) {
 		if (!row->optional || err->errnum != ENOENT)
 			return -err->errnum;
 		*err = (struct cx_err){ 0 };
 	}
-	if (row->summed && cx_cgroup_children(work, count_child, &counting, err) < 0)
+	counting.dir = dir;
+	if (row->summed && cx_cgroup_children(dir, count_child, &counting, err) < 0)
 		return -err->errnum;
 	*ret = counting.sum;
 	return 0;
@@ -430,12 +440,16 @@ int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *group, st
 {
 	uint64_t values[CX_USAGE_MAX] = { 0 };
 
-	for (unsigned i = 0; i < group->n; i++) {
+	for (unsigned i = 0; i < group->ntop; i++) {
+		cx_autofd int dir = open_counted(groups, group, i, err);
+
+		if (dir < 0)
+			return cx_wrap(err, "usage");
 		for (size_t k = 0; k < groups->version->nusage; k++) {
 			const struct cx_usage_row *row = &groups->version->usage[k];
 
 			if ((row->controller & groups->trees[i].controllers) != 0 &&
-			    count(row, group->work[i], &values[row->value], err) < 0)
+			    count(row, dir, &values[row->value], err) < 0)
 				return cx_wrap(err, "usage");
 		}
 	}

@@ -14,6 +14,10 @@
  *	<root>/caisson-<instance>/<id>/agent	the agent, under CX_AGENT_MEMORY and CX_AGENT_PIDS
  *	<root>/caisson-<instance>/<id>/work	all else, under struct cx_limits; delegated
  *
+ * The agent gives each command a group exec-N below work[0]; that alone is enough to find and kill
+ * it. In the other trees of v1 a command belongs into "work" itself: a group more in each would cost
+ * time, and v1 would forget the OOM kills of that group when it is removed.
+ *
  * A hierarchy is one mounted tree: on v1 each controller (or joined set) has its own, on v2 there
  * is one. Needed: cpu, memory, pids; used where there: cpuacct, devices, freezer.
  */
@@ -34,12 +38,18 @@ struct cx_usage {
 };
 
 struct cx_cgroup { /* of one sandbox; cx_cgroup_close() releases the descriptors, not the groups */
-	int top[CX_CGROUP_TREES_MAX];	/* <id>, O_PATH or read-only directory; -EBADF beyond n */
-	int work[CX_CGROUP_TREES_MAX];	/* <id>/work: what the agent inherits */
-	int tasks[CX_CGROUP_TREES_MAX]; /* v1: <id>/agent/tasks open for writing, ntasks of them */
+	int top[CX_CGROUP_TREES_MAX];	/* <id>, a directory in each tree; ntop of them */
+	/*
+	 * What the agent inherits, n of them: first the directory <id>/work of the tree that limits the
+	 * pids, where it makes exec-N; then (v1) the "tasks" of <id>/work in the other trees, open for
+	 * writing. The directory is the root of a detached mount: from a plain one ".." would lead to
+	 * the host's files.
+	 */
+	int work[CX_CGROUP_TREES_MAX];
+	int tasks[CX_CGROUP_TREES_MAX]; /* v1: where the agent's process writes "0"; ntasks of them */
 	int agent_dir;			/* v2: <id>/agent for CLONE_INTO_CGROUP; else -EBADF */
-	int ns; /* v2: cgroup namespace with <id> as its root; else -EBADF */
-	unsigned n, ntasks;
+	int ns;				/* v2: cgroup namespace with <id> as its root; else -EBADF */
+	unsigned ntop, n, ntasks;
 };
 
 /*
@@ -58,7 +68,7 @@ const char *cx_cgroups_mode(const struct cx_cgroups *groups); /* "v1", "hybrid" 
  */
 CX_MUST int cx_cgroup_make(struct cx_cgroups *groups, const char *id, uint32_t uid_base,
 			   struct cx_cgroup *ret, struct cx_err *err);
-/* Opens the groups of a sandbox that outlived a daemon. */
+/* Opens the groups of a sandbox that outlived a daemon: only top, its agent has the rest. */
 CX_MUST int cx_cgroup_find(struct cx_cgroups *groups, const char *id, struct cx_cgroup *ret,
 			   struct cx_err *err);
 void cx_cgroup_close(struct cx_cgroup *group);

@@ -206,17 +206,30 @@ static int prune(const struct cx_cgroup_version *version, int parent, const char
 	return 0;
 }
 
+/* The usual end: all has exited, and the agent has removed what it made. */
+static bool remove_plain(int dir, const char *id)
+{
+	static const char *const below[] = { "/agent", "/work", "" };
+	char path[CX_CGROUP_NAME_MAX + sizeof "/agent"];
+
+	for (size_t i = 0; i < CX_LEN(below); i++) {
+		(void)snprintf(path, sizeof path, "%s%s", id, below[i]);
+		if (unlinkat(dir, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			return false;
+	}
+	return true;
+}
+
 static int remove_in_tree(const struct cx_cgroup_version *version, int dir, const char *id,
 			  struct cx_err *err)
 {
-	cx_autofd int top = cx_cgroup_child(dir, id, err);
+	cx_autofd int top = -EBADF;
 	struct cx_err gone = { 0 };
 	unsigned steps = STEPS;
 
-	if (top < 0 && err->errnum == ENOENT) {
-		*err = (struct cx_err){ 0 };
+	if (remove_plain(dir, id))
 		return 0;
-	}
+	top = cx_cgroup_child(dir, id, err);
 	if (top < 0 || prune(version, dir, id, &steps, err) == 0 || err->errnum != EBUSY)
 		return -err->errnum;
 	if (kill_sandbox(version, top, &gone) < 0 && gone.errnum != ENOENT && gone.errnum != ENODEV)
@@ -230,7 +243,7 @@ int cx_cgroup_remove(struct cx_cgroups *groups, const char *id, struct cx_err *e
 
 	if (!cx_is_plain_name(id, CX_CGROUP_NAME_MAX))
 		return cx_refuse(err, CX_INVALID, "'%.80s' is not an id", id);
-	for (unsigned i = 0; i < groups->n && !groups->trees[i].shared; i++) {
+	for (unsigned i = 0; i < groups->n && groups->trees[i].kind != CX_KIND_SHARED; i++) {
 		struct cx_err failed = { 0 };
 
 		/* What cannot be removed in one tree must not keep the others. EBUSY says the

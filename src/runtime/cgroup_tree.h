@@ -26,11 +26,18 @@ enum {
 	CX_CGROUP_FOUND_MAX = 8,
 };
 
+/* How a sandbox appears in a tree: as finely as something there differs. Sorted in this order. */
+enum cx_cgroup_kind {
+	CX_KIND_SPLIT,	/* <id>/agent and <id>/work: the agent's limits are its own */
+	CX_KIND_SINGLE, /* <id>: only to count or to stop all of it */
+	CX_KIND_SHARED, /* nothing: the instance's group does for all */
+};
+
 struct cx_cgroup_tree {
 	int root;	      /* where the instance's directory is */
 	int dir;	      /* caisson-<instance> */
 	unsigned controllers; /* enum cx_controllers */
-	bool shared;	      /* nothing here differs between sandboxes: all share one group */
+	enum cx_cgroup_kind kind;
 };
 
 enum cx_limit_value { CX_LIMIT_TEXT, CX_LIMIT_QUOTA_US, CX_LIMIT_MEMORY, CX_LIMIT_PIDS };
@@ -87,7 +94,7 @@ struct cx_cgroups {
 	const char *mode;
 	char name[sizeof "caisson-" + CX_CGROUP_NAME_MAX];
 	struct cx_cgroup_tree trees[CX_CGROUP_FOUND_MAX];
-	unsigned n; /* the shared ones last */
+	unsigned n; /* by kind; the first limits the pids */
 };
 
 extern const struct cx_cgroup_version cx_cgroup_v1;
