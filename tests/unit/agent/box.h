@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_TESTS_BOX_H
+#define CX_TESTS_BOX_H
+
+/*
+ * A sandbox around the real ./caisson-agent, made as caisson-spawner does it, without the engine. A
+ * guard process holds everything and takes it away when the test closes its end of a pipe, also by
+ * dying.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "check_main.h"
+#include "proto/agent_msgs.h"
+#include "runtime/cgroup.h"
+
+enum { BOX_UID = 1000000000, BOX_IDS = 65536 };
+
+struct box {
+	char dir[32];
+	pid_t guard;
+	int leash; /* closing it ends the sandbox */
+	bool grouped;
+};
+
+#define must(call)                                                                          \
+	__extension__({                                                                     \
+		__typeof__(call) must_r = (call);                                           \
+		if (must_r < 0) {                                                           \
+			(void)fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, \
+				      strerror(errno));                                     \
+			_exit(99);                                                          \
+		}                                                                           \
+		must_r;                                                                     \
+	})
+
+static inline void box_file(int root, const char *path, const char *text, mode_t mode)
+{
+	int fd = must(openat(root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
+
+	must(write(fd, text, strlen(text)));
+	must(fchmod(fd, mode));
+	must(fchown(fd, BOX_UID, BOX_UID));
+	must(close(fd));
+}
+
+static inline void box_dir(int root, const char *path)
+{
+	must(mkdirat(root, path, 0755));
+	must(fchownat(root, path, BOX_UID, BOX_UID, AT_SYMLINK_NOFOLLOW));
+}
+
+/* A detached tmpfs with busybox and two users: what the engine would make of an image. */
+static inline int box_root(void)
+{
+	static const char *const applets[] = { "sh",	"cat",	 "echo",     "sleep", "id",
+					       "env",	"pwd",	 "ls",	     "stty",  "setsid",
+					       "ps",	"kill",	 "true",     "false", "head",
+					       "grep",	"wc",	 "hostname", "stat",  "yes",
+					       "nproc", "mount", "touch",    "tr" };
+	int fs = must(fsopen("tmpfs", FSOPEN_CLOEXEC)), root, in, out;
+	struct stat st;
+	char name[64];
+
+	must(fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0755", 0));
+	must(fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+	root = must(fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+	must(close(fs));
+	must(fchownat(root, "", BOX_UID, BOX_UID, AT_EMPTY_PATH));
+	box_dir(root, "bin");
+	box_dir(root, "etc");
+	box_dir(root, "home");
+	in = must(open("/bin/busybox", O_RDONLY | O_CLOEXEC));
+	out = must(openat(root, "bin/busybox", O_WRONLY | O_CREAT | O_CLOEXEC, 0755));
+	must(fstat(in, &st));
+	for (ssize_t left = st.st_size; left > 0;)
+		left -= must(sendfile(out, in, NULL, (size_t)left));
+	must(fchown(out, BOX_UID, BOX_UID));
+	must(close(in));
+	must(close(out));
+	for (size_t i = 0; i < CX_LEN(applets); i++) {
+		(void)snprintf(name, sizeof name, "bin/%s", applets[i]);
+		must(symlinkat("busybox", root, name));
+	}
+	box_file(root, "etc/passwd",
+		 "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n", 0644);
+	box_file(root, "etc/group", "root:x:0:\napp:x:1001:\nextra:x:2000:other,app\n", 0644);
+	return root;
+}
+
+static inline int box_dev(void)
+{
+	static const struct {
+		const char *name;
+		unsigned minor;
+	} nodes[] = {
+		{ "null", 3 }, { "zero", 5 }, { "full", 7 }, { "random", 8 }, { "urandom", 9 }
+	};
+	int fs = must(fsopen("tmpfs", FSOPEN_CLOEXEC)), dev;
+
+	must(fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0755", 0));
+	must(fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+	dev = must(fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+	must(close(fs));
+	must(fchownat(dev, "", BOX_UID, BOX_UID, AT_EMPTY_PATH));
+	for (size_t i = 0; i < CX_LEN(nodes); i++) {
+		must(mknodat(dev, nodes[i].name, S_IFCHR | 0666, makedev(1, nodes[i].minor)));
+		must(fchmodat(dev, nodes[i].name, 0666, 0));
+	}
+	must(mknodat(dev, "tty", S_IFCHR | 0666, makedev(5, 0)));
+	must(fchmodat(dev, "tty", 0666, 0));
+	must(symlinkat("pts/ptmx", dev, "ptmx"));
+	must(symlinkat("/proc/self/fd", dev, "fd"));
+	must(symlinkat("/proc/self/fd/1", dev, "stdout"));
+	return dev;
+}
+
+static inline int box_memfd(const char *name, mode_t mode, const char *from, const void *data,
+			    size_t len)
+{
+	int fd = must(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+	struct stat st;
+
+	if (from != NULL) {
+		int in = must(open(from, O_RDONLY | O_CLOEXEC));
+
+		must(fstat(in, &st));
+		for (ssize_t left = st.st_size; left > 0;)
+			left -= must(sendfile(fd, in, NULL, (size_t)left));
+		must(close(in));
+	} else {
+		must(write(fd, data, len));
+	}
+	must(fchmod(fd, mode));
+	must(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
+	return fd;
+}
+
+static inline void box_pivot(const char *dir)
+{
+	char proc[64];
+
+	(void)snprintf(proc, sizeof proc, "%s/proc", dir);
+	must(unshare(CLONE_NEWNS));
+	must(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	must(mount("tmpfs", dir, "tmpfs", 0, "mode=0755"));
+	must(mkdir(proc, 0755));
+	must(mount("/proc", proc, NULL, MS_BIND, NULL));
+	must(chdir(dir));
+	must(syscall(SYS_pivot_root, ".", "."));
+	must(umount2(".", MNT_DETACH));
+	must(chdir("/"));
+}
+
+static inline void box_write(const char *path, const char *text)
+{
+	int fd = must(open(path, O_WRONLY | O_CLOEXEC));
+
+	must(write(fd, text, strlen(text)));
+	must(close(fd));
+}
+
+static _Noreturn inline void box_agent(int go, int exe, const int *fds, unsigned nwork,
+				       const struct cx_cgroup *group)
+{
+	char n[16], byte;
+	char *const argv[] = { (char[]){ "caisson-agent" }, n, (char[]){ "3" }, NULL };
+	char *const envp[] = { NULL };
+	struct cx_err err = { 0 };
+
+	must(read(go, &byte, 1));
+	for (unsigned i = 0; i < group->ntasks; i++)
+		must(write(group->tasks[i], "0", 1));
+	must(unshare(CLONE_NEWCGROUP));
+	must(syscall(SYS_setgroups, 0, NULL));
+	must(setresgid(0, 0, 0));
+	must(setresuid(0, 0, 0));
+	(void)snprintf(n, sizeof n, "%u", nwork);
+	exe = must(fcntl(exe, F_DUPFD_CLOEXEC, 64));
+	must(cx_fds_arrange(fds, CX_AGENT_FD_WORK - CX_AGENT_FD_LISTEN + nwork, CX_AGENT_FD_LISTEN,
+			    &err));
+	must(syscall(SYS_execveat, exe, "", argv, envp, AT_EMPTY_PATH));
+	_exit(98);
+}
+
+static inline void box_remove_groups(struct cx_cgroups *groups, const char *id)
+{
+	struct cx_err err = { 0 };
+
+	for (int i = 0; i < 1000 && cx_cgroup_remove(groups, id, &err) == -EBUSY; i++)
+		(void)usleep(5000);
+	cx_cgroups_close(groups, true);
+}
+
+/* status gets one byte when the agent was executed (or at least cloned), leash ends all by EOF. */
+static _Noreturn inline void box_guard(const struct box *box, int listener, int status, int leash)
+{
+	static const struct sock_filter allow[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
+	struct clone_args args = { .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
+					    CLONE_NEWIPC | CLONE_NEWUTS,
+				   .exit_signal = SIGCHLD };
+	struct cx_cgroups *groups = NULL;
+	struct cx_cgroup group = { 0 };
+	struct cx_err err = { 0 };
+	int fds[CX_AGENT_FD_WORK + CX_AGENT_WORK_MAX];
+	int tmp = must(open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC)), go[2];
+	char path[64], map[64], byte = 0, instance[32];
+	pid_t pid;
+
+	must(setsid());
+	(void)snprintf(instance, sizeof instance, "agenttest%d", getpid());
+	if (box->grouped && (cx_cgroups_open(instance, &groups, &err) < 0 ||
+			     cx_cgroup_make(groups, "box", BOX_UID, &group, &err) < 0)) {
+		(void)fprintf(stderr, "cgroups: %s\n", err.msg);
+		_exit(97);
+	}
+	fds[0] = listener;
+	fds[1] = box_dev();
+	fds[2] = box_memfd("filter", 0400, NULL, allow, sizeof allow);
+	for (unsigned i = 0; i < group.n; i++)
+		fds[3 + i] = group.work[i];
+	int exe = box_memfd("agent", 0111, "./caisson-agent", NULL, 0);
+	box_pivot(box->dir);
+	must(pipe2(go, O_CLOEXEC));
+	pid = (pid_t)must(syscall(SYS_clone3, &args, sizeof args));
+	if (pid == 0) {
+		must(close(go[1]));
+		box_agent(go[0], exe, fds, group.n, &group);
+	}
+	(void)snprintf(map, sizeof map, "0 %d %d\n", BOX_UID, BOX_IDS);
+	(void)snprintf(path, sizeof path, "/proc/%d/uid_map", pid);
+	box_write(path, map);
+	(void)snprintf(path, sizeof path, "/proc/%d/gid_map", pid);
+	box_write(path, map);
+	must(write(go[1], "", 1));
+	must(close(listener));
+	must(write(status, "", 1));
+	must(close(status));
+	(void)!read(leash, &byte, 1);
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	if (groups != NULL)
+		box_remove_groups(groups, "box");
+	(void)snprintf(path, sizeof path, "%s/sock", box->dir + strlen("/tmp/"));
+	(void)unlinkat(tmp, path, 0);
+	(void)unlinkat(tmp, box->dir + strlen("/tmp/"), AT_REMOVEDIR);
+	_exit(0);
+}
+
+static inline int box_connect(const struct box *box)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(to.sun_path, sizeof to.sun_path, "%s/sock", box->dir);
+	ck_assert_int_ge(sock, 0);
+	ck_assert_msg(connect(sock, (struct sockaddr *)&to, sizeof to) == 0, "connect: %s",
+		      strerror(errno));
+	return sock;
+}
+
+static inline void box_start(struct box *box, bool grouped)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int listener, status[2], leash[2];
+	char byte;
+
+	*box = (struct box){ .dir = "/tmp/cx-agent-XXXXXX", .grouped = grouped };
+	ck_assert_ptr_nonnull(mkdtemp(box->dir));
+	(void)snprintf(at.sun_path, sizeof at.sun_path, "%s/sock", box->dir);
+	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+	ck_assert_int_eq(listen(listener, 64), 0);
+	ck_assert_int_eq(pipe2(status, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(leash, O_CLOEXEC), 0);
+	box->guard = fork();
+	ck_assert_int_ge(box->guard, 0);
+	if (box->guard == 0) {
+		(void)close(status[0]);
+		(void)close(leash[1]);
+		box_guard(box, listener, status[1], leash[0]);
+	}
+	(void)close(listener);
+	(void)close(status[1]);
+	(void)close(leash[0]);
+	box->leash = leash[1];
+	ck_assert_msg(read(status[0], &byte, 1) == 1, "the sandbox was not made");
+	(void)close(status[0]);
+}
+
+static inline void box_end(struct box *box)
+{
+	int status;
+
+	(void)close(box->leash);
+	ck_assert_int_eq(waitpid(box->guard, &status, 0), box->guard);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_lt(access(box->dir, F_OK), 0);
+}
+
+#endif

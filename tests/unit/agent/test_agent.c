@@ -1,0 +1,900 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/epoll.h>
+
+#include "base/buf.h"
+#include "base/loop.h"
+#include "box.h"
+#include "exec/session.h"
+
+/* Everything goes through the host side as the gateway uses it. */
+enum { PATIENCE_MS = 30000, OUTPUT_MAX = 1 << 20 };
+
+static struct box box;
+static struct cx_loop loop;
+static struct cx_packet scratch;
+static struct cx_session *session;
+static struct cx_err lost_why;
+static bool lost, too_late;
+static struct cx_msg_main_state main_end;
+static bool main_ended;
+
+static void give_up(struct cx_timer *timer)
+{
+	(void)timer;
+	too_late = true;
+	loop.stop = true;
+}
+
+/* Runs the loop until somebody stops it; never longer than the patience of a test. */
+static void run_loop(void)
+{
+	static struct cx_timer patience = { .fire = give_up };
+	struct cx_err err = { 0 };
+
+	cx_timer_set(&loop, &patience, PATIENCE_MS);
+	loop.stop = false;
+	ck_assert_int_eq(cx_loop_run(&loop, &err), 0);
+	cx_timer_clear(&patience);
+	ck_assert_msg(!too_late, "nothing happened for %d ms", PATIENCE_MS);
+}
+
+static void on_lost(struct cx_session *s, const struct cx_err *err, void *arg)
+{
+	(void)s;
+	(void)arg;
+	lost = true;
+	lost_why = *err;
+	loop.stop = true;
+}
+
+static void on_main_ended(struct cx_session *s, const struct cx_msg_main_state *state, void *arg)
+{
+	(void)s;
+	(void)arg;
+	main_ended = true;
+	main_end = *state;
+	loop.stop = true;
+}
+
+/* ---- one answer ---- */
+
+struct ask {
+	struct cx_call call;
+	struct cx_err err;
+	char data[65536];
+	struct cx_answer answer;
+	bool done;
+};
+
+static void on_done(struct cx_call *call, const struct cx_answer *answer, const struct cx_err *err)
+{
+	struct ask *ask = cx_container_of(call, struct ask, call);
+
+	ask->done = true;
+	if (err != NULL)
+		ask->err = *err;
+	else
+		ask->answer = *answer;
+	if (err == NULL && answer->log.data.len > 0)
+		memcpy(ask->data, answer->log.data.p, answer->log.data.len);
+	loop.stop = true;
+}
+
+static void wait_for(struct ask *ask)
+{
+	while (!ask->done)
+		run_loop();
+}
+
+/* ---- one command ---- */
+
+struct stream {
+	struct cx_source src;
+	struct cx_buf buf;
+	bool open;
+};
+
+struct run {
+	struct cx_exec exec;
+	struct cx_pipes pipes;
+	struct stream out, err;
+	struct cx_msg_exited end;
+	struct cx_err why;
+	uint32_t pid;
+	bool started, ended;
+};
+
+static void read_stream(struct stream *s)
+{
+	struct cx_err err = { 0 };
+
+	while (s->open) {
+		char *to = cx_buf_reserve(&s->buf, 4096, &err);
+		ssize_t n = to != NULL ? read(s->src.fd, to, 4096) : 0;
+
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n <= 0) {
+			s->open = false;
+			cx_loop_drop(&loop, &s->src);
+			return;
+		}
+		s->buf.len += (size_t)n;
+	}
+}
+
+static void stream_ready(struct cx_source *src, uint32_t events)
+{
+	(void)events;
+	read_stream(cx_container_of(src, struct stream, src));
+	loop.stop = true;
+}
+
+static void open_stream(struct stream *s, int *fd)
+{
+	struct cx_err err = { 0 };
+
+	s->buf.max = OUTPUT_MAX;
+	s->src = (struct cx_source){ .fd = cx_take_fd(fd), .ready = stream_ready };
+	ck_assert_int_eq(cx_loop_add(&loop, &s->src, EPOLLIN, &err), 0);
+	s->open = true;
+}
+
+static void close_stream(struct stream *s)
+{
+	read_stream(s);
+	if (s->open)
+		cx_loop_drop(&loop, &s->src);
+	s->open = false;
+}
+
+static void on_started(struct cx_exec *exec, uint32_t pid)
+{
+	struct run *run = cx_container_of(exec, struct run, exec);
+
+	run->started = true;
+	run->pid = pid;
+	loop.stop = true;
+}
+
+static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
+		     const struct cx_err *err)
+{
+	struct run *run = cx_container_of(exec, struct run, exec);
+
+	run->ended = true;
+	if (end != NULL)
+		run->end = *end;
+	else
+		run->why = *err;
+	loop.stop = true;
+}
+
+static void start(struct run *run, const struct cx_msg_exec *plan)
+{
+	struct cx_err err = { 0 };
+	bool tty = (plan->flags & CX_EXEC_TTY) != 0;
+	int r;
+
+	memset(run, 0, sizeof *run);
+	run->exec = (struct cx_exec){ .started = on_started, .ended = on_ended };
+	r = tty ? cx_pipes_open_tty(&run->pipes, &err) : cx_pipes_open(&run->pipes, &err);
+	ck_assert_int_eq(r, 0);
+	ck_assert_msg(cx_session_exec(session, plan, &run->pipes, &run->exec, &err) == 0, "%s",
+		      err.msg);
+	open_stream(&run->out, &run->pipes.ours[tty ? 0 : 1]);
+	if (!tty)
+		open_stream(&run->err, &run->pipes.ours[2]);
+}
+
+static void finish(struct run *run)
+{
+	while (!run->ended)
+		run_loop();
+	close_stream(&run->out);
+	close_stream(&run->err);
+	cx_pipes_close(&run->pipes);
+}
+
+static const char *text(struct stream *s)
+{
+	struct cx_err err = { 0 };
+
+	ck_assert_int_eq(cx_buf_add(&s->buf, "", 1, &err), 0);
+	s->buf.len--;
+	return s->buf.p;
+}
+
+static void forget_output(struct run *run)
+{
+	cx_buf_free(&run->out.buf);
+	cx_buf_free(&run->err.buf);
+}
+
+static struct cx_msg_exec shell(const char *line)
+{
+	return (struct cx_msg_exec){
+		.flags = CX_EXEC_SHELL,
+		.argv = { .p = line, .len = (uint32_t)strlen(line) + 1 },
+	};
+}
+
+/* Runs a shell text to its end with nothing to read. */
+static void run_shell(struct run *run, const char *line)
+{
+	struct cx_msg_exec plan = shell(line);
+
+	start(run, &plan);
+	cx_close(&run->pipes.ours[0]);
+	finish(run);
+	ck_assert_msg(run->started, "'%s': %s", line, run->why.msg);
+}
+
+static void expect_output(const char *line, const char *out)
+{
+	struct run run;
+
+	run_shell(&run, line);
+	ck_assert_msg(strcmp(text(&run.out), out) == 0, "'%s' printed '%s' '%s', not '%s'", line,
+		      text(&run.out), text(&run.err), out);
+	forget_output(&run);
+}
+
+/* ---- life ---- */
+
+static int claim(const char *hostname, int root, struct cx_msg_agent_error *refused)
+{
+	int sock = box_connect(&box), type;
+	struct cx_msg_claim m = { .hostname = cx_str_of(hostname) };
+	struct cx_msg_agent_hello hello;
+	struct cx_err err = { 0 };
+
+	ck_assert_int_eq(cx_packet_recv(sock, &scratch, &err), 1);
+	ck_assert_int_eq(scratch.type, CX_MSG_agent_hello);
+	ck_assert(cx_msg_agent_hello_get(&scratch.body, &hello));
+	ck_assert_uint_eq(hello.state, CX_AGENT_BLANK);
+	ck_assert_int_eq(cx_msg_claim_send(sock, 1, &m, &root, 1, &err), 0);
+	(void)close(root);
+	ck_assert_int_eq(cx_packet_recv(sock, &scratch, &err), 1);
+	type = scratch.type;
+	if (type == CX_MSG_agent_error)
+		ck_assert(cx_msg_agent_error_get(&scratch.body, refused));
+	(void)close(sock);
+	return type;
+}
+
+static void open_session(void)
+{
+	static const struct cx_session_events events = { .lost = on_lost,
+							 .main_ended = on_main_ended };
+	struct cx_err err = { 0 };
+	int sock = box_connect(&box);
+
+	ck_assert_int_eq(cx_loop_open(&loop, &err), 0);
+	ck_assert_int_eq(cx_session_open(&loop, &scratch, &sock, &events, &session, &err), 0);
+}
+
+static void configure(const struct cx_msg_configure *m, struct ask *ask)
+{
+	struct cx_err err = { 0 };
+
+	memset(ask, 0, sizeof *ask);
+	ask->call.done = on_done;
+	ck_assert_int_eq(cx_session_configure(session, m, &ask->call, &err), 0);
+	wait_for(ask);
+}
+
+static void open_box(bool grouped, int root)
+{
+	struct cx_msg_agent_error why = { 0 };
+
+	box_start(&box, grouped);
+	ck_assert_msg(claim("testhost", root, &why) == CX_MSG_agent_ok, "%.*s", (int)why.text.len,
+		      why.text.p);
+	open_session();
+}
+
+static void set_up(bool grouped)
+{
+	static const char env[] = "FROM_IMAGE=1\0PATH=/bin\0";
+	struct cx_msg_configure m = { .env = { .p = env, .len = sizeof env - 1 } };
+	struct ask ask;
+
+	open_box(grouped, box_root());
+	configure(&m, &ask);
+	ck_assert_msg(ask.err.errnum == 0, "%s", ask.err.msg);
+}
+
+static void set_up_grouped(void)
+{
+	set_up(true);
+}
+
+static void set_up_plain(void)
+{
+	set_up(false);
+}
+
+static void tear_down(void)
+{
+	cx_session_close(session);
+	cx_loop_close(&loop);
+	box_end(&box);
+}
+
+/* ---- what a command says ---- */
+
+static const struct {
+	const char *line;
+	uint32_t how, status;
+	const char *out, *err;
+} ends[] = {
+	{ "echo hi; echo no >&2; exit 3", CX_EXITED_CODE, 3, "hi\n", "no\n" },
+	{ "true", CX_EXITED_CODE, 0, "", "" },
+	{ "exit 255", CX_EXITED_CODE, 255, "", "" },
+	{ "kill -9 $$", CX_EXITED_SIGNAL, 9, "", "" },
+	{ "kill -15 $$", CX_EXITED_SIGNAL, 15, "", "" },
+	{ "pwd", CX_EXITED_CODE, 0, "/\n", "" },
+	{ "id -u; id -g; id -G", CX_EXITED_CODE, 0, "0\n0\n0\n", "" },
+	{ "echo $FROM_IMAGE $HOME $HOSTNAME", CX_EXITED_CODE, 0, "1 /root testhost\n", "" },
+	{ "cat /etc/hostname; hostname", CX_EXITED_CODE, 0, "testhost\ntesthost\n", "" },
+	{ "ls /proc/self/fd | wc -l", CX_EXITED_CODE, 0, "4\n", "" },
+	{ "cat /proc/interrupts | wc -c", CX_EXITED_CODE, 0, "0\n", "" },
+	{ "echo x > /dev/stdout", CX_EXITED_CODE, 0, "x\n", "" },
+	{ "cat /sys/devices/system/cpu/online", CX_EXITED_CODE, 0, "0-2\n", "" },
+	{ "ls -d /workspace /tmp /dev/shm", CX_EXITED_CODE, 0, "/dev/shm\n/tmp\n/workspace\n", "" },
+	{ "trap '' PIPE; kill -13 $$; echo ok", CX_EXITED_CODE, 0, "ok\n", "" },
+	{ "kill -13 $$", CX_EXITED_SIGNAL, 13, "", "" },
+};
+
+START_TEST(a_command_ends)
+{
+	struct run run;
+
+	run_shell(&run, ends[_i].line);
+	ck_assert_str_eq(text(&run.out), ends[_i].out);
+	ck_assert_str_eq(text(&run.err), ends[_i].err);
+	ck_assert_uint_eq(run.end.how, ends[_i].how);
+	ck_assert_uint_eq(run.end.status, ends[_i].status);
+	ck_assert_uint_gt(run.pid, 1);
+	ck_assert_uint_gt(run.end.wall_us, 0);
+	forget_output(&run);
+}
+END_TEST
+
+static const struct {
+	const char *argv, *cwd, *user;
+	uint32_t kind;
+	const char *why;
+} refusals[] = {
+	{ "nosuch", "", "", CX_NOT_FOUND, "'nosuch' not found in PATH" },
+	{ "/bin/nosuch", "", "", CX_NOT_FOUND, "'/bin/nosuch' does not exist" },
+	{ "/etc/passwd", "", "", CX_DENIED, "execute '/etc/passwd'" },
+	{ "/bin", "", "", CX_DENIED, "execute '/bin'" },
+	{ "true", "/x", "", CX_NOT_FOUND, "working directory '/x' does not exist" },
+	{ "true", "/etc/passwd", "", CX_INTERNAL, "enter working directory '/etc/passwd'" },
+	{ "true", "x", "", CX_INVALID, "working directory 'x' must begin with '/'" },
+	{ "true", "/proc/self/fd/3", "", CX_INTERNAL, "enter working directory '/proc/self/fd/3'" },
+	{ "true", "", "nobody-there", CX_NOT_FOUND,
+	  "user 'nobody-there' is not in the sandbox's /etc/passwd" },
+	{ "true", "", "app:nogroup", CX_NOT_FOUND,
+	  "group 'nogroup' is not in the sandbox's /etc/group" },
+	{ "true", "", "65536", CX_INVALID, "user id is 65536; allowed are 0 to 65535" },
+	{ "true", "", "4294967296", CX_INVALID, "user id is 4294967296; allowed are 0 to 65535" },
+	{ "", "", "", CX_INVALID, "the command's name is empty" },
+};
+
+START_TEST(a_command_is_refused)
+{
+	struct cx_msg_exec plan = {
+		.argv = { .p = refusals[_i].argv, .len = (uint32_t)strlen(refusals[_i].argv) + 1 },
+		.cwd = cx_str_of(refusals[_i].cwd),
+		.user = cx_str_of(refusals[_i].user),
+	};
+	struct run run;
+
+	start(&run, &plan);
+	finish(&run);
+	ck_assert(!run.started);
+	ck_assert_str_eq(run.why.msg, refusals[_i].why);
+	ck_assert_uint_eq(run.why.kind, refusals[_i].kind);
+	expect_output("echo alive", "alive\n");
+	forget_output(&run);
+}
+END_TEST
+
+START_TEST(options_reach_the_command)
+{
+	static const char env[] = "FROM_IMAGE=2\0MORE=x y\0";
+	struct cx_msg_exec plan = shell("id -u; id -g; id -G; pwd; echo $FROM_IMAGE,$MORE,$HOME; "
+					"touch /tmp/mine && stat -c %u /tmp/mine");
+	struct run run;
+
+	plan.env = (struct cx_str){ .p = env, .len = sizeof env - 1 };
+	plan.cwd = cx_str_of("/tmp");
+	plan.user = cx_str_of("app");
+	start(&run, &plan);
+	finish(&run);
+	ck_assert_str_eq(text(&run.out), "1000\n1001\n1001 2000\n/tmp\n2,x y,/home/app\n1000\n");
+	forget_output(&run);
+}
+END_TEST
+
+START_TEST(stdin_is_passed_and_ends)
+{
+	struct cx_msg_exec plan = shell("cat; echo end");
+	struct run run;
+
+	start(&run, &plan);
+	ck_assert_int_eq(write(run.pipes.ours[0], "one\ntwo\n", 8), 8);
+	cx_close(&run.pipes.ours[0]);
+	finish(&run);
+	ck_assert_str_eq(text(&run.out), "one\ntwo\nend\n");
+	forget_output(&run);
+}
+END_TEST
+
+/* What every process inside must have, however it was started. */
+START_TEST(posture)
+{
+	expect_output(
+		"grep -E '^(CapInh|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'",
+		"CapInh:0000000000000000\nCapAmb:0000000000000000\nNoNewPrivs:1\nSeccomp:2\n");
+	expect_output(
+		"grep -E '^(CapInh|CapAmb|NoNewPrivs|Seccomp):' /proc/1/status | tr -d '\\t'",
+		"CapInh:0000000000000000\nCapAmb:0000000000000000\nNoNewPrivs:1\nSeccomp:2\n");
+	expect_output(
+		"grep -E '^Cap(Prm|Eff|Bnd):' /proc/self/status | tr -d '\\t'",
+		"CapPrm:00000000a00405fb\nCapEff:00000000a00405fb\nCapBnd:00000000a00405fb\n");
+	expect_output("ls /proc/1/fd 2>&1 | grep -c denied", "1\n");
+	expect_output("cat /proc/1/mem /proc/1/environ /proc/1/exe 2>&1 | grep -c denied", "3\n");
+	expect_output("kill -9 1; kill -19 1; kill -15 1; echo $?", "0\n");
+	expect_output("(echo x > /proc/sysrq-trigger) 2>&1 | wc -l", "1\n");
+	expect_output("(echo x > /proc/sys/kernel/hostname) 2>&1 | grep -c Read-only", "1\n");
+	expect_output("touch /sys/x 2>&1 | grep -c Read-only", "1\n");
+	expect_output("mount -t tmpfs x /tmp 2>&1 | grep -c denied", "1\n");
+	expect_output("ls -a /proc/acpi /proc/scsi 2>/dev/null | grep -v -E '^(/proc.*)?$|^[.]+$'",
+		      "");
+	expect_output("cat /proc/self/mountinfo | wc -l | { read n; [ $n -lt 40 ] && echo ok; }",
+		      "ok\n");
+}
+END_TEST
+
+START_TEST(a_signal_reaches_the_whole_group)
+{
+	struct cx_msg_exec plan = shell("sleep 1000 & setsid sleep 1001 & wait; wait; echo waited");
+	struct cx_err err = { 0 };
+	struct run run;
+
+	start(&run, &plan);
+	while (!run.started)
+		run_loop();
+	(void)usleep(200000);
+	ck_assert_int_eq(cx_exec_signal(&run.exec, SIGTERM, NULL, &err), 0);
+	finish(&run);
+	ck_assert_uint_eq(run.end.how, CX_EXITED_SIGNAL);
+	ck_assert_uint_eq(run.end.status, SIGTERM);
+	expect_output("ps -o args | grep -c '[s]leep 100'", "0\n");
+	forget_output(&run);
+}
+END_TEST
+
+START_TEST(a_timeout_leaves_nothing)
+{
+	struct cx_msg_exec plan = shell("(setsid sh -c 'sleep 1000 & sleep 1000' &) ; "
+					"(setsid setsid sleep 1000 &); trap '' TERM INT; "
+					"while true; do (sleep 1000 &); sleep 0.01; done");
+	struct run run;
+
+	plan.timeout_ms = 500;
+	start(&run, &plan);
+	finish(&run);
+	ck_assert_uint_eq(run.end.how, CX_EXITED_TIMEOUT);
+	ck_assert_uint_ge(run.end.wall_us, 490000);
+	ck_assert_uint_lt(run.end.wall_us, 5000000);
+	expect_output("ps -o args | grep -c '[s]leep 1000'", "0\n");
+	forget_output(&run);
+}
+END_TEST
+
+START_TEST(detached_children_live_on)
+{
+	struct run run;
+
+	run_shell(&run, "setsid sleep 1234 > /dev/null 2>&1 < /dev/null & echo left");
+	ck_assert_str_eq(text(&run.out), "left\n");
+	forget_output(&run);
+	expect_output("ps -o ppid,args | grep '[s]leep 1234'", "    1 sleep 1234\n");
+}
+END_TEST
+
+enum { MANY = 300 };
+
+START_TEST(hundreds_at_once)
+{
+	struct cx_msg_exec plan = shell("read x; echo got $x");
+	struct run *runs = calloc(MANY, sizeof *runs);
+
+	ck_assert_ptr_nonnull(runs);
+	for (int i = 0; i < MANY; i++)
+		start(&runs[i], &plan);
+	for (int i = 0; i < MANY; i++)
+		while (!runs[i].started && !runs[i].ended)
+			run_loop();
+	for (int i = 0; i < MANY; i++) {
+		ck_assert_msg(!runs[i].ended, "%d: %s", i, runs[i].why.msg);
+		ck_assert_int_gt(write(runs[i].pipes.ours[0], "it\n", 3), 0);
+	}
+	for (int i = 0; i < MANY; i++) {
+		finish(&runs[i]);
+		ck_assert_str_eq(text(&runs[i].out), "got it\n");
+		forget_output(&runs[i]);
+	}
+	free(runs);
+}
+END_TEST
+
+/* ---- terminals ---- */
+
+static void type(struct run *run, const char *keys)
+{
+	ck_assert_int_eq(write(run->out.src.fd, keys, strlen(keys)), (ssize_t)strlen(keys));
+}
+
+static void wait_for_text(struct run *run, const char *what)
+{
+	while (strstr(text(&run->out), what) == NULL && !run->ended)
+		run_loop();
+	ck_assert_msg(strstr(text(&run->out), what) != NULL, "no '%s' in '%s'", what,
+		      text(&run->out));
+}
+
+START_TEST(a_terminal_follows_its_size)
+{
+	struct cx_msg_exec plan =
+		shell("stty size; echo ready; read x; stty size; echo $TERM; exit 5");
+	struct cx_err err = { 0 };
+	struct ask ask = { .call.done = on_done };
+	struct run run;
+
+	plan.flags |= CX_EXEC_TTY;
+	plan.rows = 33;
+	plan.cols = 101;
+	plan.user = cx_str_of("app");
+	start(&run, &plan);
+	wait_for_text(&run, "ready");
+	ck_assert_ptr_nonnull(strstr(text(&run.out), "33 101\r\n"));
+	ck_assert_int_eq(cx_exec_resize(&run.exec, 44, 222, &ask.call, &err), 0);
+	wait_for(&ask);
+	ck_assert_msg(ask.err.errnum == 0, "%s", ask.err.msg);
+	type(&run, "x\n");
+	finish(&run);
+	ck_assert_ptr_nonnull(strstr(text(&run.out), "44 222\r\nxterm\r\n"));
+	ck_assert_uint_eq(run.end.status, 5);
+	forget_output(&run);
+}
+END_TEST
+
+START_TEST(a_terminal_interrupts)
+{
+	struct cx_msg_exec plan = shell("echo ready; sleep 1000");
+	struct run run;
+
+	plan.flags |= CX_EXEC_TTY;
+	start(&run, &plan);
+	wait_for_text(&run, "ready");
+	type(&run, "\003");
+	finish(&run);
+	ck_assert_uint_ne(run.end.status, 0);
+	forget_output(&run);
+	/* The same by message, and by hanging up. */
+	start(&run, &plan);
+	wait_for_text(&run, "ready");
+	struct cx_err err = { 0 };
+	ck_assert_int_eq(cx_exec_signal(&run.exec, SIGINT, NULL, &err), 0);
+	finish(&run);
+	forget_output(&run);
+	start(&run, &plan);
+	wait_for_text(&run, "ready");
+	close_stream(&run.out);
+	finish(&run);
+	ck_assert_uint_eq(run.end.how, CX_EXITED_SIGNAL);
+	forget_output(&run);
+}
+END_TEST
+
+START_TEST(a_terminal_shows_all_of_a_lot)
+{
+	struct cx_msg_exec plan = shell("yes 0123456789 | head -n 20000; echo the-end");
+	struct run run;
+
+	plan.flags |= CX_EXEC_TTY;
+	start(&run, &plan);
+	finish(&run);
+	ck_assert_uint_eq(run.out.buf.len, 20000 * 12 + 9);
+	forget_output(&run);
+}
+END_TEST
+
+/* ---- the start command ---- */
+
+static void read_log(uint64_t offset, uint32_t max, struct ask *ask)
+{
+	struct cx_err err = { 0 };
+
+	memset(ask, 0, sizeof *ask);
+	ask->call.done = on_done;
+	ck_assert_int_eq(cx_session_log(session, offset, max, &ask->call, &err), 0);
+	wait_for(ask);
+	ck_assert_msg(ask->err.errnum == 0, "%s", ask->err.msg);
+}
+
+START_TEST(the_start_command_is_logged)
+{
+	static const char start_cmd[] = "/bin/sh\0-c\0echo out; echo err >&2; exit 4\0";
+	struct cx_msg_configure m = { .start = { .p = start_cmd, .len = sizeof start_cmd - 1 },
+				      .cwd = cx_str_of("/made/for/it"),
+				      .user = cx_str_of("app") };
+	struct cx_err err = { 0 };
+	static struct ask ask;
+
+	open_box(true, box_root());
+	configure(&m, &ask);
+	ck_assert_msg(ask.err.errnum == 0, "%s", ask.err.msg);
+	while (!main_ended)
+		run_loop();
+	ck_assert_uint_eq(main_end.state, CX_MAIN_ENDED);
+	ck_assert_uint_eq(main_end.status, 4);
+	read_log(0, 65536, &ask);
+	ck_assert_uint_eq(ask.answer.log.end, 8);
+	ck_assert_str_eq(ask.data, "out\nerr\n");
+	read_log(4, 2, &ask);
+	ck_assert_str_eq(ask.data, "er");
+	configure(&m, &ask); /* again: nothing */
+	ck_assert_int_eq(ask.err.errnum, 0);
+	memset(&ask, 0, sizeof ask);
+	ask.call.done = on_done;
+	ck_assert_int_eq(cx_session_main(session, &ask.call, &err), 0);
+	wait_for(&ask);
+	ck_assert_uint_eq(ask.answer.main.state, CX_MAIN_ENDED);
+	expect_output("pwd; id -u; stat -c %u /workspace", "/made/for/it\n1000\n1000\n");
+	tear_down();
+}
+END_TEST
+
+START_TEST(a_wrong_configuration_can_be_put_right)
+{
+	static const char bad[] = "/nosuch\0";
+	struct cx_msg_configure m = { .start = { .p = bad, .len = sizeof bad - 1 } };
+	struct cx_msg_exec plan = shell("true");
+	struct run run;
+	static struct ask ask;
+
+	open_box(false, box_root());
+	start(&run, &plan);
+	finish(&run);
+	ck_assert_uint_eq(run.why.kind, CX_CONFLICT);
+	forget_output(&run);
+	configure(&m, &ask);
+	ck_assert_str_eq(ask.err.msg, "start command: '/nosuch' does not exist");
+	m = (struct cx_msg_configure){ .user = cx_str_of("ghost") };
+	configure(&m, &ask);
+	ck_assert_uint_eq(ask.err.kind, CX_NOT_FOUND);
+	m = (struct cx_msg_configure){ .cwd = cx_str_of("relative") };
+	configure(&m, &ask);
+	ck_assert_uint_eq(ask.err.kind, CX_INVALID);
+	m = (struct cx_msg_configure){ .cwd = cx_str_of("/tmp") };
+	configure(&m, &ask);
+	ck_assert_int_eq(ask.err.errnum, 0);
+	expect_output("pwd", "/tmp\n");
+	tear_down();
+}
+END_TEST
+
+/* ---- an image that prepared itself ---- */
+
+START_TEST(a_hostile_image_decides_nothing)
+{
+	int root = box_root();
+	struct cx_msg_configure m = { 0 };
+	static struct ask ask;
+
+	must(symlinkat("/etc", root, "proc"));
+	must(symlinkat("../../../..", root, "dev"));
+	box_file(root, "sys", "a file", 0644);
+	must(mknodat(root, "tmp", S_IFIFO | 0644, 0));
+	must(symlinkat("/proc/1/root", root, "workspace"));
+	must(symlinkat("/proc/self/mem", root, "etc/hosts"));
+	must(mknodat(root, "etc/resolv.conf", S_IFIFO | 0644, 0));
+	open_box(false, root);
+	configure(&m, &ask);
+	ck_assert_msg(ask.err.errnum == 0, "%s", ask.err.msg);
+	expect_output("stat -f -c %t /proc /dev /sys /tmp", "9fa0\n1021994\n1021994\n1021994\n");
+	expect_output("stat -c %F /etc/hosts /etc/resolv.conf /workspace",
+		      "regular file\nregular file\ndirectory\n");
+	tear_down();
+}
+END_TEST
+
+START_TEST(hostile_account_files_block_nothing)
+{
+	int root = box_root();
+	struct cx_msg_configure m = { 0 };
+	static struct ask ask;
+
+	must(unlinkat(root, "etc/passwd", 0));
+	must(mknodat(root, "etc/passwd", S_IFIFO | 0644, 0));
+	open_box(false, root);
+	configure(&m, &ask);
+	ck_assert_str_eq(ask.err.msg, "'/etc/passwd' is not a regular file");
+	tear_down();
+}
+END_TEST
+
+START_TEST(a_claim_that_fails_ends_the_agent)
+{
+	struct cx_msg_agent_error why = { 0 };
+	int sock, file = memfd_create("no-mount", MFD_CLOEXEC);
+	struct cx_err err = { 0 };
+
+	box_start(&box, false);
+	sock = box_connect(&box);
+	ck_assert_int_eq(cx_packet_recv(sock, &scratch, &err), 1);
+	ck_assert_int_eq(claim("testhost", file, &why), CX_MSG_agent_error);
+	ck_assert_msg(why.text.len > 17 && memcmp(why.text.p, "claim step 'root'", 17) == 0, "%.*s",
+		      (int)why.text.len, why.text.p);
+	ck_assert_int_eq(cx_packet_recv(sock, &scratch, &err), 0);
+	(void)close(sock);
+	box_end(&box);
+}
+END_TEST
+
+/* ---- packets that no host would send ---- */
+
+/* _i picks one; the agent closes that connection and serves the others. */
+START_TEST(a_malformed_packet_closes_its_connection)
+{
+	static const struct {
+		uint16_t version, type;
+		uint32_t request, length;
+		size_t body;
+		int nfds;
+	} packets[] = {
+		{ 1, CX_MSG_exec, 1, 0, 0, 3 },
+		{ 1, CX_MSG_exec, 1, 40, 40, 3 },
+		{ 1, CX_MSG_exec, 1, 5000, 40, 3 },
+		{ 1, CX_MSG_main_status, 1, 1, 1, 0 },
+		{ 1, CX_MSG_main_status, 0, 0, 0, 0 },
+		{ 1, CX_MSG_main_status, 1, 0, 0, 1 },
+		{ 1, CX_MSG_main_status, 1, 0, 0, 32 },
+		{ 2, CX_MSG_main_status, 1, 0, 0, 0 },
+		{ 1, 0x99, 1, 0, 0, 0 },
+		{ 1, CX_MSG_agent_hello, 1, 8, 8, 0 },
+		{ 1, CX_MSG_configure, 1, 4, 4, 0 },
+		{ 1, CX_MSG_log_read, 1, 12, 11, 0 },
+		{ 1, CX_MSG_claim, 1, 4, 4, 0 },
+	};
+	uint8_t out[8192] = { 0 };
+	struct cx_err err = { 0 };
+	int sock = box_connect(&box), fds[32], null = open("/dev/null", O_RDWR | O_CLOEXEC), r;
+	struct cx_writer w = { .p = out, .left = sizeof out };
+	union {
+		char room[CMSG_SPACE(sizeof fds)];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec iov = { .iov_base = out, .iov_len = CX_PACKET_HEADER + packets[_i].body };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	uint32_t kind = packets[_i].version | (uint32_t)packets[_i].type << 16;
+
+	for (int i = 0; i < 32; i++)
+		fds[i] = null;
+	(void)cx_put_u32(&w, &kind, UINT32_MAX);
+	(void)cx_put_u32(&w, &packets[_i].request, UINT32_MAX);
+	(void)cx_put_u32(&w, &packets[_i].length, UINT32_MAX);
+	if (packets[_i].nfds > 0) {
+		size_t len = sizeof(int) * (size_t)packets[_i].nfds;
+
+		mh.msg_control = &control;
+		mh.msg_controllen = CMSG_SPACE(len);
+		control.align = (struct cmsghdr){ .cmsg_len = CMSG_LEN(len),
+						  .cmsg_level = SOL_SOCKET,
+						  .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.align), fds, len);
+	}
+	ck_assert_int_gt(sendmsg(sock, &mh, 0), 0);
+	r = cx_packet_recv(sock, &scratch, &err); /* the hello, then the end */
+	ck_assert_int_eq(r, 1);
+	r = cx_packet_recv(sock, &scratch, &err);
+	ck_assert_msg(r == 0 || r == -ECONNRESET, "answered with %d, type %#x", r, scratch.type);
+	(void)close(sock);
+	expect_output("echo alive", "alive\n");
+}
+END_TEST
+
+START_TEST(a_second_claim_is_refused)
+{
+	struct cx_msg_claim m = { .hostname = cx_str_of("again") };
+	int sock = box_connect(&box), root = box_root();
+	struct cx_err err = { 0 };
+
+	ck_assert_int_eq(cx_packet_recv(sock, &scratch, &err), 1);
+	ck_assert_int_eq(cx_msg_claim_send(sock, 9, &m, &root, 1, &err), 0);
+	ck_assert_int_eq(cx_packet_recv(sock, &scratch, &err), 1);
+	ck_assert_int_eq(scratch.type, CX_MSG_agent_error);
+	expect_output("hostname", "testhost\n");
+}
+END_TEST
+
+/* A host that asks and does not read: its answers are kept up to a bound, then it is dropped. */
+START_TEST(a_host_that_does_not_read_is_dropped)
+{
+	int sock = box_connect(&box), r = 0;
+	struct cx_msg_log_read m = { .offset = 0, .max = 65536 };
+	struct cx_err err = { 0 };
+
+	for (uint32_t i = 1; i < 100000 && r == 0; i++) {
+		ck_assert_int_eq(cx_set_nonblock(sock, true, &err), 0);
+		r = cx_msg_log_read_send(sock, i, &m, NULL, 0, &err);
+	}
+	ck_assert_int_ne(r, 0);
+	expect_output("echo alive", "alive\n");
+	(void)close(sock);
+}
+END_TEST
+
+START_TEST(commands_outlive_their_connection)
+{
+	struct cx_msg_exec plan = shell("sleep 1; echo late > /tmp/late; sleep 1000");
+	struct run run;
+
+	start(&run, &plan);
+	while (!run.started)
+		run_loop();
+	cx_session_close(session);
+	cx_loop_close(&loop);
+	close_stream(&run.out);
+	close_stream(&run.err);
+	cx_pipes_close(&run.pipes);
+	open_session();
+	expect_output("sleep 2; cat /tmp/late", "late\n");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("agent");
+	TCase *grouped = tcase_create("with control groups");
+	TCase *plain = tcase_create("without");
+	TCase *own = tcase_create("special");
+
+	tcase_add_checked_fixture(grouped, set_up_grouped, tear_down);
+	tcase_add_checked_fixture(plain, set_up_plain, tear_down);
+	tcase_set_timeout(grouped, 60);
+	tcase_set_timeout(plain, 60);
+	tcase_set_timeout(own, 60);
+	tcase_add_loop_test(plain, a_command_ends, 0, CX_LEN(ends));
+	tcase_add_loop_test(plain, a_command_is_refused, 0, CX_LEN(refusals));
+	tcase_add_loop_test(plain, a_malformed_packet_closes_its_connection, 0, 13);
+	tcase_add_test(plain, options_reach_the_command);
+	tcase_add_test(plain, stdin_is_passed_and_ends);
+	tcase_add_test(plain, posture);
+	tcase_add_test(plain, a_second_claim_is_refused);
+	tcase_add_test(plain, a_host_that_does_not_read_is_dropped);
+	tcase_add_test(plain, commands_outlive_their_connection);
+	tcase_add_test(plain, a_terminal_follows_its_size);
+	tcase_add_test(plain, a_terminal_interrupts);
+	tcase_add_test(plain, a_terminal_shows_all_of_a_lot);
+	tcase_add_test(grouped, a_signal_reaches_the_whole_group);
+	tcase_add_test(grouped, a_timeout_leaves_nothing);
+	tcase_add_test(grouped, detached_children_live_on);
+	tcase_add_test(grouped, hundreds_at_once);
+	tcase_add_test(own, the_start_command_is_logged);
+	tcase_add_test(own, a_wrong_configuration_can_be_put_right);
+	tcase_add_test(own, a_hostile_image_decides_nothing);
+	tcase_add_test(own, hostile_account_files_block_nothing);
+	tcase_add_test(own, a_claim_that_fails_ends_the_agent);
+	suite_add_tcase(s, plain);
+	suite_add_tcase(s, grouped);
+	suite_add_tcase(s, own);
+	return run_root_suite(s);
+}
