@@ -4,14 +4,17 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /*
  * What a sandbox is allowed, as data: const tables, each row with the reason it is there. This
  * layer makes no system call; runtime/ and agent/ apply the tables and tests loop over their rows.
  */
 
-/* A file system of the sandbox's own, mounted by the agent (agent/blank.c) in the order of the
- * rows. */
+/*
+ * mounts.c: a file system of the sandbox's own, mounted by the agent (agent/blank.c) in the order
+ * of the rows.
+ */
 struct cx_mount_row {
 	const char *at; /* below the root, without a leading '/' */
 	const char *type;
@@ -23,7 +26,7 @@ struct cx_mount_row {
 extern const struct cx_mount_row cx_policy_mounts[];
 extern const size_t cx_policy_nmounts;
 
-/* Paths below /proc, without it. One that a kernel does not have is passed over. */
+/* masked.c: paths below /proc, without it. One that a kernel does not have is passed over. */
 struct cx_path_row {
 	const char *path;
 	const char *why;
@@ -33,16 +36,35 @@ extern const size_t cx_policy_nmasked;
 extern const struct cx_path_row cx_policy_readonly[];
 extern const size_t cx_policy_nreadonly;
 
-/* What root inside keeps; all others leave the bounding set. All hold in its own namespaces only.
+/*
+ * devices.c: what is in /dev besides the mounts above, made on the host (runtime/devfs.c), and
+ * which devices the cgroup lets a sandbox open at all: the rows with S_IFCHR and those with mode 0.
  */
+struct cx_device_row {
+	const char *name;   /* below /dev */
+	mode_t mode;	    /* S_IFCHR, S_IFLNK or S_IFDIR with permissions; 0: allowed, not made */
+	int major, minor;   /* of a device; minor -1 is any */
+	const char *target; /* of a link */
+	const char *why;
+};
+extern const struct cx_device_row cx_policy_devices[];
+extern const size_t cx_policy_ndevices;
+
+/* caps.c */
 struct cx_cap_row {
 	unsigned cap; /* CAP_* of linux/capability.h */
 	const char *why;
 };
+/* What root inside keeps, in its own namespaces only; all others leave the bounding set. */
 extern const struct cx_cap_row cx_policy_caps[];
 extern const size_t cx_policy_ncaps;
+/* What caissond keeps, and what the spawner keeps of that. */
+extern const struct cx_cap_row cx_policy_supervisor_caps[];
+extern const size_t cx_policy_nsupervisor_caps;
+extern const struct cx_cap_row cx_policy_spawner_caps[];
+extern const size_t cx_policy_nspawner_caps;
 
-/* A limit that is already lower stays. */
+/* rlimits.c: for everything in a sandbox. A limit that is already lower stays. */
 struct cx_rlimit_row {
 	int resource; /* RLIMIT_* */
 	uint64_t soft, hard;
@@ -50,5 +72,56 @@ struct cx_rlimit_row {
 };
 extern const struct cx_rlimit_row cx_policy_rlimits[];
 extern const size_t cx_policy_nrlimits;
+
+/* sysctls.c: written into a fresh network namespace before anything runs in it. */
+struct cx_sysctl_row {
+	const char *path; /* below /proc/sys */
+	const char *value;
+	const char *why;
+};
+extern const struct cx_sysctl_row cx_policy_sysctls[];
+extern const size_t cx_policy_nsysctls;
+
+/*
+ * seccomp.c: the system calls of x86-64. What no row names fails with ENOSYS, as on a kernel that
+ * does not have it, so that programs take their other way. Other ABIs are killed.
+ */
+enum {
+	CX_SYSCALL_ALLOW = -1,
+	CX_SYSCALL_IGNORE = 0, /* succeeds without being done; anything above is an errno */
+};
+struct cx_syscall_row {
+	const char *name;
+	unsigned nr;
+	int verdict;
+	const char *why;
+};
+extern const struct cx_syscall_row cx_policy_syscalls[];
+extern const size_t cx_policy_nsyscalls;
+
+/*
+ * Arguments. A row holds when all its conditions do, on the low 32 bits, which is what the kernel
+ * looks at for these arguments. A row with an errno goes before the table above. Rows that allow
+ * stand for calls that the table does not name: those work with such arguments only.
+ */
+enum cx_arg_op {
+	CX_ARG_ANY,	/* no condition */
+	CX_ARG_RANGE,	/* first .. last */
+	CX_ARG_ANY_BIT, /* one of the bits of first is set */
+};
+struct cx_arg_condition {
+	unsigned arg; /* 0 .. 5 */
+	enum cx_arg_op op;
+	uint32_t first, last;
+};
+struct cx_syscall_arg_row {
+	const char *name;
+	unsigned nr;
+	int verdict;
+	struct cx_arg_condition when[2];
+	const char *why;
+};
+extern const struct cx_syscall_arg_row cx_policy_syscall_args[];
+extern const size_t cx_policy_nsyscall_args;
 
 #endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/policy.h"
+
+const struct cx_sysctl_row cx_policy_sysctls[] = {
+	{ "net/ipv4/ip_unprivileged_port_start", "0",
+	  "the namespace is the host's, so no capability inside opens a port below 1024" },
+	{ "net/ipv4/ping_group_range", "0 2147483647",
+	  "ping without raw sockets, for every group" },
+};
+const size_t cx_policy_nsysctls = sizeof cx_policy_sysctls / sizeof cx_policy_sysctls[0];
