@@ -4,17 +4,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 /*
  * What a sandbox is allowed, as data: const tables, each row with the reason it is there. This
  * layer makes no system call; runtime/ and agent/ apply the tables and tests loop over their rows.
  */
 
-/*
- * mounts.c: a file system of the sandbox's own, mounted by the agent (agent/blank.c) in the order
- * of the rows.
- */
+/* A file system of the sandbox's own, mounted by the agent (agent/blank.c) in the order of the
+ * rows. */
 struct cx_mount_row {
 	const char *at; /* below the root, without a leading '/' */
 	const char *type;
@@ -26,7 +23,7 @@ struct cx_mount_row {
 extern const struct cx_mount_row cx_policy_mounts[];
 extern const size_t cx_policy_nmounts;
 
-/* masked.c: paths below /proc, without it. One that a kernel does not have is passed over. */
+/* Paths below /proc, without it. One that a kernel does not have is passed over. */
 struct cx_path_row {
 	const char *path;
 	const char *why;
@@ -36,35 +33,67 @@ extern const size_t cx_policy_nmasked;
 extern const struct cx_path_row cx_policy_readonly[];
 extern const size_t cx_policy_nreadonly;
 
-/*
- * devices.c: what is in /dev besides the mounts above, made on the host (runtime/devfs.c), and
- * which devices the cgroup lets a sandbox open at all: the rows with S_IFCHR and those with mode 0.
+/* What root inside keeps; all others leave the bounding set. All hold in its own namespaces only.
  */
-struct cx_device_row {
-	const char *name;   /* below /dev */
-	mode_t mode;	    /* S_IFCHR, S_IFLNK or S_IFDIR with permissions; 0: allowed, not made */
-	int major, minor;   /* of a device; minor -1 is any */
-	const char *target; /* of a link */
-	const char *why;
-};
-extern const struct cx_device_row cx_policy_devices[];
-extern const size_t cx_policy_ndevices;
-
-/* caps.c */
 struct cx_cap_row {
 	unsigned cap; /* CAP_* of linux/capability.h */
 	const char *why;
 };
-/* What root inside keeps, in its own namespaces only; all others leave the bounding set. */
 extern const struct cx_cap_row cx_policy_caps[];
 extern const size_t cx_policy_ncaps;
-/* What caissond keeps, and what the spawner keeps of that. */
+
+/* What caissond and its spawner keep on the host. */
 extern const struct cx_cap_row cx_policy_supervisor_caps[];
 extern const size_t cx_policy_nsupervisor_caps;
-extern const struct cx_cap_row cx_policy_spawner_caps[];
-extern const size_t cx_policy_nspawner_caps;
 
-/* rlimits.c: for everything in a sandbox. A limit that is already lower stays. */
+/* The whole of /dev but what is mounted in it. The agent's device cgroup allows the same. */
+struct cx_device_row {
+	const char *name;
+	unsigned major, minor;
+	const char *why;
+};
+extern const struct cx_device_row cx_policy_devices[];
+extern const size_t cx_policy_ndevices;
+struct cx_link_row {
+	const char *name, *target;
+};
+extern const struct cx_link_row cx_policy_dev_links[];
+extern const size_t cx_policy_ndev_links;
+extern const char *const cx_policy_dev_dirs[];
+extern const size_t cx_policy_ndev_dirs;
+
+/* Written into the sandbox's network namespace before anything runs in it; paths below /proc/sys.
+ */
+struct cx_sysctl_row {
+	const char *path, *value;
+	const char *why;
+};
+extern const struct cx_sysctl_row cx_policy_sysctls[];
+extern const size_t cx_policy_nsysctls;
+
+/*
+ * The system calls of a sandbox: what no row names fails with ENOSYS, as on a kernel that never had
+ * it; a refused one fails with EPERM, so that programs see a decision. A row with conditions holds
+ * where all of them do. Allowing rows of one name are alternatives; a refusing row with conditions
+ * goes before an allowing one of the same name.
+ */
+enum cx_call_verdict { CX_CALL_ALLOW, CX_CALL_REFUSE };
+struct cx_call_condition {
+	unsigned arg;	/* from 0 */
+	uint64_t mask;	/* (argument & mask) */
+	uint64_t equal; /* == equal */
+};
+struct cx_call_row {
+	const char *name;
+	enum cx_call_verdict verdict;
+	unsigned nconditions; /* all must hold */
+	struct cx_call_condition conditions[3];
+	const char *why;
+};
+extern const struct cx_call_row cx_policy_calls[];
+extern const size_t cx_policy_ncalls;
+
+/* A limit that is already lower stays. */
 struct cx_rlimit_row {
 	int resource; /* RLIMIT_* */
 	uint64_t soft, hard;
@@ -72,56 +101,5 @@ struct cx_rlimit_row {
 };
 extern const struct cx_rlimit_row cx_policy_rlimits[];
 extern const size_t cx_policy_nrlimits;
-
-/* sysctls.c: written into a fresh network namespace before anything runs in it. */
-struct cx_sysctl_row {
-	const char *path; /* below /proc/sys */
-	const char *value;
-	const char *why;
-};
-extern const struct cx_sysctl_row cx_policy_sysctls[];
-extern const size_t cx_policy_nsysctls;
-
-/*
- * seccomp.c: the system calls of x86-64. What no row names fails with ENOSYS, as on a kernel that
- * does not have it, so that programs take their other way. Other ABIs are killed.
- */
-enum {
-	CX_SYSCALL_ALLOW = -1,
-	CX_SYSCALL_IGNORE = 0, /* succeeds without being done; anything above is an errno */
-};
-struct cx_syscall_row {
-	const char *name;
-	unsigned nr;
-	int verdict;
-	const char *why;
-};
-extern const struct cx_syscall_row cx_policy_syscalls[];
-extern const size_t cx_policy_nsyscalls;
-
-/*
- * Arguments. A row holds when all its conditions do, on the low 32 bits, which is what the kernel
- * looks at for these arguments. A row with an errno goes before the table above. Rows that allow
- * stand for calls that the table does not name: those work with such arguments only.
- */
-enum cx_arg_op {
-	CX_ARG_ANY,	/* no condition */
-	CX_ARG_RANGE,	/* first .. last */
-	CX_ARG_ANY_BIT, /* one of the bits of first is set */
-};
-struct cx_arg_condition {
-	unsigned arg; /* 0 .. 5 */
-	enum cx_arg_op op;
-	uint32_t first, last;
-};
-struct cx_syscall_arg_row {
-	const char *name;
-	unsigned nr;
-	int verdict;
-	struct cx_arg_condition when[2];
-	const char *why;
-};
-extern const struct cx_syscall_arg_row cx_policy_syscall_args[];
-extern const size_t cx_policy_nsyscall_args;
 
 #endif

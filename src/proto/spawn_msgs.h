@@ -7,20 +7,22 @@
 /*
  * Between caissond and its spawner, both root: make the process of one blank.
  *
- * fds of spawn: listening socket, /dev mount, then ntasks "tasks" files of the agent's group (v1:
- * the child writes "0" to each) or, with ntasks 0, one directory of that group (v2:
- * CLONE_INTO_CGROUP), then nwork directories of the work group. fds of spawned: pidfd, user
- * namespace. The process is a child of caissond (CLONE_PARENT).
+ * fds of spawn: listening socket, /dev mount; then ntasks "tasks" files of the agent's group, to
+ * each of which the child writes "0" (v1); then, with into_group, that group's directory for
+ * CLONE_INTO_CGROUP and the cgroup namespace to be in (v2); then nwork descriptors of the work
+ * group. fds of spawned: pidfd, user namespace. The process is a child of caissond (CLONE_PARENT).
  */
 #define CX_SPAWN_MSGS(M)                    \
 	M(0x01, spawn, CX_FIELDS_SPAWN)     \
 	M(0x02, spawned, CX_FIELDS_SPAWNED) \
 	M(0x03, spawn_error, CX_FIELDS_SPAWN_ERROR)
 #define CX_FIELDS_SPAWN(F) \
-	F(u32, uid_base, UINT32_MAX) F(u32, ntasks, 12) F(u32, nwork, 8) F(u32, cpus, 65536)
+	F(u32, uid_base, UINT32_MAX) F(u32, ntasks, 8) F(u32, into_group, 1) F(u32, nwork, 8)
 #define CX_FIELDS_SPAWNED(F) F(u32, pid, UINT32_MAX)
-#define CX_FIELDS_SPAWN_ERROR(F) \
-	F(u32, kind, CX_KIND_MAX - 1) F(u32, errnum, 4095) F(str, text, 503)
+#define CX_FIELDS_SPAWN_ERROR(F)               \
+	F(u32, kind, CX_KIND_MAX - 1)          \
+	F(u32, errnum, 4095) F(str, text, 503) \
+		F(u32, pid, UINT32_MAX) /* a child that died on the way, to be waited for; or 0 */
 
 /* Descriptors that the spawner inherits from caissond, by number. */
 enum {

@@ -12,8 +12,8 @@
  * The spawner: a small process in an almost empty mount namespace, holding no descriptor of any
  * sandbox, so that the cost of clone3 does not grow with their number.
  *
- * cx_spawner_start() executes `caisson-spawner` (path) from caissond; cx_spawn_blank() asks it for one
- * process and waits for the answer (a few hundred microseconds, bounded by a timeout).
+ * cx_spawner_start() executes `caisson-spawner` (path) from caissond; cx_spawn_blank() asks it for
+ * one process and waits for the answer (a few hundred microseconds, bounded by a timeout).
  */
 struct cx_spawner {
 	int control; /* SOCK_SEQPACKET */

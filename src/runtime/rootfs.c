@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/rootfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "policy/policy.h"
+#include "runtime/loopdev.h"
+
+enum { LAYERS_MAX = 127, FD_PATH = 32 };
+
+static int set(int fs, const char *key, const char *value, struct cx_err *err)
+{
+	if (fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0) < 0)
+		return cx_fail(err, errno, "mount option %s=%.100s", key, value);
+	return 0;
+}
+
+static int set_flag(int fs, const char *key, struct cx_err *err)
+{
+	if (fsconfig(fs, FSCONFIG_SET_FLAG, key, NULL, 0) < 0)
+		return cx_fail(err, errno, "mount option %s", key);
+	return 0;
+}
+
+static int new_fs(const char *type, struct cx_err *err)
+{
+	int fs = fsopen(type, FSOPEN_CLOEXEC);
+
+	return fs >= 0 ? fs : cx_fail(err, errno, "file system '%s'", type);
+}
+
+/* The detached mount of a configured file system. */
+static int create(int fs, unsigned attrs, struct cx_err *err)
+{
+	int mnt;
+
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return cx_fail(err, errno, "create the file system");
+	mnt = fsmount(fs, FSMOUNT_CLOEXEC, attrs);
+	return mnt >= 0 ? mnt : cx_fail(err, errno, "mount the file system");
+}
+
+/* ---- layers ---------------------------------------------------------------------------------- */
+
+enum { LAYER_ATTRS = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID };
+
+static int mount_source(const char *source, struct cx_err *err)
+{
+	cx_autofd int fs = new_fs("erofs", err);
+
+	if (fs < 0)
+		return fs;
+	/* "ro" is for a loop device, which the kernel would else want to open for writing. */
+	if (set(fs, "source", source, err) < 0 || set_flag(fs, "ro", err) < 0)
+		return -err->errnum;
+	return create(fs, LAYER_ATTRS, err);
+}
+
+/*
+ * File-backed; the kernel says ENOTBLK where it cannot: before 6.12, not configured, or the file
+ * lies on a tmpfs.
+ */
+static int mount_layer_file(int file, struct cx_err *err)
+{
+	cx_autofd int device = -EBADF;
+	char path[FD_PATH];
+	int mnt;
+
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+	mnt = mount_source(path, err);
+	if (mnt >= 0 || err->errnum != ENOTBLK)
+		return mnt;
+	device = cx_loopdev_open(file, path, sizeof path, err);
+	return device < 0 ? device : mount_source(path, err);
+}
+
+int cx_layer_mount(int file, const char *at, struct cx_err *err)
+{
+	cx_autofd int mnt = mount_layer_file(file, err);
+
+	if (mnt < 0)
+		return cx_wrap(err, "mount layer");
+	if (move_mount(mnt, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return cx_fail(err, errno, "attach layer at '%s'", at);
+	return cx_take_fd(&mnt);
+}
+
+void cx_layer_unmount(const char *at)
+{
+	(void)umount2(at, MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
+/* ---- a sandbox's root ------------------------------------------------------------------------ */
+
+/* The overlay keeps what it needs: these are only for the time of making it. */
+struct clones {
+	int fds[LAYERS_MAX];
+	unsigned n;
+};
+
+static void close_clones(struct clones *clones)
+{
+	for (unsigned i = 0; i < clones->n; i++)
+		cx_close(&clones->fds[i]);
+}
+
+/* The same layer, with its ids 0 .. 65535 shown as those of the sandbox. */
+static int clone_layer(int layer, int userns, struct cx_err *err)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)userns };
+	cx_autofd int fd =
+		open_tree(layer, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+
+	if (fd < 0)
+		return cx_fail(err, errno, "clone a layer's mount");
+	if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+		return cx_fail(err, errno, "map a layer's ids");
+	return cx_take_fd(&fd);
+}
+
+static int clone_layers(const int *layers, unsigned n, int userns, struct clones *ret,
+			struct cx_err *err)
+{
+	for (unsigned i = 0; i < n; i++) {
+		ret->fds[i] = clone_layer(layers[i], userns, err);
+		if (ret->fds[i] < 0)
+			return -err->errnum;
+		ret->n++;
+	}
+	return 0;
+}
+
+/* Before 6.8 there is no "lowerdir+": one option with all paths, topmost first. */
+static int set_lower_string(int fs, const struct clones *clones, struct cx_err *err)
+{
+	char text[LAYERS_MAX * FD_PATH];
+	size_t len = 0;
+
+	for (unsigned i = clones->n; i-- > 0;)
+		len += (size_t)snprintf(text + len, sizeof text - len, "%s/proc/self/fd/%d",
+					len > 0 ? ":" : "", clones->fds[i]);
+	return set(fs, "lowerdir", text, err);
+}
+
+/* The topmost layer is named first. By descriptor since 6.13, by path since 6.8. */
+static int set_lower(int fs, const struct clones *clones, struct cx_err *err)
+{
+	for (unsigned i = clones->n; i-- > 0;) {
+		char path[FD_PATH];
+
+		if (fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", NULL, clones->fds[i]) == 0)
+			continue;
+		if (errno != EINVAL)
+			return cx_fail(err, errno, "add a layer");
+		(void)snprintf(path, sizeof path, "/proc/self/fd/%d", clones->fds[i]);
+		if (fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", path, 0) == 0)
+			continue;
+		if (errno != EINVAL || i != clones->n - 1)
+			return cx_fail(err, errno, "add a layer");
+		return set_lower_string(fs, clones, err);
+	}
+	return 0;
+}
+
+int cx_rootfs_make(const int *layers, unsigned nlayers, int userns, const char *upper,
+		   const char *work, struct cx_err *err)
+{
+	CX_AUTO(close_clones) struct clones clones = { .n = 0 };
+	cx_autofd int fs = -EBADF;
+
+	if (nlayers == 0 || nlayers > LAYERS_MAX)
+		return cx_refuse(err, CX_INVALID, "%u layers: an image has 1 to %d", nlayers,
+				 LAYERS_MAX);
+	if (clone_layers(layers, nlayers, userns, &clones, err) < 0)
+		return -err->errnum;
+	fs = new_fs("overlay", err);
+	if (fs < 0)
+		return fs;
+	if (set_lower(fs, &clones, err) < 0 || set(fs, "upperdir", upper, err) < 0 ||
+	    set(fs, "workdir", work, err) < 0 || set_flag(fs, "userxattr", err) < 0 ||
+	    set_flag(fs, "volatile", err) < 0)
+		return cx_wrap(err, "overlay");
+	return create(fs, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID, err);
+}
+
+/* ---- /dev ------------------------------------------------------------------------------------ */
+
+static int give(int dir, const char *name, uint32_t uid_base, struct cx_err *err)
+{
+	if (fchownat(dir, name, uid_base, uid_base, AT_SYMLINK_NOFOLLOW) < 0)
+		return cx_fail(err, errno, "owner of /dev/%s", name);
+	return 0;
+}
+
+static int fill_dev(int dev, uint32_t uid_base, struct cx_err *err)
+{
+	for (size_t i = 0; i < cx_policy_ndevices; i++) {
+		const struct cx_device_row *row = &cx_policy_devices[i];
+
+		/* Twice, because the umask takes bits from the first. */
+		if (mknodat(dev, row->name, S_IFCHR | 0666, makedev(row->major, row->minor)) < 0 ||
+		    fchmodat(dev, row->name, 0666, 0) < 0)
+			return cx_fail(err, errno, "make /dev/%s", row->name);
+		if (give(dev, row->name, uid_base, err) < 0)
+			return -err->errnum;
+	}
+	for (size_t i = 0; i < cx_policy_ndev_links; i++) {
+		const struct cx_link_row *row = &cx_policy_dev_links[i];
+
+		if (symlinkat(row->target, dev, row->name) < 0)
+			return cx_fail(err, errno, "make /dev/%s", row->name);
+		if (give(dev, row->name, uid_base, err) < 0)
+			return -err->errnum;
+	}
+	for (size_t i = 0; i < cx_policy_ndev_dirs; i++) {
+		if (mkdirat(dev, cx_policy_dev_dirs[i], 0755) < 0)
+			return cx_fail(err, errno, "make /dev/%s", cx_policy_dev_dirs[i]);
+		if (give(dev, cx_policy_dev_dirs[i], uid_base, err) < 0)
+			return -err->errnum;
+	}
+	return 0;
+}
+
+int cx_devfs_make(uint32_t uid_base, struct cx_err *err)
+{
+	cx_autofd int fs = new_fs("tmpfs", err), dev = -EBADF;
+	char id[16];
+
+	if (fs < 0)
+		return fs;
+	(void)snprintf(id, sizeof id, "%u", uid_base);
+	if (set(fs, "mode", "0755", err) < 0 || set(fs, "size", "64k", err) < 0 ||
+	    set(fs, "nr_inodes", "64", err) < 0 || set(fs, "uid", id, err) < 0 ||
+	    set(fs, "gid", id, err) < 0)
+		return -err->errnum;
+	dev = create(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
+	if (dev < 0)
+		return cx_wrap(err, "/dev");
+	return fill_dev(dev, uid_base, err) < 0 ? -err->errnum : cx_take_fd(&dev);
+}
+
+int cx_mounts_unshare(struct cx_err *err)
+{
+	if (unshare(CLONE_NEWNS) < 0)
+		return cx_fail(err, errno, "new mount namespace");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return cx_fail(err, errno, "make mounts private");
+	return 0;
+}

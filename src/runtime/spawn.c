@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/spawn.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proto/spawn_msgs.h"
+#include "runtime/process.h"
+
+enum { ANSWER_S = 10, MAX_FDS = 4 + 2 * CX_CGROUP_TREES_MAX };
+static_assert((int)MAX_FDS <= (int)CX_PACKET_FDS_MAX, "a blank's descriptors fit in one packet");
+
+static int make_pair(int *ret_ours, int *ret_theirs, struct cx_err *err)
+{
+	struct timeval wait = { .tv_sec = ANSWER_S };
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return cx_fail(err, errno, "socket pair");
+	*ret_ours = pair[0];
+	*ret_theirs = pair[1];
+	if (setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0)
+		return cx_fail(err, errno, "set a timeout");
+	return 0;
+}
+
+int cx_spawner_start(const char *path, int agent_image, int filter, struct cx_spawner *ret,
+		     struct cx_err *err)
+{
+	char name[] = "caisson-spawner", *argv[] = { name, NULL }, *envp[] = { NULL };
+	cx_autofd int ours = -EBADF, theirs = -EBADF;
+	struct cx_spawner started = { .control = -EBADF, .pidfd = -EBADF };
+
+	if (make_pair(&ours, &theirs, err) < 0)
+		return -err->errnum;
+	{
+		const int fds[] = { -EBADF, -EBADF, STDERR_FILENO, theirs, agent_image, filter };
+		const struct cx_process_plan plan = { .path = path,
+						      .argv = argv,
+						      .envp = envp,
+						      .fds = fds,
+						      .nfds = CX_LEN(fds),
+						      .die_with_parent = 1 };
+
+		if (cx_process_start(&plan, &started.pid, &started.pidfd, err) < 0)
+			return -err->errnum;
+	}
+	started.control = cx_take_fd(&ours);
+	*ret = started;
+	return 0;
+}
+
+void cx_spawner_stop(struct cx_spawner *spawner)
+{
+	siginfo_t info;
+
+	cx_close(&spawner->control);
+	if (spawner->pidfd < 0)
+		return;
+	(void)syscall(SYS_pidfd_send_signal, spawner->pidfd, SIGKILL, NULL, 0);
+	(void)waitid(P_PIDFD, (id_t)spawner->pidfd, &info, WEXITED);
+	cx_close(&spawner->pidfd);
+}
+
+static unsigned collect_fds(const struct cx_blank_plan *plan, int *fds)
+{
+	const struct cx_cgroup *group = plan->group;
+	unsigned n = 0;
+
+	fds[n++] = plan->listener;
+	fds[n++] = plan->dev;
+	for (unsigned i = 0; i < group->ntasks; i++)
+		fds[n++] = group->tasks[i];
+	if (group->agent_dir >= 0) {
+		fds[n++] = group->agent_dir;
+		fds[n++] = group->ns;
+	}
+	for (unsigned i = 0; i < group->n; i++)
+		fds[n++] = group->work[i];
+	return n;
+}
+
+static int take_answer(struct cx_packet *pkt, pid_t *ret_pid, int *ret_pidfd, int *ret_userns,
+		       struct cx_err *err)
+{
+	struct cx_msg_spawn_error error;
+	struct cx_msg_spawned spawned;
+
+	if (pkt->type == CX_MSG_spawn_error && cx_msg_spawn_error_get(&pkt->body, &error)) {
+		siginfo_t info;
+
+		if (error.pid > 0)
+			(void)waitid(P_PID, (id_t)error.pid, &info, WEXITED);
+		return cx_err_adopt(err, error.kind, error.errnum, error.text.p, error.text.len);
+	}
+	if (pkt->type != CX_MSG_spawned || pkt->nfds != 2 ||
+	    !cx_msg_spawned_get(&pkt->body, &spawned))
+		return cx_refuse(err, CX_INTERNAL, "the spawner sent a malformed answer");
+	*ret_pid = (pid_t)spawned.pid;
+	*ret_pidfd = cx_take_fd(&pkt->fds[0]);
+	*ret_userns = cx_take_fd(&pkt->fds[1]);
+	return 0;
+}
+
+int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_plan *plan, pid_t *ret_pid,
+		   int *ret_pidfd, int *ret_userns, struct cx_err *err)
+{
+	CX_UNINITIALIZED struct cx_packet pkt;
+	const struct cx_msg_spawn msg = { .uid_base = plan->uid_base,
+					  .ntasks = plan->group->ntasks,
+					  .into_group = plan->group->agent_dir >= 0,
+					  .nwork = plan->group->n };
+	int fds[MAX_FDS], r;
+
+	if (cx_msg_spawn_send(spawner->control, 1, &msg, fds, collect_fds(plan, fds), err) < 0)
+		return cx_wrap(err, "ask the spawner");
+	r = cx_packet_recv(spawner->control, &pkt, err);
+	if (r == 0)
+		return cx_refuse(err, CX_UNAVAILABLE, "the spawner ended");
+	if (r < 0)
+		return cx_wrap(err, "the spawner's answer");
+	r = take_answer(&pkt, ret_pid, ret_pidfd, ret_userns, err);
+	cx_packet_drop(&pkt);
+	return r < 0 ? cx_wrap(err, "start a blank") : 0;
+}

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/keyctl.h>
+#include <linux/sched.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "policy/policy.h"
+#include "proto/agent_msgs.h"
+#include "proto/spawn_msgs.h"
+#include "runtime/caps.h"
+#include "runtime/idmap.h"
+#include "runtime/spawn.h"
+
+/* The other end of spawn.c: the whole of caisson-spawner. */
+
+enum {
+	EXIT_SETUP_FAILED = 125,
+	ALL_NAMESPACES = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS,
+};
+
+struct spawner {
+	int control, agent_image, filter;
+	int netns, cgroupns; /* its own, to come back to */
+	char cpus[12];	     /* the agent's second argument */
+};
+
+/* A request: views of the packet's descriptors. */
+struct blank {
+	const struct spawner *spawner;
+	struct cx_msg_spawn msg;
+	int listener, dev, agent_dir, ns;
+	const int *tasks, *work;
+	int go, report; /* the child's ends */
+};
+
+/* ---- the child, between clone3 and execveat: no allocation, no stream -------------------------
+ */
+
+static int step_maps(const struct blank *b, struct cx_err *err)
+{
+	char byte;
+
+	if (read(b->go, &byte, 1) != 1)
+		return cx_refuse(err, CX_INTERNAL, "the spawner gave up");
+	return 0;
+}
+
+/* By itself, and "tasks": moving another process, or a whole one, waits for RCU (6 to 11 ms). */
+static int step_cgroups(const struct blank *b, struct cx_err *err)
+{
+	for (unsigned i = 0; i < b->msg.ntasks; i++)
+		if (write(b->tasks[i], "0", 1) != 1)
+			return cx_fail(err, errno, "join group %u", i);
+	/* On v2 the namespace was there before the clone. Here its root is the agent's group. */
+	if (b->ns < 0 && unshare(CLONE_NEWCGROUP) < 0)
+		return cx_fail(err, errno, "new cgroup namespace");
+	return 0;
+}
+
+static int step_ids(const struct blank *b, struct cx_err *err)
+{
+	(void)b;
+	if (setgroups(0, NULL) < 0)
+		return cx_fail(err, errno, "setgroups");
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return cx_fail(err, errno, "become root inside");
+	return 0;
+}
+
+static int step_session(const struct blank *b, struct cx_err *err)
+{
+	sigset_t none;
+
+	(void)b;
+	for (int signo = 1; signo < NSIG; signo++)
+		(void)signal(signo, SIG_DFL); /* the few that refuse stay as they must */
+	sigemptyset(&none);
+	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+		return cx_fail(err, errno, "sigprocmask");
+	if (setsid() < 0)
+		return cx_fail(err, errno, "setsid");
+	(void)umask(022);
+	/* Else the sandbox would hold a link to the keys of whoever started caissond. */
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0 && errno != ENOSYS)
+		return cx_fail(err, errno, "new session keyring");
+	return 0;
+}
+
+static int step_fds(const struct blank *b, struct cx_err *err)
+{
+	cx_autofd int null = openat(b->dev, "null", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	int fds[CX_AGENT_FD_WORK + CX_AGENT_WORK_MAX] = {
+		null, null, null, b->listener, b->dev, b->spawner->filter,
+	};
+
+	if (null < 0)
+		return cx_fail(err, errno, "open the sandbox's /dev/null");
+	for (unsigned i = 0; i < b->msg.nwork; i++)
+		fds[CX_AGENT_FD_WORK + i] = b->work[i];
+	return cx_fds_arrange(fds, CX_AGENT_FD_WORK + b->msg.nwork, 0, err);
+}
+
+static const struct {
+	const char *name;
+	int (*run)(const struct blank *b, struct cx_err *err);
+} steps[] = {
+	{ "id maps", step_maps },    { "cgroups", step_cgroups }, { "ids", step_ids },
+	{ "session", step_session }, { "descriptors", step_fds }, /* last: nothing that those above
+								     need is left after it */
+};
+
+static _Noreturn void child_main(struct blank *b)
+{
+	enum { ABOVE = CX_AGENT_FD_WORK + CX_AGENT_WORK_MAX };
+	char name[] = "caisson-agent", nwork[4], cpus[sizeof b->spawner->cpus];
+	char *argv[] = { name, nwork, cpus, NULL }, *envp[] = { NULL };
+	struct cx_err err = { 0 }, lost;
+	int image = fcntl(b->spawner->agent_image, F_DUPFD_CLOEXEC, ABOVE);
+
+	b->report = fcntl(b->report, F_DUPFD_CLOEXEC, ABOVE);
+	(void)snprintf(nwork, sizeof nwork, "%u", b->msg.nwork);
+	memcpy(cpus, b->spawner->cpus, sizeof cpus);
+	for (size_t i = 0; i < CX_LEN(steps) && err.errnum == 0; i++)
+		if (steps[i].run(b, &err) < 0)
+			(void)cx_wrap(&err, "step '%s'", steps[i].name);
+	if (err.errnum == 0) {
+		(void)syscall(SYS_execveat, image, "", argv, envp, AT_EMPTY_PATH);
+		(void)cx_fail(&err, errno, "execute the agent");
+	}
+	(void)!cx_write_all(b->report, &err, sizeof err, &lost);
+	_exit(EXIT_SETUP_FAILED);
+}
+
+/* ---- namespaces that are made before the clone and inherited ----------------------------------
+ */
+
+static int loopback_up(struct cx_err *err)
+{
+	cx_autofd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+		return cx_fail(err, errno, "loopback up");
+	return 0;
+}
+
+static int write_sysctls(struct cx_err *err)
+{
+	cx_autofd int dir = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return cx_fail(err, errno, "open /proc/sys");
+	for (size_t i = 0; i < cx_policy_nsysctls; i++)
+		if (cx_write_file(dir, cx_policy_sysctls[i].path, cx_policy_sysctls[i].value, err) <
+		    0)
+			return cx_wrap(err, "sysctl");
+	return 0;
+}
+
+/* Owned by the host's user namespace: root inside has no CAP_NET_ADMIN over it. */
+static int enter_netns(struct cx_err *err)
+{
+	if (unshare(CLONE_NEWNET) < 0)
+		return cx_fail(err, errno, "new network namespace");
+	if (loopback_up(err) < 0 || write_sysctls(err) < 0)
+		return -err->errnum;
+	return 0;
+}
+
+static int leave(const struct spawner *s, struct cx_err *err)
+{
+	if (setns(s->netns, CLONE_NEWNET) < 0 || setns(s->cgroupns, CLONE_NEWCGROUP) < 0)
+		return cx_fail(err, errno, "go back to own namespaces");
+	return 0;
+}
+
+/* ---- one request ------------------------------------------------------------------------------
+ */
+
+static int clone_child(struct blank *b, int *ret_pidfd, struct cx_err *err)
+{
+	/* CLONE_PARENT: the child is caissond's to wait for, and its exit signal is ours. */
+	struct clone_args args = { .flags = ALL_NAMESPACES | CLONE_PIDFD | CLONE_PARENT,
+				   .pidfd = (uintptr_t)ret_pidfd };
+	long pid;
+
+	if (b->agent_dir >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)(unsigned)b->agent_dir;
+	}
+	pid = syscall(SYS_clone3, &args, sizeof args);
+	if (pid == 0)
+		child_main(b);
+	return pid > 0 ? (int)pid : cx_fail(err, errno, "clone3");
+}
+
+/* In the namespaces of the blank, which only the clone is to see. */
+static int clone_inside(struct blank *b, int *ret_pidfd, struct cx_err *err)
+{
+	struct cx_err back = { 0 };
+	int pid = -1;
+
+	if (b->ns >= 0 && setns(b->ns, CLONE_NEWCGROUP) < 0)
+		(void)cx_fail(err, errno, "enter the cgroup namespace");
+	else if (enter_netns(err) == 0)
+		pid = clone_child(b, ret_pidfd, err);
+	if (leave(b->spawner, &back) < 0) {
+		*err = back;
+		return -err->errnum;
+	}
+	return pid > 0 ? pid : -err->errnum;
+}
+
+static int open_userns(int pid, struct cx_err *err)
+{
+	char path[40];
+	int fd;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 ? fd : cx_fail(err, errno, "open the user namespace");
+}
+
+static int collect_report(int fd, struct cx_err *err)
+{
+	struct cx_err told;
+	ssize_t n = cx_read_upto(fd, &told, sizeof told, err);
+
+	if (n <= 0)
+		return (int)n;
+	if (n != (ssize_t)sizeof told || told.errnum <= 0 || told.len >= sizeof told.msg)
+		return cx_refuse(err, CX_INTERNAL, "the child sent a garbled report");
+	*err = told;
+	return -err->errnum;
+}
+
+/* *ret_pid is also set on failure, when there is a child to wait for. */
+static int make_blank(struct blank *b, int *ret_pid, int *ret_pidfd, int *ret_userns,
+		      struct cx_err *err)
+{
+	cx_autofd int go = -EBADF, go_child = -EBADF, report = -EBADF, report_child = -EBADF;
+	cx_autofd int pidfd = -EBADF, userns = -EBADF;
+	int pid;
+
+	if (cx_pipe(&go_child, &go, err) < 0 || cx_pipe(&report, &report_child, err) < 0)
+		return -err->errnum;
+	b->go = go_child;
+	b->report = report_child;
+	pid = clone_inside(b, &pidfd, err);
+	cx_close(&report_child);
+	if (pid > 0) {
+		*ret_pid = pid;
+		userns = open_userns(pid, err);
+		if (userns >= 0 && cx_idmap_write(pid, b->msg.uid_base, err) == 0 &&
+		    cx_write_all(go, "g", 1, err) == 0 && collect_report(report, err) == 0) {
+			*ret_pidfd = cx_take_fd(&pidfd);
+			*ret_userns = cx_take_fd(&userns);
+			return 0;
+		}
+		/* caissond is its parent and will find it dead; it never ran a program. */
+		(void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	}
+	return -err->errnum;
+}
+
+static int take_fds(struct cx_packet *pkt, struct blank *b, struct cx_err *err)
+{
+	unsigned at = 2 + b->msg.ntasks, expected = at + 2 * b->msg.into_group + b->msg.nwork;
+
+	if (pkt->nfds != expected)
+		return cx_refuse(err, CX_INVALID, "%u descriptors instead of %u", pkt->nfds,
+				 expected);
+	b->listener = pkt->fds[0];
+	b->dev = pkt->fds[1];
+	b->tasks = pkt->fds + 2;
+	b->agent_dir = b->msg.into_group ? pkt->fds[at] : -EBADF;
+	b->ns = b->msg.into_group ? pkt->fds[at + 1] : -EBADF;
+	b->work = pkt->fds + at + 2 * b->msg.into_group;
+	return 0;
+}
+
+static int handle(const struct spawner *s, struct cx_packet *pkt, int *ret_pid, struct cx_err *err)
+{
+	struct blank b = { .spawner = s };
+	cx_autofd int pidfd = -EBADF, userns = -EBADF;
+	struct cx_msg_spawned spawned;
+
+	if (pkt->type != CX_MSG_spawn || !cx_msg_spawn_get(&pkt->body, &b.msg))
+		return cx_refuse(err, CX_INVALID, "malformed request of type %#x", pkt->type);
+	if (take_fds(pkt, &b, err) < 0 || make_blank(&b, ret_pid, &pidfd, &userns, err) < 0)
+		return -err->errnum;
+	spawned.pid = (uint32_t)*ret_pid;
+	return cx_msg_spawned_send(s->control, pkt->request, &spawned,
+				   (const int[]){ pidfd, userns }, 2, err);
+}
+
+static int answer_error(const struct spawner *s, uint32_t request, int pid,
+			const struct cx_err *why, struct cx_err *err)
+{
+	const struct cx_msg_spawn_error msg = { .kind = why->kind,
+						.errnum = why->refused ? 0 : (uint32_t)why->errnum,
+						.text = { why->msg, why->len },
+						.pid = (uint32_t)pid };
+
+	return cx_msg_spawn_error_send(s->control, request, &msg, NULL, 0, err);
+}
+
+/* ---- the process ------------------------------------------------------------------------------
+ */
+
+/*
+ * A mount namespace with nothing in it but /proc, which must be whole: the kernel lets a sandbox
+ * mount its own only where one is visible. A clone copies two mounts instead of the host's
+ * hundreds.
+ */
+static int enter_empty_root(struct cx_err *err)
+{
+	cx_autofd int root = -EBADF;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return cx_fail(err, errno, "own mount namespace");
+	if (mount("tmpfs", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		  "mode=0755,size=16k") < 0)
+		return cx_fail(err, errno, "mount an empty root");
+	root = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0 || mkdirat(root, "proc", 0555) < 0 || fchdir(root) < 0)
+		return cx_fail(err, errno, "prepare an empty root");
+	if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+		return cx_fail(err, errno, "mount /proc");
+	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return cx_fail(err, errno, "pivot_root");
+	return 0;
+}
+
+static int prepare(struct spawner *s, struct cx_err *err)
+{
+	if (enter_empty_root(err) < 0)
+		return -err->errnum;
+	s->netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	s->cgroupns = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
+	if (s->netns < 0 || s->cgroupns < 0)
+		return cx_fail(err, errno, "open own namespaces");
+	if (cx_format(s->cpus, sizeof s->cpus, "%ld", err, sysconf(_SC_NPROCESSORS_CONF)) < 0)
+		return -err->errnum;
+	if (fcntl(s->control, F_SETFD, FD_CLOEXEC) < 0 ||
+	    fcntl(s->agent_image, F_SETFD, FD_CLOEXEC) < 0 ||
+	    fcntl(s->filter, F_SETFD, FD_CLOEXEC) < 0)
+		return cx_fail(err, errno, "descriptors of caissond");
+	if (cx_caps_bound(cx_policy_supervisor_caps, cx_policy_nsupervisor_caps, err) < 0)
+		return -err->errnum;
+	return cx_caps_keep(cx_policy_supervisor_caps, cx_policy_nsupervisor_caps, err);
+}
+
+int cx_spawner_serve(int control, int agent_image, int filter, struct cx_err *err)
+{
+	static struct cx_packet pkt; /* too large for the stack of each clone */
+	struct spawner s = { .control = control, .agent_image = agent_image, .filter = filter };
+	int r = prepare(&s, err);
+
+	while (r == 0) {
+		struct cx_err why = { 0 };
+		int pid = 0;
+
+		r = cx_packet_recv(control, &pkt, err);
+		if (r <= 0)
+			return r; /* caissond ended, or is not to be understood any more */
+		r = 0;
+		if (handle(&s, &pkt, &pid, &why) < 0)
+			r = answer_error(&s, pkt.request, pid, &why, err);
+		cx_packet_drop(&pkt);
+	}
+	return r;
+}

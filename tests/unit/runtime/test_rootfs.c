@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Layers, overlay and /dev on real EROFS images, made by mkfs.erofs of erofs-utils. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
+#include "check_main.h"
+
+#include "base/fd.h"
+#include "base/path.h"
+#include "policy/policy.h"
+#include "runtime/idmap.h"
+#include "runtime/rootfs.h"
+
+enum { BASE = 1000013824 };
+
+static char top[] = "/tmp/caisson-rootfs-XXXXXX";
+static struct cx_err err;
+static int layers[2] = { -EBADF, -EBADF }, userns = -EBADF;
+
+static void shell(const char *command)
+{
+	ck_assert_msg(system(command) == 0, "%s", command);
+}
+
+/* A user namespace with the map of a sandbox, held by a child that is gone again. */
+static int make_userns(void)
+{
+	int p[2], fd;
+	char path[64];
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(p, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)!write(p[1], unshare(CLONE_NEWUSER) == 0 ? "y" : "n", 1);
+		(void)pause();
+		_exit(0);
+	}
+	ck_assert_int_eq(read(p[0], path, 1), 1);
+	ck_assert_int_eq(path[0], 'y');
+	ck_assert_int_eq(cx_idmap_write(pid, BASE, &err), 0);
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	close(p[0]);
+	close(p[1]);
+	return fd;
+}
+
+/*
+ * On a tmpfs the kernel wants a loop device, on disk it takes the file as it is: one layer of each
+ * kind, so both ways are tested wherever the kernel has both.
+ */
+static int open_image(const char *name, bool on_disk)
+{
+	cx_autofd int from = open(name, O_RDONLY | O_CLOEXEC), to = -EBADF;
+	struct stat st;
+
+	ck_assert_int_eq(fstat(from, &st), 0);
+	if (!on_disk)
+		return cx_take_fd(&from);
+	to = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	ck_assert_int_ge(to, 0);
+	ck_assert_int_eq(sendfile(to, from, NULL, (size_t)st.st_size), st.st_size);
+	return cx_take_fd(&to);
+}
+
+static void setup(void)
+{
+	ck_assert_int_eq(cx_mounts_unshare(&err), 0);
+	(void)strcpy(top + sizeof top - 7, "XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(top));
+	ck_assert_int_eq(mount("tmpfs", top, "tmpfs", 0, NULL), 0);
+	ck_assert_int_eq(chdir(top), 0);
+	shell("mkdir -p a/etc a/opq a/dir b/opq m0 m1 upper work; echo low > a/etc/passwd;"
+	      "echo gone > a/gone; echo x > a/opq/hidden; echo low > a/both; echo high > b/both;"
+	      "chown 1000:1000 a/dir; cp /bin/true a/suid; chmod 4755 a/suid; mknod b/gone c 0 0;"
+	      "setfattr -n user.overlay.opaque -v y b/opq 2>/dev/null || true;"
+	      "mkfs.erofs -x1 a.img a >/dev/null && mkfs.erofs -x1 b.img b >/dev/null");
+	for (int i = 0; i < 2; i++) {
+		cx_autofd int file = open_image(i == 0 ? "a.img" : "b.img", i == 0);
+
+		layers[i] = cx_layer_mount(file, i == 0 ? "m0" : "m1", &err);
+		ck_assert_msg(layers[i] >= 0, "%s", err.msg);
+	}
+	userns = make_userns();
+	ck_assert_int_ge(userns, 0);
+	ck_assert_int_eq(chown("upper", BASE, BASE), 0);
+}
+
+static void teardown(void)
+{
+	ck_assert_int_eq(chdir("/"), 0);
+	ck_assert_int_eq(umount2(top, MNT_DETACH), 0);
+	ck_assert_int_eq(rmdir(top), 0);
+}
+
+static int make_root(void)
+{
+	char upper[64], work[64];
+	int fd;
+
+	(void)snprintf(upper, sizeof upper, "%s/upper", top);
+	(void)snprintf(work, sizeof work, "%s/work", top);
+	fd = cx_rootfs_make(layers, 2, userns, upper, work, &err);
+	ck_assert_msg(fd >= 0, "%s", err.msg);
+	return fd;
+}
+
+START_TEST(layers_stack_and_ids_shift)
+{
+	cx_autofd int root = make_root();
+	char text[16];
+	struct stat st;
+
+	ck_assert_int_gt((int)cx_read_small_file(root, "both", text, sizeof text, &err), 0);
+	ck_assert_str_eq(text, "high\n");
+	ck_assert_int_lt(fstatat(root, "gone", &st, AT_SYMLINK_NOFOLLOW), 0);
+	ck_assert_int_lt(fstatat(root, "opq/hidden", &st, 0), 0);
+	ck_assert_int_eq(fstatat(root, "etc/passwd", &st, 0), 0);
+	ck_assert_uint_eq(st.st_uid, BASE);
+	ck_assert_int_eq(fstatat(root, "dir", &st, 0), 0);
+	ck_assert_uint_eq(st.st_uid, BASE + 1000);
+	ck_assert_uint_eq(st.st_gid, BASE + 1000);
+}
+END_TEST
+
+START_TEST(writes_land_in_the_upper_directory)
+{
+	cx_autofd int root = make_root(), fd = -EBADF;
+	struct stat st;
+
+	fd = openat(root, "new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(stat("upper/new", &st), 0);
+	ck_assert_int_eq(unlinkat(root, "both", 0), 0);
+	ck_assert_int_eq(stat("a/both", &st), 0);
+	ck_assert_int_lt(fstatat(root, "both", &st, 0), 0);
+}
+END_TEST
+
+START_TEST(devices_and_set_user_id_are_inert)
+{
+	cx_autofd int root = make_root();
+	struct statfs fs;
+
+	ck_assert_int_eq(mknodat(root, "zero", S_IFCHR | 0666, makedev(1, 5)), 0);
+	ck_assert_int_lt(openat(root, "zero", O_RDONLY | O_CLOEXEC), 0);
+	ck_assert_int_eq(errno, EACCES);
+	ck_assert_int_eq(fstatfs(root, &fs), 0);
+	ck_assert_int_ne(fs.f_flags & ST_NOSUID, 0);
+	ck_assert_int_ne(fs.f_flags & ST_NODEV, 0);
+	ck_assert_int_eq(fstatfs(layers[0], &fs), 0);
+	ck_assert_int_ne(fs.f_flags & ST_RDONLY, 0);
+}
+END_TEST
+
+START_TEST(no_layer_or_too_many_are_refused)
+{
+	ck_assert_int_lt(cx_rootfs_make(layers, 0, userns, "upper", "work", &err), 0);
+	ck_assert_int_eq(err.kind, CX_INVALID);
+	ck_assert_int_lt(cx_rootfs_make(layers, 128, userns, "upper", "work", &err), 0);
+	ck_assert_int_eq(err.kind, CX_INVALID);
+}
+END_TEST
+
+START_TEST(what_is_no_layer_is_refused)
+{
+	cx_autofd int file = open("/bin/true", O_RDONLY | O_CLOEXEC);
+
+	ck_assert_int_lt(cx_layer_mount(file, "m0", &err), 0);
+}
+END_TEST
+
+START_TEST(dev_holds_the_policy_and_nothing_else)
+{
+	cx_autofd int dev = cx_devfs_make(BASE, &err), null = -EBADF;
+	struct stat st;
+	size_t n = 0;
+
+	ck_assert_msg(dev >= 0, "%s", err.msg);
+	for (size_t i = 0; i < cx_policy_ndevices; i++) {
+		ck_assert_int_eq(fstatat(dev, cx_policy_devices[i].name, &st, 0), 0);
+		ck_assert_uint_eq(st.st_mode, S_IFCHR | 0666);
+		ck_assert_uint_eq(major(st.st_rdev), cx_policy_devices[i].major);
+		ck_assert_uint_eq(minor(st.st_rdev), cx_policy_devices[i].minor);
+		ck_assert_uint_eq(st.st_uid, BASE);
+	}
+	ck_assert_int_eq(fstat(dev, &st), 0);
+	ck_assert_uint_eq(st.st_uid, BASE);
+	n = (size_t)st.st_nlink - 2;
+	ck_assert_uint_eq(n, cx_policy_ndev_dirs);
+	null = openat(dev, "null", O_WRONLY | O_CLOEXEC);
+	ck_assert_int_ge(null, 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("runtime/rootfs");
+	TCase *tc = tcase_create("all");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, layers_stack_and_ids_shift);
+	tcase_add_test(tc, writes_land_in_the_upper_directory);
+	tcase_add_test(tc, devices_and_set_user_id_are_inert);
+	tcase_add_test(tc, no_layer_or_too_many_are_refused);
+	tcase_add_test(tc, what_is_no_layer_is_refused);
+	tcase_add_test(tc, dev_holds_the_policy_and_nothing_else);
+	suite_add_tcase(s, tc);
+	return run_root_suite(s);
+}

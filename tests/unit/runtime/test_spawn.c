@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The spawner, and what the program that it starts (fake_agent.c) finds around itself. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "check_main.h"
+
+#include "base/fd.h"
+#include "policy/policy.h"
+#include "runtime/process.h"
+#include "runtime/rootfs.h"
+#include "runtime/seccomp.h"
+#include "runtime/spawn.h"
+
+#include "runtime/fake_agent.h"
+
+enum { BASE = 1000013824 }; /* a multiple of 65536 within the range */
+
+static struct cx_err err;
+static struct cx_spawner spawner;
+static int dev = -EBADF, filter = -EBADF, image = -EBADF;
+static struct cx_cgroup no_groups = { .agent_dir = -EBADF, .ns = -EBADF };
+
+static void setup(void)
+{
+	char path[PATH_MAX];
+
+	ck_assert_ptr_nonnull(realpath("caisson-spawner", path)); /* "make check" runs at the top */
+	ck_assert_int_eq(cx_mounts_unshare(&err), 0);
+	image = cx_process_seal_file("tests/unit/runtime/fake_agent", 0111, &err);
+	ck_assert_msg(image >= 0, "%s", err.msg);
+	filter = cx_seccomp_compile(&err);
+	ck_assert_msg(filter >= 0, "%s", err.msg);
+	dev = cx_devfs_make(BASE, &err);
+	ck_assert_msg(dev >= 0, "%s", err.msg);
+	ck_assert_msg(cx_spawner_start(path, image, filter, &spawner, &err) == 0, "%s", err.msg);
+}
+
+static void teardown(void)
+{
+	cx_spawner_stop(&spawner);
+	cx_close(&dev);
+	cx_close(&filter);
+	cx_close(&image);
+}
+
+struct spawned {
+	int sock, pidfd, userns;
+	pid_t pid;
+	struct report report;
+};
+
+static int spawn(uint32_t base, struct spawned *ret)
+{
+	int pair[2];
+	struct cx_blank_plan plan = { .uid_base = base, .dev = dev, .group = &no_groups };
+	int r;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	plan.listener = pair[1];
+	ret->pidfd = ret->userns = -EBADF;
+	r = cx_spawn_blank(&spawner, &plan, &ret->pid, &ret->pidfd, &ret->userns, &err);
+	close(pair[1]);
+	ret->sock = pair[0];
+	return r;
+}
+
+static void end(struct spawned *s)
+{
+	siginfo_t info;
+
+	ck_assert_int_eq(kill(s->pid, SIGKILL), 0); /* ours to wait for: the pid is not reused */
+	ck_assert_int_eq(waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED), 0);
+	close(s->sock);
+	close(s->pidfd);
+	close(s->userns);
+}
+
+static ino_t namespace(pid_t pid, const char *name)
+{
+	char path[64];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/%s", pid, name);
+	ck_assert_int_eq(stat(path, &st), 0);
+	return st.st_ino;
+}
+
+START_TEST(blank_is_root_of_its_own_world)
+{
+	static const char *const names[] = { "user", "mnt", "pid", "net", "ipc", "uts", "cgroup" };
+	struct spawned s;
+	char path[64], map[128];
+
+	ck_assert_msg(spawn(BASE, &s) == 0, "%s", err.msg);
+	ck_assert_int_eq(recv(s.sock, &s.report, sizeof s.report, 0), sizeof s.report);
+	ck_assert_int_eq(s.report.pid, 1);
+	ck_assert_int_eq(s.report.ppid, 0);
+	ck_assert_int_eq(s.report.sid, 1);
+	ck_assert_uint_eq(s.report.uid, 0);
+	ck_assert_uint_eq(s.report.gid, 0);
+	ck_assert_int_eq(s.report.groups, 0);
+	ck_assert_uint_eq(s.report.umask, 022);
+	ck_assert_int_eq(s.report.lo_up, 1);
+	ck_assert_int_eq(s.report.host_files, 0);
+	/* 0 to 2, socket, /dev, filter. */
+	ck_assert_int_eq(s.report.open_fds, 6);
+	for (size_t i = 0; i < CX_LEN(names); i++) {
+		ck_assert_msg(namespace(s.pid, names[i]) != namespace(getpid(), names[i]), "%s",
+			      names[i]);
+		ck_assert_msg(strcmp(names[i], "cgroup") == 0 || strcmp(names[i], "net") != 0 ||
+				      namespace(s.pid, names[i]) !=
+					      namespace(spawner.pid, names[i]),
+			      "%s is the spawner's", names[i]);
+	}
+	(void)snprintf(path, sizeof path, "/proc/%d/uid_map", s.pid);
+	ck_assert_int_gt((int)cx_read_small_file(AT_FDCWD, path, map, sizeof map, &err), 0);
+	{
+		unsigned inside, outside, count;
+
+		ck_assert_int_eq(sscanf(map, "%u %u %u", &inside, &outside, &count), 3);
+		ck_assert_uint_eq(inside, 0);
+		ck_assert_uint_eq(outside, BASE);
+		ck_assert_uint_eq(count, 65536);
+	}
+	end(&s);
+}
+END_TEST
+
+static int fds_of(pid_t pid)
+{
+	char path[64];
+	DIR *dir;
+	int n = 0;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/fd", pid);
+	dir = opendir(path);
+	ck_assert_ptr_nonnull(dir);
+	while (readdir(dir) != NULL)
+		n++;
+	(void)closedir(dir);
+	return n;
+}
+
+START_TEST(spawner_keeps_nothing)
+{
+	struct spawned s;
+	int before;
+
+	ck_assert_int_eq(spawn(BASE, &s), 0);
+	end(&s);
+	before = fds_of(spawner.pid);
+	for (int i = 0; i < 50; i++) {
+		ck_assert_msg(spawn(BASE, &s) == 0, "%s", err.msg);
+		end(&s);
+	}
+	ck_assert_int_eq(fds_of(spawner.pid), before);
+	ck_assert_uint_eq(namespace(spawner.pid, "net"), namespace(getpid(), "net"));
+}
+END_TEST
+
+START_TEST(bad_requests_are_refused_and_it_serves_on)
+{
+	static const uint32_t bases[] = { 0, 1, 65536, 524287, 1879048191, UINT32_MAX };
+	struct spawned s;
+
+	for (size_t i = 0; i < CX_LEN(bases); i++) {
+		ck_assert_int_lt(spawn(bases[i], &s), 0);
+		ck_assert_ptr_nonnull(strstr(err.msg, "ids from"));
+		close(s.sock);
+	}
+	cx_close(&dev); /* not a directory with the node "null" */
+	dev = open("/tmp", O_PATH | O_CLOEXEC);
+	ck_assert_int_lt(spawn(BASE, &s), 0);
+	ck_assert_ptr_nonnull(strstr(err.msg, "step 'descriptors'"));
+	close(s.sock);
+	cx_close(&dev);
+	dev = cx_devfs_make(BASE, &err);
+	ck_assert_int_eq(spawn(BASE, &s), 0);
+	end(&s);
+	/* Nothing is left to wait for: the children that failed were reaped too. */
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), 0);
+}
+END_TEST
+
+START_TEST(spawner_is_trimmed)
+{
+	char path[64], status[4096];
+	uint64_t want = 0;
+	unsigned long long have = 0;
+	struct spawned s;
+
+	ck_assert_int_eq(spawn(BASE, &s), 0); /* it has finished its start then */
+	end(&s);
+	for (size_t i = 0; i < cx_policy_nsupervisor_caps; i++)
+		want |= 1ULL << cx_policy_supervisor_caps[i].cap;
+	(void)snprintf(path, sizeof path, "/proc/%d/status", spawner.pid);
+	ck_assert_int_gt((int)cx_read_small_file(AT_FDCWD, path, status, sizeof status, &err), 0);
+	ck_assert_int_eq(sscanf(strstr(status, "CapEff:"), "CapEff: %llx", &have), 1);
+	ck_assert_uint_eq(have & ~want, 0);
+	ck_assert_int_eq(sscanf(strstr(status, "CapBnd:"), "CapBnd: %llx", &have), 1);
+	ck_assert_uint_eq(have & ~want, 0);
+	(void)snprintf(path, sizeof path, "/proc/%d/root/etc", spawner.pid);
+	ck_assert_int_lt(access(path, F_OK), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("runtime/spawn");
+	TCase *tc = tcase_create("all");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, blank_is_root_of_its_own_world);
+	tcase_add_test(tc, spawner_keeps_nothing);
+	tcase_add_test(tc, bad_requests_are_refused_and_it_serves_on);
+	tcase_add_test(tc, spawner_is_trimmed);
+	suite_add_tcase(s, tc);
+	return run_root_suite(s);
+}
