@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_ENGINE_H
+#define CX_API_ENGINE_H
+
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "proto/control_msgs.h"
+
+/*
+ * The connection to caissond: requests with a number, a callback and a deadline each. Nothing here
+ * blocks. A packet that breaks the protocol ends the connection, and with it the gateway: caissond
+ * starts a new one.
+ *
+ * Who asks embeds a struct cx_engine_call with done set. done() comes exactly once, never inside
+ * the function that asked, unless cx_engine_forget() was called first. When a forgotten or
+ * overdue create succeeds after all, its sandbox is destroyed.
+ */
+struct cx_engine;
+
+enum { CX_ENGINE_ANSWER_MS = 120000, CX_ENGINE_BUILD_MS = 3600000, CX_ENGINE_QUEUE_MAX = 4096 };
+
+struct cx_engine_answer { /* the member that belongs to the request; valid in done() only */
+	struct cx_msg_ready ready;
+	struct cx_msg_created created;
+	struct cx_msg_used used;
+	struct cx_msg_layer_built layer_built;
+	struct cx_msg_layer_info layer_info;
+	int fd; /* of created and connected; closed after done() unless it was taken */
+};
+
+struct cx_engine_call {
+	void (*done)(struct cx_engine_call *call, struct cx_engine_answer *answer,
+		     const struct cx_err *err); /* err is NULL on success, answer on failure */
+	void (*listed)(struct cx_engine_call *call, const char *id); /* list only */
+	struct cx_engine *engine;				     /* private from here */
+	uint32_t request;
+	uint16_t wants;
+	struct cx_timer timer;
+	struct cx_engine_call *next, **link;
+};
+
+struct cx_engine_events {
+	void (*ended)(void *arg, const char *id, enum cx_end reason);
+	void (*lost)(void *arg, const struct cx_err *err); /* after every call has failed */
+	void *arg;
+};
+
+/* Takes over *sock, a connected SOCK_SEQPACKET socket (left -EBADF, also on failure). */
+CX_MUST int cx_engine_open(struct cx_loop *loop, struct cx_packet *scratch, int *sock,
+			   const struct cx_engine_events *events, struct cx_engine **ret,
+			   struct cx_err *err);
+void cx_engine_close(struct cx_engine *engine); /* no callback follows; NULL is fine */
+void cx_engine_forget(struct cx_engine_call *call);
+
+/* 0: done() will come. -errno: it will not. Descriptors are borrowed (duplicated when queued). */
+CX_MUST int cx_engine_hello(struct cx_engine *engine, struct cx_engine_call *call,
+			    struct cx_err *err);
+CX_MUST int cx_engine_create(struct cx_engine *engine, const struct cx_msg_create *plan,
+			     struct cx_engine_call *call, struct cx_err *err);
+CX_MUST int cx_engine_connect(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
+			      struct cx_err *err);
+CX_MUST int cx_engine_destroy(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
+			      struct cx_err *err);
+CX_MUST int cx_engine_usage(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
+			    struct cx_err *err);
+CX_MUST int cx_engine_list(struct cx_engine *engine, struct cx_engine_call *call,
+			   struct cx_err *err);
+CX_MUST int cx_engine_layer_build(struct cx_engine *engine, const struct cx_msg_layer_build *plan,
+				  const int fds[3], struct cx_engine_call *call,
+				  struct cx_err *err);
+CX_MUST int cx_engine_layer_commit(struct cx_engine *engine, uint64_t token,
+				   const uint8_t diff_id[32], struct cx_engine_call *call,
+				   struct cx_err *err);
+CX_MUST int cx_engine_layer_abort(struct cx_engine *engine, uint64_t token,
+				  struct cx_engine_call *call, struct cx_err *err);
+CX_MUST int cx_engine_layer_remove(struct cx_engine *engine, const uint8_t diff_id[32],
+				   struct cx_engine_call *call, struct cx_err *err);
+CX_MUST int cx_engine_layer_stat(struct cx_engine *engine, const uint8_t diff_id[32],
+				 struct cx_engine_call *call, struct cx_err *err);
+CX_MUST int cx_engine_scan(struct cx_engine *engine, const int fds[3], struct cx_engine_call *call,
+			   struct cx_err *err);
+
+#endif

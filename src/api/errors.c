@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/errors.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "api/jsonw.h"
+#include "base/log.h"
+#include "base/str.h"
+
+/* No kind is a 502: those make clients repeat a request that has happened. 429 makes them sleep. */
+const struct cx_error_row cx_error_rows[CX_KIND_MAX] = {
+	{ CX_INTERNAL, 500, "a fault of ours or of the host, never of the request" },
+	{ CX_INVALID, 400, "the request can never succeed as it stands" },
+	{ CX_DENIED, 403, "understood and refused" },
+	{ CX_NOT_FOUND, 404, "nothing has this name" },
+	{ CX_CONFLICT, 409, "the name is taken, or the object's state does not allow it" },
+	{ CX_LIMIT, 507, "a finite resource of the host is used up; repeating at once is no use" },
+	{ CX_TIMEOUT, 504, "something inside did not answer in time" },
+	{ CX_UNAVAILABLE, 503, "not now; the same request may succeed in a moment" },
+};
+
+unsigned cx_error_status(unsigned kind)
+{
+	return cx_error_rows[kind < CX_KIND_MAX ? kind : CX_INTERNAL].status;
+}
+
+static void hide(const struct cx_err *err, char *text, size_t size)
+{
+	char reference[9];
+	uint8_t random[4] = { 0 };
+
+	(void)!getrandom(random, sizeof random, GRND_NONBLOCK);
+	cx_to_hex(random, sizeof random, reference);
+	cx_log_err(CX_LOG_ERROR, err, "request failed", "reference", reference, NULL);
+	(void)snprintf(text, size, "an error on the host; its log says more under reference %s",
+		       reference);
+}
+
+int cx_error_body(const struct cx_err *err, struct cx_buf *ret, struct cx_err *failed)
+{
+	struct cx_jsonw w = { .out = ret };
+	char text[sizeof err->msg + 128];
+
+	if (err->kind == CX_INTERNAL && !err->refused)
+		hide(err, text, sizeof text);
+	else
+		(void)cx_err_render(err, text, sizeof text);
+	cx_jsonw_object(&w, NULL);
+	cx_jsonw_text(&w, "detail", text);
+	cx_jsonw_text(&w, "code", cx_kind_name(err->kind));
+	cx_jsonw_end(&w);
+	return cx_jsonw_finish(&w, failed);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_ERRORS_H
+#define CX_API_ERRORS_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* What a client sees of a failure: one row per kind, so a new kind cannot be forgotten. */
+struct cx_error_row {
+	enum cx_kind kind;
+	unsigned status; /* HTTP */
+	const char *why;
+};
+extern const struct cx_error_row cx_error_rows[CX_KIND_MAX];
+
+unsigned cx_error_status(unsigned kind);
+
+/*
+ * {"detail": text, "code": word} for err. A failure of the host (not a refusal) of kind CX_INTERNAL
+ * is told by a reference only and logged with it: its text may name things of the host.
+ */
+CX_MUST int cx_error_body(const struct cx_err *err, struct cx_buf *ret, struct cx_err *failed);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_HANDLERS_H
+#define CX_API_HANDLERS_H
+
+/* What the rows of routes.c call, in the file of the same subject. Each answers req exactly once.
+ */
+struct cx_request;
+
+void cx_handle_health(struct cx_request *req);
+
+/* sandboxes.c */
+void cx_handle_create(struct cx_request *req);
+void cx_handle_list(struct cx_request *req);
+void cx_handle_get(struct cx_request *req);
+void cx_handle_delete(struct cx_request *req);
+void cx_handle_delete_many(struct cx_request *req);
+void cx_handle_logs(struct cx_request *req);
+void cx_handle_usage(struct cx_request *req);
+
+/* exec.c */
+void cx_handle_exec(struct cx_request *req);
+
+/* images.c */
+void cx_handle_image_import(struct cx_request *req);
+void cx_handle_image_list(struct cx_request *req);
+void cx_handle_image_get(struct cx_request *req);
+void cx_handle_image_delete(struct cx_request *req);
+
+#endif

@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/http.h"
+
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+
+#include "api/errors.h"
+#include "api/jsonw.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+enum {
+	IDLE_SECONDS = 60,
+	HEADER_MEMORY = 128 * 1024, /* of one connection: its headers, then a window on its body */
+	LISTENERS_MAX = 18,
+};
+
+struct listener {
+	struct cx_http *http;
+	struct MHD_Daemon *daemon;
+	struct cx_source source; /* a duplicate of the daemon's epoll descriptor */
+	bool trusted;
+};
+
+struct cx_http {
+	struct cx_http_options o;
+	struct listener listeners[LISTENERS_MAX];
+	unsigned n;
+	struct cx_timer timer;
+	struct cx_request *requests;
+};
+
+/* ---- answers ----------------------------------------------------------------------------------
+ */
+
+static void free_request(struct cx_request *req)
+{
+	if (req->link != NULL) {
+		*req->link = req->next;
+		if (req->next != NULL)
+			req->next->link = req->link;
+	}
+	if (req->response != NULL)
+		MHD_destroy_response(req->response);
+	cx_buf_free(&req->body);
+	cx_close(&req->body_fd);
+	free(req);
+}
+
+/* The request outlives its watch by one batch of events, see cx_loop_drop(). */
+static void watch_gone(struct cx_source *watch)
+{
+	free_request(cx_container_of(watch, struct cx_request, watch));
+}
+
+static void release_request(struct cx_request *req)
+{
+	if (req->watch.added) {
+		req->watch.destroy = watch_gone;
+		cx_loop_drop(req->http->o.loop, &req->watch);
+		return;
+	}
+	free_request(req);
+}
+
+static void deliver(struct cx_request *req, unsigned status, struct MHD_Response *response)
+{
+	req->answered = true;
+	req->response = response;
+	req->status = status;
+	if (req->suspended) {
+		req->suspended = false;
+		MHD_resume_connection(req->connection);
+	}
+}
+
+static struct MHD_Response *json_response(struct cx_buf *json)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		json->len, json->p,
+		json->p != NULL ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+
+	if (response == NULL) {
+		cx_buf_free(json);
+		return NULL;
+	}
+	*json = (struct cx_buf){ .max = json->max };
+	(void)MHD_add_response_header(response, "Content-Type", "application/json");
+	return response;
+}
+
+/* When memory for the answer is missing, its connection is closed: a NULL response does that. */
+void cx_request_answer(struct cx_request *req, unsigned status, struct cx_buf *json)
+{
+	deliver(req, status, json_response(json));
+}
+
+void cx_request_fail_as(struct cx_request *req, unsigned status, const struct cx_err *err)
+{
+	struct cx_buf json = { .max = 8192 };
+	struct cx_err failed;
+
+	if (cx_error_body(err, &json, &failed) < 0)
+		cx_log_err(CX_LOG_ERROR, &failed, "no answer", NULL);
+	cx_request_answer(req, status, &json);
+}
+
+void cx_request_fail(struct cx_request *req, const struct cx_err *err)
+{
+	cx_request_fail_as(req, cx_error_status(err->kind), err);
+}
+
+/* Refusals that HTTP has a number for and cx_kind has not. */
+__attribute__((format(printf, 4, 5))) static void refuse(struct cx_request *req, unsigned status,
+							 const char *code, const char *fmt, ...)
+{
+	struct cx_buf json = { .max = 8192 };
+	struct cx_jsonw w = { .out = &json };
+	struct cx_err failed;
+	char text[512];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	cx_jsonw_object(&w, NULL);
+	cx_jsonw_text(&w, "detail", text);
+	cx_jsonw_text(&w, "code", code);
+	cx_jsonw_end(&w);
+	if (cx_jsonw_finish(&w, &failed) < 0)
+		cx_log_err(CX_LOG_ERROR, &failed, "no answer", NULL);
+	cx_request_answer(req, status, &json);
+}
+
+/* ---- upgrades ---------------------------------------------------------------------------------
+ */
+
+static void hand_over(void *cls, struct MHD_Connection *connection, void *con_cls,
+		      const char *extra, size_t extra_len, MHD_socket sock,
+		      struct MHD_UpgradeResponseHandle *handle)
+{
+	struct cx_request *req = cls;
+	void (*upgraded)(void *, int, struct MHD_UpgradeResponseHandle *) = req->upgraded;
+	int own = fcntl(sock, F_DUPFD_CLOEXEC, 3);
+	struct cx_err err;
+
+	(void)connection;
+	(void)con_cls;
+	(void)extra;
+	req->upgraded = NULL;
+	/* A client waits for 101 before its first frame; bytes sent before are not worth a path. */
+	if (own < 0 || extra_len > 0 || cx_set_nonblock(own, true, &err) < 0) {
+		cx_close(&own);
+		(void)MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+		upgraded(req->upgrade_arg, -1, NULL);
+		return;
+	}
+	upgraded(req->upgrade_arg, own, handle);
+}
+
+void cx_upgrade_close(struct MHD_UpgradeResponseHandle *handle)
+{
+	(void)MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+}
+
+void cx_request_upgrade(struct cx_request *req, const char *protocol,
+			void (*upgraded)(void *arg, int sock,
+					 struct MHD_UpgradeResponseHandle *handle),
+			void *arg)
+{
+	struct MHD_Response *response = MHD_create_response_for_upgrade(hand_over, req);
+
+	req->upgraded = upgraded;
+	req->upgrade_arg = arg;
+	if (response != NULL)
+		(void)MHD_add_response_header(response, "Upgrade", protocol);
+	deliver(req, MHD_HTTP_SWITCHING_PROTOCOLS, response);
+}
+
+bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol)
+{
+	const char *value =
+		MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, "Upgrade");
+
+	return value != NULL && strcasecmp(value, protocol) == 0;
+}
+
+/* ---- a request from first header to last byte -------------------------------------------------
+ */
+
+static void client_moved(struct cx_source *watch, uint32_t events)
+{
+	struct cx_request *req = cx_container_of(watch, struct cx_request, watch);
+	void (*gone)(struct cx_request *) = req->gone;
+
+	(void)events;
+	cx_loop_drop(req->http->o.loop, watch);
+	req->gone = NULL;
+	if (gone != NULL && !req->answered)
+		gone(req);
+}
+
+/* MHD looks away from a suspended connection, so somebody else has to see its end. */
+static void watch_client(struct cx_request *req)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(req->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct cx_err err;
+	int fd = info != NULL ? fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 3) : -1;
+
+	if (fd < 0)
+		return;
+	req->watch = (struct cx_source){ .fd = fd, .ready = client_moved };
+	if (cx_loop_add(req->http->o.loop, &req->watch, EPOLLRDHUP, &err) < 0)
+		cx_close(&req->watch.fd);
+}
+
+static enum MHD_Result queue_answer(struct cx_request *req)
+{
+	if (req->response == NULL)
+		return MHD_NO;
+	return MHD_queue_response(req->connection, req->status, req->response);
+}
+
+static enum MHD_Result handle_complete(struct cx_request *req)
+{
+	if (req->handled) /* resumed: the answer is there */
+		return queue_answer(req);
+	req->handled = true;
+	if (req->too_large)
+		refuse(req, 413, "too_large", "the body is larger than %llu bytes",
+		       (unsigned long long)req->body_max);
+	else if (req->body_err.errnum != 0)
+		cx_request_fail(req, &req->body_err);
+	else
+		req->route->handle(req);
+	if (req->answered)
+		return queue_answer(req);
+	req->suspended = true;
+	if (req->gone != NULL)
+		watch_client(req);
+	MHD_suspend_connection(req->connection);
+	return MHD_YES;
+}
+
+static int keep_bytes(struct cx_request *req, const char *data, size_t len, struct cx_err *err)
+{
+	switch (req->route->body) {
+	case CX_BODY_JSON:
+		return cx_buf_add(&req->body, data, len, err);
+	case CX_BODY_FILE:
+		return cx_write_all(req->body_fd, data, len, err);
+	case CX_BODY_NONE:
+		break;
+	}
+	return 0;
+}
+
+/*
+ * MHD cannot answer in the middle of a body: what is too much is thrown away until its end, but not
+ * without end.
+ */
+static enum MHD_Result take_bytes(struct cx_request *req, const char *data, size_t *len)
+{
+	size_t n = *len;
+
+	*len = 0;
+	req->body_bytes += n;
+	if (req->body_bytes > req->body_max)
+		req->too_large = true;
+	if (req->too_large)
+		return req->body_bytes / 2 > req->body_max ? MHD_NO : MHD_YES;
+	if (req->body_err.errnum == 0 && keep_bytes(req, data, n, &req->body_err) < 0) {
+		(void)cx_wrap(&req->body_err, "keep the body");
+		if (req->body_err.errnum == ENOSPC)
+			(void)cx_refuse(&req->body_err, CX_LIMIT,
+					"the disk of the state directory is full");
+		cx_close(&req->body_fd);
+	}
+	return MHD_YES;
+}
+
+struct framing {
+	unsigned lengths, codings;
+	bool odd;
+};
+
+static enum MHD_Result count_framing(void *cls, enum MHD_ValueKind kind, const char *key,
+				     const char *value)
+{
+	struct framing *f = cls;
+
+	(void)kind;
+	if (strcasecmp(key, "Content-Length") == 0) {
+		f->lengths++;
+		f->odd = f->odd || value == NULL || value[0] == '\0' ||
+			 strspn(value, "0123456789") != strlen(value);
+	}
+	if (strcasecmp(key, "Transfer-Encoding") == 0) {
+		f->codings++;
+		f->odd = f->odd || value == NULL || strcasecmp(value, "chunked") != 0;
+	}
+	return MHD_YES;
+}
+
+/* Two readings of where a request ends are how one request is smuggled in another. */
+static bool framing_is_clear(struct cx_request *req)
+{
+	struct framing f = { 0 };
+
+	(void)MHD_get_connection_values(req->connection, MHD_HEADER_KIND, count_framing, &f);
+	return !f.odd && f.lengths + f.codings <= 1;
+}
+
+static void open_spool(struct cx_request *req, uint64_t announced)
+{
+	int dir = req->http->o.spool_dir;
+	struct statvfs fs;
+
+	if (fstatvfs(dir, &fs) == 0 && announced > fs.f_bavail * fs.f_frsize) {
+		(void)cx_refuse(&req->body_err, CX_LIMIT,
+				"the body has %llu bytes; %llu are free in the state directory",
+				(unsigned long long)announced,
+				(unsigned long long)(fs.f_bavail * fs.f_frsize));
+		cx_request_fail(req, &req->body_err);
+		return;
+	}
+	req->body_fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (req->body_fd < 0) {
+		(void)cx_fail(&req->body_err, errno, "make a spool file");
+		cx_request_fail(req, &req->body_err);
+	}
+}
+
+static void prepare_body(struct cx_request *req)
+{
+	const char *length =
+		MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, "Content-Length");
+	uint64_t announced = length != NULL ? strtoull(length, NULL, 10) : 0;
+
+	req->body_max =
+		req->route->body == CX_BODY_FILE ? req->http->o.file_body_max : CX_JSON_BODY_MAX;
+	req->body.max = CX_JSON_BODY_MAX;
+	if (announced > req->body_max)
+		refuse(req, 413, "too_large", "the body has %llu bytes; at most %llu are taken",
+		       (unsigned long long)announced, (unsigned long long)req->body_max);
+	else if (req->route->body == CX_BODY_FILE)
+		open_spool(req, announced);
+}
+
+static bool has_credential(const struct listener *at, struct MHD_Connection *connection)
+{
+	return at->trusted || cx_auth_check(at->http->o.auth,
+					    MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+									"Authorization"));
+}
+
+/* Everything that can be said without the body. The order matters: who may not, learns nothing. */
+static void judge_headers(const struct listener *at, struct cx_request *req, const char *method,
+			  const char *path)
+{
+	char allow[64];
+	unsigned status = 404;
+
+	req->route = cx_route_find(method, path, req->param, &status, allow);
+	if ((req->route == NULL || req->route->scope != CX_SCOPE_PUBLIC) &&
+	    !has_credential(at, req->connection)) {
+		refuse(req, 401, "unauthorized",
+		       at->http->o.auth->has_key
+			       ? "send 'Authorization: Bearer KEY' with the admin key"
+			       : "no admin key is configured; only the Unix socket is open");
+		if (req->response != NULL)
+			(void)MHD_add_response_header(req->response, "WWW-Authenticate", "Bearer");
+		return;
+	}
+	if (!framing_is_clear(req)) {
+		refuse(req, 400, "invalid",
+		       "it is not clear where the request ends: send one "
+		       "Content-Length or 'Transfer-Encoding: chunked'");
+		if (req->response != NULL)
+			(void)MHD_add_response_header(req->response, "Connection", "close");
+		return;
+	}
+	if (req->route == NULL && status == 405) {
+		refuse(req, 405, "method_not_allowed", "this path takes %s", allow);
+		if (req->response != NULL)
+			(void)MHD_add_response_header(req->response, "Allow", allow);
+		return;
+	}
+	if (req->route == NULL) {
+		refuse(req, 404, "not_found", "there is no such path in this API");
+		return;
+	}
+	prepare_body(req);
+}
+
+static struct cx_request *begin_request(struct listener *at, struct MHD_Connection *connection)
+{
+	struct cx_request *req = calloc(1, sizeof *req);
+
+	if (req == NULL)
+		return NULL;
+	req->gateway = at->http->o.gateway;
+	req->http = at->http;
+	req->connection = connection;
+	req->body_fd = -EBADF;
+	req->watch.fd = -EBADF;
+	req->next = at->http->requests;
+	req->link = &at->http->requests;
+	if (req->next != NULL)
+		req->next->link = &req->next;
+	at->http->requests = req;
+	return req;
+}
+
+static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, const char *url,
+				 const char *method, const char *version, const char *data,
+				 size_t *len, void **con_cls)
+{
+	struct listener *at = cls;
+	struct cx_request *req = *con_cls;
+
+	(void)version;
+	if (req != NULL)
+		return *len > 0 ? take_bytes(req, data, len) : handle_complete(req);
+	req = begin_request(at, connection);
+	if (req == NULL)
+		return MHD_NO;
+	*con_cls = req;
+	judge_headers(at, req, method, url);
+	if (!req->answered)
+		return MHD_YES;
+	req->handled = true;
+	return queue_answer(req);
+}
+
+static void on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+			 enum MHD_RequestTerminationCode why)
+{
+	struct cx_request *req = *con_cls;
+
+	(void)cls;
+	(void)connection;
+	(void)why;
+	if (req == NULL)
+		return;
+	*con_cls = NULL;
+	if (req->upgraded != NULL)
+		req->upgraded(req->upgrade_arg, -1, NULL);
+	release_request(req);
+}
+
+/* ---- query ------------------------------------------------------------------------------------
+ */
+
+const char *cx_request_query(const struct cx_request *req, const char *name)
+{
+	return MHD_lookup_connection_value(req->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+struct query_walk {
+	const char *name;
+	void (*each)(const char *value, void *arg);
+	void *arg;
+};
+
+static enum MHD_Result walk_query(void *cls, enum MHD_ValueKind kind, const char *key,
+				  const char *value)
+{
+	struct query_walk *walk = cls;
+
+	(void)kind;
+	if (value != NULL && strcmp(key, walk->name) == 0)
+		walk->each(value, walk->arg);
+	return MHD_YES;
+}
+
+void cx_request_query_each(const struct cx_request *req, const char *name,
+			   void (*each)(const char *value, void *arg), void *arg)
+{
+	struct query_walk walk = { name, each, arg };
+
+	(void)MHD_get_connection_values(req->connection, MHD_GET_ARGUMENT_KIND, walk_query, &walk);
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "%00" stays as it is: decoded, it would cut the path behind the back of the route table. */
+static size_t unescape(void *cls, struct MHD_Connection *connection, char *s)
+{
+	char *to = s;
+
+	(void)cls;
+	(void)connection;
+	for (const char *from = s; *from != '\0'; from++) {
+		int high = from[0] == '%' ? hex_value(from[1]) : -1;
+		int low = high >= 0 ? hex_value(from[2]) : -1;
+
+		if (low >= 0 && high + low > 0) {
+			*to++ = (char)(high << 4 | low);
+			from += 2;
+		} else {
+			*to++ = *from;
+		}
+	}
+	*to = '\0';
+	return (size_t)(to - s);
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------
+ */
+
+static void set_timer(struct cx_http *http)
+{
+	MHD_UNSIGNED_LONG_LONG next = UINT64_MAX, one;
+
+	for (unsigned i = 0; i < http->n; i++)
+		if (MHD_get_timeout(http->listeners[i].daemon, &one) == MHD_YES && one < next)
+			next = one;
+	if (next != UINT64_MAX)
+		cx_timer_set(http->o.loop, &http->timer, next);
+	else
+		cx_timer_clear(&http->timer);
+}
+
+static void on_ready(struct cx_source *source, uint32_t events)
+{
+	struct listener *at = cx_container_of(source, struct listener, source);
+
+	(void)events;
+	(void)MHD_run(at->daemon);
+	set_timer(at->http);
+}
+
+static void on_timer(struct cx_timer *timer)
+{
+	struct cx_http *http = cx_container_of(timer, struct cx_http, timer);
+
+	for (unsigned i = 0; i < http->n; i++)
+		(void)MHD_run(http->listeners[i].daemon);
+	set_timer(http);
+}
+
+__attribute__((format(printf, 2, 0))) static void log_mhd(void *cls, const char *fmt, va_list args)
+{
+	char text[256];
+
+	(void)cls;
+	(void)vsnprintf(text, sizeof text, fmt, args);
+	cx_log(CX_LOG_DEBUG, "libmicrohttpd", "says", text, NULL);
+}
+
+int cx_http_open(const struct cx_http_options *options, struct cx_http **ret, struct cx_err *err)
+{
+	struct cx_http *http = calloc(1, sizeof *http);
+
+	if (http == NULL)
+		return cx_fail(err, ENOMEM, "http server");
+	http->o = *options;
+	http->timer.fire = on_timer;
+	*ret = http;
+	return 0;
+}
+
+static struct MHD_Daemon *start_daemon(struct listener *at, int sock)
+{
+	return MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
+		NULL, NULL, on_access, at, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
+		MHD_OPTION_LISTEN_SOCKET, sock, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+		MHD_OPTION_CONNECTION_LIMIT, at->http->o.connections_max,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_MEMORY,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
+}
+
+int cx_http_listen(struct cx_http *http, int *sock, bool trusted, struct cx_err *err)
+{
+	struct listener *at = &http->listeners[http->n];
+	const union MHD_DaemonInfo *info;
+	cx_autofd int taken = cx_take_fd(sock);
+
+	if (http->n == LISTENERS_MAX)
+		return cx_refuse(err, CX_LIMIT, "more than %d listening sockets", LISTENERS_MAX);
+	if (cx_set_nonblock(taken, true, err) < 0)
+		return -err->errnum;
+	*at = (struct listener){ .http = http, .trusted = trusted };
+	at->daemon = start_daemon(at, taken);
+	if (at->daemon == NULL)
+		return cx_fail(err, EIO, "start libmicrohttpd");
+	(void)cx_take_fd(&taken); /* the daemon's now */
+	http->n++;
+	info = MHD_get_daemon_info(at->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	at->source.ready = on_ready;
+	at->source.fd = fcntl(info->epoll_fd, F_DUPFD_CLOEXEC, 3);
+	if (at->source.fd < 0)
+		return cx_fail(err, errno, "duplicate the epoll descriptor");
+	return cx_loop_add(http->o.loop, &at->source, EPOLLIN, err);
+}
+
+void cx_http_close(struct cx_http *http)
+{
+	cx_timer_clear(&http->timer);
+	for (unsigned i = 0; i < http->n; i++) {
+		cx_loop_drop(http->o.loop, &http->listeners[i].source);
+		MHD_stop_daemon(http->listeners[i].daemon);
+	}
+	free(http);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_HTTP_H
+#define CX_API_HTTP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/auth.h"
+#include "api/routes.h"
+#include "base/buf.h"
+#include "base/loop.h"
+
+/*
+ * The door to libmicrohttpd, driven by our loop. The credential is checked and the route found
+ * before any byte of a body is read; the handler runs when the body is complete and answers at once
+ * or later, exactly once.
+ */
+struct cx_gateway;
+struct cx_http;
+struct MHD_Connection;
+struct MHD_Response;
+struct MHD_UpgradeResponseHandle;
+
+struct cx_request {
+	struct cx_gateway *gateway;
+	const struct cx_route *route;
+	char param[CX_PARAM_MAX + 1]; /* of the route's path, decoded */
+	struct cx_buf body;	      /* CX_BODY_JSON */
+	int body_fd;		      /* CX_BODY_FILE; the handler may take it */
+	uint64_t body_bytes;	      /* received so far, also of what was thrown away */
+
+	/*
+	 * For an answer that takes long, set before the handler returns: called once when the
+	 * client has gone before the answer. The handler answers all the same, soon.
+	 */
+	void (*gone)(struct cx_request *req);
+	void *owner; /* the handler's */
+
+	/* private */
+	struct cx_http *http;
+	struct MHD_Connection *connection;
+	struct MHD_Response *response;
+	unsigned status;
+	bool handled, answered, suspended, too_large;
+	struct cx_err body_err;
+	uint64_t body_max;
+	struct cx_source watch;
+	void (*upgraded)(void *arg, int sock, struct MHD_UpgradeResponseHandle *handle);
+	void *upgrade_arg;
+	struct cx_request *next, **link;
+};
+
+struct cx_http_options {
+	struct cx_loop *loop;
+	struct cx_gateway *gateway;
+	const struct cx_auth *auth;
+	int spool_dir;		  /* where bodies of CX_BODY_FILE go, unnamed; borrowed */
+	uint64_t file_body_max;	  /* bytes */
+	unsigned connections_max; /* per listener */
+};
+
+CX_MUST int cx_http_open(const struct cx_http_options *options, struct cx_http **ret,
+			 struct cx_err *err);
+/* Takes over *sock, a listening socket. Who can connect to a trusted one counts as admin. */
+CX_MUST int cx_http_listen(struct cx_http *http, int *sock, bool trusted, struct cx_err *err);
+/* Every request must have been answered. */
+void cx_http_close(struct cx_http *http);
+
+/* A query parameter, decoded; NULL when there is none. */
+const char *cx_request_query(const struct cx_request *req, const char *name);
+void cx_request_query_each(const struct cx_request *req, const char *name,
+			   void (*each)(const char *value, void *arg), void *arg);
+bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol);
+
+/* Answers with a JSON document, whose memory is taken over (json is left empty). */
+void cx_request_answer(struct cx_request *req, unsigned status, struct cx_buf *json);
+/* Answers with what errors.c makes of err. */
+void cx_request_fail(struct cx_request *req, const struct cx_err *err);
+/* The same with another HTTP status than the kind has. */
+void cx_request_fail_as(struct cx_request *req, unsigned status, const struct cx_err *err);
+
+/*
+ * Answers 101. upgraded() follows exactly once: with the connection's socket, not blocking, which
+ * the caller owns (it is closed before cx_upgrade_close(handle)); or with -1 and NULL when the
+ * client went away instead.
+ */
+void cx_request_upgrade(struct cx_request *req, const char *protocol,
+			void (*upgraded)(void *arg, int sock,
+					 struct MHD_UpgradeResponseHandle *handle),
+			void *arg);
+void cx_upgrade_close(struct MHD_UpgradeResponseHandle *handle);
+
+#endif

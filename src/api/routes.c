@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/routes.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/handlers.h"
+#include "base/cleanup.h"
+
+#define SANDBOX "/api/v1/sandbox"
+#define IMAGES	"/api/v1/images"
+
+const struct cx_route cx_routes[] = {
+	{ "GET", "/healthz", CX_SCOPE_PUBLIC, CX_BODY_NONE, cx_handle_health,
+	  "is the gateway up; tells nothing else" },
+	{ "POST", SANDBOX, CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_create,
+	  "make a sandbox; answered when it runs" },
+	{ "GET", SANDBOX, CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_list,
+	  "page, per_page, status, labels, is_active" },
+	{ "DELETE", SANDBOX, CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_delete_many,
+	  "by ids or by labels; naming nothing is refused" },
+	{ "GET", SANDBOX "/{}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_get, "by id or name" },
+	{ "DELETE", SANDBOX "/{}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_delete,
+	  "answered when nothing of it is left; repeating it is fine" },
+	{ "GET", SANDBOX "/{}/logs", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_logs,
+	  "output of the start command" },
+	{ "GET", SANDBOX "/{}/usage", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_usage,
+	  "what the kernel counts" },
+	{ "POST", SANDBOX "/{}/exec", CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_exec,
+	  "run a command; with Upgrade: caisson-exec/1 as a stream of frames" },
+	{ "POST", IMAGES, CX_SCOPE_ADMIN, CX_BODY_FILE, cx_handle_image_import,
+	  "the archive as the body, the name as ?name=" },
+	{ "GET", IMAGES, CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_image_list, "all images" },
+	{ "GET", IMAGES "/{+}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_image_get,
+	  "names have slashes" },
+	{ "DELETE", IMAGES "/{+}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_image_delete,
+	  "refused while a sandbox runs from it" },
+};
+const size_t cx_routes_count = CX_LEN(cx_routes);
+
+int cx_route_match(const char *pattern, const char *path, char param[CX_PARAM_MAX + 1])
+{
+	const char *brace = strchr(pattern, '{');
+	size_t fixed = brace != NULL ? (size_t)(brace - pattern) : strlen(pattern);
+	size_t len;
+	const char *tail;
+
+	param[0] = '\0';
+	if (strncmp(path, pattern, fixed) != 0)
+		return false;
+	if (brace == NULL)
+		return path[fixed] == '\0';
+	tail = strchr(brace, '}') + 1;
+	len = brace[1] == '+' ? strlen(path + fixed) : strcspn(path + fixed, "/");
+	if (len == 0 || len > CX_PARAM_MAX || strcmp(path + fixed + len, tail) != 0)
+		return false;
+	memcpy(param, path + fixed, len);
+	param[len] = '\0';
+	return true;
+}
+
+const struct cx_route *cx_route_find(const char *method, const char *path,
+				     char param[CX_PARAM_MAX + 1], unsigned *ret_status,
+				     char allow[64])
+{
+	size_t used = 0;
+
+	allow[0] = '\0';
+	for (size_t i = 0; i < cx_routes_count; i++) {
+		const struct cx_route *route = &cx_routes[i];
+
+		if (!cx_route_match(route->path, path, param))
+			continue;
+		if (strcmp(route->method, method) == 0)
+			return route;
+		used += (size_t)snprintf(allow + used, 64 - used, "%s%s", used > 0 ? ", " : "",
+					 route->method);
+	}
+	*ret_status = used > 0 ? 405 : 404;
+	return NULL;
+}

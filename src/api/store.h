@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_STORE_H
+#define CX_API_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/*
+ * The door to sqlite3: what has to outlive the gateway. A call that returns 0 has happened and is
+ * seen by the next gateway, also after kill -9. Values of secrets are never given to it.
+ */
+struct cx_store;
+
+/* In the working directory (the gateway's state directory). Brings an older schema up to date. */
+CX_MUST int cx_store_open(const char *file, struct cx_store **ret, struct cx_err *err);
+void cx_store_close(struct cx_store *store);
+
+/* ---- sandboxes --------------------------------------------------------------------------------
+ */
+
+/* Struct, table, statements and binding are expansions of this list. Times are Unix milliseconds.
+ */
+#define CX_SANDBOX_COLUMNS(C)                                       \
+	C(text, id) /* caissond's; NULL until it exists */          \
+	C(text, name)                                               \
+	C(text, image)	    /* as the client wrote it */            \
+	C(text, image_name) /* as the image is called here */       \
+	C(text, status)	    /* enum word of sandboxes.c */          \
+	C(real, cpu_cores)                                          \
+	C(real, memory_gb)                                          \
+	C(real, disk_size_gb)                                       \
+	C(integer, pids_limit)                                      \
+	C(integer, timeout_minutes)                                 \
+	C(integer, idle_timeout_minutes) /* 0: none */              \
+	C(integer, network_access)                                  \
+	C(text, network_allowlist) /* JSON, as are the next ones */ \
+	C(text, network_denylist)                                   \
+	C(text, start_command)                                      \
+	C(text, environment_vars)                                   \
+	C(text, secret_names)                                       \
+	C(text, labels)                                             \
+	C(text, notices)                                            \
+	C(text, team_id)                                            \
+	C(text, region)                                             \
+	C(text, idempotency_key)                                    \
+	C(integer, created_ms)                                      \
+	C(integer, updated_ms)                                      \
+	C(integer, started_ms) /* 0: not yet */                     \
+	C(integer, ended_ms)   /* 0: not yet */                     \
+	C(integer, exit_code)  /* of the start command; -1: none */ \
+	C(text, error_type)                                         \
+	C(text, error_message)                                      \
+	C(text, log) /* what the start command wrote, kept at its end */
+
+#define CX_COLUMN_text(name)	char *name;
+#define CX_COLUMN_real(name)	double name;
+#define CX_COLUMN_integer(name) int64_t name;
+#define CX_COLUMN(type, name)	CX_COLUMN_##type(name)
+struct cx_sandbox_row {
+	int64_t row; /* 0 before it is inserted */
+	CX_SANDBOX_COLUMNS(CX_COLUMN)
+};
+void cx_sandbox_row_clear(struct cx_sandbox_row *row); /* for CX_AUTO() */
+
+/* Sets row->row. CX_CONFLICT when a live sandbox has the name, or any has the idempotency key. */
+CX_MUST int cx_store_sandbox_insert(struct cx_store *store, struct cx_sandbox_row *row,
+				    struct cx_err *err);
+CX_MUST int cx_store_sandbox_update(struct cx_store *store, const struct cx_sandbox_row *row,
+				    struct cx_err *err);
+CX_MUST int cx_store_sandbox_remove(struct cx_store *store, int64_t row, struct cx_err *err);
+
+/* An id, else the name of a live one, else the newest that had the name. CX_NOT_FOUND. */
+CX_MUST int cx_store_sandbox_find(struct cx_store *store, const char *id_or_name,
+				  struct cx_sandbox_row *ret, struct cx_err *err);
+/* 1 when there is one, 0 when not. */
+CX_MUST int cx_store_sandbox_by_key(struct cx_store *store, const char *idempotency_key,
+				    struct cx_sandbox_row *ret, struct cx_err *err);
+
+struct cx_sandbox_filter { /* zeroed: everything that has an id */
+	const char *status, *team_id;
+	const char *labels; /* JSON array: all of them must be there */
+	bool live_only;
+	int64_t limit, offset; /* limit 0: no limit */
+};
+/* Newest first. each() must not change the store; it returns 0 or stops the walk with -errno. */
+CX_MUST int cx_store_sandbox_each(struct cx_store *store, const struct cx_sandbox_filter *filter,
+				  int (*each)(const struct cx_sandbox_row *row, void *arg,
+					      struct cx_err *err),
+				  void *arg, struct cx_err *err);
+CX_MUST int cx_store_sandbox_count(struct cx_store *store, const struct cx_sandbox_filter *filter,
+				   int64_t *ret, struct cx_err *err);
+/* Removes PROVISIONING rows without an id, which no client has seen. */
+CX_MUST int cx_store_sandbox_forget_unborn(struct cx_store *store, struct cx_err *err);
+/* Keeps the newest rows of ended sandboxes, removes the rest. */
+CX_MUST int cx_store_sandbox_prune(struct cx_store *store, int64_t keep, struct cx_err *err);
+
+/* ---- images -----------------------------------------------------------------------------------
+ */
+
+enum { CX_IMAGE_LAYERS_MAX = 127 };
+
+struct cx_layer_row {
+	uint8_t diff_id[32];
+	int64_t size_bytes; /* of the EROFS file */
+};
+
+struct cx_image_row {
+	char *name;
+	char *digest; /* of the image's configuration: "sha256:..." */
+	char *config; /* JSON object: env, cwd, user, entrypoint, cmd, ... (images.c) */
+	int64_t created_ms, size_bytes;
+	struct cx_layer_row *layers; /* lowest first */
+	unsigned nlayers;
+};
+void cx_image_row_clear(struct cx_image_row *image); /* for CX_AUTO() */
+
+/* A layer must be known before caissond makes it, or a crash in between would lose it for good. */
+CX_MUST int cx_store_layer_note(struct cx_store *store, const struct cx_layer_row *layer,
+				struct cx_err *err);
+CX_MUST int cx_store_layer_forget(struct cx_store *store, const uint8_t diff_id[32],
+				  struct cx_err *err);
+/* A layer that no image has; 1, or 0 when there is none behind *after (NULL: from the first). */
+CX_MUST int cx_store_layer_unused(struct cx_store *store, const uint8_t *after,
+				  uint8_t ret_diff_id[32], struct cx_err *err);
+
+/* In one transaction; replaces what had the name. Its layers must have been noted. */
+CX_MUST int cx_store_image_put(struct cx_store *store, const struct cx_image_row *image,
+			       struct cx_err *err);
+CX_MUST int cx_store_image_find(struct cx_store *store, const char *name, struct cx_image_row *ret,
+				struct cx_err *err);
+CX_MUST int cx_store_image_each(struct cx_store *store,
+				int (*each)(const struct cx_image_row *image, void *arg,
+					    struct cx_err *err),
+				void *arg, struct cx_err *err);
+CX_MUST int cx_store_image_remove(struct cx_store *store, const char *name, struct cx_err *err);
+/* How many live sandboxes were made from it. */
+CX_MUST int cx_store_image_users(struct cx_store *store, const char *name, int64_t *ret,
+				 struct cx_err *err);
+
+#endif
