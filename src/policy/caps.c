@@ -3,6 +3,9 @@
 
 #include "policy/policy.h"
 
+/* Left out for a reason: NET_RAW and NET_ADMIN (the network namespace is the host's), MKNOD (no
+ * device can be made in a user namespace), AUDIT_WRITE (no audit socket), SYS_PTRACE (one's own
+ * processes need none), SYS_ADMIN. */
 const struct cx_cap_row cx_policy_caps[] = {
 	{ CAP_CHOWN, "package managers and archives set owners" },
 	{ CAP_DAC_OVERRIDE, "root inside reads and writes every file of the sandbox" },
@@ -12,29 +15,35 @@ const struct cx_cap_row cx_policy_caps[] = {
 	{ CAP_SETGID, "changing to a service's group; the agent needs it for \"user\"" },
 	{ CAP_SETUID, "changing to a service's user; the agent needs it for \"user\"" },
 	{ CAP_SETPCAP, "a service may drop what it does not need" },
-	{ CAP_NET_BIND_SERVICE, "ports below 1024" },
+	{ CAP_NET_BIND_SERVICE, "servers insist on it before they bind to a low port" },
 	{ CAP_SYS_CHROOT, "build tools and services confine themselves" },
 	{ CAP_SETFCAP, "package managers set file capabilities, which no_new_privs keeps inert" },
-	{ CAP_AUDIT_WRITE, "login programs insist on it; the host's audit refuses it anyway" },
 };
 const size_t cx_policy_ncaps = sizeof cx_policy_caps / sizeof cx_policy_caps[0];
 
+/* Over namespaces that it made, root has every capability anyway; these are for the host. */
 const struct cx_cap_row cx_policy_supervisor_caps[] = {
-	{ CAP_CHOWN, "writable layers and work groups belong to a sandbox's base id" },
-	{ CAP_DAC_OVERRIDE, "removes what a sandbox left behind, whatever its modes" },
-	{ CAP_DAC_READ_SEARCH, "the same" },
-	{ CAP_FOWNER, "the same" },
-	{ CAP_FSETID, "modes of directories that belong to others" },
-	{ CAP_KILL, "ends sandboxes and workers, which run as other ids" },
-	{ CAP_SETGID, "the gateway's group, and group maps of user namespaces" },
-	{ CAP_SETUID, "the gateway's user, and id maps of user namespaces" },
-	{ CAP_SETPCAP, "cuts the bounding set of what it starts" },
-	{ CAP_SYS_ADMIN, "mounts, namespaces, id-mapped layers, device rules of cgroup v2" },
-	{ CAP_SYS_PTRACE, "opens the user namespace of a child through /proc" },
-	{ CAP_SYS_CHROOT, "setns into a network namespace and pivot_root of the spawner" },
-	{ CAP_NET_ADMIN, "loopback up and sysctls of a sandbox's network namespace" },
-	{ CAP_MKNOD, "the device nodes of /dev" },
-	{ CAP_BPF, "device rules of cgroup v2" },
+	{ CAP_SYS_ADMIN, "mounts, namespaces, id-mapped layers, the device filter of cgroup v2" },
+	{ CAP_SYS_CHROOT, "setns() into a mount namespace" },
+	{ CAP_SETUID, "id maps; the gateway's user" },
+	{ CAP_SETGID, "id maps; the gateway's group" },
+	{ CAP_SETPCAP, "starting programs with fewer capabilities" },
+	{ CAP_CHOWN, "writable directories and delegated cgroups belong to a sandbox's root" },
+	{ CAP_DAC_OVERRIDE, "what sandboxes own is removed whatever its modes" },
+	{ CAP_FOWNER, "the same under sticky directories" },
+	{ CAP_MKNOD, "the nodes of a sandbox's /dev" },
+	{ CAP_KILL, "ends the gateway, the image workers and sandboxes" },
+	{ CAP_NET_ADMIN, "loopback of a new network namespace" },
+	{ CAP_NET_BIND_SERVICE, "an operator may want the API on a low port" },
 };
 const size_t cx_policy_nsupervisor_caps =
 	sizeof cx_policy_supervisor_caps / sizeof cx_policy_supervisor_caps[0];
+
+const struct cx_cap_row cx_policy_spawner_caps[] = {
+	{ CAP_SYS_ADMIN, "clone3() with namespaces, setns() back into its own network" },
+	{ CAP_SETUID, "id maps" },
+	{ CAP_SETGID, "id maps" },
+	{ CAP_NET_ADMIN, "loopback of a new network namespace" },
+};
+const size_t cx_policy_nspawner_caps =
+	sizeof cx_policy_spawner_caps / sizeof cx_policy_spawner_caps[0];

@@ -42,9 +42,11 @@ struct cx_cap_row {
 extern const struct cx_cap_row cx_policy_caps[];
 extern const size_t cx_policy_ncaps;
 
-/* What caissond and its spawner keep on the host. */
+/* What caissond keeps on the host, and what its spawner keeps of that. */
 extern const struct cx_cap_row cx_policy_supervisor_caps[];
 extern const size_t cx_policy_nsupervisor_caps;
+extern const struct cx_cap_row cx_policy_spawner_caps[];
+extern const size_t cx_policy_nspawner_caps;
 
 /* The whole of /dev but what is mounted in it. The agent's device cgroup allows the same. */
 struct cx_device_row {

@@ -363,9 +363,9 @@ static int prepare(struct spawner *s, struct cx_err *err)
 	    fcntl(s->agent_image, F_SETFD, FD_CLOEXEC) < 0 ||
 	    fcntl(s->filter, F_SETFD, FD_CLOEXEC) < 0)
 		return cx_fail(err, errno, "descriptors of caissond");
-	if (cx_caps_bound(cx_policy_supervisor_caps, cx_policy_nsupervisor_caps, err) < 0)
+	if (cx_caps_bound(cx_policy_spawner_caps, cx_policy_nspawner_caps, err) < 0)
 		return -err->errnum;
-	return cx_caps_keep(cx_policy_supervisor_caps, cx_policy_nsupervisor_caps, err);
+	return cx_caps_keep(cx_policy_spawner_caps, cx_policy_nspawner_caps, err);
 }
 
 int cx_spawner_serve(int control, int agent_image, int filter, struct cx_err *err)

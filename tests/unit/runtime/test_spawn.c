@@ -198,8 +198,8 @@ START_TEST(spawner_is_trimmed)
 
 	ck_assert_int_eq(spawn(BASE, &s), 0); /* it has finished its start then */
 	end(&s);
-	for (size_t i = 0; i < cx_policy_nsupervisor_caps; i++)
-		want |= 1ULL << cx_policy_supervisor_caps[i].cap;
+	for (size_t i = 0; i < cx_policy_nspawner_caps; i++)
+		want |= 1ULL << cx_policy_spawner_caps[i].cap;
 	(void)snprintf(path, sizeof path, "/proc/%d/status", spawner.pid);
 	ck_assert_int_gt((int)cx_read_small_file(AT_FDCWD, path, status, sizeof status, &err), 0);
 	ck_assert_int_eq(sscanf(strstr(status, "CapEff:"), "CapEff: %llx", &have), 1);
