@@ -1,0 +1,540 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An engine of one's own, its API over the Unix socket, and a look at what it leaves behind."""
+
+import base64
+import contextlib
+import glob
+import http.client
+import json
+import os
+import pwd
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.path.abspath(os.environ.get("CAISSON_BUILD", os.path.join(ROOT, "build")))
+SCALE = int(os.environ.get("CAISSON_SCALE", "200"))
+# Other engines run on this machine at the same time: what is not attributable is not compared.
+SHARED = os.environ.get("CAISSON_SHARED", "") not in ("", "0")
+IDS = "/run/caisson-ids"
+START_SECONDS = 20
+LEAK_SECONDS = 10
+PROGRAMS = ("caissond", "caisson-gateway", "caisson-spawner", "caisson-image", "caisson-agent")
+
+
+def program(name):
+    return os.path.join(BUILD, name)
+
+
+def read(path, binary=False):
+    with open(path, "rb" if binary else "r", **({} if binary else {"errors": "replace"})) as file:
+        return file.read()
+
+
+def wait_until(condition, seconds, what="the condition", every=0.02):
+    """The first true value of condition(); AssertionError after that many seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(every)
+
+
+# ---- processes -------------------------------------------------------------------------------------
+
+def status_of(pid):
+    """/proc/PID/status as a dict, or None when it is gone."""
+    try:
+        lines = read(f"/proc/{pid}/status").splitlines()
+    except OSError:
+        return None
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def alive(pid):
+    status = status_of(pid)
+    return status is not None and not status["State"].startswith(("Z", "X"))
+
+
+def children(pid):
+    """Direct children of pid, alive ones."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            text = read(path)
+        except OSError:
+            continue
+        fields = text[text.rindex(")") + 2:].split()
+        if int(fields[1]) == pid and fields[0] not in "ZX":
+            found.append(int(text.split()[0]))
+    return found
+
+
+def comm(pid):
+    try:
+        return read(f"/proc/{pid}/comm").strip()
+    except OSError:
+        return ""
+
+
+def cgroups_of(pid):
+    """controller -> path of a process's groups."""
+    groups = {}
+    try:
+        for line in read(f"/proc/{pid}/cgroup").splitlines():
+            _, controllers, path = line.split(":", 2)
+            groups[controllers] = path
+    except OSError:
+        pass
+    return groups
+
+
+def cgroup_roots():
+    roots = []
+    for line in read("/proc/self/mountinfo").splitlines():
+        fields = line.split(" - ")
+        if fields[1].split()[0] in ("cgroup", "cgroup2"):
+            roots.append(fields[0].split()[4])
+    return roots
+
+
+# ---- what is there ---------------------------------------------------------------------------------
+
+def tree(path):
+    """Every name below path."""
+    return {os.path.relpath(os.path.join(top, name), path)
+            for top, directories, files in os.walk(path) for name in directories + files}
+
+
+def mounts_of(pid):
+    """Mount points of a process's namespace with what is mounted there."""
+    found = []
+    try:
+        for line in read(f"/proc/{pid}/mountinfo").splitlines():
+            left, right = line.split(" - ")
+            found.append(f"{left.split()[4]} {' '.join(right.split()[:2])}")
+    except OSError:
+        pass
+    return sorted(found)
+
+
+class Snapshot:
+    """Kernel objects and files that an engine could leave behind, as sets of text."""
+
+    def __init__(self):
+        self.sets = {
+            "mount": set(mounts_of(1)) | set(mounts_of("self")),
+            "cgroup": {os.path.join(top, name) for root in cgroup_roots()
+                       for top, names, _ in os.walk(root) for name in names
+                       if "caisson" in os.path.join(top, name)},
+            "link": set(os.listdir("/sys/class/net")),
+            "ids": set(os.listdir(IDS)) if os.path.isdir(IDS) else set(),
+            "loop": {f"{path}: {read(path).strip()}"
+                     for path in glob.glob("/sys/block/loop*/loop/backing_file")},
+            "process": {f"{pid} {comm(pid)}" for pid in self.ours()},
+            "netns": set(),
+            "temporary": set(glob.glob("/tmp/caisson*")) | set(glob.glob("/dev/shm/*")),
+        }
+        for kind in ("shm", "sem", "msg"):
+            self.sets["sysv " + kind] = set(read(f"/proc/sysvipc/{kind}").splitlines()[1:])
+        for path in glob.glob("/proc/[0-9]*/ns/net"):
+            with contextlib.suppress(OSError):
+                self.sets["netns"].add(os.readlink(path))
+
+    @staticmethod
+    def ours():
+        for entry in os.listdir("/proc"):
+            if entry.isdigit() and comm(entry) in tuple(name[:15] for name in PROGRAMS):
+                if alive(entry):
+                    yield entry
+
+    def beyond(self, before):
+        """What is here and was not there before, as lines."""
+        return [f"{kind}: {item}" for kind, items in self.sets.items()
+                for item in sorted(items - before.sets[kind])]
+
+
+# ---- the API ---------------------------------------------------------------------------------------
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout=60):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Answer:
+    """Status and body of one request; [] reaches into the JSON."""
+
+    def __init__(self, status, body, headers):
+        self.status, self.body, self.headers = status, body, headers
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __getitem__(self, key):
+        return self.json[key]
+
+    @property
+    def detail(self):
+        return self.json.get("detail", "")
+
+    def ok(self):
+        assert self.status in (200, 201), f"{self.status}: {self.body[:500]!r}"
+        return self.json
+
+    def __repr__(self):
+        return f"<{self.status} {self.body[:300]!r}>"
+
+
+class Result:
+    """How a command ended."""
+
+    def __init__(self, answer):
+        self.raw = answer
+        self.stdout, self.stderr = answer.get("stdout", ""), answer.get("stderr", "")
+        self.code = answer.get("exit_code")
+
+    def __repr__(self):
+        return f"<exit {self.code} out {self.stdout[-300:]!r} err {self.stderr[-300:]!r}>"
+
+
+class Api:
+    """The resource routes over the Unix socket; keeps one connection."""
+
+    def __init__(self, path, timeout=60):
+        self.path, self.timeout, self.connection = path, timeout, None
+
+    def raw(self, method, path, body=None, headers=None, timeout=None):
+        """One request on a connection of its own."""
+        connection = UnixConnection(self.path, timeout or self.timeout)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return Answer(response.status, response.read(), dict(response.getheaders()))
+
+    def request(self, method, path, body=None, headers=None):
+        """On the kept connection; a connection that went away is made anew once."""
+        if body is not None and not isinstance(body, (bytes, bytearray)):
+            body = json.dumps(body).encode()
+            headers = {"Content-Type": "application/json", **(headers or {})}
+        for last in (False, True):
+            if self.connection is None:
+                self.connection = UnixConnection(self.path, self.timeout)
+            try:
+                self.connection.request(method, path, body, headers or {})
+                response = self.connection.getresponse()
+                return Answer(response.status, response.read(), dict(response.getheaders()))
+            except (http.client.RemoteDisconnected, ConnectionError, http.client.CannotSendRequest):
+                self.close()
+                if last:
+                    raise
+        raise AssertionError("unreachable")
+
+    def close(self):
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def healthy(self):
+        try:
+            return self.raw("GET", "/healthz", timeout=2).status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    # sandboxes
+    def create(self, image="busybox", **fields):
+        """The answer, whatever it is."""
+        body = {"name": "t-" + os.urandom(6).hex(), "docker_image": image, "cpu_cores": 1,
+                "memory_gb": 0.25}
+        body.update(fields)
+        return self.request("POST", "/api/v1/sandbox",
+                            {key: value for key, value in body.items() if value is not None})
+
+    def get(self, key):
+        return self.request("GET", f"/api/v1/sandbox/{key}")
+
+    def list(self, query="per_page=1000&is_active=true"):
+        return self.request("GET", "/api/v1/sandbox?" + query).ok()["sandboxes"]
+
+    def delete(self, key):
+        return self.request("DELETE", f"/api/v1/sandbox/{key}")
+
+    def usage(self, key):
+        return self.request("GET", f"/api/v1/sandbox/{key}/usage").ok()
+
+    def logs(self, key):
+        return self.request("GET", f"/api/v1/sandbox/{key}/logs").ok()["logs"]
+
+    # commands
+    def exec_raw(self, key, command, **fields):
+        return self.request("POST", f"/api/v1/sandbox/{key}/exec", {"command": command, **fields})
+
+    def exec(self, key, command, **fields):
+        return Result(self.exec_raw(key, command, **fields).ok())
+
+    def stream(self, key, command, **fields):
+        return Stream(self.path, key, command, fields, self.timeout)
+
+    # images
+    def import_image(self, name, data):
+        return self.request("POST", f"/api/v1/images?name={name}", data)
+
+    def images(self):
+        return self.request("GET", "/api/v1/images").ok()["images"]
+
+    def remove_image(self, name):
+        return self.request("DELETE", f"/api/v1/images/{name}")
+
+
+STDIN, STDOUT, STDERR, SIGNAL, WINDOW, STARTED, EXITED, FAILED = 0, 1, 2, 16, 17, 32, 33, 34
+
+
+class Stream:
+    """An exec with its frames, both ways."""
+
+    def __init__(self, path, key, command, fields, timeout):
+        body = json.dumps({"command": command, **fields}).encode()
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(timeout)
+        self.socket.connect(path)
+        self.socket.sendall(
+            f"POST /api/v1/sandbox/{key}/exec HTTP/1.1\r\nHost: localhost\r\n"
+            f"Connection: Upgrade\r\nUpgrade: caisson-exec/1\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.buffer = b""
+        while b"\r\n\r\n" not in self.buffer:
+            self.more()
+        head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+        self.status = int(head.split()[1])
+        self.head = head
+        self.out, self.err, self.pid, self.end = b"", b"", None, None
+
+    def more(self):
+        data = self.socket.recv(65536)
+        if not data:
+            raise EOFError(self.buffer)
+        self.buffer += data
+
+    def frame(self):
+        """The next frame: (channel, bytes)."""
+        while len(self.buffer) < 5 or len(self.buffer) < 5 + struct.unpack_from("<I", self.buffer, 1)[0]:
+            self.more()
+        channel, size = struct.unpack_from("<BI", self.buffer)
+        data, self.buffer = self.buffer[5:5 + size], self.buffer[5 + size:]
+        if channel == STDOUT:
+            self.out += data
+        elif channel == STDERR:
+            self.err += data
+        elif channel == STARTED:
+            self.pid = json.loads(data)["pid"]
+        elif channel in (EXITED, FAILED):
+            self.end = json.loads(data)
+        return channel, data
+
+    def send(self, channel, data=b""):
+        self.socket.sendall(struct.pack("<BI", channel, len(data)) + data)
+
+    def stdin(self, data, end=False):
+        if data:
+            self.send(STDIN, data)
+        if end:
+            self.send(STDIN)
+
+    def signal(self, number):
+        self.send(SIGNAL, bytes([number]))
+
+    def until(self, what, channel=STDOUT):
+        """Reads frames until the output of channel holds what."""
+        while what not in (self.out if channel == STDOUT else self.err):
+            if self.frame()[0] in (EXITED, FAILED):
+                raise AssertionError(f"ended with {self.end} before {what!r}: {self.out!r} {self.err!r}")
+
+    def started(self):
+        while self.pid is None:
+            if self.frame()[0] in (EXITED, FAILED):
+                raise AssertionError(f"ended with {self.end} instead of starting")
+        return self.pid
+
+    def wait(self):
+        """Everything up to the last frame, which is returned."""
+        while self.end is None:
+            self.frame()
+        return self.end
+
+    def close(self):
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+# ---- the engine ------------------------------------------------------------------------------------
+
+def gateway_user():
+    for name in ("caisson", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise AssertionError("neither a user caisson nor nobody")
+
+
+class Engine:
+    """caissond from the build directory, with state and run directories of its own."""
+
+    def __init__(self, *options):
+        self.top = tempfile.mkdtemp(prefix="caisson-it.")
+        os.chmod(self.top, 0o755)
+        self.state, self.run = os.path.join(self.top, "state"), os.path.join(self.top, "run")
+        self.socket = os.path.join(self.run, "caisson.sock")
+        self.log_path = os.path.join(self.top, "log")
+        self.options = list(options)
+        self.process = None
+        self.api = Api(self.socket)
+        self.seen = set()
+
+    def command(self, *options):
+        return [program("caissond"), "--state", self.state, "--run", self.run, "--user",
+                gateway_user(), "--libexec", BUILD, *self.options, *options]
+
+    def start(self, *options):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command("--on-stop", "end", *options), stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, cwd="/",
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "CAISSON_SECRET": "must-not-leak"})
+        end = time.monotonic() + START_SECONDS
+        while not self.api.healthy():
+            assert self.process.poll() is None, "caissond ended:\n" + self.log()[-3000:]
+            assert time.monotonic() < end, "no answer from /healthz:\n" + self.log()[-3000:]
+            time.sleep(0.02)
+        self.note()
+        return self
+
+    def log(self):
+        return read(self.log_path)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def child(self, name):
+        """pid of the one child of caissond with this name."""
+        found = [pid for pid in children(self.pid) if comm(pid) == name[:15]]
+        assert len(found) == 1, f"{name}: {found}"
+        return found[0]
+
+    @property
+    def gateway(self):
+        return self.child("caisson-gateway")
+
+    def agents(self):
+        return [pid for pid in children(self.pid) if comm(pid) == "caisson-agent"]
+
+    def note(self):
+        """Remembers which processes and groups are this engine's, to look for them afterwards."""
+        for pid in children(self.pid):
+            self.seen.add((pid, read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[19]))
+
+    def instance(self):
+        """The path of this engine's groups below each tree."""
+        for pid in self.agents():
+            for path in cgroups_of(pid).values():
+                found = re.match(r"(.*/caisson-[^/]+)/", path)
+                if found:
+                    return found.group(1)
+        return None
+
+    def stop(self, seconds=30):
+        """SIGTERM: with --on-stop end nothing may be left."""
+        self.api.close()
+        if self.process is None or self.process.poll() is not None:
+            return
+        with contextlib.suppress(OSError, IndexError):
+            self.note()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError("caissond did not end on SIGTERM:\n" + self.log()[-3000:])
+
+    def kill(self):
+        self.api.close()
+        self.note()
+        self.process.kill()
+        self.process.wait()
+
+    def remains(self):
+        """Processes of this engine that are still there."""
+        left = []
+        for pid, started in self.seen:
+            with contextlib.suppress(OSError, IndexError):
+                fields = read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()
+                if fields[19] == started and fields[0] not in "ZX":
+                    left.append(f"process {pid} {comm(pid)}")
+        return left
+
+    def remove(self):
+        shutil.rmtree(self.top)
+
+    def cli(self, *arguments, input=None, timeout=60, text=True):
+        """Runs `caisson` against this engine."""
+        return subprocess.run([program("caisson"), "--socket", self.socket, *arguments], input=input,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
+                              text=text, env=self.cli_environment(), cwd="/")
+
+    def cli_environment(self):
+        return {"PATH": os.environ["PATH"], "CAISSON_SOCKET": self.socket, "TERM": "xterm", "HOME": "/"}
+
+    def sandbox_pids(self, key):
+        """All processes of a sandbox as the host sees them."""
+        found = []
+        for entry in os.listdir("/proc"):
+            if entry.isdigit() and any(f"/{key}/" in path + "/" for path in
+                                       cgroups_of(entry).values()):
+                found.append(int(entry))
+        return found
+
+    def agent_of(self, key):
+        found = [pid for pid in self.agents()
+                 if any(f"/{key}/" in path + "/" for path in cgroups_of(pid).values())]
+        assert len(found) == 1, f"agents of {key}: {found}"
+        return found[0]
+
+
+def leaks(before, engine):
+    """What an engine that has ended left behind; waits a little for the kernel to let go."""
+    end = time.monotonic() + LEAK_SECONDS
+    while True:
+        left = Snapshot().beyond(before)
+        if SHARED:
+            # Another engine may have made it: only what bears our marks counts.
+            marks = (engine.top, engine.instance_path or "\0")
+            left = [line for line in left if any(mark in line for mark in marks)]
+        left = [line for line in left if f"temporary: {engine.top}" not in line]
+        left += engine.remains()
+        for place in ("run/sandboxes", "run/layers", "state/writable", "state/trash"):
+            at = os.path.join(engine.top, place)
+            left += [f"{place}/{name}" for name in (os.listdir(at) if os.path.isdir(at) else ())]
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.1)

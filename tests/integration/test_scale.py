@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many at once: each answers, all go, nothing stays (the module's leak check compares)."""
+
+import concurrent.futures
+import os
+
+import pytest
+
+import conftest
+import harness
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_many_sandboxes(engine):
+    def create(number):
+        return harness.Api(engine.socket, 120).create("busybox", name=f"scale-{number}", cpu_cores=0.1,
+                                                      memory_gb=0.0625).ok()["id"]
+
+    def answer(pair):
+        number, key = pair
+        return harness.Api(engine.socket, 120).exec(key, f"echo {number}").stdout == f"{number}\n"
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(create, range(harness.SCALE)))
+        assert len(set(keys)) == harness.SCALE
+        assert len(engine.api.list()) == harness.SCALE
+        assert list(pool.map(answer, enumerate(keys))).count(True) == harness.SCALE
+        bases = [int(harness.read(f"/proc/{engine.agent_of(key)}/uid_map").split()[1]) for key in keys]
+        assert len(set(bases)) == harness.SCALE
+        gone = list(pool.map(lambda key: harness.Api(engine.socket, 120).delete(key).status, keys))
+    assert gone.count(200) == harness.SCALE
+    assert engine.api.list() == []
+    for key in keys:
+        assert engine.sandbox_pids(key) == []
+    assert not set(keys) & set(os.listdir(os.path.join(engine.run, "sandboxes")))
+
+
+def test_churn(engine):
+    """Create, use, remove, many times: what the daemons hold does not grow."""
+    def held():
+        return {name: (len(os.listdir(f"/proc/{pid}/fd")),
+                       int(harness.status_of(pid)["VmRSS"].split()[0]))
+                for name, pid in (("caissond", engine.pid), ("gateway", engine.gateway),
+                                  ("spawner", engine.child("caisson-spawner")))}
+
+    def once():
+        key = engine.api.create("busybox").ok()["id"]
+        assert engine.api.exec(key, "echo x").stdout == "x\n"
+        engine.api.delete(key).ok()
+
+    for _ in range(20):
+        once()
+    before = held()
+    for _ in range(min(100, harness.SCALE)):
+        once()
+    after = held()
+    for name, (fds, rss) in after.items():
+        assert fds <= before[name][0] + 10, (name, before, after)
+        assert rss <= before[name][1] + 8192, (name, before, after)
+
+
+@pytest.fixture
+def small_engine():
+    yield from conftest.run_engine("--max-sandboxes", "3", "--pool", "1")
+
+
+def test_limit_on_the_number_is_told(small_engine):
+    """One more than may run is refused with its own status; when one is gone there is room again."""
+    api = small_engine.api
+    keys = [api.create("busybox").ok()["id"] for _ in range(3)]
+    answer = api.create("busybox")
+    assert answer.status in (507, 503) and answer.detail, answer
+    assert len(api.list()) == 3
+    api.delete(keys.pop()).ok()
+    keys.append(api.create("busybox").ok()["id"])
+    for key in keys:
+        api.delete(key).ok()
