@@ -22,7 +22,7 @@ enum cx_agent_phase {
 	CX_PHASE_CONFIGURED = 8 /* commands may run */
 };
 
-enum { CX_AGENT_CONNS_MAX = 64, CX_AGENT_JOBS_MAX = 1024 };
+enum { CX_AGENT_CONNS_MAX = 64, CX_AGENT_JOBS_MAX = 1024, CX_AGENT_STARTING_MAX = 32 };
 
 /* What configure said; the views point into block. */
 struct cx_config {
@@ -59,6 +59,8 @@ struct cx_agent {
 	uint32_t last_conn;
 	struct cx_job *jobs;
 	unsigned njobs;
+	int starting; /* jobs that have not executed yet */
+	bool held;    /* no request is read */
 	struct cx_start start;
 	struct cx_packet packet; /* the one being dealt with */
 };

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,23 +15,19 @@
 #include "agent/users.h"
 #include "base/fd.h"
 
-enum { REPORT_FD = 3, EXIT_NOT_STARTED = 127 };
+enum { REPORT_FD = 3, EXIT_NOT_STARTED = 127, STACK_SIZE = 256 * 1024 };
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /* What the steps find out, for those behind them. */
 struct child {
 	const struct cx_child_plan *plan;
+	int report;
 	struct cx_user user;
 	char cwd[PATH_MAX];
 	char **argv, **envp;
 	size_t nenv;
 };
-
-static int step_group(struct child *c, struct cx_err *err)
-{
-	return cx_group_join(c->plan->groups, c->plan->group, err);
-}
 
 static int step_session(struct child *c, struct cx_err *err)
 {
@@ -48,6 +45,7 @@ static int step_descriptors(struct child *c, struct cx_err *err)
 
 	if (cx_fds_arrange(fds, CX_LEN(fds), 0, err) < 0)
 		return -err->errnum;
+	c->report = REPORT_FD;
 	if (syscall(SYS_close_range, REPORT_FD + 1U, ~0U, 0) < 0)
 		return cx_fail(err, errno, "close descriptors");
 	if (fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC) < 0)
@@ -240,11 +238,19 @@ static int step_execute(struct child *c, struct cx_err *err)
 	return cx_refuse(err, CX_NOT_FOUND, "'%s' not found in PATH", program);
 }
 
+/* The report's first part: after it the agent knows whose end it waits for. */
+static int step_report_pid(struct child *c, struct cx_err *err)
+{
+	pid_t pid = getpid();
+
+	return cx_write_all(c->report, &pid, sizeof pid, err);
+}
+
 static const struct {
 	int (*run)(struct child *c, struct cx_err *err);
 	const char *why;
 } steps[] = {
-	{ step_group, "first, so that all that follows is charged to the sandbox" },
+	{ step_report_pid, "before anything that may take long" },
 	{ step_session, "own session: no terminal or job control is shared with the agent" },
 	{ step_descriptors, "nothing of the agent's is left before anything inside is looked at" },
 	{ step_user, "what follows is looked up with the command's own rights" },
@@ -254,21 +260,44 @@ static const struct {
 	{ step_execute, "last; comes back only on failure" },
 };
 
-_Noreturn void cx_child_run(const struct cx_child_plan *plan)
+static _Noreturn void give_up(const struct child *c, const struct cx_err *err)
 {
-	struct child c = { .plan = plan };
-	struct cx_err err = { 0 }, lost;
-	int report = plan->report;
+	struct cx_err lost;
+
+	(void)!cx_write_all(c->report, err, sizeof *err, &lost);
+	_exit(EXIT_NOT_STARTED);
+}
+
+static int become_command(void *arg)
+{
+	struct child *c = arg;
+	struct cx_err err = { 0 };
 	sigset_t none;
 
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	for (size_t i = 0; i < CX_LEN(steps); i++) {
-		if (steps[i].run(&c, &err) < 0)
-			break;
-		if (steps[i].run == step_descriptors)
-			report = REPORT_FD;
-	}
-	(void)!cx_write_all(report, &err, sizeof err, &lost);
+	for (size_t i = 0; i < CX_LEN(steps) && err.errnum == 0; i++)
+		(void)!steps[i].run(c, &err);
+	give_up(c, &err);
+}
+
+/*
+ * The kernel charges what a process needs (its stack, tables and so on) for good to the group of
+ * the one that clones it. So this first child only joins the command's group and clones the command
+ * from there, as another child of the agent. When the sandbox's limit of processes forbids that, as
+ * with a fork bomb inside, this child becomes the command itself: joining is always allowed.
+ */
+_Noreturn void cx_child_run(const struct cx_child_plan *plan)
+{
+	static _Alignas(64) char stack[STACK_SIZE];
+	struct child c = { .plan = plan, .report = plan->report };
+	struct cx_err err = { 0 };
+
+	if (cx_group_join(plan->groups, plan->group, &err) < 0)
+		give_up(&c, &err);
+	if (clone(become_command, stack + sizeof stack,
+		  CLONE_PARENT | CLONE_VM | CLONE_VFORK | SIGCHLD, &c) >= 0)
+		_exit(0);
+	(void)become_command(&c);
 	_exit(EXIT_NOT_STARTED);
 }

@@ -52,6 +52,33 @@ static void destroy(struct cx_source *src)
 	free(conn);
 }
 
+/* Input is wanted when nothing is left to say and nobody asks us to wait. */
+static int watch(struct cx_conn *conn, struct cx_err *err)
+{
+	uint32_t events = 0;
+
+	if (conn->head != NULL)
+		events = EPOLLOUT;
+	else if (!conn->agent->held)
+		events = EPOLLIN;
+	return cx_loop_change(&conn->agent->loop, &conn->src, events, err);
+}
+
+void cx_conns_hold(struct cx_agent *agent, bool on)
+{
+	struct cx_conn *next;
+	struct cx_err err;
+
+	if (agent->held == on)
+		return;
+	agent->held = on;
+	for (struct cx_conn *conn = agent->conns; conn != NULL; conn = next) {
+		next = conn->next;
+		if (watch(conn, &err) < 0)
+			cx_conn_close(conn);
+	}
+}
+
 static int flush(struct cx_conn *conn, struct cx_err *err)
 {
 	while (conn->head != NULL) {
@@ -68,7 +95,7 @@ static int flush(struct cx_conn *conn, struct cx_err *err)
 		free(kept);
 	}
 	conn->tail = &conn->head;
-	return cx_loop_change(&conn->agent->loop, &conn->src, EPOLLIN, err);
+	return watch(conn, err);
 }
 
 static int keep(struct cx_conn *conn, const struct cx_kept *head, const uint8_t *bytes,
@@ -86,7 +113,7 @@ static int keep(struct cx_conn *conn, const struct cx_kept *head, const uint8_t 
 	*conn->tail = kept;
 	conn->tail = &kept->next;
 	conn->kept_bytes += head->len;
-	return cx_loop_change(&conn->agent->loop, &conn->src, EPOLLOUT, err);
+	return watch(conn, err);
 }
 
 static void say(struct cx_conn *conn, const struct cx_kept *head, uint8_t *bytes)
@@ -139,6 +166,11 @@ void cx_conn_ok(struct cx_conn *conn, uint32_t request)
 	cx_conn_say_agent_ok(conn, request, &m);
 }
 
+static bool may_read(const struct cx_conn *conn)
+{
+	return conn->head == NULL && !conn->src.dead && !conn->agent->held;
+}
+
 static void ready(struct cx_source *src, uint32_t events)
 {
 	struct cx_conn *conn = cx_container_of(src, struct cx_conn, src);
@@ -149,7 +181,11 @@ static void ready(struct cx_source *src, uint32_t events)
 		cx_conn_close(conn);
 		return;
 	}
-	for (int i = 0; i < PACKETS_PER_ROUND && conn->head == NULL && !src->dead; i++) {
+	if ((events & (EPOLLHUP | EPOLLERR)) != 0 && (conn->head != NULL || conn->agent->held)) {
+		cx_conn_close(conn); /* nobody will hear an answer */
+		return;
+	}
+	for (int i = 0; i < PACKETS_PER_ROUND && may_read(conn); i++) {
 		int r = cx_packet_recv(src->fd, pkt, &err);
 
 		if (r == -EAGAIN)
@@ -161,8 +197,6 @@ static void ready(struct cx_source *src, uint32_t events)
 		conn->request(conn, pkt);
 		cx_packet_drop(pkt);
 	}
-	if ((events & (EPOLLHUP | EPOLLERR)) != 0 && conn->head != NULL)
-		cx_conn_close(conn);
 }
 
 int cx_conn_open(struct cx_agent *agent, int *fd,

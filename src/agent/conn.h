@@ -29,6 +29,9 @@ void cx_conn_close(struct cx_conn *conn);
 /* NULL when it has been closed. */
 struct cx_conn *cx_conn_find(const struct cx_agent *agent, uint32_t number);
 
+/* While held, no connection's requests are read. */
+void cx_conns_hold(struct cx_agent *agent, bool on);
+
 /* Each says one thing; conn may be NULL: then nobody listens any more. */
 #define CX_CONN_SAYS(M)                       \
 	M(agent_hello, CX_FIELDS_AGENT_HELLO) \

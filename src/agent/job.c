@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "agent/child.h"
+#include "agent/conn.h"
 #include "agent/tty.h"
 #include "base/fd.h"
 
@@ -34,6 +35,21 @@ static void link_job(struct cx_job *job)
 	agent->njobs++;
 }
 
+/*
+ * Until it executes, a child costs the agent's own group memory. So only a few are on the way at a
+ * time; the requests of others wait in their sockets.
+ */
+static void set_starting(struct cx_job *job, bool on)
+{
+	struct cx_agent *agent = job->agent;
+
+	if (job->starting == on)
+		return;
+	job->starting = on;
+	agent->starting += on ? 1 : -1;
+	cx_conns_hold(agent, agent->starting >= CX_AGENT_STARTING_MAX);
+}
+
 static void destroy_report(struct cx_source *src)
 {
 	struct cx_job *job = cx_container_of(src, struct cx_job, report);
@@ -48,6 +64,7 @@ static void finish(struct cx_job *job)
 	struct cx_agent *agent = job->agent;
 
 	job->over = true;
+	set_starting(job, false);
 	cx_timer_clear(&job->timer);
 	cx_tty_free(job->tty);
 	cx_group_release(&agent->groups, job->group);
@@ -80,17 +97,17 @@ static void kill_round(struct cx_timer *timer)
 {
 	struct cx_job *job = cx_container_of(timer, struct cx_job, timer);
 
-	if (!job->reaped)
-		(void)kill(job->pid, SIGKILL); /* it may not have joined its group yet */
+	if (!job->executed && !job->failed) /* it may not have joined its group yet */
+		(void)kill(job->first, SIGKILL);
 	if (!cx_group_empty(&job->agent->groups, job->group))
 		cx_group_kill(&job->agent->groups, job->group);
-	else if (job->reaped) {
+	else if (job->reaped && !job->starting) {
 		conclude(job);
 		return;
 	}
 	if (++job->rounds < KILL_ROUNDS)
 		cx_timer_set(&job->agent->loop, &job->timer, KILL_ROUND_MS);
-	else if (job->reaped)
+	else if (job->reaped && !job->starting)
 		conclude(job);
 }
 
@@ -111,28 +128,71 @@ static void time_is_up(struct cx_timer *timer)
 	kill_all(job);
 }
 
-/* 0 bytes: execve closed it. A whole error: the child gave up. Anything else cannot be. */
-static void read_report(struct cx_job *job)
+static void ended(struct cx_job *job)
 {
-	struct cx_err said, err = { 0 };
-	ssize_t n = read(job->report.fd, &said, sizeof said);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (job->killing && job->timer.link != NULL) /* it concludes when the whole group is gone */
 		return;
-	cx_loop_drop(&job->agent->loop, &job->report);
-	if (n == 0) {
-		job->executed = true;
-		job->events->started(job);
-		cx_group_prepare(&job->agent->groups);
+	cx_timer_clear(&job->timer);
+	conclude(job);
+}
+
+static void report_error(struct cx_job *job, const struct cx_err *said)
+{
+	struct cx_err err = { 0 };
+
+	job->failed = true;
+	(void)cx_err_adopt(&err, said->kind, said->refused ? 0 : (uint32_t)said->errnum, said->msg,
+			   strnlen(said->msg, sizeof said->msg));
+	job->events->failed(job, &err);
+	if (job->pid == 0) /* there is no command whose end could be waited for */
+		job->reaped = true;
+	if (job->reaped)
+		finish(job);
+}
+
+static void report_end(struct cx_job *job)
+{
+	static const struct cx_err killed = {
+		.kind = CX_LIMIT,
+		.refused = 1,
+		.msg = "the command was killed while it was started; the sandbox may be out of "
+		       "memory",
+	};
+
+	if (job->pid == 0) {
+		report_error(job, &killed);
 		return;
 	}
-	job->failed = true;
-	if (n == (ssize_t)sizeof said)
-		(void)cx_err_adopt(&err, said.kind, said.refused ? 0 : (uint32_t)said.errnum,
-				   said.msg, strnlen(said.msg, sizeof said.msg));
+	job->executed = true;
+	job->events->started(job);
+	cx_group_prepare(&job->agent->groups);
+	if (job->reaped)
+		ended(job);
+}
+
+/* Reads what is there. Every part was written at once, so none is ever cut. */
+static void read_report(struct cx_job *job)
+{
+	struct cx_err said = { 0 };
+	ssize_t n = 1;
+
+	while (n > 0) {
+		bool first = job->pid == 0;
+
+		n = first ? read(job->report.fd, &job->pid, sizeof job->pid)
+			  : read(job->report.fd, &said, sizeof said);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (!first || n <= 0)
+			break;
+		job->group->leader = job->pid;
+	}
+	set_starting(job, false);
+	cx_loop_drop(&job->agent->loop, &job->report);
+	if (n > 0)
+		report_error(job, &said);
 	else
-		(void)cx_refuse(&err, CX_INTERNAL, "the child's report was cut");
-	job->events->failed(job, &err);
+		report_end(job);
 }
 
 static void report_ready(struct cx_source *src, uint32_t events)
@@ -168,10 +228,11 @@ static int launch(struct cx_job *job, struct cx_child_plan *plan, uint32_t timeo
 	(void)cx_take_fd(&reads);
 	plan->report = writes;
 	job->started_us = cx_now_us();
-	job->pid = fork_child(plan, err);
-	if (job->pid < 0)
-		return job->pid;
-	job->group->leader = job->pid;
+	job->first = fork_child(plan, err);
+	if (job->first < 0)
+		return job->first;
+	job->group->leader = job->first;
+	set_starting(job, true);
 	if (timeout_ms > 0)
 		cx_timer_set(&agent->loop, &job->timer, timeout_ms);
 	return 0;
@@ -233,7 +294,7 @@ int cx_job_signal(struct cx_job *job, int signo, struct cx_err *err)
 	if (job->tty != NULL && cx_tty_signal(job->tty, signo))
 		return 0;
 	if (cx_group_signal(&job->agent->groups, job->group, signo) == 0 &&
-	    kill(job->pid, signo) < 0)
+	    kill(job->pid > 0 ? job->pid : job->first, signo) < 0)
 		return cx_fail(err, errno, "signal %d", signo);
 	return 0;
 }
@@ -258,20 +319,40 @@ static void record_end(struct cx_job *job, int status, const struct rusage *usag
 	end->max_rss_bytes = (uint64_t)usage->ru_maxrss * 1024;
 }
 
-void cx_job_reaped(struct cx_agent *agent, pid_t pid, int status, const struct rusage *usage)
+static struct cx_job *find_pid(const struct cx_agent *agent, pid_t pid)
 {
 	struct cx_job *job = agent->jobs;
 
 	while (job != NULL && (job->reaped || job->pid != pid))
 		job = job->next;
+	return job;
+}
+
+/* A command may have ended before we came to read who it is. */
+static struct cx_job *find_unread(struct cx_agent *agent, pid_t pid)
+{
+	struct cx_job *next;
+
+	for (struct cx_job *job = agent->jobs; agent->starting > 0 && job != NULL; job = next) {
+		next = job->next;
+		if (job->starting)
+			read_report(job);
+	}
+	return find_pid(agent, pid);
+}
+
+void cx_job_reaped(struct cx_agent *agent, pid_t pid, int status, const struct rusage *usage)
+{
+	struct cx_job *job = find_pid(agent, pid);
+
+	if (job == NULL)
+		job = find_unread(agent, pid);
 	if (job == NULL)
 		return;
-	job->reaped = true;
-	if (!job->executed && !job->failed)
+	if (job->starting)
 		read_report(job);
+	job->reaped = true;
 	record_end(job, status, usage);
-	if (job->killing && job->timer.link != NULL) /* it concludes when the whole group is gone */
-		return;
-	cx_timer_clear(&job->timer);
-	conclude(job);
+	if (!job->starting) /* else the first child still holds the report open, for an instant */
+		ended(job);
 }

@@ -21,14 +21,14 @@ struct cx_job {
 	struct cx_agent *agent;
 	const struct cx_job_events *events;
 	struct cx_conn_ref asker; /* to whom the events are told */
-	struct cx_source report;  /* pipe from the child: an error, or its end */
+	struct cx_source report;  /* see child.h */
 	struct cx_timer timer;	  /* wall time; then the rounds of killing */
 	struct cx_tty *tty;
 	struct cx_group *group;
-	pid_t pid;
+	pid_t first, pid; /* the forked child; the command, 0 as long as it is not known */
 	uint64_t started_us;
 	unsigned rounds; /* of killing */
-	bool executed, failed, reaped, killing, timed_out, over;
+	bool starting, executed, failed, reaped, killing, timed_out, over;
 	struct cx_msg_exited end;
 	struct cx_job *next, **link;
 };
