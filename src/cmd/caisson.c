@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
+#include "cli/commands.h"
 
-int main(void)
+int main(int argc, char **argv)
 {
-	(void)printf("caisson %s\n", CX_VERSION);
-	return 0;
+	return cx_cli_main(argc, argv);
 }

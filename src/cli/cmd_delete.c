@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+
+static int delete_one(struct cx_cli *cli, const char *id, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
+
+	if (cx_cli_sandbox_path(&path, id, "", err) < 0)
+		return -err->errnum;
+	return cx_cli_call(cli, "DELETE", path.p, NULL, NULL, err);
+}
+
+/* Says for each what came of it; *first keeps the first failure for the exit status. */
+static void delete_and_report(struct cx_cli *cli, const char *id, json_t *results,
+			      struct cx_err *first)
+{
+	struct cx_err err = { 0 };
+	char text[sizeof err.msg + 128] = "";
+	bool done = delete_one(cli, id, &err) == 0;
+
+	if (!done)
+		(void)cx_err_render(&err, text, sizeof text);
+	if (!done && first->errnum == 0)
+		*first = err;
+	if (cx_cli_wants_json(cli))
+		(void)json_array_append_new(
+			results,
+			done ? json_pack("{s:s, s:b}", "id", id, "deleted", 1)
+			     : json_pack("{s:s, s:b, s:s}", "id", id, "deleted", 0, "error", text));
+	else if (done)
+		(void)printf("%s deleted\n", id);
+	else
+		(void)fprintf(stderr, "caisson: %s not deleted: %s\n", id, text);
+}
+
+static void delete_list(struct cx_cli *cli, const char *text, json_t *results, struct cx_err *first)
+{
+	cx_autofree char *copy = strdup(text);
+	char *save = NULL;
+
+	for (char *id = copy != NULL ? strtok_r(copy, ",", &save) : NULL; id != NULL;
+	     id = strtok_r(NULL, ",", &save))
+		delete_and_report(cli, id, results, first);
+}
+
+static int confirm(struct cx_cli *cli, size_t n, struct cx_err *err)
+{
+	char answer[8] = "";
+
+	if (cli->args.yes || n == 0)
+		return 0;
+	if (!isatty(STDIN_FILENO))
+		return cx_refuse(err, CX_INVALID,
+				 "%zu sandboxes would be deleted; add --yes to do it", n);
+	(void)fprintf(stderr, "Delete %zu sandboxes? [y/N] ", n);
+	if (fgets(answer, sizeof answer, stdin) == NULL || (*answer != 'y' && *answer != 'Y'))
+		return cx_refuse(err, CX_DENIED, "nothing was deleted");
+	return 0;
+}
+
+static int delete_selected(struct cx_cli *cli, json_t *results, struct cx_err *first,
+			   struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *all = NULL;
+	json_t *item;
+	size_t i;
+
+	if (cx_list_all(cli, false, &all, err) < 0 || confirm(cli, json_array_size(all), err) < 0)
+		return -err->errnum;
+	json_array_foreach(all, i, item)
+	{
+		const char *id = json_string_value(json_object_get(item, "id"));
+
+		if (id != NULL)
+			delete_and_report(cli, id, results, first);
+	}
+	return 0;
+}
+
+int cx_cmd_delete(struct cx_cli *cli, struct cx_err *err)
+{
+	const struct cx_args *a = &cli->args;
+	CX_AUTO(json_decrefp) json_t *results = json_array();
+	struct cx_err first = { 0 };
+
+	if ((a->nwords > 0) + (a->labels.n > 0) + a->all != 1) {
+		(void)cx_refuse(err, CX_INVALID, "name sandboxes, or --label, or --all: just one");
+		return CX_EXIT_USAGE;
+	}
+	for (size_t i = 0; i < a->nwords; i++)
+		delete_list(cli, a->words[i], results, &first);
+	if (a->nwords == 0 && delete_selected(cli, results, &first, err) < 0)
+		return -err->errnum;
+	if (cx_cli_wants_json(cli) && cx_cli_print_json(results, err) < 0)
+		return -err->errnum;
+	return cx_exit_status(&first);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "cli/commands.h"
+#include "cli/stream.h"
+#include "cli/term.h"
+
+/* From here on signals are bytes to be read: none can end us before we have cleaned up. */
+static int take_signals(struct cx_cli *cli, struct cx_err *err)
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH };
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < CX_LEN(numbers); i++)
+		(void)sigaddset(&set, numbers[i]);
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return cx_fail(err, errno, "block signals");
+	cli->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return cli->signals < 0 ? cx_fail(err, errno, "signalfd") : 0;
+}
+
+/* One word is text for a shell, as the product's documents write it; several are a program. */
+static json_t *command_of(const struct cx_args *a)
+{
+	json_t *argv;
+
+	if (a->nrest == 1 && !a->dashes)
+		return json_string(a->rest[0]);
+	argv = json_array();
+	for (size_t i = 0; argv != NULL && i < a->nrest; i++)
+		if (json_array_append_new(argv, json_string(a->rest[i])) < 0) {
+			json_decref(argv);
+			return NULL;
+		}
+	return argv;
+}
+
+static int set_window(json_t *body, struct cx_err *err)
+{
+	uint16_t rows, cols;
+
+	cx_term_size(STDOUT_FILENO, &rows, &cols);
+	if (cx_cli_set(body, "tty", json_true(), err) < 0 ||
+	    cx_cli_set(body, "rows", json_integer(rows), err) < 0)
+		return -err->errnum;
+	return cx_cli_set(body, "cols", json_integer(cols), err);
+}
+
+static int exec_body(const struct cx_args *a, const struct cx_texts *env, bool tty, json_t **ret,
+		     struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *body = json_object();
+
+	if (cx_cli_set(body, "command", command_of(a), err) < 0 ||
+	    cx_cli_set_pairs(body, "env", env, err) < 0 || (tty && set_window(body, err) < 0))
+		return -err->errnum;
+	if (a->cwd != NULL && cx_cli_set(body, "working_dir", json_string(a->cwd), err) < 0)
+		return -err->errnum;
+	if (a->user != NULL && cx_cli_set(body, "user", json_string(a->user), err) < 0)
+		return -err->errnum;
+	if (a->timeout_s >= 0 && cx_cli_set(body, "timeout", json_real(a->timeout_s), err) < 0)
+		return -err->errnum;
+	*ret = cx_take_ptr(&body);
+	return 0;
+}
+
+static int open_stream(struct cx_cli *cli, const char *id, json_t *body, struct cx_reply *ret,
+		       struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
+	CX_AUTO(json_decrefp) json_t *answer = NULL;
+	CX_AUTO(cx_reply_free) struct cx_reply reply = { .sock = -EBADF };
+	cx_autofree char *text = json_dumps(body, JSON_COMPACT);
+	struct cx_call call = { .method = "POST",
+				.body = text,
+				.upgrade = true,
+				.signals = cli->signals,
+				.ret_signo = &cli->signo };
+
+	if (text == NULL)
+		return cx_refuse(err, CX_INVALID, "the command holds text that is not UTF-8");
+	if (cx_cli_sandbox_path(&path, id, "/exec", err) < 0)
+		return -err->errnum;
+	call.path = path.p;
+	call.body_len = strlen(text);
+	if (cx_http_call(&cli->target, &call, &reply, err) < 0)
+		return -err->errnum;
+	if (reply.status != 101) {
+		answer = json_loadb(reply.body.p != NULL ? reply.body.p : "", reply.body.len, 0,
+				    NULL);
+		return cx_cli_error_of(answer, reply.status, err);
+	}
+	*ret = reply;
+	reply = (struct cx_reply){ .sock = -EBADF };
+	return 0;
+}
+
+static int stream_status(struct cx_stream *stream, struct cx_err *err)
+{
+	int status = cx_stream_run(stream, err);
+
+	if (status >= 0)
+		return status;
+	if (err->kind == CX_NOT_FOUND)
+		return CX_EXIT_NO_COMMAND;
+	return err->kind == CX_DENIED ? CX_EXIT_NOT_EXECUTABLE : CX_EXIT_OWN;
+}
+
+/* Runs the command of the arguments in sandbox id. env: for the command alone. */
+static int run_in(struct cx_cli *cli, const char *id, const struct cx_texts *env, bool grace,
+		  struct cx_err *err)
+{
+	const struct cx_args *a = &cli->args;
+	const bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	const bool tty = a->tty || (terminal && !a->no_tty && !a->no_stdin);
+	CX_AUTO(json_decrefp) json_t *body = NULL;
+	CX_AUTO(cx_reply_free) struct cx_reply reply = { .sock = -EBADF };
+	CX_AUTO(cx_term_restore) struct cx_term term = { 0 };
+	struct cx_stream stream = { .signals = cli->signals,
+				    .in = a->no_stdin ? -1 : STDIN_FILENO,
+				    .out = STDOUT_FILENO,
+				    .err = STDERR_FILENO,
+				    .tty = tty,
+				    .grace = grace };
+
+	if (exec_body(a, env, tty, &body, err) < 0 || open_stream(cli, id, body, &reply, err) < 0)
+		return -err->errnum;
+	stream.sock = reply.sock;
+	stream.first = reply.body;
+	stream.signo = cli->signo; /* it came while the stream was being opened */
+	if (tty && isatty(STDIN_FILENO) && cx_term_raw(&term, STDIN_FILENO, err) < 0)
+		return -err->errnum;
+	return stream_status(&stream, err);
+}
+
+int cx_cmd_run(struct cx_cli *cli, struct cx_err *err)
+{
+	if (take_signals(cli, err) < 0)
+		return -err->errnum;
+	return run_in(cli, cli->args.words[0], &cli->args.env, false, err);
+}
+
+/* ---- once ----------------------------------------------------------------------------------- */
+
+static int make_name(struct cx_args *a, char *buf, size_t size, struct cx_err *err)
+{
+	uint8_t random[6];
+	char hex[2 * sizeof random + 1];
+
+	if (a->name != NULL)
+		return 0;
+	if (getrandom(random, sizeof random, 0) != sizeof random)
+		return cx_fail(err, errno, "random name");
+	cx_to_hex(random, sizeof random, hex);
+	a->name = buf;
+	return cx_format(buf, size, "once-%s", err, hex) < 0 ? -err->errnum : 0;
+}
+
+static int make(struct cx_cli *cli, json_t **ret, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *body = NULL;
+	CX_AUTO(json_decrefp) json_t *made = NULL;
+
+	if (cx_create_body(&cli->args, cli->args.words[0], &body, err) < 0 ||
+	    cx_cli_call(cli, "POST", "/api/v1/sandbox", body, &made, err) < 0)
+		return -err->errnum;
+	if (json_string_value(json_object_get(made, "id")) == NULL)
+		return cx_refuse(err, CX_INTERNAL, "the answer names no sandbox");
+	*ret = cx_take_ptr(&made);
+	return 0;
+}
+
+/* A removal that fails is said, but the command's status stands. */
+static void unmake(struct cx_cli *cli, const char *id)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
+	struct cx_err err = { 0 };
+	char text[sizeof err.msg + 128];
+
+	cli->signo = 0; /* a signal that is already answered must not cut this short */
+	if (cx_cli_sandbox_path(&path, id, "", &err) == 0 &&
+	    cx_cli_call(cli, "DELETE", path.p, NULL, NULL, &err) == 0)
+		return;
+	(void)fprintf(stderr, "caisson: sandbox %s is not removed: %s\n", id,
+		      cx_err_render(&err, text, sizeof text));
+}
+
+int cx_cmd_once(struct cx_cli *cli, struct cx_err *err)
+{
+	static const struct cx_texts none = { .n = 0 };
+	CX_AUTO(json_decrefp) json_t *made = NULL;
+	char name[32];
+	const char *id;
+	int status;
+
+	if (take_signals(cli, err) < 0 || make_name(&cli->args, name, sizeof name, err) < 0 ||
+	    make(cli, &made, err) < 0)
+		return -err->errnum;
+	id = json_string_value(json_object_get(made, "id"));
+	/* Its environment is the sandbox's: what --env gave stands there already. */
+	status = cli->signo != 0 ? CX_EXIT_SIGNAL + cli->signo : run_in(cli, id, &none, true, err);
+	unmake(cli, id);
+	return status;
+}

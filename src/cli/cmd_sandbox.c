@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "cli/commands.h"
+#include "cli/table.h"
+
+#define SANDBOXES "/api/v1/sandbox"
+
+enum { PAGE = 100, PAGES_MAX = 10000 };
+
+/* ---- create --------------------------------------------------------------------------------- */
+
+static int set_labels(json_t *body, const struct cx_texts *labels, struct cx_err *err)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list != NULL && i < labels->n; i++)
+		if (json_array_append_new(list, json_string(labels->items[i])) < 0) {
+			json_decref(list);
+			return cx_refuse(err, CX_INVALID, "a label is not UTF-8");
+		}
+	return cx_cli_set(body, "labels", list, err);
+}
+
+static int set_numbers(json_t *body, const struct cx_args *a, struct cx_err *err)
+{
+	const struct {
+		const char *key;
+		double value; /* -1: unset */
+		bool whole;
+	} numbers[] = {
+		{ "cpu_cores", a->cpu_cores, false },
+		{ "memory_gb", a->memory_gb, false },
+		{ "disk_size_gb", a->disk_gb, false },
+		{ "pids_limit", a->pids, true },
+		{ "timeout_minutes", a->timeout_minutes, true },
+	};
+
+	for (size_t i = 0; i < CX_LEN(numbers); i++) {
+		double v = numbers[i].value;
+
+		if (v >= 0 &&
+		    cx_cli_set(body, numbers[i].key,
+			       numbers[i].whole ? json_integer((json_int_t)v) : json_real(v),
+			       err) < 0)
+			return -err->errnum;
+	}
+	return 0;
+}
+
+static int set_texts(json_t *body, const struct cx_args *a, const char *image, struct cx_err *err)
+{
+	const struct {
+		const char *key, *value;
+	} texts[] = {
+		{ "docker_image", image },
+		{ "name", a->name },
+		{ "hostname", a->hostname },
+		{ "start_command", a->start_command },
+	};
+
+	for (size_t i = 0; i < CX_LEN(texts); i++)
+		if (texts[i].value != NULL &&
+		    cx_cli_set(body, texts[i].key, json_string(texts[i].value), err) < 0)
+			return -err->errnum;
+	return 0;
+}
+
+int cx_create_body(const struct cx_args *a, const char *image, json_t **ret, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *body = json_object();
+
+	if (set_texts(body, a, image, err) < 0 || set_numbers(body, a, err) < 0 ||
+	    cx_cli_set_pairs(body, "environment_vars", &a->env, err) < 0 ||
+	    cx_cli_set_pairs(body, "secrets", &a->secrets, err) < 0 ||
+	    set_labels(body, &a->labels, err) < 0)
+		return -err->errnum;
+	if (a->network >= 0 &&
+	    cx_cli_set(body, "network_access", json_boolean(a->network), err) < 0)
+		return -err->errnum;
+	*ret = cx_take_ptr(&body);
+	return 0;
+}
+
+int cx_cmd_create(struct cx_cli *cli, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *body = NULL;
+	CX_AUTO(json_decrefp) json_t *made = NULL;
+	const char *id;
+
+	if (cx_create_body(&cli->args, cli->args.words[0], &body, err) < 0 ||
+	    cx_cli_call(cli, "POST", SANDBOXES, body, &made, err) < 0)
+		return -err->errnum;
+	if (cx_cli_wants_json(cli))
+		return cx_cli_print_json(made, err);
+	id = json_string_value(json_object_get(made, "id"));
+	(void)puts(id != NULL ? id : "");
+	return 0;
+}
+
+/* ---- list ----------------------------------------------------------------------------------- */
+
+static int list_path(const struct cx_args *a, bool with_ended, int page, struct cx_buf *out,
+		     struct cx_err *err)
+{
+	char text[96];
+
+	out->max = 64 << 10;
+	out->len = 0;
+	if (cx_format(text, sizeof text, SANDBOXES "?per_page=%d&page=%d%s", err, PAGE, page,
+		      with_ended ? "" : "&is_active=true") < 0 ||
+	    cx_buf_add(out, text, strlen(text), err) < 0)
+		return -err->errnum;
+	for (size_t i = 0; i < a->labels.n; i++)
+		if (cx_buf_add(out, "&labels=", 8, err) < 0 ||
+		    cx_http_escape(out, a->labels.items[i], "", err) < 0)
+			return -err->errnum;
+	if (a->status != NULL && (cx_buf_add(out, "&status=", 8, err) < 0 ||
+				  cx_http_escape(out, a->status, "", err) < 0))
+		return -err->errnum;
+	return cx_buf_add(out, "", 1, err);
+}
+
+int cx_list_all(struct cx_cli *cli, bool with_ended, json_t **ret, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *all = json_array();
+	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
+
+	for (int page = 1; page <= PAGES_MAX; page++) {
+		CX_AUTO(json_decrefp) json_t *answer = NULL;
+		json_t *part;
+
+		if (list_path(&cli->args, with_ended, page, &path, err) < 0 ||
+		    cx_cli_call(cli, "GET", path.p, NULL, &answer, err) < 0)
+			return -err->errnum;
+		part = json_object_get(answer, "sandboxes");
+		if (!json_is_array(part) || json_array_extend(all, part) < 0)
+			return cx_refuse(err, CX_INTERNAL, "the answer holds no list of sandboxes");
+		if (!json_is_true(json_object_get(answer, "hasNext")))
+			break;
+	}
+	*ret = cx_take_ptr(&all);
+	return 0;
+}
+
+static int print_list(json_t *all, struct cx_err *err)
+{
+	static const struct {
+		const char *title, *key;
+	} columns[] = {
+		{ "ID", "id" },
+		{ "NAME", "name" },
+		{ "IMAGE", "dockerImage" },
+		{ "STATUS", "status" },
+		{ "CPUS", "cpuCores" },
+		{ "GB", "memoryGB" },
+		{ "CREATED", "createdAt" },
+	};
+	CX_AUTO(cx_table_free) struct cx_table table = { .columns = CX_LEN(columns) };
+	json_t *item;
+	size_t row;
+
+	for (size_t i = 0; i < CX_LEN(columns); i++)
+		if (cx_table_add(&table, columns[i].title, err) < 0)
+			return -err->errnum;
+	json_array_foreach(all, row, item) for (size_t i = 0; i < CX_LEN(columns); i++)
+	{
+		json_t *value = json_object_get(item, columns[i].key);
+		char number[32];
+
+		(void)snprintf(number, sizeof number, "%.6g", json_number_value(value));
+		if (cx_table_add(&table, json_is_number(value) ? number : json_string_value(value),
+				 err) < 0)
+			return -err->errnum;
+	}
+	cx_table_print(&table, stdout);
+	return 0;
+}
+
+int cx_cmd_list(struct cx_cli *cli, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *all = NULL;
+
+	if (cx_list_all(cli, cli->args.all || cli->args.status != NULL, &all, err) < 0)
+		return -err->errnum;
+	return cx_cli_wants_json(cli) ? cx_cli_print_json(all, err) : print_list(all, err);
+}
+
+/* ---- one sandbox ---------------------------------------------------------------------------- */
+
+static int get(struct cx_cli *cli, const char *tail, json_t **ret, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
+
+	if (cx_cli_sandbox_path(&path, cli->args.words[0], tail, err) < 0)
+		return -err->errnum;
+	return cx_cli_call(cli, "GET", path.p, NULL, ret, err);
+}
+
+/* "key  value" for each member that says something. */
+static int print_members(json_t *object, struct cx_err *err)
+{
+	CX_AUTO(cx_table_free) struct cx_table table = { .columns = 2 };
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(object, key, value)
+	{
+		cx_autofree char *text = NULL;
+
+		if (json_is_null(value))
+			continue;
+		if (!json_is_string(value))
+			text = json_dumps(value,
+					  JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+		if (cx_table_add(&table, key, err) < 0 ||
+		    cx_table_add(&table, text != NULL ? text : json_string_value(value), err) < 0)
+			return -err->errnum;
+	}
+	cx_table_print(&table, stdout);
+	return 0;
+}
+
+static int show(struct cx_cli *cli, const char *tail, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *object = NULL;
+
+	if (get(cli, tail, &object, err) < 0)
+		return -err->errnum;
+	return cx_cli_wants_json(cli) ? cx_cli_print_json(object, err) : print_members(object, err);
+}
+
+int cx_cmd_get(struct cx_cli *cli, struct cx_err *err)
+{
+	return show(cli, "", err);
+}
+
+int cx_cmd_usage(struct cx_cli *cli, struct cx_err *err)
+{
+	return show(cli, "/usage", err);
+}
+
+int cx_cmd_logs(struct cx_cli *cli, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *object = NULL;
+	json_t *logs;
+
+	if (get(cli, "/logs", &object, err) < 0)
+		return -err->errnum;
+	if (cx_cli_wants_json(cli))
+		return cx_cli_print_json(object, err);
+	logs = json_object_get(object, "logs");
+	if (fwrite(json_string_length(logs) > 0 ? json_string_value(logs) : "", 1,
+		   json_string_length(logs), stdout) < json_string_length(logs))
+		return cx_fail(err, errno, "write the log");
+	return 0;
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/commands.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#define AT(member) offsetof(struct cx_args, member)
+#define END                               \
+	{                                 \
+		NULL, 0, 0, 0, NULL, NULL \
+	}
+
+/* ---- options -------------------------------------------------------------------------------- */
+
+static const struct cx_opt where_opts[] = {
+	{ "socket", 0, CX_OPT_TEXT, AT(socket), "PATH",
+	  "Unix socket of the engine (default: $CAISSON_SOCKET or /run/caisson/caisson.sock)" },
+	{ "url", 0, CX_OPT_TEXT, AT(url), "URL",
+	  "http://HOST:PORT of the engine instead of a socket (default: $CAISSON_URL)" },
+	{ "help", 'h', CX_OPT_FLAG, AT(help), NULL, "show this help" },
+	END,
+};
+
+static const struct cx_opt output_opts[] = {
+	{ "output", 'o', CX_OPT_WORD, AT(output), "table|json", "how to print (default: table)" },
+	{ "json", 0, CX_OPT_JSON, AT(output), NULL, "the same as --output json" },
+	END,
+};
+
+static const struct cx_opt create_opts[] = {
+	{ "name", 'n', CX_OPT_TEXT, AT(name), "NAME", "name, unique among those alive" },
+	{ "cpu-cores", 'c', CX_OPT_NUMBER, AT(cpu_cores), "N", "processors, fractions allowed" },
+	{ "cpus", 0, CX_OPT_NUMBER, AT(cpu_cores), "N", "the same as --cpu-cores" },
+	{ "memory", 'm', CX_OPT_GIB, AT(memory_gb), "SIZE",
+	  "memory: 512M, 1.5G; a bare number is GiB" },
+	{ "memory-gb", 0, CX_OPT_NUMBER, AT(memory_gb), "N", "memory in GiB" },
+	{ "disk-size-gb", 0, CX_OPT_NUMBER, AT(disk_gb), "N", "size of the disk in GiB" },
+	{ "pids", 0, CX_OPT_COUNT, AT(pids), "N", "how many processes and threads there may be" },
+	{ "secret", 's', CX_OPT_PAIR, AT(secrets), "KEY[=VALUE]",
+	  "environment variable that is never shown again" },
+	{ "label", 'l', CX_OPT_LIST, AT(labels), "LABEL",
+	  "label to select it by; may be repeated" },
+	{ "hostname", 0, CX_OPT_TEXT, AT(hostname), "NAME", "host name inside" },
+	{ "start-command", 0, CX_OPT_TEXT, AT(start_command), "TEXT",
+	  "runs instead of the image's entrypoint; its output is the log" },
+	{ "timeout-minutes", 0, CX_OPT_COUNT, AT(timeout_minutes), "N", "lifetime" },
+	{ "network-access", 0, CX_OPT_ON, AT(network), NULL, "ask for network access" },
+	{ "no-network-access", 0, CX_OPT_OFF, AT(network), NULL, "ask for none" },
+	END,
+};
+
+static const struct cx_opt env_opts[] = {
+	{ "env", 'e', CX_OPT_PAIR, AT(env), "KEY[=VALUE]",
+	  "environment variable; KEY alone takes the caller's value; may be repeated" },
+	END,
+};
+
+static const struct cx_opt run_opts[] = {
+	{ "working-dir", 'w', CX_OPT_TEXT, AT(cwd), "DIR", "directory to run in" },
+	{ "cwd", 0, CX_OPT_TEXT, AT(cwd), "DIR", "the same as --working-dir" },
+	{ "user", 'u', CX_OPT_TEXT, AT(user), "USER[:GROUP]", "user inside, by name or number" },
+	{ "timeout", 0, CX_OPT_NUMBER, AT(timeout_s), "SECONDS",
+	  "kill the command and all it started after this time (exit status 124)" },
+	{ "interactive", 'i', CX_OPT_FLAG, AT(interactive), NULL,
+	  "pass standard input on (the default)" },
+	{ "no-stdin", 0, CX_OPT_FLAG, AT(no_stdin), NULL, "leave standard input alone" },
+	{ "tty", 't', CX_OPT_FLAG, AT(tty), NULL,
+	  "give the command a terminal (the default when this is run in one)" },
+	{ "no-tty", 'T', CX_OPT_FLAG, AT(no_tty), NULL, "give it none" },
+	END,
+};
+
+static const struct cx_opt list_opts[] = {
+	{ "all", 'a', CX_OPT_FLAG, AT(all), NULL, "also those that have ended" },
+	{ "status", 0, CX_OPT_TEXT, AT(status), "STATUS", "only those in this state" },
+	{ "label", 'l', CX_OPT_LIST, AT(labels), "LABEL", "only those that have all these labels" },
+	END,
+};
+
+static const struct cx_opt delete_opts[] = {
+	{ "label", 'l', CX_OPT_LIST, AT(labels), "LABEL", "all that have all these labels" },
+	{ "all", 'a', CX_OPT_FLAG, AT(all), NULL, "every sandbox" },
+	{ "yes", 'y', CX_OPT_FLAG, AT(yes), NULL, "do not ask" },
+	END,
+};
+
+static const struct cx_opt import_opts[] = {
+	{ "name", 'n', CX_OPT_TEXT, AT(name), "REF",
+	  "how to call it; default: what the archive says" },
+	END,
+};
+
+static const struct cx_opt top_opts[] = {
+	{ "version", 'V', CX_OPT_FLAG, AT(version), NULL, "show the version" },
+	END,
+};
+
+#define TABLES(...) ((const struct cx_opt *const[]){ __VA_ARGS__, where_opts, NULL })
+#define ONLY_WHERE  ((const struct cx_opt *const[]){ where_opts, NULL })
+
+/* ---- commands ------------------------------------------------------------------------------- */
+
+const struct cx_command cx_commands[] = {
+	{
+		.name = "create",
+		.syntax = { "IMAGE", 1, 1, false, TABLES(create_opts, env_opts, output_opts) },
+		.summary = "make a sandbox and print its id",
+		.run = cx_cmd_create,
+	},
+	{
+		.name = "run",
+		.alias = "exec",
+		.syntax = { "ID COMMAND...", 1, 1, true, TABLES(run_opts, env_opts) },
+		.summary = "run a command in a sandbox",
+		.text = "COMMAND of one word is text for the sandbox's shell; several words, or\n"
+			"what follows --, are a program and its arguments. The exit status is the\n"
+			"command's; 128 + N after signal N, 124 after --timeout, 126 or 127 when\n"
+			"it cannot be executed or found, 125 for a failure of our own.\n",
+		.run = cx_cmd_run,
+		.runs = true,
+	},
+	{
+		.name = "once",
+		.syntax = { "IMAGE COMMAND...", 1, 1, true,
+			    TABLES(create_opts, run_opts, env_opts) },
+		.summary = "make a sandbox, run one command in it, remove it",
+		.text = "COMMAND and exit status are those of run. The sandbox is removed also\n"
+			"when this is interrupted.\n",
+		.run = cx_cmd_once,
+		.runs = true,
+	},
+	{
+		.name = "list",
+		.alias = "ls",
+		.syntax = { "", 0, 0, false, TABLES(list_opts, output_opts) },
+		.summary = "list sandboxes",
+		.run = cx_cmd_list,
+	},
+	{
+		.name = "get",
+		.alias = "status",
+		.syntax = { "ID", 1, 1, false, TABLES(output_opts) },
+		.summary = "show everything about one sandbox",
+		.run = cx_cmd_get,
+	},
+	{
+		.name = "logs",
+		.syntax = { "ID", 1, 1, false, TABLES(output_opts) },
+		.summary = "print what the start command has printed",
+		.run = cx_cmd_logs,
+	},
+	{
+		.name = "usage",
+		.syntax = { "ID", 1, 1, false, TABLES(output_opts) },
+		.summary = "show processor time, memory and processes in use",
+		.run = cx_cmd_usage,
+	},
+	{
+		.name = "delete",
+		.alias = "rm",
+		.syntax = { "[ID...]", 0, INT_MAX, false, TABLES(delete_opts, output_opts) },
+		.summary = "remove sandboxes, until nothing of them is left",
+		.text = "IDs may be separated by commas. Each is reported; the exit status is the\n"
+			"first failure's.\n",
+		.run = cx_cmd_delete,
+	},
+	{
+		.name = "image import",
+		.syntax = { "PATH|-", 1, 1, false, TABLES(import_opts, output_opts) },
+		.summary = "take in an image from a file, a directory or standard input",
+		.text = "PATH is an OCI image layout (directory or tar), a docker save archive or "
+			"a\n"
+			"tar of a root file system. A tar may be compressed with gzip or zstd.\n",
+		.run = cx_cmd_image_import,
+	},
+	{
+		.name = "image ls",
+		.alias = "image list",
+		.syntax = { "", 0, 0, false, TABLES(output_opts) },
+		.summary = "list images",
+		.run = cx_cmd_image_list,
+	},
+	{
+		.name = "image inspect",
+		.syntax = { "REF", 1, 1, false, TABLES(output_opts) },
+		.summary = "show one image and its configuration",
+		.run = cx_cmd_image_inspect,
+	},
+	{
+		.name = "image rm",
+		.alias = "image delete",
+		.syntax = { "REF...", 1, INT_MAX, false, ONLY_WHERE },
+		.summary = "remove images",
+		.run = cx_cmd_image_remove,
+	},
+	{
+		.name = "version",
+		.syntax = { "", 0, 0, false, ONLY_WHERE },
+		.summary = "show the version",
+		.run = cx_cmd_version,
+		.offline = true,
+	},
+	{
+		.name = "help",
+		.syntax = { "[COMMAND]", 0, 2, false, ONLY_WHERE },
+		.summary = "show help",
+		.run = cx_cmd_help,
+		.offline = true,
+	},
+};
+const size_t cx_commands_count = CX_LEN(cx_commands);
+
+static const struct cx_syntax top_syntax = { "COMMAND", 0, 0, true, TABLES(top_opts) };
+
+int cx_cmd_version(struct cx_cli *cli, struct cx_err *err)
+{
+	(void)cli;
+	(void)err;
+	(void)puts("caisson " CX_VERSION);
+	return 0;
+}
+
+static int help_top(FILE *to)
+{
+	(void)fputs("usage: caisson [OPTION...] COMMAND [ARGUMENT...]\n\n"
+		    "Runs untrusted code in sealed Linux machines. The commands:\n\n",
+		    to);
+	for (size_t i = 0; i < cx_commands_count; i++)
+		(void)fprintf(to, "  %-14s %s\n", cx_commands[i].name, cx_commands[i].summary);
+	(void)fputs("\n'caisson COMMAND --help' says more about each. Options:\n\n", to);
+	cx_args_help(top_syntax.tables, to);
+	return 0;
+}
+
+static int help_command(const struct cx_command *c, FILE *to)
+{
+	(void)fprintf(to, "usage: caisson %s [OPTION...] %s\n", c->name, c->syntax.words);
+	if (c->alias != NULL)
+		(void)fprintf(to, "   or: caisson %s ...\n", c->alias);
+	(void)fprintf(to, "\n%c%s.\n", c->summary[0] - 'a' + 'A', c->summary + 1);
+	if (c->text != NULL)
+		(void)fprintf(to, "%s", c->text);
+	(void)fputs("\nOptions:\n\n", to);
+	cx_args_help(c->syntax.tables, to);
+	return 0;
+}
+
+/* ---- dispatch ------------------------------------------------------------------------------- */
+
+/* Does "image ls" stand at the beginning of words? Returns how many words it took. */
+static size_t match(const char *name, char *const *words, size_t nwords)
+{
+	size_t taken = 0;
+
+	for (const char *p = name; p != NULL && *p != '\0';) {
+		size_t len = strcspn(p, " ");
+
+		if (taken == nwords || strlen(words[taken]) != len ||
+		    strncmp(words[taken], p, len) != 0)
+			return 0;
+		taken++;
+		p += len;
+		p += *p == ' ';
+	}
+	return taken;
+}
+
+static const struct cx_command *find(char *const *words, size_t nwords, size_t *ret_taken)
+{
+	for (size_t i = 0; i < cx_commands_count; i++) {
+		*ret_taken = match(cx_commands[i].name, words, nwords);
+		if (*ret_taken == 0)
+			*ret_taken = match(cx_commands[i].alias, words, nwords);
+		if (*ret_taken > 0)
+			return &cx_commands[i];
+	}
+	return NULL;
+}
+
+int cx_cmd_help(struct cx_cli *cli, struct cx_err *err)
+{
+	size_t taken;
+	const struct cx_command *c;
+
+	if (cli->args.nwords == 0)
+		return help_top(stdout);
+	c = find(cli->args.words, cli->args.nwords, &taken);
+	if (c == NULL)
+		return cx_refuse(err, CX_NOT_FOUND, "there is no command '%.60s'",
+				 cli->args.words[0]);
+	return help_command(c, stdout);
+}
+
+static int report(const struct cx_err *err, int status)
+{
+	char text[sizeof err->msg + 128];
+
+	(void)fprintf(stderr, "caisson: %s\n", cx_err_render(err, text, sizeof text));
+	return status;
+}
+
+static int usage_error(const struct cx_command *c, const struct cx_err *err)
+{
+	(void)report(err, 0);
+	if (c != NULL)
+		(void)fprintf(stderr,
+			      "usage: caisson %s [OPTION...] %s; caisson %s --help says more\n",
+			      c->name, c->syntax.words, c->name);
+	else
+		(void)fprintf(stderr, "caisson --help lists the commands\n");
+	return CX_EXIT_USAGE;
+}
+
+static int resolve(struct cx_cli *cli, struct cx_err *err)
+{
+	const struct cx_args *a = &cli->args;
+	const char *env_socket = getenv("CAISSON_SOCKET"), *env_url = getenv("CAISSON_URL");
+	/* What the command line says goes before the environment, a socket before a URL. */
+	const char *path = a->socket != NULL || a->url != NULL ? a->socket : env_socket;
+	const char *url = a->url != NULL ? a->url : env_url;
+
+	return cx_target_resolve(&cli->target, path, url, getenv("CAISSON_API_KEY"), err);
+}
+
+static int flush(struct cx_err *err)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	return cx_fail(err, errno, "write the output");
+}
+
+static int run(const struct cx_command *c, struct cx_cli *cli)
+{
+	struct cx_err err = { 0 };
+	int status = c->offline ? 0 : resolve(cli, &err);
+
+	if (status == 0)
+		status = c->run(cli, &err);
+	if (status < 0)
+		status = c->runs ? CX_EXIT_OWN : cx_exit_status(&err);
+	if (err.errnum == 0 && flush(&err) < 0 && status == 0)
+		status = c->runs ? CX_EXIT_OWN : cx_exit_status(&err);
+	return err.errnum != 0 ? report(&err, status) : status;
+}
+
+static void cli_free(struct cx_cli *cli)
+{
+	cx_args_free(&cli->args);
+	cx_close(&cli->signals);
+}
+
+int cx_cli_main(int argc, char **argv)
+{
+	CX_AUTO(cli_free) struct cx_cli cli = { .signals = -1 };
+	struct cx_err err = { 0 };
+	const struct cx_command *c;
+	char **words;
+	size_t taken = 0, n;
+
+	cx_args_init(&cli.args);
+	if (cx_args_parse(&cli.args, &top_syntax, argc, argv, &err) < 0 && !cli.args.version)
+		return argc < 2 ? (help_top(stderr), CX_EXIT_USAGE) : usage_error(NULL, &err);
+	if (cli.args.version)
+		return cx_cmd_version(&cli, &err);
+	if (cli.args.help)
+		return help_top(stdout);
+	words = cli.args.rest;
+	n = cli.args.nrest;
+	c = find(words, n, &taken);
+	if (c == NULL) {
+		(void)cx_refuse(&err, CX_INVALID, "there is no command '%.60s'", words[0]);
+		return usage_error(NULL, &err);
+	}
+	/* getopt skips the first word, which is the last one of the command's name. */
+	if (cx_args_parse(&cli.args, &c->syntax, (int)(n - taken + 1), words + taken - 1, &err) < 0)
+		return usage_error(c, &err);
+	if (cli.args.help)
+		return help_command(c, stdout);
+	return run(c, &cli);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_CLI_COMMANDS_H
+#define CX_CLI_COMMANDS_H
+
+#include "cli/cli.h"
+
+/* One row per command of caisson; a new one is a row in commands.c and a handler. */
+struct cx_command {
+	const char *name;  /* two words: "image ls" */
+	const char *alias; /* or NULL */
+	struct cx_syntax syntax;
+	const char *summary; /* for the list of commands */
+	const char *text;    /* more for its own --help, or NULL */
+	/* Returns the exit status, or -errno: then main reports err and maps it. */
+	int (*run)(struct cx_cli *cli, struct cx_err *err);
+	bool runs;    /* a command's status is passed on: own failures are CX_EXIT_OWN */
+	bool offline; /* asks no server */
+};
+
+extern const struct cx_command cx_commands[];
+extern const size_t cx_commands_count;
+
+/* The whole program. Returns its exit status. */
+int cx_cli_main(int argc, char **argv);
+
+/* ---- handlers, by file ---- */
+int cx_cmd_create(struct cx_cli *cli, struct cx_err *err); /* cmd_sandbox.c */
+int cx_cmd_list(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_get(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_logs(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_usage(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_delete(struct cx_cli *cli, struct cx_err *err); /* cmd_delete.c */
+int cx_cmd_run(struct cx_cli *cli, struct cx_err *err);	   /* cmd_run.c */
+int cx_cmd_once(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_image_import(struct cx_cli *cli, struct cx_err *err); /* cmd_image.c */
+int cx_cmd_image_list(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_image_inspect(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_image_remove(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_version(struct cx_cli *cli, struct cx_err *err); /* commands.c */
+int cx_cmd_help(struct cx_cli *cli, struct cx_err *err);
+
+/* ---- shared by handlers ---- */
+
+/* The body of POST /sandbox from the arguments; the caller's. */
+CX_MUST int cx_create_body(const struct cx_args *args, const char *image, json_t **ret,
+			   struct cx_err *err);
+/* All sandboxes that the options select, a JSON array; the caller's. */
+CX_MUST int cx_list_all(struct cx_cli *cli, bool with_ended, json_t **ret, struct cx_err *err);
+
+#endif

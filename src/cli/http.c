@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/http.h"
+
+#include <errno.h>
+#include <http_parser.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+
+enum { HEAD_MAX = 64 << 10, CHUNK = 64 << 10 };
+
+static const char how_to_start[] =
+	"is caissond running? Start it with 'systemctl start caissond' or, "
+	"in the source tree, 'sudo ./setup start'";
+
+CX_DEFINE_AUTO(struct addrinfo *, freeaddrinfo);
+
+/* ---- where ---------------------------------------------------------------------------------- */
+
+static int split_url(struct cx_target *t, const char *url, struct cx_err *err)
+{
+	struct http_parser_url u;
+
+	http_parser_url_init(&u);
+	if (http_parser_parse_url(url, strlen(url), 0, &u) != 0 ||
+	    (u.field_set & 1U << UF_HOST) == 0)
+		return cx_refuse(err, CX_INVALID, "'%.100s' is no URL; write http://HOST:PORT",
+				 url);
+	if (strncasecmp(url, "https:", 6) == 0)
+		return cx_refuse(err, CX_INVALID,
+				 "https is not in this release; use http on a trusted network or "
+				 "the Unix socket");
+	if (strncasecmp(url, "http:", 5) != 0)
+		return cx_refuse(err, CX_INVALID, "'%.100s' does not begin with http://", url);
+	if ((u.field_set & 1U << UF_PATH) != 0 && u.field_data[UF_PATH].len > 1)
+		return cx_refuse(err, CX_INVALID, "'%.100s' has a path; write http://HOST:PORT",
+				 url);
+	if (u.field_data[UF_HOST].len >= sizeof t->host)
+		return cx_refuse(err, CX_INVALID, "the host name in the URL is too long");
+	memcpy(t->host, url + u.field_data[UF_HOST].off, u.field_data[UF_HOST].len);
+	return cx_format(t->port, sizeof t->port, "%u", err, u.port != 0 ? u.port : 80U);
+}
+
+int cx_target_resolve(struct cx_target *ret, const char *socket_path, const char *url,
+		      const char *key, struct cx_err *err)
+{
+	struct cx_target t = { .key = key != NULL && *key != '\0' ? key : NULL };
+
+	for (const char *p = t.key; p != NULL && *p != '\0'; p++)
+		if (*p <= ' ' || *p == 0x7f)
+			return cx_refuse(err, CX_INVALID,
+					 "CAISSON_API_KEY holds a space or a control character");
+	if (socket_path == NULL && url != NULL && split_url(&t, url, err) < 0)
+		return -err->errnum;
+	if (socket_path != NULL || url == NULL)
+		t.path = socket_path != NULL ? socket_path : "/run/caisson/caisson.sock";
+	*ret = t;
+	return 0;
+}
+
+static int connect_unix(const struct cx_target *t, struct cx_err *err)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	cx_autofd int fd = -EBADF;
+
+	if (strlen(t->path) >= sizeof addr.sun_path)
+		return cx_refuse(err, CX_INVALID, "the socket's name is longer than %zu bytes",
+				 sizeof addr.sun_path - 1);
+	memcpy(addr.sun_path, t->path, strlen(t->path) + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return cx_fail(err, errno, "socket");
+	if (connect(fd, (const struct sockaddr *)&addr, sizeof addr) == 0)
+		return cx_take_fd(&fd);
+	if (errno == EACCES || errno == EPERM)
+		return cx_refuse(err, CX_DENIED,
+				 "no permission to use %s: be root or a member of group caisson",
+				 t->path);
+	return cx_refuse(err, CX_UNAVAILABLE, "cannot reach caissond at %s (%s): %s", t->path,
+			 strerror(errno), how_to_start);
+}
+
+static int connect_tcp(const struct cx_target *t, struct cx_err *err)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
+	CX_AUTO(freeaddrinfop) struct addrinfo *list = NULL;
+	int r = getaddrinfo(t->host, t->port, &hints, &list), saved = 0;
+
+	if (r != 0)
+		return cx_refuse(err, CX_UNAVAILABLE, "cannot find host '%s': %s", t->host,
+				 gai_strerror(r));
+	for (const struct addrinfo *a = list; a != NULL; a = a->ai_next) {
+		cx_autofd int fd =
+			socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+		const int on = 1;
+
+		if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) == 0) {
+			/* A command may be silent for hours: a dead peer has to be noticed. */
+			(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+			return cx_take_fd(&fd);
+		}
+		saved = errno;
+	}
+	return cx_refuse(err, CX_UNAVAILABLE, "cannot reach caissond at %s:%s (%s): %s", t->host,
+			 t->port, strerror(saved), how_to_start);
+}
+
+/* ---- the answer ----------------------------------------------------------------------------- */
+
+struct exchange {
+	const struct cx_call *call;
+	struct cx_reply *reply;
+	struct cx_buf out;
+	struct cx_err *err; /* a failure inside the parser */
+	bool sent, complete, interrupted;
+	int sock;
+};
+
+static int on_body(http_parser *parser, const char *at, size_t len)
+{
+	struct exchange *x = parser->data;
+
+	return cx_buf_add(&x->reply->body, at, len, x->err) < 0 ? -1 : 0;
+}
+
+static int on_complete(http_parser *parser)
+{
+	struct exchange *x = parser->data;
+
+	/* 1xx but 101 only says that more is to come. */
+	x->complete = parser->status_code >= 200 || parser->status_code == 101;
+	x->reply->status = parser->status_code;
+	return 0;
+}
+
+static const http_parser_settings parser_settings = {
+	.on_body = on_body,
+	.on_message_complete = on_complete,
+};
+
+/* Takes what the socket has. Sets x->complete at the end of the answer. */
+static int receive(struct exchange *x, http_parser *parser, struct cx_err *err)
+{
+	char bytes[CHUNK];
+	ssize_t n = recv(x->sock, bytes, sizeof bytes, MSG_DONTWAIT);
+	size_t used;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n < 0 && errno != ECONNRESET)
+		return cx_fail(err, errno, "read the answer");
+	n = n < 0 ? 0 : n;
+	used = http_parser_execute(parser, &parser_settings, bytes, (size_t)n);
+	if (err->errnum != 0)
+		return -err->errnum;
+	if (x->complete) /* what is behind an upgrade belongs to the stream */
+		return parser->upgrade && used < (size_t)n
+			       ? cx_buf_add(&x->reply->body, bytes + used, (size_t)n - used, err)
+			       : 0;
+	if (n == 0)
+		return cx_refuse(err, CX_UNAVAILABLE,
+				 "the server closed the connection without an answer");
+	if (HTTP_PARSER_ERRNO(parser) != HPE_OK || used != (size_t)n)
+		return cx_refuse(err, CX_INTERNAL, "the answer is not HTTP: %s",
+				 http_errno_description(HTTP_PARSER_ERRNO(parser)));
+	return 0;
+}
+
+/* ---- the request ---------------------------------------------------------------------------- */
+
+static int add(struct exchange *x, const char *text, struct cx_err *err)
+{
+	return cx_buf_add(&x->out, text, strlen(text), err);
+}
+
+static int add_head(struct exchange *x, const struct cx_target *t, struct cx_err *err)
+{
+	const struct cx_call *c = x->call;
+	char line[128];
+	int64_t size = c->has_upload ? c->upload_size : (int64_t)c->body_len;
+
+	if (add(x, c->method, err) < 0 || add(x, " ", err) < 0 || add(x, c->path, err) < 0 ||
+	    add(x, " HTTP/1.1\r\nUser-Agent: caisson/" CX_VERSION "\r\nHost: ", err) < 0 ||
+	    add(x, t->path != NULL ? "localhost" : t->host, err) < 0 ||
+	    add(x, "\r\nAccept: application/json\r\nConnection: ", err) < 0 ||
+	    add(x, c->upgrade ? "Upgrade\r\nUpgrade: caisson-exec/1\r\n" : "close\r\n", err) < 0)
+		return -err->errnum;
+	if (t->key != NULL && (add(x, "Authorization: Bearer ", err) < 0 ||
+			       add(x, t->key, err) < 0 || add(x, "\r\n", err) < 0))
+		return -err->errnum;
+	if (c->body == NULL && !c->has_upload)
+		return add(x, "\r\n", err);
+	if (size < 0)
+		(void)snprintf(line, sizeof line, "Transfer-Encoding: chunked");
+	else
+		(void)snprintf(line, sizeof line, "Content-Length: %lld", (long long)size);
+	if (add(x, "Content-Type: ", err) < 0 ||
+	    add(x, c->type != NULL ? c->type : "application/json", err) < 0 ||
+	    add(x, "\r\n", err) < 0 || add(x, line, err) < 0 || add(x, "\r\n\r\n", err) < 0)
+		return -err->errnum;
+	return c->body != NULL ? cx_buf_add(&x->out, c->body, c->body_len, err) : 0;
+}
+
+static int upload_ended(struct exchange *x, int64_t left, struct cx_err *err)
+{
+	const struct cx_call *c = x->call;
+
+	if (left > 0)
+		return cx_refuse(err, CX_INVALID, "the file became shorter while it was sent");
+	if (c->upload_end != NULL && c->upload_end(c->upload_arg, err) < 0)
+		return -err->errnum;
+	x->sent = true;
+	return c->upload_size < 0 ? add(x, "0\r\n\r\n", err) : 0;
+}
+
+/* Brings the next piece of the upload into x->out, which is empty. */
+static int add_upload(struct exchange *x, int64_t *left, struct cx_err *err)
+{
+	const struct cx_call *c = x->call;
+	char piece[CHUNK], size[24];
+	size_t want = c->upload_size >= 0 && *left < CHUNK ? (size_t)*left : CHUNK;
+	ssize_t n = want == 0 ? 0 : read(c->upload, piece, want);
+
+	if (n < 0 && errno == EINTR)
+		return 0;
+	if (n < 0)
+		return cx_fail(err, errno, "read what is to be sent");
+	if (n == 0)
+		return upload_ended(x, c->upload_size >= 0 ? *left : 0, err);
+	*left -= n;
+	if (c->upload_size >= 0)
+		return cx_buf_add(&x->out, piece, (size_t)n, err);
+	(void)snprintf(size, sizeof size, "%zx\r\n", (size_t)n);
+	if (add(x, size, err) < 0 || cx_buf_add(&x->out, piece, (size_t)n, err) < 0)
+		return -err->errnum;
+	return add(x, "\r\n", err);
+}
+
+static int transmit(struct exchange *x, struct cx_err *err)
+{
+	ssize_t n = send(x->sock, x->out.p, x->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (n >= 0) {
+		cx_buf_drop_front(&x->out, (size_t)n);
+		return 0;
+	}
+	if (errno == EAGAIN || errno == EINTR)
+		return 0;
+	if (errno != EPIPE && errno != ECONNRESET)
+		return cx_fail(err, errno, "send the request");
+	/* The server wants no more of it. Mostly it has said why. */
+	x->out.len = 0;
+	x->sent = true;
+	return 0;
+}
+
+/* The first signal waits for the answer, so that it is known what to clean up. */
+static int on_signal(struct exchange *x, struct cx_err *err)
+{
+	struct signalfd_siginfo info;
+
+	if (read(x->call->signals, &info, sizeof info) != sizeof info || info.ssi_signo == SIGWINCH)
+		return 0;
+	if (x->call->ret_signo != NULL)
+		*x->call->ret_signo = (int)info.ssi_signo;
+	if (x->interrupted)
+		return cx_refuse(err, CX_UNAVAILABLE, "interrupted before the server had answered");
+	x->interrupted = true;
+	return 0;
+}
+
+static int exchange(struct exchange *x, struct cx_err *err)
+{
+	const int patience = x->call->timeout_ms > 0 ? x->call->timeout_ms : CX_HTTP_PATIENCE_MS;
+	int64_t left = x->call->upload_size;
+	http_parser parser;
+
+	http_parser_init(&parser, HTTP_RESPONSE);
+	parser.data = x;
+	x->sent = !x->call->has_upload;
+	while (!x->complete) {
+		struct pollfd fds[] = { { .fd = x->sock, .events = POLLIN },
+					{ .fd = x->call->signals, .events = POLLIN } };
+		int n;
+
+		if (x->out.len == 0 && !x->sent && add_upload(x, &left, err) < 0)
+			return -err->errnum;
+		if (x->out.len > 0)
+			fds[0].events |= POLLOUT;
+		n = poll(fds, CX_LEN(fds), patience);
+		if (n < 0 && errno != EINTR)
+			return cx_fail(err, errno, "poll");
+		if (n == 0)
+			return cx_refuse(err, CX_TIMEOUT, "no answer for %d seconds",
+					 patience / 1000);
+		if ((fds[1].revents & POLLIN) != 0 && on_signal(x, err) < 0)
+			return -err->errnum;
+		if ((fds[0].revents & POLLOUT) != 0 && transmit(x, err) < 0)
+			return -err->errnum;
+		if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
+		    receive(x, &parser, err) < 0)
+			return -err->errnum;
+	}
+	return 0;
+}
+
+static void exchange_free(struct exchange *x)
+{
+	cx_buf_free(&x->out);
+	cx_close(&x->sock);
+}
+
+int cx_http_call(const struct cx_target *target, const struct cx_call *call, struct cx_reply *ret,
+		 struct cx_err *err)
+{
+	CX_AUTO(cx_reply_free)
+	struct cx_reply reply = { .sock = -EBADF, .body = { .max = CX_HTTP_BODY_MAX } };
+	CX_AUTO(exchange_free)
+	struct exchange x = {
+		.call = call,
+		.reply = &reply,
+		.err = err,
+		.out = { .max = HEAD_MAX + 2 * CHUNK + call->body_len },
+	};
+
+	x.sock = target->path != NULL ? connect_unix(target, err) : connect_tcp(target, err);
+	if (x.sock < 0 || add_head(&x, target, err) < 0 || exchange(&x, err) < 0)
+		return -err->errnum;
+	if (reply.status == 101)
+		reply.sock = cx_take_fd(&x.sock);
+	*ret = reply;
+	reply = (struct cx_reply){ .sock = -EBADF };
+	return 0;
+}
+
+void cx_reply_free(struct cx_reply *reply)
+{
+	cx_buf_free(&reply->body);
+	cx_close(&reply->sock);
+}
+
+int cx_http_escape(struct cx_buf *out, const char *text, const char *keep, struct cx_err *err)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				    "0123456789-._~";
+
+	for (const char *p = text; *p != '\0'; p++) {
+		char hex[4];
+
+		if (strchr(plain, *p) != NULL || strchr(keep, *p) != NULL) {
+			if (cx_buf_add(out, p, 1, err) < 0)
+				return -err->errnum;
+			continue;
+		}
+		(void)snprintf(hex, sizeof hex, "%%%02X", (unsigned)(unsigned char)*p);
+		if (cx_buf_add(out, hex, 3, err) < 0)
+			return -err->errnum;
+	}
+	return 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/term.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+
+int cx_term_raw(struct cx_term *term, int fd, struct cx_err *err)
+{
+	struct termios raw;
+
+	if (tcgetattr(fd, &term->saved) < 0)
+		return cx_fail(err, errno, "read the terminal's settings");
+	raw = term->saved;
+	cfmakeraw(&raw);
+	if (tcsetattr(fd, TCSADRAIN, &raw) < 0)
+		return cx_fail(err, errno, "set the terminal's mode");
+	term->fd = fd;
+	term->raw = true;
+	return 0;
+}
+
+void cx_term_restore(struct cx_term *term)
+{
+	if (term->raw)
+		(void)tcsetattr(term->fd, TCSADRAIN, &term->saved);
+	term->raw = false;
+}
+
+void cx_term_size(int fd, uint16_t *ret_rows, uint16_t *ret_cols)
+{
+	struct winsize ws = { 0 };
+
+	if (ioctl(fd, TIOCGWINSZ, &ws) < 0 || ws.ws_row == 0 || ws.ws_col == 0)
+		ws = (struct winsize){ .ws_row = 24, .ws_col = 80 };
+	*ret_rows = ws.ws_row;
+	*ret_cols = ws.ws_col;
+}
