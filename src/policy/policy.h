@@ -74,26 +74,46 @@ extern const struct cx_sysctl_row cx_policy_sysctls[];
 extern const size_t cx_policy_nsysctls;
 
 /*
- * The system calls of a sandbox: what no row names fails with ENOSYS, as on a kernel that never had
- * it; a refused one fails with EPERM, so that programs see a decision. A row with conditions holds
- * where all of them do. Allowing rows of one name are alternatives; a refusing row with conditions
- * goes before an allowing one of the same name.
+ * The system calls of a sandbox. What no row names fails with ENOSYS, as on a kernel that does not
+ * have it, so that programs take their other way. Other ABIs are killed.
  */
-enum cx_call_verdict { CX_CALL_ALLOW, CX_CALL_REFUSE };
-struct cx_call_condition {
-	unsigned arg;	/* from 0 */
-	uint64_t mask;	/* (argument & mask) */
-	uint64_t equal; /* == equal */
+enum {
+	CX_SYSCALL_ALLOW = -1,
+	CX_SYSCALL_IGNORE = 0, /* succeeds without being done; anything above is an errno */
 };
-struct cx_call_row {
+struct cx_syscall_row {
 	const char *name;
-	enum cx_call_verdict verdict;
-	unsigned nconditions; /* all must hold */
-	struct cx_call_condition conditions[3];
+	unsigned nr; /* of x86-64 */
+	int verdict;
 	const char *why;
 };
-extern const struct cx_call_row cx_policy_calls[];
-extern const size_t cx_policy_ncalls;
+extern const struct cx_syscall_row cx_policy_syscalls[];
+extern const size_t cx_policy_nsyscalls;
+
+/*
+ * Arguments. A row holds when all its conditions do, on the low 32 bits, which is what the kernel
+ * looks at for these arguments. A row with an errno goes before the table above. Rows that allow
+ * stand for calls that the table does not name: those work with such arguments only.
+ */
+enum cx_arg_op {
+	CX_ARG_ANY,	/* no condition */
+	CX_ARG_RANGE,	/* first .. last */
+	CX_ARG_ANY_BIT, /* one of the bits of first is set */
+};
+struct cx_arg_condition {
+	unsigned arg; /* 0 .. 5 */
+	enum cx_arg_op op;
+	uint32_t first, last;
+};
+struct cx_syscall_arg_row {
+	const char *name;
+	unsigned nr;
+	int verdict;
+	struct cx_arg_condition when[2];
+	const char *why;
+};
+extern const struct cx_syscall_arg_row cx_policy_syscall_args[];
+extern const size_t cx_policy_nsyscall_args;
 
 /* A limit that is already lower stays. */
 struct cx_rlimit_row {

@@ -17,41 +17,104 @@
 
 /*
  * libseccomp cannot hold "this call, unless its argument is x" in one filter that allows by list,
- * so the rows become two: one that refuses arguments and allows the rest, and the list. They are
+ * so the rows become two: one that refuses by arguments and allows the rest, and the list. They are
  * joined into one program: where the first would allow, it goes on to the second.
  */
 
-enum { PROGRAM_MAX = BPF_MAXINSNS };
+enum { PROGRAM_MAX = BPF_MAXINSNS, ALTERNATIVES_MAX = 64 };
 
 struct program {
 	struct sock_filter insns[PROGRAM_MAX];
 	size_t len;
 };
 
+/* What one condition becomes: comparisons of which one has to hold. */
+struct alternatives {
+	struct scmp_arg_cmp cmp[ALTERNATIVES_MAX];
+	unsigned n;
+};
+
 CX_DEFINE_AUTO(scmp_filter_ctx, seccomp_release);
 
-static bool refuses_arguments(const struct cx_call_row *row)
+static uint32_t action_of(int verdict)
 {
-	return row->verdict == CX_CALL_REFUSE && row->nconditions > 0;
+	return verdict == CX_SYSCALL_ALLOW ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((unsigned)verdict);
 }
 
-static int add_row(scmp_filter_ctx ctx, const struct cx_call_row *row, struct cx_err *err)
+/* A range as blocks that one mask tells apart. Without an end above, the upper half counts too. */
+static void expand_range(const struct cx_arg_condition *c, struct alternatives *ret)
 {
-	struct scmp_arg_cmp args[CX_LEN(row->conditions)];
-	int nr = seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86_64, row->name);
-	int r;
+	uint64_t size;
 
-	for (unsigned i = 0; i < row->nconditions; i++)
-		args[i] = SCMP_CMP(row->conditions[i].arg, SCMP_CMP_MASKED_EQ,
-				   row->conditions[i].mask, row->conditions[i].equal);
-	if (nr == __NR_SCMP_ERROR) /* newer than the library: it stays unlisted and so ENOSYS */
-		return 0;
-	if (nr < 0) /* another architecture's */
-		return 0;
-	r = seccomp_rule_add_exact_array(
-		ctx, row->verdict == CX_CALL_ALLOW ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM), nr,
-		row->nconditions, args);
-	return r < 0 ? cx_fail(err, -r, "rule for '%s'", row->name) : 0;
+	if (c->last == UINT32_MAX && c->first < c->last) {
+		ret->cmp[ret->n++] = SCMP_CMP64(c->arg, SCMP_CMP_GE, c->first);
+		return;
+	}
+	for (uint64_t at = c->first; at <= c->last; at += size) {
+		size = 1;
+		while (at % (2 * size) == 0 && at + 2 * size - 1 <= c->last)
+			size *= 2;
+		ret->cmp[ret->n++] =
+			SCMP_CMP64(c->arg, SCMP_CMP_MASKED_EQ, UINT32_MAX & ~(size - 1), at);
+	}
+}
+
+static void expand(const struct cx_arg_condition *c, struct alternatives *ret)
+{
+	ret->n = 0;
+	if (c->op == CX_ARG_RANGE)
+		expand_range(c, ret);
+	for (unsigned bit = 0; c->op == CX_ARG_ANY_BIT && bit < 32; bit++)
+		if ((c->first >> bit & 1) != 0)
+			ret->cmp[ret->n++] = SCMP_CMP64(c->arg, SCMP_CMP_MASKED_EQ,
+							UINT64_C(1) << bit, UINT64_C(1) << bit);
+}
+
+static int add_arguments(scmp_filter_ctx ctx, const struct cx_syscall_arg_row *row,
+			 struct cx_err *err)
+{
+	struct alternatives first, second;
+	int r = 0;
+
+	expand(&row->when[0], &first);
+	expand(&row->when[1], &second);
+	for (unsigned i = 0; i < first.n && r == 0; i++) {
+		struct scmp_arg_cmp both[2] = { first.cmp[i] };
+
+		if (second.n == 0)
+			r = seccomp_rule_add_exact_array(ctx, action_of(row->verdict), (int)row->nr,
+							 1, both);
+		for (unsigned j = 0; j < second.n && r == 0; j++) {
+			both[1] = second.cmp[j];
+			r = seccomp_rule_add_exact_array(ctx, action_of(row->verdict), (int)row->nr,
+							 2, both);
+		}
+	}
+	return r < 0 ? cx_fail(err, -r, "rule for arguments of '%s'", row->name) : 0;
+}
+
+/* The rows by arguments that allow, or those that refuse. */
+static int add_argument_rows(scmp_filter_ctx ctx, bool allow, struct cx_err *err)
+{
+	for (size_t i = 0; i < cx_policy_nsyscall_args; i++) {
+		const struct cx_syscall_arg_row *row = &cx_policy_syscall_args[i];
+
+		if ((row->verdict == CX_SYSCALL_ALLOW) == allow && add_arguments(ctx, row, err) < 0)
+			return -err->errnum;
+	}
+	return 0;
+}
+
+static int add_list(scmp_filter_ctx ctx, struct cx_err *err)
+{
+	for (size_t i = 0; i < cx_policy_nsyscalls; i++) {
+		const struct cx_syscall_row *row = &cx_policy_syscalls[i];
+		int r = seccomp_rule_add(ctx, action_of(row->verdict), (int)row->nr, 0);
+
+		if (r < 0)
+			return cx_fail(err, -r, "rule for '%s'", row->name);
+	}
+	return 0;
 }
 
 static int export_program(scmp_filter_ctx ctx, struct program *ret, struct cx_err *err)
@@ -88,10 +151,8 @@ static int compile(bool arguments, struct program *ret, struct cx_err *err)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree */
 	if (r < 0)
 		return cx_fail(err, -r, "filter attributes");
-	for (size_t i = 0; i < cx_policy_ncalls; i++)
-		if (refuses_arguments(&cx_policy_calls[i]) == arguments &&
-		    add_row(ctx, &cx_policy_calls[i], err) < 0)
-			return -err->errnum;
+	if (add_argument_rows(ctx, !arguments, err) < 0 || (!arguments && add_list(ctx, err) < 0))
+		return -err->errnum;
 	return export_program(ctx, ret, err);
 }
 
