@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -8,8 +9,10 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 
 #include "base/fd.h"
@@ -588,8 +591,42 @@ START_TEST(test_reopen)
 }
 END_TEST
 
+/* Under a service manager that delegated this process a group, all happens below that group. */
+START_TEST(test_delegated_root)
+{
+	char path[64], text[4096];
+	struct cx_cgroups *own, *again;
+	struct cx_cgroup inner;
+	int dir, leaf;
+
+	(void)snprintf(path, sizeof path, "/sys/fs/cgroup/%s.service", instance);
+	ck_assert_int_eq(mkdir(path, 0755), 0);
+	ck_assert_int_eq(setxattr(path, "trusted.delegate", "1", 1, 0), 0);
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(attach_file(dir, "."), 0);
+	ok(cx_cgroups_open("inner", &own, &err));
+	ok(cx_read_small_file(AT_FDCWD, "/proc/self/cgroup", text, sizeof text, &err));
+	ck_assert_ptr_nonnull(strstr(text, ".service/supervisor\n"));
+	ck_assert_int_eq(faccessat(dir, "caisson-inner", F_OK, 0), 0);
+	ok(cx_cgroups_open("inner", &again, &err)); /* from where the first one has put us */
+	ok(cx_cgroup_make(again, "one", UID_BASE, &inner, &err));
+	ck_assert_int_eq(faccessat(dir, "caisson-inner/one/work", F_OK, 0), 0);
+	cx_cgroup_close(&inner);
+	ck_assert_int_eq(remove_all(own, "one"), 0);
+	cx_cgroups_close(again, false);
+	cx_cgroups_close(own, true);
+	leaf = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(attach_file(leaf, "."), 0);
+	ck_assert_int_eq(unlinkat(dir, "supervisor", AT_REMOVEDIR), 0);
+	ck_assert_int_eq(rmdir(path), 0);
+	(void)close(dir);
+	(void)close(leaf);
+}
+END_TEST
+
 int main(void)
 {
+	struct statfs fs;
 	Suite *suite = suite_create("cgroup");
 	TCase *tcase = tcase_create("all");
 	int status;
@@ -611,6 +648,8 @@ int main(void)
 	tcase_add_test(tcase, test_remove_nested);
 	tcase_add_test(tcase, test_two_instances);
 	tcase_add_test(tcase, test_reopen);
+	if (statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC)
+		tcase_add_test(tcase, test_delegated_root);
 	suite_add_tcase(suite, tcase);
 	(void)snprintf(instance, sizeof instance, "test-%d", (int)getpid());
 	status = run_root_suite(suite);
