@@ -104,19 +104,27 @@ static int step_files(struct claim *c, struct cx_err *err)
 	return 0;
 }
 
+static bool same_place(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 static int step_pivot(struct claim *c, struct cx_err *err)
 {
-	struct stat root, now;
+	enum { STACKED = 2 }; /* over the new root now: the old one, and over that the skeleton */
+	struct stat root, now, above;
 
 	if (fchdir(c->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
 		return cx_fail(err, errno, "pivot_root");
-	/* The old root now lies over the new one; taken away, everything of the host's goes with
-	 * it. */
-	if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-		return cx_fail(err, errno, "leave the old root");
-	if (fstat(c->root, &root) < 0 || stat("/", &now) < 0)
+	/* "." is the uppermost of what is stacked here; with the last, the host's /proc goes. */
+	for (int i = 0; i < STACKED; i++)
+		if (umount2(".", MNT_DETACH) < 0)
+			return cx_fail(err, errno, "leave the old root");
+	if (chdir("/") < 0 || fstat(c->root, &root) < 0 || stat("/", &now) < 0 ||
+	    stat("/..", &above) < 0)
 		return cx_fail(err, errno, "look at the new root");
-	if (root.st_dev != now.st_dev || root.st_ino != now.st_ino)
+	/* "/.." looks through what is still stacked on the root, "/" does not. */
+	if (!same_place(&root, &now) || !same_place(&root, &above))
 		return cx_refuse(err, CX_DENIED, "'/' is not the image's root");
 	return 0;
 }

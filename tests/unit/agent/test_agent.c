@@ -457,6 +457,8 @@ START_TEST(posture)
 	expect_output("kill -9 1; kill -19 1; kill -15 1; echo $?", "0\n");
 	expect_output("(echo x > /proc/sysrq-trigger) 2>&1 | wc -l", "1\n");
 	expect_output("(echo x > /proc/sys/kernel/hostname) 2>&1 | grep -c Read-only", "1\n");
+	/* Nothing is left stacked on the root: ".." there sees through it to what lies on top. */
+	expect_output("[ $(stat -c %d:%i /) = $(stat -c %d:%i /..) ] && echo same", "same\n");
 	expect_output("touch /sys/x 2>&1 | grep -c Read-only", "1\n");
 	expect_output("mount -t tmpfs x /tmp 2>&1 | grep -c denied", "1\n");
 	expect_output("ls -a /proc/acpi /proc/scsi 2>/dev/null | grep -v -E '^(/proc.*)?$|^[.]+$'",
