@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <ini.h>
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "proto/wire.h"
+
+/* systemd sets these ids aside for containers; nobody else should be using them. */
+enum { ID_RANGE = 65536, ID_FIRST = 524288, ID_LAST = 1879048191 };
+
+struct row {
+	const char *option, *arg;
+	const char *section, *key; /* NULL: not in the file */
+	int (*set)(struct cx_config *c, const struct row *row, const char *value,
+		   struct cx_err *err);
+	size_t offset, size; /* of the member */
+	uint64_t min, max;
+	const char *const *words; /* of an enumeration, by value */
+	const char *help;
+};
+
+static const char *const on_stop_words[] = {
+	[CX_STOP_KEEP] = "keep",
+	[CX_STOP_END] = "end",
+	NULL,
+};
+static const char *const level_words[] = {
+	[CX_LOG_ERROR] = "error",
+	[CX_LOG_WARNING] = "warning",
+	[CX_LOG_INFO] = "info",
+	[CX_LOG_DEBUG] = "debug",
+	NULL,
+};
+
+static void *member(struct cx_config *c, const struct row *row)
+{
+	return (char *)c + row->offset;
+}
+
+static int set_text(struct cx_config *c, const struct row *row, const char *value,
+		    struct cx_err *err)
+{
+	if (value[0] == '\0' || strlen(value) >= row->size)
+		return cx_refuse(err, CX_INVALID, "wants 1 to %zu bytes", row->size - 1);
+	memcpy(member(c, row), value, strlen(value) + 1);
+	return 0;
+}
+
+static int set_path(struct cx_config *c, const struct row *row, const char *value,
+		    struct cx_err *err)
+{
+	if (value[0] != '/')
+		return cx_refuse(err, CX_INVALID, "'%.80s' is not an absolute path", value);
+	return set_text(c, row, value, err);
+}
+
+static int set_name(struct cx_config *c, const struct row *row, const char *value,
+		    struct cx_err *err)
+{
+	if (!cx_is_plain_name(value, row->size - 1))
+		return cx_refuse(err, CX_INVALID, "'%.40s' is not a name", value);
+	return set_text(c, row, value, err);
+}
+
+static int set_number(struct cx_config *c, const struct row *row, const char *value,
+		      struct cx_err *err)
+{
+	return cx_parse_u64(value, row->min, row->max, "the number", member(c, row), err);
+}
+
+static int set_word(struct cx_config *c, const struct row *row, const char *value,
+		    struct cx_err *err)
+{
+	uint64_t *out = member(c, row);
+
+	for (unsigned i = 0; row->words[i] != NULL; i++) {
+		if (strcmp(value, row->words[i]) == 0) {
+			*out = i;
+			return 0;
+		}
+	}
+	return cx_refuse(err, CX_INVALID, "'%.40s' is not one of %s", value, row->arg);
+}
+
+static int set_ids(struct cx_config *c, const struct row *row, const char *value,
+		   struct cx_err *err)
+{
+	char base_text[24];
+	uint64_t base = 0, count = 0;
+	const char *colon = strchr(value, ':');
+	struct cx_id_space *out = member(c, row);
+
+	if (colon == NULL || !cx_str_copy((struct cx_str){ value, (uint32_t)(colon - value) },
+					  base_text, sizeof base_text))
+		return cx_refuse(err, CX_INVALID, "'%.40s' is not BASE:COUNT", value);
+	if (cx_parse_u64(base_text, ID_FIRST, ID_LAST, "BASE", &base, err) < 0 ||
+	    cx_parse_u64(colon + 1, 1, (ID_LAST + 1 - base) / ID_RANGE, "COUNT", &count, err) < 0)
+		return -err->errnum;
+	if (base % ID_RANGE != 0)
+		return cx_refuse(err, CX_INVALID, "BASE %llu is not a multiple of %d",
+				 (unsigned long long)base, ID_RANGE);
+	*out = (struct cx_id_space){ .base = (uint32_t)base, .count = (uint32_t)count };
+	return 0;
+}
+
+/* "ADDR:PORT", "[ADDR6]:PORT" or a bare "PORT", which means 127.0.0.1: outside is never a default.
+ */
+static int set_listen(struct cx_config *c, const struct row *row, const char *value,
+		      struct cx_err *err)
+{
+	const char *colon = strrchr(value, ':');
+	const char *port_text = colon != NULL ? colon + 1 : value;
+	size_t len = colon != NULL ? (size_t)(colon - value) : 0;
+	struct sockaddr_in6 sa = { .sin6_family = AF_INET6 };
+	char host[64];
+	char mapped[80];
+	uint64_t port = 0;
+	bool v6 = len > 2 && value[0] == '[' && value[len - 1] == ']';
+	struct cx_str text = { .p = v6 ? value + 1 : value, .len = (uint32_t)(v6 ? len - 2 : len) };
+
+	if (c->nlisten == CX_LISTEN_MAX)
+		return cx_refuse(err, CX_INVALID, "at most %d addresses", CX_LISTEN_MAX);
+	if (cx_parse_u64(port_text, row->min, row->max, "the port", &port, err) < 0)
+		return -err->errnum;
+	if (!cx_str_copy(text, host, sizeof host) ||
+	    cx_format(mapped, sizeof mapped, v6 ? "%s" : "::ffff:%s", err,
+		      len > 0 ? host : "127.0.0.1") < 0 ||
+	    inet_pton(AF_INET6, mapped, &sa.sin6_addr) != 1)
+		return cx_refuse(err, CX_INVALID,
+				 "'%.60s' is not ADDR:PORT with a numeric address ([..] for IPv6)",
+				 value);
+	sa.sin6_port = htons((uint16_t)port);
+	c->listen[c->nlisten++] = sa;
+	return 0;
+}
+
+#define AT(m) offsetof(struct cx_config, m), sizeof(((struct cx_config *)NULL)->m)
+
+static const struct row rows[] = {
+	{ "config", "FILE", NULL, NULL, set_path, AT(file), 0, 0, NULL,
+	  "read this configuration file" },
+	{ "state", "DIR", "daemon", "state", set_path, AT(state), 0, 0, NULL,
+	  "layers, writable directories and state.db" },
+	{ "run", "DIR", "daemon", "run", set_path, AT(run), 0, 0, NULL,
+	  "API socket and records of running sandboxes" },
+	{ "libexec", "DIR", "daemon", "libexec", set_path, AT(libexec), 0, 0, NULL,
+	  "where caisson-gateway, -spawner, -image and -agent are" },
+	{ "user", "NAME", "daemon", "user", set_name, AT(user), 0, 0, NULL,
+	  "account that the gateway runs as" },
+	{ "on-stop", "keep|end", "daemon", "on_stop", set_word, AT(on_stop), 0, 0, on_stop_words,
+	  "what becomes of running sandboxes when caissond is told to stop" },
+	{ "log-level", "error|warning|info|debug", "daemon", "log_level", set_word, AT(log_level),
+	  0, 0, level_words, "the least important records to print" },
+	{ "listen", "[ADDR:]PORT", "api", "listen", set_listen, AT(listen), 1, 65535, NULL,
+	  "serve HTTP on this TCP address too (repeatable; ADDR is 127.0.0.1 if left out)" },
+	{ "admin-key-file", "FILE", "api", "admin_key_file", set_path, AT(admin_key_file), 0, 0,
+	  NULL, "file that holds the administrator's API key" },
+	{ "pool", "N", "pool", "blanks", set_number, AT(pool), 0, 256, NULL,
+	  "blank sandboxes to keep ready" },
+	{ "max-sandboxes", "N", "limits", "max_sandboxes", set_number, AT(max_sandboxes), 1, 16384,
+	  NULL, "sandboxes that may run at the same time" },
+	{ "ids", "BASE:COUNT", "limits", "ids", set_ids, AT(ids), 0, 0, NULL,
+	  "COUNT ranges of 65536 user ids from BASE on, within 524288 to 1879048191" },
+};
+
+static const struct cx_config defaults = {
+	.file = CX_SYSCONFDIR "/caisson.conf",
+	.state = "/var/lib/caisson",
+	.run = "/run/caisson",
+	.libexec = CX_LIBEXECDIR,
+	.user = "caisson",
+	.pool = 4,
+	.max_sandboxes = 1000,
+	.on_stop = CX_STOP_KEEP,
+	.log_level = CX_LOG_INFO,
+	.ids = { .base = ID_FIRST, .count = (ID_LAST + 1 - ID_FIRST) / ID_RANGE },
+};
+
+enum { OPT_VERSION = 256, OPT_HELP, OPT_SWEEP, OPT_ROW }; /* OPT_ROW + i: rows[i] */
+
+bool cx_config_option(unsigned i, const char **ret_option, const char **ret_section,
+		      const char **ret_key)
+{
+	if (i >= CX_LEN(rows))
+		return false;
+	*ret_option = rows[i].option;
+	*ret_section = rows[i].section;
+	*ret_key = rows[i].key;
+	return true;
+}
+
+void cx_config_usage(FILE *out)
+{
+	(void)fprintf(out, "usage: caissond [OPTION]...\n"
+			   "The sandbox engine. Runs in the foreground, as root.\n\n");
+	for (size_t i = 0; i < CX_LEN(rows); i++) {
+		char left[64];
+
+		(void)snprintf(left, sizeof left, "--%s %s", rows[i].option, rows[i].arg);
+		(void)fprintf(out, "  %-40s %s\n", left, rows[i].help);
+	}
+	(void)fprintf(out,
+		      "  %-40s %s\n  %-40s %s\n\n"
+		      "Settings come from options, then %s, then defaults.\n",
+		      "--version", "print the version and exit", "--help", "print this and exit",
+		      defaults.file);
+}
+
+struct ini_context {
+	struct cx_config *config;
+	struct cx_err *err;
+};
+
+static const struct row *find_key(const char *section, const char *key)
+{
+	for (size_t i = 0; i < CX_LEN(rows); i++)
+		if (rows[i].key != NULL && strcmp(rows[i].section, section) == 0 &&
+		    strcmp(rows[i].key, key) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+static int take_ini(void *user, const char *section, const char *key, const char *value)
+{
+	struct ini_context *ctx = user;
+	const struct row *row = find_key(section, key);
+
+	if (ctx->err->errnum != 0)
+		return 1; /* only the first error is told */
+	if (row == NULL)
+		(void)cx_refuse(ctx->err, CX_INVALID, "[%.40s] %.40s: no such setting", section,
+				key);
+	else if (row->set(ctx->config, row, value, ctx->err) < 0)
+		(void)cx_wrap(ctx->err, "[%s] %s", section, key);
+	return ctx->err->errnum == 0;
+}
+
+static int read_ini(struct cx_config *c, bool must_exist, struct cx_err *err)
+{
+	struct ini_context ctx = { .config = c, .err = err };
+	int r;
+
+	if (!must_exist && access(c->file, F_OK) < 0)
+		return 0;
+	*err = (struct cx_err){ 0 };
+	r = ini_parse(c->file, take_ini, &ctx);
+	if (r == -1)
+		return cx_fail(err, errno != 0 ? errno : EIO, "read '%s'", c->file);
+	if (r != 0 && err->errnum == 0)
+		return cx_refuse(err, CX_INVALID, "'%s', line %d: not 'key = value'", c->file, r);
+	return r != 0 ? cx_wrap(err, "'%s', line %d", c->file, r) : 0;
+}
+
+static void list_options(struct option *out)
+{
+	*out++ = (struct option){ "version", no_argument, NULL, OPT_VERSION };
+	*out++ = (struct option){ "help", no_argument, NULL, OPT_HELP };
+	*out++ = (struct option){ "sweep", no_argument, NULL, OPT_SWEEP };
+	for (size_t i = 0; i < CX_LEN(rows); i++)
+		*out++ = (struct option){ rows[i].option, required_argument, NULL,
+					  OPT_ROW + (int)i };
+	*out = (struct option){ 0 };
+}
+
+/*
+ * One pass over the command line: options below `first` (by place in the table) were taken by an
+ * earlier pass, those from `end` on are for a later one.
+ */
+static int take_options(int argc, char **argv, struct cx_config *c, size_t first, size_t end,
+			enum cx_config_verb *verb, struct cx_err *err)
+{
+	struct option options[CX_LEN(rows) + 4];
+	bool listened = false;
+	int o;
+
+	list_options(options);
+	optind = 0; /* glibc: start over */
+	opterr = 0; /* we say it ourselves */
+	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		size_t i = o >= OPT_ROW ? (size_t)(o - OPT_ROW) : CX_LEN(rows);
+
+		if (o == '?')
+			return cx_refuse(err, CX_INVALID,
+					 "'%.80s' is no option, or its value is missing or not "
+					 "wanted; see --help",
+					 argv[optind - 1]);
+		if (o == OPT_VERSION || o == OPT_HELP || o == OPT_SWEEP)
+			*verb = o == OPT_HELP	 ? CX_CONFIG_HELP
+				: o == OPT_SWEEP ? CX_CONFIG_SWEEP
+						 : CX_CONFIG_VERSION;
+		if (i < first || i >= end)
+			continue;
+		if (rows[i].set == set_listen && !listened)
+			c->nlisten = 0; /* options replace the file's list, they do not extend it */
+		listened |= rows[i].set == set_listen;
+		if (rows[i].set(c, &rows[i], optarg, err) < 0)
+			return cx_wrap(err, "option --%s", rows[i].option);
+	}
+	if (optind < argc)
+		return cx_refuse(err, CX_INVALID, "unexpected argument '%.80s'; see --help",
+				 argv[optind]);
+	return 0;
+}
+
+int cx_config_parse(int argc, char **argv, struct cx_config *ret, enum cx_config_verb *ret_verb,
+		    struct cx_err *err)
+{
+	enum cx_config_verb verb = CX_CONFIG_SERVE;
+	bool named;
+
+	*ret = defaults;
+	if (take_options(argc, argv, ret, 0, 1, &verb, err) < 0)
+		return -err->errnum;
+	named = strcmp(ret->file, defaults.file) != 0;
+	if (verb == CX_CONFIG_SERVE &&
+	    (read_ini(ret, named, err) < 0 ||
+	     take_options(argc, argv, ret, 1, CX_LEN(rows), &verb, err) < 0))
+		return -err->errnum;
+	*ret_verb = verb;
+	return 0;
+}

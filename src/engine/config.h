@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_ENGINE_CONFIG_H
+#define CX_ENGINE_CONFIG_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+/*
+ * What caissond is told: options over the configuration file over defaults. One table (config.c)
+ * drives the option parser, the keys of the file and --help. This is the one door to inih.
+ */
+enum { CX_CONFIG_TEXT = 1024, CX_LISTEN_MAX = 8 };
+
+enum cx_on_stop { CX_STOP_KEEP, CX_STOP_END, CX_STOP_MAX };
+
+/* Ranges of 65,536 ids: the first id of the first, and how many there are. */
+struct cx_id_space {
+	uint32_t base, count;
+};
+
+struct cx_config {
+	char file[CX_CONFIG_TEXT];
+	char state[CX_CONFIG_TEXT];
+	char run[CX_CONFIG_TEXT];
+	char libexec[CX_CONFIG_TEXT];
+	char admin_key_file[CX_CONFIG_TEXT]; /* "": none */
+	char user[64];
+	struct sockaddr_in6 listen[CX_LISTEN_MAX]; /* IPv4 as mapped addresses */
+	uint64_t nlisten, pool, max_sandboxes, on_stop, log_level;
+	struct cx_id_space ids;
+};
+
+/* What the command line asks for. */
+enum cx_config_verb { CX_CONFIG_SERVE, CX_CONFIG_HELP, CX_CONFIG_VERSION, CX_CONFIG_SWEEP };
+
+/*
+ * Fills *ret. A missing file is fine unless it was named by --config. The error names the option or
+ * the line of the file, and what would be allowed. Uses getopt_long(3), so not reentrant.
+ */
+CX_MUST int cx_config_parse(int argc, char **argv, struct cx_config *ret,
+			    enum cx_config_verb *ret_verb, struct cx_err *err);
+
+void cx_config_usage(FILE *out);
+
+/* For the tests of documentation: the i-th option's name, section and key; false behind the last.
+ */
+bool cx_config_option(unsigned i, const char **ret_option, const char **ret_section,
+		      const char **ret_key);
+
+#endif

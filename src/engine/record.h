@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_ENGINE_RECORD_H
+#define CX_ENGINE_RECORD_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "runtime/cgroup.h"
+
+/*
+ * RUN/sandboxes/<id>/record: what caissond must know of a sandbox to find it, or its remains, after
+ * a crash. Written before the first kernel object is made, removed after the last one is gone. It
+ * is on tmpfs and does not outlive a boot, as nothing it names does.
+ */
+enum { CX_ID_LEN = 12, CX_LAYERS_MAX = 127, CX_DIFF_ID = 32 };
+enum { CX_RECORD_VERSION = 1 };
+
+enum cx_record_state {
+	CX_RECORD_BLANK = 1, /* up to the claim: of no use to anybody after a restart */
+	CX_RECORD_CLAIMED,   /* an image and limits, but no proof yet that it started */
+	CX_RECORD_RUNNING,
+	CX_RECORD_ENDING,
+	CX_RECORD_STATE_MAX,
+};
+
+struct cx_record {
+	char magic[8];
+	uint32_t version, state;
+	char id[16];	       /* CX_ID_LEN characters, rest NUL */
+	uint64_t created_s;    /* CLOCK_REALTIME */
+	uint64_t start_ticks;  /* of pid, from /proc/PID/stat: tells it from a later one */
+	uint64_t memory_bytes; /* limits; 0 until claimed */
+	uint32_t cpu_milli, pids;
+	uint32_t pid;	   /* 0: none yet */
+	uint32_t uid_base; /* 0: none yet */
+	uint32_t nlayers, reserved;
+	uint8_t layers[CX_LAYERS_MAX][CX_DIFF_ID]; /* lowest first */
+	uint64_t checksum;			   /* of all bytes before it */
+};
+static_assert(offsetof(struct cx_record, checksum) + 8 == sizeof(struct cx_record),
+	      "no padding, so the same bytes mean the same record");
+
+void cx_record_init(struct cx_record *record, const char *id);
+/* A letter, then letters and digits. */
+CX_MUST int cx_record_new_id(char ret[CX_ID_LEN + 1], struct cx_err *err);
+int cx_record_is_id(const char *text);
+
+/* dirfd is the sandbox's directory. Sets the checksum. */
+CX_MUST int cx_record_save(int dirfd, struct cx_record *record, struct cx_err *err);
+/* Refuses what is not whole, or not of the sandbox `id`. */
+CX_MUST int cx_record_load(int dirfd, const char *id, struct cx_record *ret, struct cx_err *err);
+
+/* Field 22 of /proc/PID/stat. -ESRCH (or -ENOENT) when there is no such process. */
+CX_MUST int cx_record_start_ticks(pid_t pid, uint64_t *ret, struct cx_err *err);
+/* The pure part: the text of a stat file; the name in it may hold anything. */
+CX_MUST int cx_record_parse_stat(const char *text, uint64_t *ret, struct cx_err *err);
+
+/* FNV-1a, 64 bits: for checksums and names, not for secrets. */
+uint64_t cx_record_hash(const void *data, size_t len);
+
+#endif

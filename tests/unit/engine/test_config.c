@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/config.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "check_main.h"
+
+static struct cx_config config;
+static enum cx_config_verb verb;
+static struct cx_err err;
+
+/* Parses up to four words, with a configuration file of this text ("": none). */
+static int parse(const char *file_text, const char *a, const char *b, const char *c, const char *d)
+{
+	char path[] = "/tmp/caisson-config-XXXXXX", words[7][256] = { "caissond", "--config" };
+	const char *given[] = { a, b, c, d };
+	char *argv[8] = { words[0], words[1], path };
+	int argc = 3, r, fd = mkstemp(path);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(cx_write_all(fd, file_text, strlen(file_text), &err), 0);
+	cx_close(&fd);
+	for (size_t i = 0; i < CX_LEN(given) && given[i] != NULL; i++, argc++)
+		argv[argc] = strcpy(words[argc], given[i]);
+	err = (struct cx_err){ 0 };
+	r = cx_config_parse(argc, argv, &config, &verb, &err);
+	(void)unlink(path);
+	return r;
+}
+
+START_TEST(defaults_stand)
+{
+	ck_assert_int_eq(parse("", NULL, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(verb, CX_CONFIG_SERVE);
+	ck_assert_str_eq(config.state, "/var/lib/caisson");
+	ck_assert_str_eq(config.user, "caisson");
+	ck_assert_uint_eq(config.pool, 4);
+	ck_assert_uint_eq(config.nlisten, 0);
+	ck_assert_uint_eq(config.ids.base + (uint64_t)config.ids.count * 65536 - 1, 1879048191);
+}
+END_TEST
+
+START_TEST(options_beat_the_file)
+{
+	const char *file = "[pool]\nblanks = 9\n[daemon]\non_stop = end\n[api]\nlisten = 80\n";
+
+	ck_assert_int_eq(parse(file, NULL, NULL, NULL, NULL), 0);
+	ck_assert_uint_eq(config.pool, 9);
+	ck_assert_uint_eq(config.on_stop, CX_STOP_END);
+	ck_assert_uint_eq(config.nlisten, 1);
+	ck_assert_int_eq(parse(file, "--pool=2", "--listen=[::1]:81", "--listen=0.0.0.0:82", NULL),
+			 0);
+	ck_assert_uint_eq(config.pool, 2);
+	ck_assert_uint_eq(config.nlisten, 2);
+	ck_assert_int_eq(ntohs(config.listen[0].sin6_port), 81);
+}
+END_TEST
+
+START_TEST(a_bare_port_is_loopback)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	ck_assert_int_eq(parse("", "--listen", "8080", NULL, NULL), 0);
+	ck_assert_ptr_nonnull(inet_ntop(AF_INET6, &config.listen[0].sin6_addr, text, sizeof text));
+	ck_assert_str_eq(text, "::ffff:127.0.0.1");
+}
+END_TEST
+
+static const struct {
+	const char *option, *value, *says;
+} bad[] = {
+	{ "--pool", "-1", "--pool" },
+	{ "--pool", "99999999999999999999999", "too large" },
+	{ "--pool", "257", "0 to 256" },
+	{ "--state", "relative", "not an absolute path" },
+	{ "--on-stop", "maybe", "keep|end" },
+	{ "--user", "a/b", "not a name" },
+	{ "--log-level", "loud", "error|warning" },
+	{ "--listen", "localhost:80", "numeric" },
+	{ "--listen", "0", "allowed are 1" },
+	{ "--listen", "[::1:80", "numeric" },
+	{ "--ids", "524288", "BASE:COUNT" },
+	{ "--ids", "524289:1", "multiple" },
+	{ "--ids", "65536:1", "BASE" },
+	{ "--ids", "1878982656:2", "COUNT" },
+	{ "--ids", "524288:0", "COUNT" },
+	{ "--nonsense", NULL, "--help" },
+	{ "--max-sandboxes", "0", "allowed are 1" },
+	{ "stray", NULL, "unexpected" },
+};
+
+START_TEST(bad_options_are_named)
+{
+	ck_assert_int_lt(parse("", bad[_i].option, bad[_i].value, NULL, NULL), 0);
+	ck_assert_int_eq(err.kind, CX_INVALID);
+	ck_assert_msg(strstr(err.msg, bad[_i].says) != NULL, "%s", err.msg);
+}
+END_TEST
+
+START_TEST(bad_files_are_named)
+{
+	static const char *const texts[][2] = {
+		{ "[pool]\nblanks = many\n", "line 2" },
+		{ "[pool]\nblank = 1\n", "no such setting" },
+		{ "[daemon]\nconfig = /x\n", "no such setting" },
+		{ "nonsense\n", "line 1" },
+	};
+
+	for (size_t i = 0; i < CX_LEN(texts); i++) {
+		ck_assert_int_lt(parse(texts[i][0], NULL, NULL, NULL, NULL), 0);
+		ck_assert_msg(strstr(err.msg, texts[i][1]) != NULL, "%s", err.msg);
+	}
+}
+END_TEST
+
+START_TEST(a_named_file_must_exist)
+{
+	char words[2][32] = { "caissond", "--config=/nonexistent/x.conf" };
+	char *argv[] = { words[0], words[1], NULL };
+
+	ck_assert_int_lt(cx_config_parse(2, argv, &config, &verb, &err), 0);
+	ck_assert_int_eq(err.errnum, ENOENT);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("engine/config");
+	TCase *tc = tcase_create("config");
+
+	tcase_add_test(tc, defaults_stand);
+	tcase_add_test(tc, options_beat_the_file);
+	tcase_add_test(tc, a_bare_port_is_loopback);
+	tcase_add_loop_test(tc, bad_options_are_named, 0, (int)CX_LEN(bad));
+	tcase_add_test(tc, bad_files_are_named);
+	tcase_add_test(tc, a_named_file_must_exist);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}
