@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -141,10 +142,15 @@ static int step_caps(const struct child *c, struct cx_err *err)
 /* After the ids: changing them clears it. */
 static int step_death(const struct child *c, struct cx_err *err)
 {
+	struct pollfd report = { .fd = c->report };
+
 	if (!c->plan->die_with_parent)
 		return 0;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return cx_fail(err, errno, "PR_SET_PDEATHSIG");
+	/* A parent that died before that sends nothing, and does not read our report either. */
+	if (poll(&report, 1, 0) < 0 || (report.revents & POLLERR) != 0)
+		return cx_refuse(err, CX_UNAVAILABLE, "the parent is gone");
 	return 0;
 }
 
@@ -215,6 +221,22 @@ static int release_child(const struct cx_process_plan *plan, pid_t pid, int go, 
 	return cx_write_all(go, "g", 1, err);
 }
 
+/* Mistakes of the caller that would touch the host or start something else than was meant. */
+static int check_plan(const struct cx_process_plan *plan, struct cx_err *err)
+{
+	if (plan->path[0] != '/')
+		return cx_refuse(err, CX_INVALID, "start '%s': not an absolute path", plan->path);
+	if (plan->nfds < 3 || plan->nfds > FDS_MAX)
+		return cx_refuse(err, CX_INTERNAL, "start '%s': %u descriptors", plan->path,
+				 plan->nfds);
+	if (plan->new_mounts && (plan->namespaces & CLONE_NEWNS) == 0)
+		return cx_refuse(err, CX_INTERNAL, "start '%s': mounts of the host", plan->path);
+	if ((plan->namespaces & CLONE_NEWUSER) != 0 && (plan->uid != 0 || plan->gid != 0))
+		return cx_refuse(err, CX_INTERNAL, "start '%s': user %u inside", plan->path,
+				 plan->uid);
+	return 0;
+}
+
 int cx_process_start(const struct cx_process_plan *plan, pid_t *ret_pid, int *ret_pidfd,
 		     struct cx_err *err)
 {
@@ -225,15 +247,15 @@ int cx_process_start(const struct cx_process_plan *plan, pid_t *ret_pid, int *re
 				   .exit_signal = SIGCHLD };
 	long pid;
 
-	if (plan->nfds < 3 || plan->nfds > FDS_MAX)
-		return cx_refuse(err, CX_INTERNAL, "%u descriptors for '%s'", plan->nfds,
-				 plan->path);
+	if (check_plan(plan, err) < 0)
+		return -err->errnum;
 	if (cx_pipe(&go_read, &go_write, err) < 0 || cx_pipe(&read_end, &c.report, err) < 0)
 		return -err->errnum;
 	c.go = go_read;
 	pid = syscall(SYS_clone3, &args, sizeof args);
 	if (pid == 0) {
-		cx_close(&go_write); /* so that the parent's death is seen */
+		cx_close(&go_write); /* so that the parent's death is seen, at both pipes */
+		cx_close(&read_end);
 		child_main(&c);
 	}
 	cx_close(&c.report);
