@@ -9,9 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -30,6 +28,7 @@
 #include "check_main.h"
 #include "proto/agent_msgs.h"
 #include "runtime/cgroup.h"
+#include "runtime/seccomp.h"
 
 enum { BOX_UID = 1000000000, BOX_IDS = 65536 };
 
@@ -132,23 +131,17 @@ static inline int box_dev(void)
 	return dev;
 }
 
-static inline int box_memfd(const char *name, mode_t mode, const char *from, const void *data,
-			    size_t len)
+static inline int box_executable(const char *path)
 {
-	int fd = must(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+	int fd = must(memfd_create("agent", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+	int in = must(open(path, O_RDONLY | O_CLOEXEC));
 	struct stat st;
 
-	if (from != NULL) {
-		int in = must(open(from, O_RDONLY | O_CLOEXEC));
-
-		must(fstat(in, &st));
-		for (ssize_t left = st.st_size; left > 0;)
-			left -= must(sendfile(fd, in, NULL, (size_t)left));
-		must(close(in));
-	} else {
-		must(write(fd, data, len));
-	}
-	must(fchmod(fd, mode));
+	must(fstat(in, &st));
+	for (ssize_t left = st.st_size; left > 0;)
+		left -= must(sendfile(fd, in, NULL, (size_t)left));
+	must(close(in));
+	must(fchmod(fd, 0111));
 	must(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
 	return fd;
 }
@@ -212,7 +205,6 @@ static inline void box_remove_groups(struct cx_cgroups *groups, const char *id)
 /* status gets one byte when the agent was executed (or at least cloned), leash ends all by EOF. */
 static _Noreturn inline void box_guard(const struct box *box, int listener, int status, int leash)
 {
-	static const struct sock_filter allow[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
 	struct clone_args args = { .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
 					    CLONE_NEWIPC | CLONE_NEWUTS,
 				   .exit_signal = SIGCHLD };
@@ -233,10 +225,10 @@ static _Noreturn inline void box_guard(const struct box *box, int listener, int 
 	}
 	fds[0] = listener;
 	fds[1] = box_dev();
-	fds[2] = box_memfd("filter", 0400, NULL, allow, sizeof allow);
+	fds[2] = must(cx_seccomp_compile(&err));
 	for (unsigned i = 0; i < group.n; i++)
 		fds[3 + i] = group.work[i];
-	int exe = box_memfd("agent", 0111, "./caisson-agent", NULL, 0);
+	int exe = box_executable("./caisson-agent");
 	box_pivot(box->dir);
 	must(pipe2(go, O_CLOEXEC));
 	pid = (pid_t)must(syscall(SYS_clone3, &args, sizeof args));

@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "base/fd.h"
+#include "check_main.h"
+#include "exec/session.h"
+
+/* The other end of the session's socket is played by the test: an agent that says what it likes. */
+static struct cx_loop loop;
+static struct cx_packet scratch, heard;
+static struct cx_session *session;
+static struct cx_err err, lost_why;
+static int agent, nlost, nmain;
+static bool close_when_lost;
+
+/* Hours pass in an instant: the library's clock is this one. */
+static time_t skipped_s;
+
+int clock_gettime(clockid_t clock, struct timespec *ts)
+{
+	int r = (int)syscall(SYS_clock_gettime, clock, ts);
+
+	ts->tv_sec += skipped_s;
+	return r;
+}
+
+static void stop(struct cx_timer *timer)
+{
+	(void)timer;
+	loop.stop = true;
+}
+
+/* Deals with everything that is ready. */
+static void spin(void)
+{
+	struct cx_timer soon = { .fire = stop };
+
+	for (int i = 0; i < 3; i++) {
+		loop.stop = false;
+		cx_timer_set(&loop, &soon, 1);
+		ck_assert_int_eq(cx_loop_run(&loop, &err), 0);
+		cx_timer_clear(&soon);
+	}
+}
+
+static void on_lost(struct cx_session *s, const struct cx_err *why, void *arg)
+{
+	ck_assert_ptr_eq(arg, &agent);
+	nlost++;
+	lost_why = *why;
+	if (close_when_lost) {
+		cx_session_close(s);
+		session = NULL;
+	}
+}
+
+static void on_main(struct cx_session *s, const struct cx_msg_main_state *state, void *arg)
+{
+	(void)s;
+	(void)arg;
+	nmain++;
+	ck_assert_uint_eq(state->state, CX_MAIN_ENDED);
+}
+
+/* ---- what the agent says, byte for byte ---- */
+
+static void say_raw(uint16_t type, uint32_t request, const void *body, size_t len, int fd)
+{
+	CX_UNINITIALIZED uint8_t out[CX_PACKET_MAX];
+
+	if (len > 0)
+		memcpy(out + CX_PACKET_HEADER, body, len);
+	ck_assert_int_eq(cx_packet_send(agent, out, CX_PACKET_HEADER + len, type, request, &fd,
+					fd >= 0 ? 1 : 0, &err),
+			 0);
+	spin();
+}
+
+#define say(name, request, ...)                                                                   \
+	do {                                                                                      \
+		struct cx_msg_##name say_m = { __VA_ARGS__ };                                     \
+		ck_assert_int_eq(cx_msg_##name##_send(agent, request, &say_m, NULL, 0, &err), 0); \
+		spin();                                                                           \
+	} while (0)
+
+static void greet(void)
+{
+	say(agent_hello, 0, .version = 1, .state = CX_AGENT_CLAIMED);
+}
+
+/* The next request; its number is what must be answered. */
+static uint32_t hear(uint16_t type)
+{
+	ck_assert_int_eq(cx_packet_recv(agent, &heard, &err), 1);
+	ck_assert_int_eq(heard.type, type);
+	cx_packet_drop(&heard);
+	return heard.request;
+}
+
+static void set_up(void)
+{
+	static const struct cx_session_events events = { .lost = on_lost,
+							 .main_ended = on_main,
+							 .arg = &agent };
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	agent = pair[0];
+	ck_assert_int_eq(cx_set_nonblock(agent, true, &err), 0);
+	ck_assert_int_eq(cx_loop_open(&loop, &err), 0);
+	ck_assert_int_eq(cx_session_open(&loop, &scratch, &pair[1], &events, &session, &err), 0);
+	ck_assert_int_eq(pair[1], -EBADF);
+}
+
+static void tear_down(void)
+{
+	cx_session_close(session);
+	cx_loop_close(&loop);
+	(void)close(agent);
+}
+
+static void set_up_greeted(void)
+{
+	set_up();
+	greet();
+}
+
+/* ---- who asks ---- */
+
+struct ask {
+	struct cx_call call;
+	struct cx_err why;
+	int done;
+	bool again, closes;
+};
+
+static void on_done(struct cx_call *call, const struct cx_answer *answer, const struct cx_err *why)
+{
+	struct ask *ask = cx_container_of(call, struct ask, call);
+	struct cx_err e;
+
+	ck_assert((answer == NULL) == (why != NULL));
+	ask->done++;
+	if (why != NULL)
+		ask->why = *why;
+	if (ask->again)
+		(void)!cx_session_main(session, &ask->call, &e);
+	if (ask->closes) {
+		cx_session_close(session);
+		session = NULL;
+	}
+}
+
+static struct ask new_ask(void)
+{
+	return (struct ask){ .call.done = on_done };
+}
+
+struct run {
+	struct cx_exec exec;
+	struct cx_pipes pipes;
+	struct cx_msg_exited end;
+	struct cx_err why;
+	int started, ended;
+};
+
+static void on_started(struct cx_exec *exec, uint32_t pid)
+{
+	ck_assert_uint_eq(pid, 7);
+	cx_container_of(exec, struct run, exec)->started++;
+}
+
+static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
+		     const struct cx_err *why)
+{
+	struct run *run = cx_container_of(exec, struct run, exec);
+
+	ck_assert((end == NULL) == (why != NULL));
+	run->ended++;
+	if (end != NULL)
+		run->end = *end;
+	else
+		run->why = *why;
+}
+
+static const struct cx_msg_exec plan = { .argv = { .p = "true", .len = 5 }, .timeout_ms = 1000 };
+
+static uint32_t begin(struct run *run)
+{
+	*run = (struct run){ .exec = { .started = on_started, .ended = on_ended } };
+	ck_assert_int_eq(cx_pipes_open(&run->pipes, &err), 0);
+	ck_assert_msg(cx_session_exec(session, &plan, &run->pipes, &run->exec, &err) == 0, "%s",
+		      err.msg);
+	ck_assert_int_eq(run->pipes.theirs[0], -EBADF);
+	return hear(CX_MSG_exec);
+}
+
+static void drop(struct run *run)
+{
+	cx_exec_forget(&run->exec);
+	cx_pipes_close(&run->pipes);
+}
+
+/* ---- the right way ---- */
+
+START_TEST(answers_find_their_request)
+{
+	struct ask config = new_ask(), log = new_ask(), state = new_ask();
+	struct cx_msg_configure m = { .cwd = cx_str_of("/x") };
+	uint32_t r[3];
+
+	ck_assert_int_eq(cx_session_configure(session, &m, &config.call, &err), 0);
+	ck_assert_int_eq(cx_session_log(session, 5, 10, &log.call, &err), 0);
+	ck_assert_int_eq(cx_session_main(session, &state.call, &err), 0);
+	r[0] = hear(CX_MSG_configure);
+	r[1] = hear(CX_MSG_log_read);
+	r[2] = hear(CX_MSG_main_status);
+	say(main_state, r[2], .state = CX_MAIN_RUNNING);
+	ck_assert_int_eq(state.done, 1);
+	say(log_data, r[1], .offset = 5, .end = 15, .data = cx_str_of("0123456789"));
+	ck_assert_int_eq(log.done, 1);
+	say(agent_error, r[0], .kind = CX_DENIED, .errnum = EACCES, .text = cx_str_of("no"));
+	ck_assert_int_eq(config.done, 1);
+	ck_assert_str_eq(config.why.msg, "no");
+	ck_assert_int_eq(config.why.errnum, EACCES);
+	say(main_state, 0, .state = CX_MAIN_ENDED);
+	ck_assert_int_eq(nmain, 1);
+	ck_assert_int_eq(nlost, 0);
+}
+END_TEST
+
+START_TEST(a_command_starts_and_ends)
+{
+	struct ask sig = new_ask();
+	struct run run, failed;
+	uint32_t r = begin(&run), f = begin(&failed), s;
+
+	say(agent_error, f, .kind = CX_NOT_FOUND, .text = cx_str_of("'x' not found in PATH"));
+	ck_assert_int_eq(failed.ended, 1);
+	ck_assert_str_eq(failed.why.msg, "'x' not found in PATH");
+	say(started, r, .pid = 7);
+	ck_assert_int_eq(run.started, 1);
+	ck_assert_int_eq(cx_exec_signal(&run.exec, SIGTERM, &sig.call, &err), 0);
+	s = hear(CX_MSG_exec_signal);
+	say_raw(CX_MSG_agent_ok, s, NULL, 0, -1);
+	ck_assert_int_eq(sig.done, 1);
+	say(exited, r, .how = CX_EXITED_SIGNAL, .status = 15);
+	ck_assert_int_eq(run.ended, 1);
+	ck_assert_uint_eq(run.end.status, 15);
+	ck_assert(!cx_exec_pending(&run.exec));
+	ck_assert_int_eq(cx_exec_signal(&run.exec, SIGTERM, NULL, &err), -ENOENT);
+	ck_assert_int_eq(nlost, 0);
+	drop(&run);
+	drop(&failed);
+}
+END_TEST
+
+START_TEST(requests_wait_for_the_hello)
+{
+	struct ask state = new_ask();
+	struct run run = { .exec = { .started = on_started, .ended = on_ended } };
+
+	ck_assert_int_eq(cx_pipes_open(&run.pipes, &err), 0);
+	ck_assert_int_eq(cx_session_exec(session, &plan, &run.pipes, &run.exec, &err), 0);
+	ck_assert_int_eq(cx_session_main(session, &state.call, &err), 0);
+	spin();
+	ck_assert_int_eq(cx_packet_recv(agent, &heard, &err), -EAGAIN);
+	greet();
+	ck_assert_int_eq(cx_packet_recv(agent, &heard, &err), 1);
+	ck_assert_int_eq(heard.type, CX_MSG_exec);
+	ck_assert_uint_eq(heard.nfds, 3);
+	cx_packet_drop(&heard);
+	(void)hear(CX_MSG_main_status);
+	drop(&run);
+	cx_call_forget(&state.call);
+}
+END_TEST
+
+START_TEST(who_is_forgotten_hears_nothing)
+{
+	struct ask state = new_ask();
+	struct run run;
+	uint32_t r = begin(&run), m;
+
+	ck_assert_int_eq(cx_session_main(session, &state.call, &err), 0);
+	m = hear(CX_MSG_main_status);
+	cx_call_forget(&state.call);
+	cx_call_forget(&state.call);
+	drop(&run);
+	say(main_state, m, .state = CX_MAIN_NONE);
+	say(started, r, .pid = 7);
+	say(exited, r, .status = 0);
+	ck_assert_int_eq(state.done + run.started + run.ended + nlost, 0);
+}
+END_TEST
+
+START_TEST(callbacks_may_ask_and_close)
+{
+	struct ask state = new_ask(), other = new_ask();
+
+	state.again = true;
+	ck_assert_int_eq(cx_session_main(session, &state.call, &err), 0);
+	for (int i = 0; i < 40; i++) /* as many that the table moves */
+		say(main_state, hear(CX_MSG_main_status), .state = CX_MAIN_NONE);
+	ck_assert_int_eq(state.done, 40);
+	state.again = false;
+	state.closes = true;
+	ck_assert_int_eq(cx_session_main(session, &other.call, &err), 0);
+	say(main_state, hear(CX_MSG_main_status), .state = CX_MAIN_NONE);
+	ck_assert_int_eq(state.done, 41);
+	ck_assert_int_eq(other.done, 0);
+	ck_assert_ptr_null(session);
+	ck_assert_int_eq(nlost, 0);
+}
+END_TEST
+
+/* ---- an agent that lies ---- */
+
+enum { TO_CONFIGURE = 1, TO_LOG, TO_EXEC, TO_RUNNING, TO_ENDED, TO_NOBODY, TO_ALL };
+
+#define BODY(...)                                                            \
+	.len = sizeof((uint8_t[]){ __VA_ARGS__ }), .body = (const uint8_t[]) \
+	{                                                                    \
+		__VA_ARGS__                                                  \
+	}
+
+static const struct {
+	uint16_t type;
+	int to;
+	size_t len;
+	const uint8_t *body;
+	bool with_fd;
+} lies[] = {
+	{ CX_MSG_agent_ok, TO_NOBODY, 0, NULL, false },
+	{ CX_MSG_agent_ok, TO_ALL, 0, NULL, false },
+	{ CX_MSG_agent_ok, TO_LOG, 0, NULL, false },
+	{ CX_MSG_agent_ok, TO_EXEC, 0, NULL, false },
+	{ CX_MSG_agent_ok, TO_RUNNING, 0, NULL, false },
+	{ CX_MSG_agent_ok, TO_CONFIGURE, 0, NULL, true },
+	{ CX_MSG_agent_ok, TO_CONFIGURE, BODY(0), false },
+	{ CX_MSG_agent_hello, TO_ALL, BODY(1, 0, 0, 0, 1, 0, 0, 0), false },
+	{ CX_MSG_started, TO_CONFIGURE, BODY(7, 0, 0, 0), false },
+	{ CX_MSG_started, TO_RUNNING, BODY(7, 0, 0, 0), false },
+	{ CX_MSG_started, TO_EXEC, BODY(7, 0, 0), false },
+	{ CX_MSG_started, TO_ENDED, BODY(7, 0, 0, 0), false },
+	{ CX_MSG_exited, TO_EXEC, 40, (const uint8_t[40]){ 0 }, false },
+	{ CX_MSG_exited, TO_ENDED, 40, (const uint8_t[40]){ 0 }, false },
+	{ CX_MSG_exited, TO_RUNNING, 40, (const uint8_t[40]){ 9 }, false },
+	{ CX_MSG_exited, TO_RUNNING, 41, (const uint8_t[41]){ 0 }, false },
+	{ CX_MSG_agent_error, TO_RUNNING, 12, (const uint8_t[12]){ 0 }, false },
+	{ CX_MSG_agent_error, TO_ALL, 12, (const uint8_t[12]){ 0 }, false },
+	{ CX_MSG_agent_error, TO_EXEC, 12, (const uint8_t[12]){ 99 }, false },
+	{ CX_MSG_agent_error, TO_EXEC, 12, (const uint8_t[12]){ [8] = 1 }, false },
+	{ CX_MSG_log_data, TO_CONFIGURE, 20, (const uint8_t[20]){ 0 }, false },
+	{ CX_MSG_log_data, TO_LOG, 23, (const uint8_t[23]){ [8] = 9, [16] = 3 }, false },
+	{ CX_MSG_log_data, TO_LOG, 22, (const uint8_t[22]){ [8] = 1, [16] = 2 }, false },
+	{ CX_MSG_log_data, TO_LOG, 20, (const uint8_t[20]){ [0] = 2, [8] = 1 }, false },
+	{ CX_MSG_main_state, TO_CONFIGURE, 12, (const uint8_t[12]){ 0 }, false },
+	{ CX_MSG_main_state, TO_NOBODY, 12, (const uint8_t[12]){ 0 }, false },
+	{ CX_MSG_main_state, TO_ALL, 12, (const uint8_t[12]){ 77 }, false },
+	{ CX_MSG_exec, TO_EXEC, 0, NULL, false },
+	{ 0xffff, TO_ALL, 0, NULL, false },
+	{ 0, TO_ALL, 0, NULL, false },
+};
+
+START_TEST(a_lie_ends_the_session)
+{
+	struct ask config = new_ask(), log = new_ask();
+	struct cx_msg_configure m = { 0 };
+	struct run waiting, running, gone;
+	uint32_t numbers[TO_ALL + 1] = { [TO_NOBODY] = 3000000 };
+
+	numbers[TO_EXEC] = begin(&waiting);
+	numbers[TO_RUNNING] = begin(&running);
+	numbers[TO_ENDED] = begin(&gone);
+	say(started, numbers[TO_RUNNING], .pid = 7);
+	say(started, numbers[TO_ENDED], .pid = 7);
+	say(exited, numbers[TO_ENDED], .status = 0);
+	ck_assert_int_eq(cx_session_configure(session, &m, &config.call, &err), 0);
+	numbers[TO_CONFIGURE] = hear(CX_MSG_configure);
+	ck_assert_int_eq(cx_session_log(session, 0, 2, &log.call, &err), 0);
+	numbers[TO_LOG] = hear(CX_MSG_log_read);
+	ck_assert_int_eq(nlost, 0);
+	close_when_lost = _i % 2 == 0;
+	say_raw(lies[_i].type, numbers[lies[_i].to], lies[_i].body, lies[_i].len,
+		lies[_i].with_fd ? agent : -1);
+	ck_assert_int_eq(nlost, 1);
+	ck_assert_int_eq(lost_why.kind, CX_INVALID);
+	ck_assert_int_eq(config.done, 1);
+	ck_assert_int_eq(log.done, 1);
+	ck_assert_int_eq(waiting.ended, 1);
+	ck_assert_int_eq(running.ended, 1);
+	ck_assert_int_eq(gone.ended, 1);
+	if (session != NULL) {
+		ck_assert(!cx_session_alive(session));
+		ck_assert_int_lt(cx_session_main(session, &log.call, &err), 0);
+	}
+	drop(&waiting);
+	drop(&running);
+	drop(&gone);
+}
+END_TEST
+
+static const struct {
+	uint16_t type;
+	uint32_t request;
+	size_t len;
+	const uint8_t *body;
+} hellos[] = {
+	{ CX_MSG_agent_ok, 0, 0, NULL },
+	{ CX_MSG_agent_hello, 1, BODY(1, 0, 0, 0, 1, 0, 0, 0) },
+	{ CX_MSG_agent_hello, 0, BODY(1, 0, 0, 0, 0, 0, 0, 0) }, /* a blank */
+	{ CX_MSG_agent_hello, 0, BODY(0, 0, 0, 0, 1, 0, 0, 0) },
+	{ CX_MSG_agent_hello, 0, BODY(1, 0, 0, 0, 2, 0, 0, 0) },
+	{ CX_MSG_agent_hello, 0, BODY(1, 0, 0, 0, 1, 0, 0) },
+};
+
+START_TEST(a_wrong_hello_ends_the_session)
+{
+	say_raw(hellos[_i].type, hellos[_i].request, hellos[_i].body, hellos[_i].len, -1);
+	ck_assert_int_eq(nlost, 1);
+}
+END_TEST
+
+START_TEST(closing_in_between_fails_what_waits)
+{
+	struct ask state = new_ask();
+	struct run run;
+	uint32_t r = begin(&run);
+
+	say(started, r, .pid = 7);
+	ck_assert_int_eq(cx_session_main(session, &state.call, &err), 0);
+	(void)shutdown(agent, SHUT_RDWR);
+	spin();
+	ck_assert_int_eq(nlost, 1);
+	ck_assert_int_eq(run.ended, 1);
+	ck_assert_int_eq(run.why.kind, CX_UNAVAILABLE);
+	ck_assert_int_eq(state.done, 1);
+	drop(&run);
+}
+END_TEST
+
+START_TEST(noise_is_no_packet)
+{
+	unsigned seed = (unsigned)_i;
+	uint8_t bytes[64];
+
+	for (size_t i = 0; i < sizeof bytes; i++)
+		bytes[i] = (uint8_t)rand_r(&seed);
+	ck_assert_int_eq(send(agent, bytes, 1 + (size_t)_i % sizeof bytes, MSG_NOSIGNAL),
+			 1 + _i % (int)sizeof bytes);
+	spin();
+	ck_assert_int_eq(nlost, 1);
+}
+END_TEST
+
+/* ---- an agent that does not answer ---- */
+
+START_TEST(no_hello_in_time)
+{
+	skipped_s = CX_SESSION_HELLO_MS / 1000 - 2;
+	spin();
+	ck_assert_int_eq(nlost, 0);
+	skipped_s += 4;
+	spin();
+	ck_assert_int_eq(nlost, 1);
+	ck_assert_int_eq(lost_why.kind, CX_TIMEOUT);
+}
+END_TEST
+
+START_TEST(no_answer_in_time)
+{
+	struct ask state = new_ask(), next = new_ask();
+	uint32_t m;
+
+	ck_assert_int_eq(cx_session_main(session, &state.call, &err), 0);
+	m = hear(CX_MSG_main_status);
+	skipped_s = CX_SESSION_ANSWER_MS / 1000 + 1;
+	spin();
+	ck_assert_int_eq(state.done, 1);
+	ck_assert_int_eq(state.why.kind, CX_TIMEOUT);
+	ck_assert_int_eq(nlost, 0);
+	say(main_state, m, .state = CX_MAIN_NONE); /* late, and known to be late */
+	ck_assert_int_eq(state.done, 1);
+	ck_assert_int_eq(nlost, 0);
+	ck_assert_int_eq(cx_session_main(session, &next.call, &err), 0);
+	ck_assert_uint_ne(hear(CX_MSG_main_status), m);
+	cx_call_forget(&next.call);
+}
+END_TEST
+
+START_TEST(a_late_start_is_killed)
+{
+	struct run run;
+	uint32_t r = begin(&run);
+	struct cx_msg_exec_signal m;
+
+	skipped_s = CX_SESSION_ANSWER_MS / 1000 + 1;
+	spin();
+	ck_assert_int_eq(run.ended, 1);
+	say(started, r, .pid = 7);
+	ck_assert_int_eq(run.started, 0);
+	ck_assert_int_eq(cx_packet_recv(agent, &heard, &err), 1);
+	ck_assert(heard.type == CX_MSG_exec_signal && cx_msg_exec_signal_get(&heard.body, &m));
+	ck_assert_uint_eq(m.exec, r);
+	ck_assert_uint_eq(m.signo, SIGKILL);
+	say(exited, r, .status = 0);
+	ck_assert_int_eq(nlost, 0);
+	drop(&run);
+}
+END_TEST
+
+START_TEST(a_timeout_that_the_agent_ignores)
+{
+	struct run run;
+	uint32_t r = begin(&run);
+
+	say(started, r, .pid = 7);
+	skipped_s = CX_SESSION_ANSWER_MS / 1000;
+	spin();
+	ck_assert_int_eq(run.ended, 0);
+	skipped_s += 3;
+	spin();
+	ck_assert_int_eq(run.ended, 1);
+	ck_assert_int_eq(run.why.kind, CX_TIMEOUT);
+	(void)hear(CX_MSG_exec_signal);
+	drop(&run);
+}
+END_TEST
+
+static struct ask asks[CX_SESSION_PENDING_MAX + 1];
+
+START_TEST(an_agent_that_does_not_read_costs_a_bounded_amount)
+{
+	int n = 0;
+
+	while (n <= CX_SESSION_PENDING_MAX) {
+		asks[n] = new_ask();
+		if (cx_session_main(session, &asks[n].call, &err) < 0)
+			break;
+		n++;
+	}
+	ck_assert_int_eq(n, CX_SESSION_PENDING_MAX);
+	ck_assert_int_eq(err.kind, CX_LIMIT);
+	spin();
+	for (int i = 0; i < n; i++) {
+		say(main_state, hear(CX_MSG_main_status), .state = CX_MAIN_NONE);
+		ck_assert_int_eq(asks[i].done, 1);
+	}
+}
+END_TEST
+
+static char big[CX_PACKET_MAX];
+
+START_TEST(queued_bytes_are_bounded)
+{
+	struct cx_msg_configure m = { .env = { .p = big, .len = 131072 } };
+	int n = 0;
+
+	while (n < 100) {
+		asks[n] = new_ask();
+		if (cx_session_configure(session, &m, &asks[n].call, &err) < 0)
+			break;
+		n++;
+	}
+	ck_assert_int_gt(n, 10);
+	ck_assert_int_lt(n, 40);
+	ck_assert_int_eq(err.kind, CX_LIMIT);
+}
+END_TEST
+
+START_TEST(what_does_not_fit_is_refused)
+{
+	struct cx_msg_exec m = { .argv = { .p = big, .len = 131072 },
+				 .env = { .p = big, .len = 65536 } };
+	struct run run = { .exec = { .started = on_started, .ended = on_ended } };
+
+	ck_assert_int_eq(cx_pipes_open(&run.pipes, &err), 0);
+	ck_assert_int_eq(cx_session_exec(session, &m, &run.pipes, &run.exec, &err), -EINVAL);
+	ck_assert_int_eq(run.pipes.theirs[2], -EBADF);
+	ck_assert(!cx_exec_pending(&run.exec));
+	cx_pipes_close(&run.pipes);
+	ck_assert_int_eq(cx_pipes_open_tty(&run.pipes, &err), 0);
+	ck_assert_int_eq(cx_session_exec(session, &plan, &run.pipes, &run.exec, &err), -EINVAL);
+	cx_pipes_close(&run.pipes);
+	m = (struct cx_msg_exec){ .argv = { .p = "a", .len = 1 } };
+	ck_assert_int_eq(cx_pipes_open(&run.pipes, &err), 0);
+	ck_assert_int_eq(cx_session_exec(session, &m, &run.pipes, &run.exec, &err), -EINVAL);
+	cx_pipes_close(&run.pipes);
+}
+END_TEST
+
+/* ---- pipes ---- */
+
+START_TEST(pipes_are_as_promised)
+{
+	struct cx_pipes p;
+	struct stat st;
+	char byte;
+
+	ck_assert_int_eq(cx_pipes_open(&p, &err), 0);
+	ck_assert_uint_eq(p.ntheirs, 3);
+	for (int i = 0; i < 3; i++) {
+		ck_assert((fcntl(p.ours[i], F_GETFL) & O_NONBLOCK) != 0);
+		ck_assert((fcntl(p.theirs[i], F_GETFL) & O_NONBLOCK) == 0);
+		ck_assert((fcntl(p.ours[i], F_GETFD) & FD_CLOEXEC) != 0);
+		ck_assert((fcntl(p.theirs[i], F_GETFD) & FD_CLOEXEC) != 0);
+		ck_assert_int_eq(fstat(p.theirs[i], &st), 0);
+		ck_assert_uint_eq(st.st_mode & 0777, 0666);
+	}
+	ck_assert_int_eq(write(p.ours[0], "i", 1), 1);
+	ck_assert_int_eq(read(p.theirs[0], &byte, 1), 1);
+	ck_assert_int_eq(write(p.theirs[2], "e", 1), 1);
+	ck_assert_int_eq(read(p.ours[1], &byte, 1), -1);
+	ck_assert_int_eq(read(p.ours[2], &byte, 1), 1);
+	cx_pipes_close(&p);
+	cx_pipes_close(&p);
+	ck_assert_int_eq(p.ours[0], -EBADF);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("exec/session");
+	TCase *fresh = tcase_create("before the hello"), *tc = tcase_create("greeted");
+
+	tcase_add_checked_fixture(fresh, set_up, tear_down);
+	tcase_add_checked_fixture(tc, set_up_greeted, tear_down);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(fresh, requests_wait_for_the_hello);
+	tcase_add_loop_test(fresh, a_wrong_hello_ends_the_session, 0, CX_LEN(hellos));
+	tcase_add_test(fresh, no_hello_in_time);
+	tcase_add_test(fresh, queued_bytes_are_bounded);
+	tcase_add_loop_test(fresh, noise_is_no_packet, 0, 64);
+	tcase_add_test(fresh, pipes_are_as_promised);
+	tcase_add_test(tc, answers_find_their_request);
+	tcase_add_test(tc, a_command_starts_and_ends);
+	tcase_add_test(tc, who_is_forgotten_hears_nothing);
+	tcase_add_test(tc, callbacks_may_ask_and_close);
+	tcase_add_loop_test(tc, a_lie_ends_the_session, 0, CX_LEN(lies));
+	tcase_add_test(tc, closing_in_between_fails_what_waits);
+	tcase_add_test(tc, no_answer_in_time);
+	tcase_add_test(tc, a_late_start_is_killed);
+	tcase_add_test(tc, a_timeout_that_the_agent_ignores);
+	tcase_add_test(tc, an_agent_that_does_not_read_costs_a_bounded_amount);
+	tcase_add_test(tc, what_does_not_fit_is_refused);
+	suite_add_tcase(s, fresh);
+	suite_add_tcase(s, tc);
+	return run_suite(s);
+}
