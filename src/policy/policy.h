@@ -2,6 +2,7 @@
 #ifndef CX_POLICY_POLICY_H
 #define CX_POLICY_POLICY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,16 +49,22 @@ extern const size_t cx_policy_nsupervisor_caps;
 extern const struct cx_cap_row cx_policy_spawner_caps[];
 extern const size_t cx_policy_nspawner_caps;
 
-/* The whole of /dev but what is mounted in it. The agent's device cgroup allows the same. */
+/*
+ * The devices that a sandbox may read and write; the device cgroup refuses all others and mknod of
+ * any. Those that are a node make up /dev, with the links and directories below.
+ */
 struct cx_device_row {
-	const char *name;
-	unsigned major, minor;
+	const char *name; /* below /dev */
+	unsigned major;
+	int minor; /* -1: all */
+	bool node; /* else its file system makes it */
 	const char *why;
 };
 extern const struct cx_device_row cx_policy_devices[];
 extern const size_t cx_policy_ndevices;
 struct cx_link_row {
 	const char *name, *target;
+	const char *why;
 };
 extern const struct cx_link_row cx_policy_dev_links[];
 extern const size_t cx_policy_ndev_links;

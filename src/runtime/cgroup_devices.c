@@ -2,18 +2,11 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "policy/policy.h"
 #include "runtime/cgroup_tree.h"
-
-const struct cx_device_rule cx_cgroup_devices[] = {
-	{ 1, 3, "rwm", "null" },   { 1, 5, "rwm", "zero" },	{ 1, 7, "rwm", "full" },
-	{ 1, 8, "rwm", "random" }, { 1, 9, "rwm", "urandom" },	{ 5, 0, "rwm", "tty" },
-	{ 5, 2, "rwm", "ptmx" },   { 136, -1, "rwm", "pts/*" },
-};
-const size_t cx_cgroup_ndevices = CX_LEN(cx_cgroup_devices);
 
 enum { PROGRAM_MAX = 256, ROW_MAX = 6 };
 
@@ -56,26 +49,19 @@ static void emit_return(struct program *program, int verdict)
 	emit(program, (struct bpf_insn){ .code = BPF_JMP | BPF_EXIT });
 }
 
-static unsigned access_bits(const char *access)
-{
-	return (strchr(access, 'r') != NULL ? BPF_DEVCG_ACC_READ : 0U) |
-	       (strchr(access, 'w') != NULL ? BPF_DEVCG_ACC_WRITE : 0U) |
-	       (strchr(access, 'm') != NULL ? BPF_DEVCG_ACC_MKNOD : 0U);
-}
-
 /* r2 type, r3 wanted access, r4 major, r5 minor, r0 scratch. A row falls through to the next one.
  */
-static void emit_row(struct program *program, const struct cx_device_rule *rule)
+static void emit_row(struct program *program, const struct cx_device_row *row)
 {
-	unsigned rest = rule->minor >= 0 ? 6 : 5; /* instructions behind the first comparison */
+	unsigned rest = row->minor >= 0 ? 6 : 5; /* instructions behind the first comparison */
 
-	emit(program, jump_unless_equal(BPF_REG_4, (int)rule->major, rest));
-	if (rule->minor >= 0)
-		emit(program, jump_unless_equal(BPF_REG_5, rule->minor, 5));
+	emit(program, jump_unless_equal(BPF_REG_4, (int)row->major, rest));
+	if (row->minor >= 0)
+		emit(program, jump_unless_equal(BPF_REG_5, row->minor, 5));
 	emit(program, (struct bpf_insn){ .code = BPF_ALU64 | BPF_X | BPF_MOV,
 					 .dst_reg = BPF_REG_0,
 					 .src_reg = BPF_REG_3 });
-	emit(program, alu(BPF_AND, BPF_REG_0, (int)(7U & ~access_bits(rule->access))));
+	emit(program, alu(BPF_AND, BPF_REG_0, BPF_DEVCG_ACC_MKNOD));
 	emit(program, jump_unless_equal(BPF_REG_0, 0, 2));
 	emit_return(program, 1);
 }
@@ -84,7 +70,7 @@ static int build(struct program *program, struct cx_err *err)
 {
 	const unsigned head = 8;
 
-	if (cx_cgroup_ndevices * (ROW_MAX + 1) + head + 2 > PROGRAM_MAX)
+	if (cx_policy_ndevices * (ROW_MAX + 1) + head + 2 > PROGRAM_MAX)
 		return cx_refuse(err, CX_INTERNAL, "too many device rules");
 	emit(program, load(BPF_REG_2, offsetof(struct bpf_cgroup_dev_ctx, access_type)));
 	emit(program, (struct bpf_insn){ .code = BPF_ALU64 | BPF_X | BPF_MOV,
@@ -99,8 +85,8 @@ static int build(struct program *program, struct cx_err *err)
 					 .off = 2,
 					 .imm = BPF_DEVCG_DEV_CHAR });
 	emit_return(program, 0);
-	for (size_t i = 0; i < cx_cgroup_ndevices; i++)
-		emit_row(program, &cx_cgroup_devices[i]);
+	for (size_t i = 0; i < cx_policy_ndevices; i++)
+		emit_row(program, &cx_policy_devices[i]);
 	emit_return(program, 0);
 	return 0;
 }

@@ -100,16 +100,6 @@ struct cx_cgroups {
 extern const struct cx_cgroup_version cx_cgroup_v1;
 extern const struct cx_cgroup_version cx_cgroup_v2;
 
-/* A character device that a sandbox may use. All else, and every block device, is refused. */
-struct cx_device_rule {
-	unsigned major;
-	int minor;	    /* -1: all */
-	const char *access; /* of "rwm" */
-	const char *name;
-};
-extern const struct cx_device_rule cx_cgroup_devices[];
-extern const size_t cx_cgroup_ndevices;
-
 /* Fills version, mode, and root and controllers of each tree (cgroup_find.c). */
 CX_MUST int cx_cgroups_find(struct cx_cgroups *groups, struct cx_err *err);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "policy/policy.h"
 #include "runtime/cgroup.h"
 #include "runtime/cgroup_tree.h"
 
@@ -85,15 +86,15 @@ static int restrict_devices(const struct cx_cgroup_tree *tree, struct cx_err *er
 		return 0;
 	if (cx_write_file(tree->dir, "devices.deny", "a", err) < 0)
 		return -err->errnum;
-	for (size_t i = 0; i < cx_cgroup_ndevices; i++) {
-		const struct cx_device_rule *rule = &cx_cgroup_devices[i];
+	for (size_t i = 0; i < cx_policy_ndevices; i++) {
+		const struct cx_device_row *row = &cx_policy_devices[i];
 		char text[48], minor[12] = "*";
 
-		if (rule->minor >= 0)
-			(void)snprintf(minor, sizeof minor, "%d", rule->minor);
-		(void)snprintf(text, sizeof text, "c %u:%s %s", rule->major, minor, rule->access);
+		if (row->minor >= 0)
+			(void)snprintf(minor, sizeof minor, "%d", row->minor);
+		(void)snprintf(text, sizeof text, "c %u:%s rw", row->major, minor);
 		if (cx_write_file(tree->dir, "devices.allow", text, err) < 0)
-			return cx_wrap(err, "allow device %s", rule->name);
+			return cx_wrap(err, "allow device %s", row->name);
 	}
 	return 0;
 }

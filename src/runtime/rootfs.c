@@ -206,8 +206,11 @@ static int fill_dev(int dev, uint32_t uid_base, struct cx_err *err)
 	for (size_t i = 0; i < cx_policy_ndevices; i++) {
 		const struct cx_device_row *row = &cx_policy_devices[i];
 
+		if (!row->node)
+			continue;
 		/* Twice, because the umask takes bits from the first. */
-		if (mknodat(dev, row->name, S_IFCHR | 0666, makedev(row->major, row->minor)) < 0 ||
+		if (mknodat(dev, row->name, S_IFCHR | 0666,
+			    makedev(row->major, (unsigned)row->minor)) < 0 ||
 		    fchmodat(dev, row->name, 0666, 0) < 0)
 			return cx_fail(err, errno, "make /dev/%s", row->name);
 		if (give(dev, row->name, uid_base, err) < 0)

@@ -406,35 +406,53 @@ START_TEST(test_no_way_out)
 }
 END_TEST
 
+static const struct {
+	unsigned major, minor;
+	mode_t type;
+	bool allowed;
+} nodes[] = {
+	{ 1, 3, S_IFCHR, true },     { 1, 5, S_IFCHR, true },  { 136, 4095, S_IFCHR, true },
+	{ 1, 1, S_IFCHR, false },    { 1, 2, S_IFCHR, false }, { 1, 11, S_IFCHR, false },
+	{ 10, 200, S_IFCHR, false }, { 1, 3, S_IFBLK, false }, { 7, 0, S_IFBLK, false },
+};
+static char nodes_dir[] = "/tmp/cgroup-test-XXXXXX";
+
+static const char *node_path(size_t i)
+{
+	static char path[64];
+
+	(void)snprintf(path, sizeof path, "%s/%zu", nodes_dir, i);
+	return path;
+}
+
+/* Inside: EPERM is the group's answer; that a terminal is not there (EIO) is the driver's. */
 static int run_devices(void)
 {
-	static const struct {
-		unsigned major, minor;
-		mode_t type;
-		bool allowed;
-	} nodes[] = {
-		{ 1, 3, S_IFCHR, true },     { 1, 5, S_IFCHR, true },  { 136, 5, S_IFCHR, true },
-		{ 1, 1, S_IFCHR, false },    { 1, 2, S_IFCHR, false }, { 1, 11, S_IFCHR, false },
-		{ 10, 200, S_IFCHR, false }, { 1, 3, S_IFBLK, false }, { 7, 0, S_IFBLK, false },
-	};
-	char path[64];
-
-	(void)snprintf(path, sizeof path, "/tmp/cgroup-test-%d", (int)getpid());
 	for (size_t i = 0; i < CX_LEN(nodes); i++) {
-		int made =
-			mknod(path, nodes[i].type | 0600, makedev(nodes[i].major, nodes[i].minor));
+		cx_autofd int fd = open(node_path(i), O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-		if (made == 0)
-			(void)unlink(path);
-		if ((made == 0) != nodes[i].allowed)
+		if ((fd >= 0 || errno != EPERM) != nodes[i].allowed)
 			return 20 + (int)i;
 	}
+	if (mknod(node_path(CX_LEN(nodes)), S_IFCHR | 0600, makedev(1, 3)) == 0 || errno != EPERM)
+		return 40;
 	return 0;
 }
 
 START_TEST(test_devices)
 {
-	ck_assert_int_eq(reap(start(enter_agent, run_devices)), 0);
+	int how;
+
+	ck_assert_ptr_nonnull(mkdtemp(nodes_dir));
+	for (size_t i = 0; i < CX_LEN(nodes); i++)
+		ck_assert_int_eq(mknod(node_path(i), nodes[i].type | 0600,
+				       makedev(nodes[i].major, nodes[i].minor)),
+				 0);
+	how = reap(start(enter_agent, run_devices));
+	for (size_t i = 0; i < CX_LEN(nodes); i++)
+		(void)unlink(node_path(i));
+	(void)rmdir(nodes_dir);
+	ck_assert_int_eq(how, 0);
 }
 END_TEST
 

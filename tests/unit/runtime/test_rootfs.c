@@ -191,10 +191,12 @@ START_TEST(dev_holds_the_policy_and_nothing_else)
 
 	ck_assert_msg(dev >= 0, "%s", err.msg);
 	for (size_t i = 0; i < cx_policy_ndevices; i++) {
+		if (!cx_policy_devices[i].node)
+			continue;
 		ck_assert_int_eq(fstatat(dev, cx_policy_devices[i].name, &st, 0), 0);
 		ck_assert_uint_eq(st.st_mode, S_IFCHR | 0666);
 		ck_assert_uint_eq(major(st.st_rdev), cx_policy_devices[i].major);
-		ck_assert_uint_eq(minor(st.st_rdev), cx_policy_devices[i].minor);
+		ck_assert_int_eq((int)minor(st.st_rdev), cx_policy_devices[i].minor);
 		ck_assert_uint_eq(st.st_uid, BASE);
 	}
 	ck_assert_int_eq(fstat(dev, &st), 0);
