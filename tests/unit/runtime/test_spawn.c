@@ -26,6 +26,7 @@ static struct cx_err err;
 static struct cx_spawner spawner;
 static int dev = -EBADF, filter = -EBADF, image = -EBADF;
 static struct cx_cgroup no_groups = { .agent_dir = -EBADF, .ns = -EBADF };
+static const struct cx_cgroup *group = &no_groups;
 
 static void setup(void)
 {
@@ -59,7 +60,7 @@ struct spawned {
 static int spawn(uint32_t base, struct spawned *ret)
 {
 	int pair[2];
-	struct cx_blank_plan plan = { .uid_base = base, .dev = dev, .group = &no_groups };
+	struct cx_blank_plan plan = { .uid_base = base, .dev = dev, .group = group };
 	int r;
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
@@ -211,6 +212,33 @@ START_TEST(spawner_is_trimmed)
 }
 END_TEST
 
+START_TEST(blank_lands_in_its_groups)
+{
+	struct cx_cgroups *groups;
+	struct cx_cgroup own;
+	struct spawned s;
+	char name[32], path[64], text[4096], want[96];
+	int r = -EBUSY;
+
+	(void)snprintf(name, sizeof name, "spawn-%d", (int)getpid());
+	ck_assert_msg(cx_cgroups_open(name, &groups, &err) == 0, "%s", err.msg);
+	ck_assert_msg(cx_cgroup_make(groups, "one", BASE, &own, &err) == 0, "%s", err.msg);
+	group = &own;
+	r = spawn(BASE, &s);
+	ck_assert_msg(r == 0, "%s", err.msg);
+	(void)snprintf(path, sizeof path, "/proc/%d/cgroup", (int)s.pid);
+	ck_assert_int_gt((int)cx_read_small_file(AT_FDCWD, path, text, sizeof text, &err), 0);
+	(void)snprintf(want, sizeof want, "/caisson-%s/one/agent\n", name);
+	ck_assert_msg(strstr(text, want) != NULL, "%s", text);
+	end(&s);
+	cx_cgroup_close(&own);
+	for (int i = 0; i < 1000 && (r = cx_cgroup_remove(groups, "one", &err)) == -EBUSY; i++)
+		(void)usleep(5000);
+	ck_assert_msg(r == 0, "%s", err.msg);
+	cx_cgroups_close(groups, true);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("runtime/spawn");
@@ -219,6 +247,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, blank_is_root_of_its_own_world);
+	tcase_add_test(tc, blank_lands_in_its_groups);
 	tcase_add_test(tc, spawner_keeps_nothing);
 	tcase_add_test(tc, bad_requests_are_refused_and_it_serves_on);
 	tcase_add_test(tc, spawner_is_trimmed);
