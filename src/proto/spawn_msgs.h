@@ -7,17 +7,16 @@
 /*
  * Between caissond and its spawner, both root: make the process of one blank.
  *
- * fds of spawn: listening socket, /dev mount; then ntasks "tasks" files of the agent's group, to
- * each of which the child writes "0" (v1); then, with into_group, that group's directory for
- * CLONE_INTO_CGROUP and the cgroup namespace to be in (v2); then nwork descriptors of the work
- * group. fds of spawned: pidfd, user namespace. The process is a child of caissond (CLONE_PARENT).
+ * fds of spawn: listening socket, /dev mount; then ntasks files of the agent's group, to each of
+ * which the child writes "0"; then, with has_ns, the cgroup namespace to be in (v2); then nwork
+ * descriptors of the work group. fds of spawned: pidfd, user namespace. The process is a child of caissond (CLONE_PARENT).
  */
 #define CX_SPAWN_MSGS(M)                    \
 	M(0x01, spawn, CX_FIELDS_SPAWN)     \
 	M(0x02, spawned, CX_FIELDS_SPAWNED) \
 	M(0x03, spawn_error, CX_FIELDS_SPAWN_ERROR)
 #define CX_FIELDS_SPAWN(F) \
-	F(u32, uid_base, UINT32_MAX) F(u32, ntasks, 8) F(u32, into_group, 1) F(u32, nwork, 8)
+	F(u32, uid_base, UINT32_MAX) F(u32, ntasks, 8) F(u32, has_ns, 1) F(u32, nwork, 8)
 #define CX_FIELDS_SPAWNED(F) F(u32, pid, UINT32_MAX)
 #define CX_FIELDS_SPAWN_ERROR(F)               \
 	F(u32, kind, CX_KIND_MAX - 1)          \

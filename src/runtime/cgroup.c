@@ -167,7 +167,7 @@ int cx_cgroups_each(struct cx_cgroups *groups,
 
 static void forget(struct cx_cgroup *group)
 {
-	*group = (struct cx_cgroup){ .agent_dir = -EBADF, .ns = -EBADF };
+	*group = (struct cx_cgroup){ .ns = -EBADF };
 	for (unsigned i = 0; i < CX_CGROUP_TREES_MAX; i++)
 		group->top[i] = group->work[i] = group->tasks[i] = -EBADF;
 }
@@ -180,7 +180,6 @@ void cx_cgroup_close(struct cx_cgroup *group)
 		cx_close(&group->work[i]);
 	for (unsigned i = 0; i < group->ntasks; i++)
 		cx_close(&group->tasks[i]);
-	cx_close(&group->agent_dir);
 	cx_close(&group->ns);
 	forget(group);
 }
@@ -239,7 +238,7 @@ static int make_work(const struct cx_cgroups *groups, const struct cx_cgroup_tre
 	if (work < 0 || enable_controllers(groups, work, err) < 0)
 		return -err->errnum;
 	if ((tree->controllers & CX_CTL_PIDS) == 0) {
-		fd = openat(work, "tasks", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+		fd = openat(work, groups->version->tasks, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 	} else {
 		if (delegate(groups, work, uid_base, err) < 0)
 			return -err->errnum;
@@ -248,6 +247,18 @@ static int make_work(const struct cx_cgroups *groups, const struct cx_cgroup_tre
 	if (fd < 0)
 		return cx_fail(err, errno, "open the work group for the agent");
 	ret->work[ret->n++] = fd;
+	return 0;
+}
+
+/* How the agent's process gets into dir. */
+static int open_tasks(const struct cx_cgroups *groups, int dir, struct cx_cgroup *ret,
+		      struct cx_err *err)
+{
+	int fd = openat(dir, groups->version->tasks, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return cx_fail(err, errno, "open '%s'", groups->version->tasks);
+	ret->tasks[ret->ntasks++] = fd;
 	return 0;
 }
 
@@ -260,7 +271,7 @@ static int make_agent(const struct cx_cgroups *groups, const struct cx_cgroup_tr
 
 	if (agent < 0 || write_limits(groups, tree, agent, &agent_limits, err) < 0)
 		return -err->errnum;
-	return groups->version->attach(agent, ret, err);
+	return open_tasks(groups, agent, ret, err);
 }
 
 static int make_in_tree(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree,
@@ -270,13 +281,13 @@ static int make_in_tree(const struct cx_cgroups *groups, const struct cx_cgroup_
 	int top;
 
 	if (tree->kind == CX_KIND_SHARED)
-		return groups->version->attach(tree->dir, ret, err);
+		return open_tasks(groups, tree->dir, ret, err);
 	top = make_group(tree->dir, id, err);
 	if (top < 0)
 		return -err->errnum;
 	ret->top[ret->ntop++] = top;
 	if (tree->kind == CX_KIND_SINGLE)
-		return groups->version->attach(top, ret, err);
+		return open_tasks(groups, top, ret, err);
 	if (groups->version->made_top(top, uid_base, ret, err) < 0 ||
 	    enable_controllers(groups, top, err) < 0 ||
 	    make_work(groups, tree, top, uid_base, ret, err) < 0)

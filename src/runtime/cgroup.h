@@ -46,9 +46,8 @@ struct cx_cgroup { /* of one sandbox; cx_cgroup_close() releases the descriptors
 	 * the host's files.
 	 */
 	int work[CX_CGROUP_TREES_MAX];
-	int tasks[CX_CGROUP_TREES_MAX]; /* v1: where the agent's process writes "0"; ntasks of them */
-	int agent_dir;			/* v2: <id>/agent for CLONE_INTO_CGROUP; else -EBADF */
-	int ns;				/* v2: cgroup namespace with <id> as its root; else -EBADF */
+	int tasks[CX_CGROUP_TREES_MAX]; /* where the agent's process writes "0"; ntasks of them */
+	int ns;				/* v2: the cgroup namespace to be in, its root is <id>; else -EBADF */
 	unsigned ntop, n, ntasks;
 };
 

@@ -79,12 +79,11 @@ struct cx_cgroup_version {
 	size_t nlimits, nusage;
 	const char *const *delegated; /* files of "work" that its owner may write; ended by NULL */
 	const char *subtree;	      /* for cgroup.subtree_control, or NULL */
+	const char *tasks;	      /* where a process writes "0" to move itself */
 	/* Once per instance: the device allow-list, which all sandboxes inherit. */
 	int (*restrict_devices)(const struct cx_cgroup_tree *tree, struct cx_err *err);
 	/* <id> is there and empty. */
 	int (*made_top)(int top, uint32_t uid_base, struct cx_cgroup *ret, struct cx_err *err);
-	/* How the agent's process will get into its group. */
-	int (*attach)(int agent, struct cx_cgroup *ret, struct cx_err *err);
 	/* Sends SIGKILL to all in the group and, as far as the version can, in those below it. */
 	int (*kill)(int dir, struct cx_err *err);
 };

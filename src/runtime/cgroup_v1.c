@@ -105,16 +105,6 @@ static int made_top(int top, uint32_t uid_base, struct cx_cgroup *ret, struct cx
 	return 0; /* v1 lets anybody move a process of his own into any group he may write */
 }
 
-static int attach(int agent, struct cx_cgroup *ret, struct cx_err *err)
-{
-	int fd = openat(agent, "tasks", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd < 0)
-		return cx_fail(err, errno, "open 'tasks'");
-	ret->tasks[ret->ntasks++] = fd;
-	return 0;
-}
-
 static int kill_group(int dir, struct cx_err *err)
 {
 	/* Nothing forks while it is being killed, and nothing stays frozen with its signal unread.
@@ -133,6 +123,6 @@ const struct cx_cgroup_version cx_cgroup_v1 = {
 	.delegated = delegated,
 	.restrict_devices = restrict_devices,
 	.made_top = made_top,
-	.attach = attach,
+	.tasks = "tasks",
 	.kill = kill_group,
 };

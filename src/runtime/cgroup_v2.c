@@ -125,12 +125,6 @@ static int made_top(int top, uint32_t uid_base, struct cx_cgroup *ret, struct cx
 	return 0;
 }
 
-static int attach(int agent, struct cx_cgroup *ret, struct cx_err *err)
-{
-	ret->agent_dir = fcntl(agent, F_DUPFD_CLOEXEC, 3);
-	return ret->agent_dir >= 0 ? 0 : cx_fail(err, errno, "keep agent's group");
-}
-
 static int kill_group(int dir, struct cx_err *err)
 {
 	return cx_write_file(dir, "cgroup.kill", "1", err); /* frozen ones and all below included */
@@ -238,6 +232,6 @@ const struct cx_cgroup_version cx_cgroup_v2 = {
 	.subtree = "+cpu +memory +pids",
 	.restrict_devices = cx_cgroup_v2_devices,
 	.made_top = made_top,
-	.attach = attach,
+	.tasks = "cgroup.procs",
 	.kill = kill_group,
 };

@@ -77,10 +77,8 @@ static unsigned collect_fds(const struct cx_blank_plan *plan, int *fds)
 	fds[n++] = plan->dev;
 	for (unsigned i = 0; i < group->ntasks; i++)
 		fds[n++] = group->tasks[i];
-	if (group->agent_dir >= 0) {
-		fds[n++] = group->agent_dir;
+	if (group->ns >= 0)
 		fds[n++] = group->ns;
-	}
 	for (unsigned i = 0; i < group->n; i++)
 		fds[n++] = group->work[i];
 	return n;
@@ -114,7 +112,7 @@ int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_plan *plan,
 	CX_UNINITIALIZED struct cx_packet pkt;
 	const struct cx_msg_spawn msg = { .uid_base = plan->uid_base,
 					  .ntasks = plan->group->ntasks,
-					  .into_group = plan->group->agent_dir >= 0,
+					  .has_ns = plan->group->ns >= 0,
 					  .nwork = plan->group->n };
 	int fds[MAX_FDS], r;
 

@@ -45,7 +45,7 @@ struct spawner {
 struct blank {
 	const struct spawner *spawner;
 	struct cx_msg_spawn msg;
-	int listener, dev, agent_dir, ns;
+	int listener, dev, ns;
 	const int *tasks, *work;
 	int go, report; /* the child's ends */
 };
@@ -62,7 +62,12 @@ static int step_maps(const struct blank *b, struct cx_err *err)
 	return 0;
 }
 
-/* By itself, and "tasks": moving another process, or a whole one, waits for RCU (6 to 11 ms). */
+/*
+ * By itself, and on v1 "tasks": moving another process, or a whole one, waits for RCU (6 to 11 ms).
+ * On v2 it has to wait: CLONE_INTO_CGROUP wants to see both groups from the cgroup namespace that
+ * the child is to have, which shows only the new one. Here the files were opened by caissond, and
+ * who opened them is who is asked.
+ */
 static int step_cgroups(const struct blank *b, struct cx_err *err)
 {
 	for (unsigned i = 0; i < b->msg.ntasks; i++)
@@ -201,10 +206,6 @@ static int clone_child(struct blank *b, int *ret_pidfd, struct cx_err *err)
 				   .pidfd = (uintptr_t)ret_pidfd };
 	long pid;
 
-	if (b->agent_dir >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)(unsigned)b->agent_dir;
-	}
 	pid = syscall(SYS_clone3, &args, sizeof args);
 	if (pid == 0)
 		child_main(b);
@@ -282,7 +283,7 @@ static int make_blank(struct blank *b, int *ret_pid, int *ret_pidfd, int *ret_us
 
 static int take_fds(struct cx_packet *pkt, struct blank *b, struct cx_err *err)
 {
-	unsigned at = 2 + b->msg.ntasks, expected = at + 2 * b->msg.into_group + b->msg.nwork;
+	unsigned at = 2 + b->msg.ntasks, expected = at + b->msg.has_ns + b->msg.nwork;
 
 	if (pkt->nfds != expected)
 		return cx_refuse(err, CX_INVALID, "%u descriptors instead of %u", pkt->nfds,
@@ -290,9 +291,8 @@ static int take_fds(struct cx_packet *pkt, struct blank *b, struct cx_err *err)
 	b->listener = pkt->fds[0];
 	b->dev = pkt->fds[1];
 	b->tasks = pkt->fds + 2;
-	b->agent_dir = b->msg.into_group ? pkt->fds[at] : -EBADF;
-	b->ns = b->msg.into_group ? pkt->fds[at + 1] : -EBADF;
-	b->work = pkt->fds + at + 2 * b->msg.into_group;
+	b->ns = b->msg.has_ns ? pkt->fds[at] : -EBADF;
+	b->work = pkt->fds + at + b->msg.has_ns;
 	return 0;
 }
 

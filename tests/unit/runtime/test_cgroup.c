@@ -143,10 +143,7 @@ static int enter_agent(void)
 	for (unsigned i = 0; i < group.ntasks; i++)
 		if (write(group.tasks[i], "0", 1) != 1)
 			return -1;
-	if (v2)
-		return attach_file(group.agent_dir, ".") < 0 ? -1
-							     : setns(group.ns, CLONE_NEWCGROUP);
-	return 0;
+	return v2 ? setns(group.ns, CLONE_NEWCGROUP) : 0;
 }
 
 static pid_t start(int (*enter)(void), int (*run)(void))

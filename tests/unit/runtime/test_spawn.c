@@ -25,7 +25,7 @@ enum { BASE = 1000013824 }; /* a multiple of 65536 within the range */
 static struct cx_err err;
 static struct cx_spawner spawner;
 static int dev = -EBADF, filter = -EBADF, image = -EBADF;
-static struct cx_cgroup no_groups = { .agent_dir = -EBADF, .ns = -EBADF };
+static struct cx_cgroup no_groups = { .ns = -EBADF };
 static const struct cx_cgroup *group = &no_groups;
 
 static void setup(void)
