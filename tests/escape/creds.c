@@ -227,7 +227,7 @@ static int own_file_caps(const struct probe_row *row)
 	pid_t child = fork();
 
 	if (child == 0) {
-		if (geteuid() == 0 && setuid(OTHER_USER) < 0)
+		if (geteuid() == 0 && (setgid(OTHER_USER) < 0 || setuid(OTHER_USER) < 0))
 			_exit(1);
 		(void)execl(path, "probe", "--whoami", (char *)NULL);
 		_exit(2);
@@ -241,7 +241,7 @@ static int own_file_caps(const struct probe_row *row)
 
 static int set_attribute(const struct probe_row *row)
 {
-	char path[] = "/tmp/probe.XXXXXX";
+	char path[] = "/probe.XXXXXX"; /* on the overlay, and so on a disk of the host */
 	cx_autofd int fd = mkostemp(path, O_CLOEXEC);
 	int result;
 
@@ -432,7 +432,7 @@ static const struct probe_row rows[] = {
 	{ "xattr_trusted", set_attribute, "trusted.probe", 0, 0, 0, 0, "marks for the host" },
 	{ "xattr_overlay", set_attribute, "trusted.overlay.opaque", 0, 0, 0, 0,
 	  "marks for the host" },
-	{ "xattr_security", set_attribute, "security.selinux", 0, 0, 0, 0, "labels" },
+	{ "xattr_security", set_attribute, "security.SMACK64", 0, 0, 0, 0, "labels" },
 	{ "xattr_ima", set_attribute, "security.ima", 0, 0, 0, 0, "labels" },
 	{ "overlay_opaque", overlay_attribute, "user.overlay.opaque", 0, 0, 0, PROBE_ROOT,
 	  "redirects to what lies below" },

@@ -63,6 +63,15 @@ static int open_entry(const struct probe_row *row)
 	return got == 0 ? -ENODATA : PROBE_OPEN;
 }
 
+/* Many of its files can be opened for writing by anyone; what counts is whether a write is taken.
+ */
+static int write_entry(const struct probe_row *row)
+{
+	int rc = probe_write(row->path, "0");
+
+	return rc == 0 ? PROBE_OPEN : rc;
+}
+
 static int follow(const struct probe_row *row)
 {
 	char target[256];
@@ -282,7 +291,7 @@ static int advise(const struct probe_row *row)
 	if (pidfd < 0)
 		return -errno;
 	if (row->a == SYS_process_mrelease)
-		return probe_unreachable(syscall(SYS_process_mrelease, pidfd, 0U));
+		return probe_result(syscall(SYS_process_mrelease, pidfd, 0U));
 	return probe_unreachable(syscall(SYS_process_madvise, pidfd, &there, 1UL, 21, 0U));
 }
 
@@ -361,6 +370,10 @@ static int exec_exe(const struct probe_row *row)
 	{                                                                 \
 		name, open_entry, "/proc/1/" entry, how, 0, 0, flags, why \
 	}
+#define TAKES(name, entry, why)                                      \
+	{                                                            \
+		name, write_entry, "/proc/1/" entry, 0, 0, 0, 0, why \
+	}
 #define KILL(name, run, signo, why)                  \
 	{                                            \
 		name, run, NULL, signo, 0, 0, 0, why \
@@ -387,16 +400,16 @@ static const struct probe_row rows[] = {
 	ENTRY("syscall", "syscall", O_RDONLY, SAFE, "what it waits for"),
 	ENTRY("stack", "stack", O_RDONLY, SAFE, "kernel addresses"),
 	ENTRY("personality", "personality", O_RDONLY, SAFE, "how it runs"),
-	ENTRY("clear_refs", "clear_refs", O_WRONLY, 0, "its page tables"),
-	ENTRY("comm_write", "comm", O_WRONLY, 0, "its name"),
-	ENTRY("timerslack", "timerslack_ns", O_RDWR, 0, "how late it wakes up"),
-	ENTRY("coredump", "coredump_filter", O_WRONLY, 0, "what a dump of it holds"),
-	ENTRY("oom_adj", "oom_score_adj", O_WRONLY, 0, "killed first"),
-	ENTRY("sched", "sched", O_WRONLY, 0, "its statistics"),
-	ENTRY("autogroup", "autogroup", O_WRONLY, 0, "its share of the processor"),
-	ENTRY("loginuid", "loginuid", O_WRONLY, 0, "names in audit records"),
-	ENTRY("uid_map", "uid_map", O_WRONLY, 0, "ids of the host"),
-	ENTRY("attr", "attr/current", O_WRONLY, 0, "its label"),
+	TAKES("clear_refs", "clear_refs", "its page tables"),
+	TAKES("comm_write", "comm", "its name"),
+	TAKES("timerslack", "timerslack_ns", "how late it wakes up"),
+	TAKES("coredump", "coredump_filter", "what a dump of it holds"),
+	TAKES("oom_adj", "oom_score_adj", "killed first"),
+	TAKES("sched", "sched", "its statistics"),
+	TAKES("autogroup", "autogroup", "its share of the processor"),
+	TAKES("loginuid", "loginuid", "names in audit records"),
+	TAKES("uid_map", "uid_map", "ids of the host"),
+	TAKES("attr", "attr/current", "its label"),
 	{ "root", follow, "/proc/1/root", 0, 0, 0, SAFE, "its root directory" },
 	{ "cwd", follow, "/proc/1/cwd", 0, 0, 0, SAFE, "its working directory" },
 	{ "exe", follow, "/proc/1/exe", 0, 0, 0, SAFE, "its file" },

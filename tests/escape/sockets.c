@@ -106,6 +106,15 @@ static int option(const struct probe_row *row)
 	return probe_unreachable(setsockopt(fd, (int)row->a, (int)row->b, &value, sizeof(value)));
 }
 
+/* The same for an option that is legal, but not with this value. */
+static int option_value(const struct probe_row *row)
+{
+	cx_autofd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int value = 1000;
+
+	return probe_result(setsockopt(fd, (int)row->a, (int)row->b, &value, sizeof(value)));
+}
+
 /* TCP_ULP by name; the socket need not be connected for a refusal. */
 static int upper_protocol(const struct probe_row *row)
 {
@@ -393,7 +402,7 @@ static const struct probe_row rows[] = {
 	  "a place before others" },
 	{ "option_debug", option, NULL, SOL_SOCKET, SO_DEBUG, 0, SAFE, "the kernel's log" },
 	{ "option_transparent", option, NULL, IPPROTO_IP, 19, 0, SAFE, "addresses of others" },
-	{ "option_attach_bpf", option, NULL, SOL_SOCKET, 50, 0, 0, "programs of others" },
+	{ "option_attach_bpf", option_value, NULL, SOL_SOCKET, 50, 0, 0, "programs of others" },
 	{ "option_xfrm", option, NULL, IPPROTO_IP, 17, 0, 0, "CVE-2017-7184 by an option" },
 	{ "ulp_tls", upper_protocol, "tls", 0, 0, 0, SAFE, "kernel TLS (CVE-2023-0461)" },
 	{ "ulp_smc", upper_protocol, "smc", 0, 0, 0, 0, "a module loaded on demand" },
