@@ -6,13 +6,16 @@
 const struct cx_path_row cx_policy_masked[] = {
 	{ "acpi", "the host's hardware" },
 	{ "asound", "the host's sound devices" },
+	{ "bus", "the host's buses" },
 	{ "cmdline", "the host's boot options: disks, consoles, secrets of an installer" },
 	{ "config.gz", "how the host's kernel was built: what an attack looks up first" },
 	{ "diskstats", "what other sandboxes and the host write, disk by disk" },
 	{ "driver", "the host's hardware" },
+	{ "fs", "knobs of the host's file systems" },
 	{ "interrupts", "counters per interrupt time the host's key strokes and packets" },
 	{ "iomem", "the host's hardware" },
 	{ "ioports", "the host's hardware" },
+	{ "irq", "interrupt affinity of the host" },
 	{ "kallsyms", "names, and on careless hosts addresses, of the kernel" },
 	{ "kcore", "the kernel's memory" },
 	{ "key-users", "keys of all users of the host" },
@@ -37,9 +40,6 @@ const struct cx_path_row cx_policy_masked[] = {
 const size_t cx_policy_nmasked = sizeof cx_policy_masked / sizeof cx_policy_masked[0];
 
 const struct cx_path_row cx_policy_readonly[] = {
-	{ "bus", "the host's buses" },
-	{ "fs", "knobs of the host's file systems" },
-	{ "irq", "interrupt affinity of the host" },
 	{ "sys", "what is not the namespace's own belongs to the host" },
 	{ "sysrq-trigger", "commands to the host's kernel" },
 };

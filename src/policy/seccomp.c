@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -124,7 +125,7 @@ const struct cx_syscall_row cx_policy_syscalls[] = {
 	OK(PROCESS, futex_waitv), OK(PROCESS, futex_wait), OK(PROCESS, futex_wake),
 	OK(PROCESS, futex_requeue), OK(PROCESS, set_tid_address),
 	OK(PROCESS, set_robust_list), OK(PROCESS, get_robust_list), OK(PROCESS, rseq),
-	OK(PROCESS, pidfd_open), OK(PROCESS, unshare), OK(PROCESS, process_mrelease),
+	OK(PROCESS, pidfd_open), OK(PROCESS, unshare),
 
 	OK(IDS, getuid), OK(IDS, getgid), OK(IDS, geteuid), OK(IDS, getegid), OK(IDS, setuid),
 	OK(IDS, setgid), OK(IDS, setreuid), OK(IDS, setregid), OK(IDS, getgroups),
@@ -234,6 +235,13 @@ const size_t cx_policy_nsyscalls = sizeof cx_policy_syscalls / sizeof cx_policy_
 #define IS(arg, value) { arg, CX_ARG_RANGE, value, value }
 #define RANGE(arg, from, to) { arg, CX_ARG_RANGE, from, to }
 #define BITS(arg, bits) { arg, CX_ARG_ANY_BIT, bits, 0 }
+enum {
+	AGENT = 1, /* its pid inside */
+	IOPRIO_PROCESS = 1,
+	IOPRIO_PGRP = 2,
+	IOPRIO_USER = 3,
+	UDP_ENCAPSULATION = 100,
+};
 enum { NEWTIME = 0x80 }; /* a signal number in clone(), so not one of its flags */
 
 const struct cx_syscall_arg_row cx_policy_syscall_args[] = {
@@ -268,6 +276,21 @@ const struct cx_syscall_arg_row cx_policy_syscall_args[] = {
 	{ ON(socketpair), EAFNOSUPPORT, { RANGE(0, AF_UNIX + 1, UINT32_MAX) }, "AF_UNIX only" },
 	{ ON(setsockopt), EPERM, { IS(1, IPPROTO_TCP), IS(2, TCP_ULP) },
 	  "kernel TLS and its like: modules on request, holes in 2025 and 2026" },
+	{ ON(setsockopt), EPERM, { IS(1, IPPROTO_UDP), IS(2, UDP_ENCAPSULATION) },
+	  "IPsec in UDP (CVE-2026-43500)" },
+
+	{ ON(setpriority), EPERM, { IS(0, PRIO_PROCESS), IS(1, AGENT) },
+	  "the agent has root's id, and so would be root's to slow down or to limit" },
+	{ ON(setpriority), EPERM, { IS(0, PRIO_PGRP), IS(1, AGENT) }, "the agent" },
+	{ ON(setpriority), EPERM, { IS(0, PRIO_USER) }, "all of root's, so the agent too" },
+	{ ON(ioprio_set), EPERM, { IS(0, IOPRIO_PROCESS), IS(1, AGENT) }, "the agent" },
+	{ ON(ioprio_set), EPERM, { IS(0, IOPRIO_PGRP), IS(1, AGENT) }, "the agent" },
+	{ ON(ioprio_set), EPERM, { IS(0, IOPRIO_USER) }, "all of root's, so the agent too" },
+	{ ON(sched_setaffinity), EPERM, { IS(0, AGENT) }, "the agent" },
+	{ ON(sched_setparam), EPERM, { IS(0, AGENT) }, "the agent" },
+	{ ON(sched_setscheduler), EPERM, { IS(0, AGENT) }, "the agent" },
+	{ ON(sched_setattr), EPERM, { IS(0, AGENT) }, "the agent" },
+	{ ON(prlimit64), EPERM, { IS(0, AGENT) }, "the agent" },
 
 	{ ON(ioctl), EPERM, { IS(1, TIOCSTI) }, "types into a terminal (CVE-2017-5226)" },
 	{ ON(ioctl), EPERM, { IS(1, 0x541c) }, "TIOCLINUX: pastes into a console" },

@@ -22,8 +22,10 @@ int cx_idmap_write(pid_t pid, uint32_t uid_base, struct cx_err *err)
 	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return cx_fail(err, errno, "open '%s'", path);
+	/* Anyone inside may write the map of quota projects, once, and of any ids: so we do. */
 	if (cx_write_file(dir, "uid_map", map, err) < 0 ||
-	    cx_write_file(dir, "gid_map", map, err) < 0)
+	    cx_write_file(dir, "gid_map", map, err) < 0 ||
+	    cx_write_file(dir, "projid_map", map, err) < 0)
 		return cx_wrap(err, "id maps");
 	return 0;
 }
