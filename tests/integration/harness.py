@@ -498,9 +498,10 @@ class Engine:
 
     def cli(self, *arguments, input=None, timeout=60, text=True):
         """Runs `caisson` against this engine."""
-        return subprocess.run([program("caisson"), "--socket", self.socket, *arguments], input=input,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
-                              text=text, env=self.cli_environment(), cwd="/")
+        return subprocess.run([program("caisson"), *arguments], input=input, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=timeout, text=text,
+                              env=self.cli_environment(), cwd="/",
+                              **({} if input is not None else {"stdin": subprocess.DEVNULL}))
 
     def cli_environment(self):
         return {"PATH": os.environ["PATH"], "CAISSON_SOCKET": self.socket, "TERM": "xterm", "HOME": "/"}

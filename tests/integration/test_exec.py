@@ -315,7 +315,7 @@ def test_run_status_of_missing_binary(engine, shared_sandbox):
 def test_ctrl_c_stops_the_command(engine, api):
     """SIGINT to the client ends the command inside and the sandbox of `once`."""
     before = {s["id"] for s in api.list()}
-    client = subprocess.Popen([harness.program("caisson"), "--socket", engine.socket, "once", "busybox",
+    client = subprocess.Popen([harness.program("caisson"), "once", "busybox",
                                "sh", "-c", "echo ready; exec sleep 1000"],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               env=engine.cli_environment())
@@ -334,7 +334,7 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.execve(harness.program("caisson"),
-                      ["caisson", "--socket", engine.socket, *arguments], engine.cli_environment())
+                      ["caisson", *arguments], engine.cli_environment())
         self.size(rows, cols)
         self.text = b""
 
