@@ -465,6 +465,11 @@ const char *cx_request_query(const struct cx_request *req, const char *name)
 	return MHD_lookup_connection_value(req->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+const char *cx_request_agent(const struct cx_request *req)
+{
+	return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, "User-Agent");
+}
+
 struct query_walk {
 	const char *name;
 	void (*each)(const char *value, void *arg);

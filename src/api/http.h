@@ -70,6 +70,7 @@ void cx_http_close(struct cx_http *http);
 const char *cx_request_query(const struct cx_request *req, const char *name);
 void cx_request_query_each(const struct cx_request *req, const char *name,
 			   void (*each)(const char *value, void *arg), void *arg);
+const char *cx_request_agent(const struct cx_request *req); /* User-Agent, or NULL */
 bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol);
 
 /* Answers with a JSON document, whose memory is taken over (json is left empty). */

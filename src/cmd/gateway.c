@@ -1,8 +1,211 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
 
-int main(void)
+#include "api/boxes.h"
+#include "api/fence.h"
+#include "api/images.h"
+#include "api/json.h"
+#include "base/log.h"
+#include "base/str.h"
+
+/* caisson-gateway: started by caissond with everything it needs open (ARCHITECTURE.md). */
+enum {
+	FD_CONTROL = 3,
+	FD_STATE = 4,
+	FD_UNIX = 5,
+	FD_KEY = 6,
+	FD_TCP = 7,
+	TCP_MAX = 16,
+	RECORDS_KEPT = 20000, /* of sandboxes that have ended */
+};
+
+static const uint64_t upload_max = (uint64_t)64 << 30; /* bytes of one archive */
+
+struct program {
+	struct cx_gateway gw;
+	struct cx_loop loop;
+	struct cx_auth auth;
+	struct cx_http *http;
+	struct cx_engine_call hello;
+	unsigned ntcp;
+	int status;
+};
+
+static void give_up(struct program *prog, const struct cx_err *err, const char *what)
 {
-	(void)printf("caisson-gateway %s\n", CX_VERSION);
+	cx_log_err(CX_LOG_ERROR, err, what, NULL);
+	prog->status = EXIT_FAILURE;
+	prog->loop.stop = true;
+}
+
+/* ---- serving ----------------------------------------------------------------------------------
+ */
+
+/* Each command costs six descriptors, each connection one or two. */
+static unsigned connections_max(void)
+{
+	struct rlimit limit = { .rlim_cur = 1024 };
+
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_cur > 8 * 4096 ? 4096 : (unsigned)limit.rlim_cur / 8;
+}
+
+static int serve(struct program *prog, struct cx_err *err)
+{
+	struct cx_http_options options = { .loop = &prog->loop,
+					   .gateway = &prog->gw,
+					   .auth = &prog->auth,
+					   .spool_dir = prog->gw.state_dir,
+					   .file_body_max = upload_max,
+					   .connections_max = connections_max() };
+	int sock = FD_UNIX;
+
+	if (cx_http_open(&options, &prog->http, err) < 0 ||
+	    cx_http_listen(prog->http, &sock, true, err) < 0)
+		return -err->errnum;
+	for (unsigned i = 0; i < prog->ntcp; i++) {
+		sock = FD_TCP + (int)i;
+		if (cx_http_listen(prog->http, &sock, false, err) < 0)
+			return -err->errnum;
+	}
+	return cx_fence_close(err);
+}
+
+static void on_adopted(struct cx_gateway *gw, const struct cx_err *err)
+{
+	struct program *prog = cx_container_of(gw, struct program, gw);
+	struct cx_err failed;
+
+	if (err == NULL && serve(prog, &failed) < 0)
+		err = &failed;
+	if (err != NULL) {
+		give_up(prog, err, "start failed");
+		return;
+	}
+	cx_images_sweep(gw);
+	cx_log(CX_LOG_INFO, "serving", NULL);
+}
+
+static void on_ready(struct cx_engine_call *call, struct cx_engine_answer *answer,
+		     const struct cx_err *err)
+{
+	struct program *prog = cx_container_of(call, struct program, hello);
+	struct cx_err failed;
+
+	if (err == NULL) {
+		prog->gw.host.cpus = answer->ready.host_cpus;
+		prog->gw.host.memory_bytes = answer->ready.host_memory_bytes;
+		if (cx_boxes_adopt(&prog->gw, on_adopted, &failed) < 0)
+			err = &failed;
+	}
+	if (err != NULL)
+		give_up(prog, err, "start failed");
+}
+
+static void on_ended(void *arg, const char *id, enum cx_end reason)
+{
+	struct program *prog = arg;
+
+	cx_boxes_ended(&prog->gw, id, reason);
+}
+
+static void on_lost(void *arg, const struct cx_err *err)
+{
+	give_up(arg, err, "connection to caissond lost");
+}
+
+/* ---- starting ---------------------------------------------------------------------------------
+ */
+
+static int open_state(struct program *prog, struct cx_err *err)
+{
+	struct cx_gateway *gw = &prog->gw;
+	int key = FD_KEY;
+
+	gw->state_dir = FD_STATE;
+	if (fchdir(FD_STATE) < 0)
+		return cx_fail(err, errno, "enter the state directory");
+	gw->scratch = malloc(sizeof *gw->scratch);
+	if (gw->scratch == NULL)
+		return cx_fail(err, ENOMEM, "packet");
+	if (cx_auth_load(&prog->auth, FD_KEY, err) < 0 ||
+	    cx_store_open("state.db", &gw->store, err) < 0)
+		return -err->errnum;
+	cx_close(&key);
+	return cx_store_sandbox_prune(gw->store, RECORDS_KEPT, err);
+}
+
+static int start(struct program *prog, struct cx_err *err)
+{
+	struct cx_engine_events events = { .ended = on_ended, .lost = on_lost, .arg = prog };
+	int sock = FD_CONTROL;
+
+	cx_json_start();
+	if (open_state(prog, err) < 0 || cx_loop_open(&prog->loop, err) < 0)
+		return -err->errnum;
+	prog->gw.loop = &prog->loop;
+	if (cx_engine_open(&prog->loop, prog->gw.scratch, &sock, &events, &prog->gw.engine, err) <
+	    0)
+		return -err->errnum;
+	prog->hello.done = on_ready;
+	return cx_engine_hello(prog->gw.engine, &prog->hello, err);
+}
+
+static int parse_options(int argc, char **argv, struct program *prog, struct cx_err *err)
+{
+	enum cx_level level = CX_LOG_INFO;
+	uint64_t number = 0;
+
+	for (int i = 1; i < argc; i += 2) {
+		if (i + 1 == argc)
+			return cx_refuse(err, CX_INVALID, "option %s needs a value", argv[i]);
+		if (strcmp(argv[i], "--tcp") == 0) {
+			if (cx_parse_u64(argv[i + 1], 0, TCP_MAX, "--tcp", &number, err) < 0)
+				return -err->errnum;
+		} else if (strcmp(argv[i], "--log-level") == 0) {
+			if (cx_log_parse_level(argv[i + 1], &level, err) < 0)
+				return -err->errnum;
+		} else {
+			return cx_refuse(err, CX_INVALID, "unknown option %s", argv[i]);
+		}
+	}
+	cx_log_open("caisson-gateway", level);
+	prog->ntcp = (unsigned)number;
 	return 0;
+}
+
+/* Descriptors that we inherited are nobody else's: nothing is executed from here, but still. */
+static void close_on_exec(unsigned ntcp)
+{
+	for (int fd = FD_CONTROL; fd < FD_TCP + (int)ntcp; fd++)
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+int main(int argc, char **argv)
+{
+	struct program prog = { .status = EXIT_SUCCESS };
+	struct cx_err err;
+
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		(void)printf("caisson-gateway %s\n", CX_VERSION);
+		return EXIT_SUCCESS;
+	}
+	cx_log_open("caisson-gateway", CX_LOG_INFO);
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (parse_options(argc, argv, &prog, &err) < 0) {
+		cx_log_err(CX_LOG_ERROR, &err,
+			   "caissond starts this program; it takes --tcp N, "
+			   "--log-level LEVEL",
+			   NULL);
+		return EXIT_FAILURE;
+	}
+	close_on_exec(prog.ntcp);
+	if (start(&prog, &err) < 0 || cx_loop_run(&prog.loop, &err) < 0)
+		give_up(&prog, &err, "start failed");
+	cx_store_close(prog.gw.store);
+	return prog.status;
 }

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_BOXES_H
+#define CX_API_BOXES_H
+
+#include "api/gateway.h"
+#include "exec/session.h"
+
+/*
+ * The live sandboxes as the gateway sees them: from the request that makes one until nothing of it
+ * is left. The database has a row for each, updated at every change of status; a box ends with its
+ * row in TERMINATED or ERROR.
+ *
+ *	CREATING -> CONFIGURING -> RUNNING -> ENDING
+ */
+enum cx_box_phase { CX_BOX_CREATING, CX_BOX_CONFIGURING, CX_BOX_RUNNING, CX_BOX_ENDING };
+
+/* Somebody who waits for a box to run, or to be gone; embedded, told exactly once. */
+struct cx_box_waiter {
+	/* row is valid during the call; err is NULL on success. */
+	void (*done)(struct cx_box_waiter *waiter, const struct cx_sandbox_row *row,
+		     const struct cx_err *err);
+	struct cx_box_waiter *next;
+};
+
+/* Takes over *spec. On success the waiter is told later; err names a field or what is missing. */
+CX_MUST int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_waiter *waiter,
+			  struct cx_err *err);
+
+/* NULL when it does not live. By id, by name, or by idempotency key. */
+struct cx_box *cx_box_find(struct cx_gateway *gw, const char *id_or_name);
+struct cx_box *cx_box_find_key(struct cx_gateway *gw, const char *idempotency_key);
+
+const struct cx_sandbox_row *cx_box_row(const struct cx_box *box);
+/* Its session while it runs, else NULL with the reason. */
+struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err);
+
+void cx_box_wait_running(struct cx_box *box, struct cx_box_waiter *waiter);
+/* Begins the end unless that has begun; the waiter is told when nothing is left. */
+void cx_box_destroy(struct cx_box *box, struct cx_box_waiter *waiter);
+
+/* caissond says that it is gone. */
+void cx_boxes_ended(struct cx_gateway *gw, const char *id, enum cx_end reason);
+
+/*
+ * At start: compares the database with what caissond lists, adopts what lives in both, ends the
+ * rest. ready() follows once, when every adopted sandbox can take commands or has been given up.
+ */
+CX_MUST int cx_boxes_adopt(struct cx_gateway *gw,
+			   void (*ready)(struct cx_gateway *gw, const struct cx_err *err),
+			   struct cx_err *err);
+
+int64_t cx_wall_ms(void); /* Unix time */
+
+#endif

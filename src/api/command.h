@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_COMMAND_H
+#define CX_API_COMMAND_H
+
+#include "api/boxes.h"
+#include "api/jsonw.h"
+
+/* What both ways of running a command share: exec.c (one answer) and stream.c (frames). */
+enum { CX_EXIT_SIGNALLED = 128, CX_EXIT_TIMED_OUT = 124 };
+
+/* Members of the open object: exit_code, signal, timed_out and what it used. */
+void cx_command_write_end(struct cx_jsonw *w, const struct cx_msg_exited *end);
+
+/*
+ * Asks for the command; *pipes are opened here, its ours are the caller's. spec is borrowed.
+ * -errno: nothing runs, nothing is open.
+ */
+CX_MUST int cx_command_start(struct cx_session *session, const struct cx_exec_spec *spec,
+			     struct cx_exec *exec, struct cx_pipes *pipes, struct cx_err *err);
+
+/* The HTTP status of a command that could not be started. */
+unsigned cx_command_status(const struct cx_err *err);
+
+/* Runs spec (left empty) as a stream over the connection of req, or fails with nothing answered. */
+CX_MUST int cx_stream_start(struct cx_request *req, struct cx_session *session,
+			    struct cx_exec_spec *spec, struct cx_err *err);
+
+#endif

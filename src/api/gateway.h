@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_GATEWAY_H
+#define CX_API_GATEWAY_H
+
+#include "api/engine.h"
+#include "api/http.h"
+#include "api/spec.h"
+#include "api/store.h"
+
+/* Everything that the handlers share; owned by main(). */
+struct cx_box;
+struct cx_import;
+
+struct cx_gateway {
+	struct cx_loop *loop;
+	struct cx_packet *scratch; /* every packet that is received, one at a time */
+	struct cx_store *store;
+	struct cx_engine *engine;
+	int state_dir;
+	struct cx_host host;
+	struct cx_box *boxes;  /* the live sandboxes */
+	uint64_t output_bytes; /* of commands, kept in memory until their answers are sent */
+	struct cx_import *import, *imports_waiting;
+	bool sweeping; /* unused layers are being removed */
+};
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_PRESENT_H
+#define CX_API_PRESENT_H
+
+#include "api/jsonw.h"
+#include "api/store.h"
+
+#define CX_ADMIN_USER "admin" /* who owns everything until there are accounts */
+
+/*
+ * The Sandbox object of the API. agent is the User-Agent or NULL: one generation of clients takes
+ * startCommand as a text only, the other as an object only.
+ */
+void cx_present_sandbox(struct cx_jsonw *w, const struct cx_sandbox_row *row, const char *agent);
+
+/* ISO 8601 in UTC with milliseconds. */
+void cx_present_time(int64_t ms, char ret[32]);
+
+#endif

@@ -1,0 +1,671 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/boxes.h"
+#include "api/handlers.h"
+#include "api/json.h"
+#include "api/jsonw.h"
+#include "api/present.h"
+#include "base/str.h"
+
+enum { ANSWER_MAX = 64 << 20, PER_PAGE = 50, PER_PAGE_MAX = 1000, IDS_MAX = 1000 };
+
+void cx_handle_health(struct cx_request *req)
+{
+	struct cx_buf json = { .max = 64 };
+	struct cx_jsonw w = { .out = &json };
+	struct cx_err err;
+
+	cx_jsonw_object(&w, NULL);
+	cx_jsonw_text(&w, "status", "ok");
+	cx_jsonw_end(&w);
+	if (cx_jsonw_finish(&w, &err) < 0)
+		cx_request_fail(req, &err);
+	else
+		cx_request_answer(req, 200, &json);
+}
+
+static void answer_row(struct cx_request *req, const struct cx_sandbox_row *row)
+{
+	struct cx_buf json = { .max = ANSWER_MAX };
+	struct cx_jsonw w = { .out = &json };
+	struct cx_err err;
+
+	cx_present_sandbox(&w, row, cx_request_agent(req));
+	if (cx_jsonw_finish(&w, &err) == 0) {
+		cx_request_answer(req, 200, &json);
+		return;
+	}
+	cx_buf_free(&json);
+	cx_request_fail(req, &err);
+}
+
+/* ---- create -----------------------------------------------------------------------------------
+ */
+
+struct create { /* a request that waits for its sandbox */
+	struct cx_box_waiter waiter;
+	struct cx_request *req;
+};
+
+static void on_running(struct cx_box_waiter *waiter, const struct cx_sandbox_row *row,
+		       const struct cx_err *err)
+{
+	struct create *create = cx_container_of(waiter, struct create, waiter);
+
+	if (err == NULL)
+		answer_row(create->req, row);
+	else if (err->kind == CX_NOT_FOUND) /* what is missing is inside: a user, a program */
+		cx_request_fail_as(create->req, 400, err);
+	else
+		cx_request_fail(create->req, err);
+	free(create);
+}
+
+/* The same key means the same sandbox, whether it runs, starts or has ended. 1: answered. */
+static int repeat(struct cx_request *req, const char *key, struct create *create,
+		  struct cx_err *err)
+{
+	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
+	struct cx_box *box = cx_box_find_key(req->gateway, key);
+	int found;
+
+	if (box != NULL && cx_box_row(box)->started_ms == 0) {
+		cx_box_wait_running(box, &create->waiter);
+		return 1;
+	}
+	found = cx_store_sandbox_by_key(req->gateway->store, key, &row, err);
+	if (found <= 0)
+		return found;
+	answer_row(req, &row);
+	free(create);
+	return 1;
+}
+
+static int start_create(struct cx_request *req, struct create *create, struct cx_err *err)
+{
+	CX_AUTO(cx_spec_clear) struct cx_spec spec = { 0 };
+	int r;
+
+	if (cx_spec_parse(req->body.p, req->body.len, &req->gateway->host, &spec, err) < 0)
+		return -err->errnum;
+	if (spec.row.idempotency_key != NULL) {
+		r = repeat(req, spec.row.idempotency_key, create, err);
+		if (r != 0)
+			return r;
+	}
+	return cx_box_create(req->gateway, &spec, &create->waiter, err);
+}
+
+void cx_handle_create(struct cx_request *req)
+{
+	struct create *create = calloc(1, sizeof *create);
+	struct cx_err err;
+
+	if (create == NULL) {
+		(void)cx_fail(&err, ENOMEM, "request");
+		cx_request_fail(req, &err);
+		return;
+	}
+	create->req = req;
+	create->waiter.done = on_running;
+	if (start_create(req, create, &err) < 0) {
+		free(create);
+		cx_request_fail(req, &err);
+	}
+}
+
+/* ---- list and get -----------------------------------------------------------------------------
+ */
+
+void cx_handle_get(struct cx_request *req)
+{
+	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
+	struct cx_err err;
+
+	if (cx_store_sandbox_find(req->gateway->store, req->param, &row, &err) < 0)
+		cx_request_fail(req, &err);
+	else
+		answer_row(req, &row);
+}
+
+static int query_number(struct cx_request *req, const char *name, uint64_t max, int64_t *ret,
+			struct cx_err *err)
+{
+	const char *text = cx_request_query(req, name);
+	uint64_t value;
+
+	if (text == NULL)
+		return 0;
+	if (cx_parse_u64(text, 1, max, name, &value, err) < 0)
+		return -err->errnum;
+	*ret = (int64_t)value;
+	return 0;
+}
+
+static void add_label(const char *value, void *arg)
+{
+	cx_jsonw_text(arg, NULL, value);
+}
+
+static const char *const statuses[] = { "PENDING", "PROVISIONING", "RUNNING", "PAUSED",
+					"ERROR",   "TERMINATED",   "TIMEOUT" };
+
+static int query_status(struct cx_request *req, const char **ret, struct cx_err *err)
+{
+	const char *status = cx_request_query(req, "status");
+
+	if (status == NULL || status[0] == '\0')
+		return 0;
+	for (size_t i = 0; i < CX_LEN(statuses); i++) {
+		if (strcmp(statuses[i], status) == 0) {
+			*ret = statuses[i];
+			return 0;
+		}
+	}
+	return cx_refuse(err, CX_INVALID, "'status' is '%.32s', which is no status of a sandbox",
+			 status);
+}
+
+struct page {
+	struct cx_sandbox_filter filter;
+	struct cx_buf labels; /* what filter.labels points to */
+	int64_t page, per_page, total;
+};
+
+static int read_page(struct cx_request *req, struct page *page, struct cx_err *err)
+{
+	struct cx_jsonw w = { .out = &page->labels };
+	const char *active = cx_request_query(req, "is_active");
+	const char *team = cx_request_query(req, "team_id");
+
+	page->page = 1;
+	page->per_page = PER_PAGE;
+	if (query_number(req, "page", INT32_MAX, &page->page, err) < 0 ||
+	    query_number(req, "per_page", PER_PAGE_MAX, &page->per_page, err) < 0 ||
+	    query_status(req, &page->filter.status, err) < 0)
+		return -err->errnum;
+	if (active != NULL && strcmp(active, "true") != 0 && strcmp(active, "false") != 0)
+		return cx_refuse(err, CX_INVALID, "'is_active' must be true or false");
+	page->filter.live_only = active != NULL && strcmp(active, "true") == 0;
+	page->filter.team_id = team != NULL && team[0] != '\0' ? team : NULL;
+	page->filter.limit = page->per_page;
+	page->filter.offset = (page->page - 1) * page->per_page;
+	page->labels.max = CX_JSON_BODY_MAX;
+	cx_jsonw_array(&w, NULL);
+	cx_request_query_each(req, "labels", add_label, &w);
+	cx_jsonw_end(&w);
+	if (cx_jsonw_finish(&w, err) < 0 || cx_buf_add(&page->labels, "", 1, err) < 0)
+		return -err->errnum;
+	page->filter.labels = page->labels.p;
+	return 0;
+}
+
+struct listing {
+	struct cx_jsonw w;
+	const char *agent;
+};
+
+static int list_one(const struct cx_sandbox_row *row, void *arg, struct cx_err *err)
+{
+	struct listing *listing = arg;
+
+	(void)err;
+	cx_present_sandbox(&listing->w, row, listing->agent);
+	return 0;
+}
+
+static int list_page(struct cx_request *req, struct page *page, struct cx_buf *json,
+		     struct cx_err *err)
+{
+	struct listing listing = { .w = { .out = json }, .agent = cx_request_agent(req) };
+	struct cx_store *store = req->gateway->store;
+	struct cx_jsonw *w = &listing.w;
+
+	if (read_page(req, page, err) < 0 ||
+	    cx_store_sandbox_count(store, &page->filter, &page->total, err) < 0)
+		return -err->errnum;
+	cx_jsonw_object(w, NULL);
+	cx_jsonw_array(w, "sandboxes");
+	if (cx_store_sandbox_each(store, &page->filter, list_one, &listing, err) < 0)
+		return -err->errnum;
+	cx_jsonw_end(w);
+	cx_jsonw_int(w, "total", page->total);
+	cx_jsonw_int(w, "page", page->page);
+	cx_jsonw_int(w, "perPage", page->per_page);
+	cx_jsonw_bool(w, "hasNext", page->page * page->per_page < page->total);
+	cx_jsonw_end(w);
+	return cx_jsonw_finish(w, err);
+}
+
+void cx_handle_list(struct cx_request *req)
+{
+	struct page page = { 0 };
+	struct cx_buf json = { .max = ANSWER_MAX };
+	struct cx_err err;
+
+	if (list_page(req, &page, &json, &err) == 0) {
+		cx_request_answer(req, 200, &json);
+	} else {
+		cx_buf_free(&json);
+		cx_request_fail(req, &err);
+	}
+	cx_buf_free(&page.labels);
+}
+
+/* ---- delete -----------------------------------------------------------------------------------
+ */
+
+struct delete_one {
+	struct cx_box_waiter waiter;
+	struct cx_request *req;
+};
+
+static void answer_deleted(struct cx_request *req, const struct cx_sandbox_row *row)
+{
+	struct cx_buf json = { .max = 4096 };
+	struct cx_jsonw w = { .out = &json };
+	struct cx_err err;
+
+	cx_jsonw_object(&w, NULL);
+	cx_jsonw_text(&w, "id", row->id);
+	cx_jsonw_text(&w, "status", row->status);
+	cx_jsonw_end(&w);
+	if (cx_jsonw_finish(&w, &err) < 0)
+		cx_request_fail(req, &err);
+	else
+		cx_request_answer(req, 200, &json);
+}
+
+static void on_gone(struct cx_box_waiter *waiter, const struct cx_sandbox_row *row,
+		    const struct cx_err *err)
+{
+	struct delete_one *one = cx_container_of(waiter, struct delete_one, waiter);
+
+	if (err == NULL)
+		answer_deleted(one->req, row);
+	else
+		cx_request_fail(one->req, err);
+	free(one);
+}
+
+void cx_handle_delete(struct cx_request *req)
+{
+	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
+	struct cx_box *box = cx_box_find(req->gateway, req->param);
+	struct delete_one *one;
+	struct cx_err err;
+
+	if (box == NULL) {
+		if (cx_store_sandbox_find(req->gateway->store, req->param, &row, &err) < 0)
+			cx_request_fail(req, &err);
+		else
+			answer_deleted(req, &row);
+		return;
+	}
+	one = calloc(1, sizeof *one);
+	if (one == NULL) {
+		(void)cx_fail(&err, ENOMEM, "request");
+		cx_request_fail(req, &err);
+		return;
+	}
+	one->req = req;
+	one->waiter.done = on_gone;
+	cx_box_destroy(box, &one->waiter);
+}
+
+struct delete_many {
+	struct cx_request *req;
+	unsigned pending;
+	struct cx_buf succeeded, failed; /* strv: ids; ids and texts in turn */
+	struct cx_err err;
+};
+
+struct delete_item {
+	struct cx_box_waiter waiter;
+	struct delete_many *many;
+	char id[129];
+};
+
+static void write_deleted(struct cx_jsonw *w, const struct delete_many *many)
+{
+	struct cx_str good = { .p = many->succeeded.p, .len = (uint32_t)many->succeeded.len };
+	struct cx_str bad = { .p = many->failed.p, .len = (uint32_t)many->failed.len };
+	char message[96];
+	bool is_id = true;
+
+	cx_jsonw_object(w, NULL);
+	cx_jsonw_array(w, "succeeded");
+	CX_STRV_FOREACH (id, good) {
+		cx_jsonw_text(w, NULL, id);
+	}
+	cx_jsonw_end(w);
+	cx_jsonw_array(w, "failed");
+	CX_STRV_FOREACH (text, bad) {
+		if (is_id)
+			cx_jsonw_object(w, NULL);
+		cx_jsonw_text(w, is_id ? "sandbox_id" : "error", text);
+		if (!is_id)
+			cx_jsonw_end(w);
+		is_id = !is_id;
+	}
+	cx_jsonw_end(w);
+	(void)snprintf(message, sizeof message, "deleted %zu sandboxes, %zu failed",
+		       cx_strv_count(good), cx_strv_count(bad) / 2);
+	cx_jsonw_text(w, "message", message);
+	cx_jsonw_end(w);
+}
+
+static void count_down(struct delete_many *many)
+{
+	struct cx_buf json = { .max = ANSWER_MAX };
+	struct cx_jsonw w = { .out = &json };
+
+	if (--many->pending > 0)
+		return;
+	write_deleted(&w, many);
+	if (cx_jsonw_finish(&w, &many->err) < 0)
+		cx_request_fail(many->req, &many->err);
+	else
+		cx_request_answer(many->req, 200, &json);
+	cx_buf_free(&many->succeeded);
+	cx_buf_free(&many->failed);
+	free(many);
+}
+
+static void note_result(struct delete_many *many, const char *id, const struct cx_err *err)
+{
+	char text[sizeof err->msg + 128];
+	struct cx_err full;
+
+	if (err == NULL) {
+		(void)!cx_buf_add(&many->succeeded, id, strlen(id) + 1, &full);
+		return;
+	}
+	(void)cx_err_render(err, text, sizeof text);
+	if (cx_buf_add(&many->failed, id, strlen(id) + 1, &full) == 0)
+		(void)!cx_buf_add(&many->failed, text, strlen(text) + 1, &full);
+}
+
+static void on_item_gone(struct cx_box_waiter *waiter, const struct cx_sandbox_row *row,
+			 const struct cx_err *err)
+{
+	struct delete_item *item = cx_container_of(waiter, struct delete_item, waiter);
+
+	(void)row;
+	note_result(item->many, item->id, err);
+	count_down(item->many);
+	free(item);
+}
+
+static void delete_id(struct delete_many *many, const char *id)
+{
+	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
+	struct cx_gateway *gw = many->req->gateway;
+	struct cx_box *box = cx_box_find(gw, id);
+	struct delete_item *item;
+	struct cx_err err;
+
+	if (box == NULL) {
+		bool known = cx_store_sandbox_find(gw->store, id, &row, &err) == 0;
+
+		note_result(many, id, known ? NULL : &err);
+		return;
+	}
+	item = calloc(1, sizeof *item);
+	if (item == NULL) {
+		(void)cx_fail(&err, ENOMEM, "request");
+		note_result(many, id, &err);
+		return;
+	}
+	item->many = many;
+	item->waiter.done = on_item_gone;
+	(void)snprintf(item->id, sizeof item->id, "%s", id);
+	many->pending++;
+	cx_box_destroy(box, &item->waiter);
+}
+
+static int keep_id(const struct cx_sandbox_row *row, void *arg, struct cx_err *err)
+{
+	return cx_buf_add(arg, row->id, strlen(row->id) + 1, err);
+}
+
+/* Which of the two selectors is given; that the other and "everything" are not meant is the rule.
+ */
+static int select_ids(struct cx_request *req, const struct json_t *doc, struct cx_buf *ids,
+		      struct cx_err *err)
+{
+	struct cx_sandbox_filter filter = { .live_only = true };
+	bool all = false, by_ids = cx_json_member(doc, "sandbox_ids") != NULL;
+	bool by_labels = cx_json_member(doc, "labels") != NULL;
+	const char *user = NULL;
+	char *labels = NULL;
+	int r;
+
+	if (cx_json_bool(doc, "all_users", &all, err) < 0 ||
+	    cx_json_text(doc, "user_id", 128, &user, err) < 0 ||
+	    cx_json_text(doc, "team_id", 128, &filter.team_id, err) < 0)
+		return -err->errnum;
+	if (by_ids && by_labels)
+		return cx_refuse(err, CX_INVALID, "give 'sandbox_ids' or 'labels', not both");
+	if (by_ids)
+		return cx_json_strv(doc, "sandbox_ids", ids, err) < 0 ? -err->errnum : 0;
+	if (!by_labels && !all && user == NULL)
+		return cx_refuse(err, CX_INVALID,
+				 "nothing is named: give 'sandbox_ids' or 'labels'");
+	if (user != NULL && strcmp(user, CX_ADMIN_USER) != 0)
+		return 0; /* nobody else has sandboxes */
+	if (filter.team_id != NULL && filter.team_id[0] == '\0')
+		filter.team_id = NULL;
+	if (by_labels) {
+		CX_AUTO(cx_buf_free) struct cx_buf check = { .max = 65536 };
+
+		if (cx_json_strv(doc, "labels", &check, err) < 0 ||
+		    cx_json_dump(doc, "labels", &labels, err) < 0)
+			return -err->errnum;
+		if (check.len == 0) {
+			free(labels);
+			return cx_refuse(err, CX_INVALID, "'labels' is empty");
+		}
+	}
+	filter.labels = labels;
+	r = cx_store_sandbox_each(req->gateway->store, &filter, keep_id, ids, err);
+	free(labels);
+	return r;
+}
+
+static int start_delete_many(struct cx_request *req, struct delete_many *many, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf ids = { .max = CX_JSON_BODY_MAX };
+	CX_AUTO(cx_json_free) struct json_t *doc = NULL;
+	struct cx_str strv;
+
+	if (cx_json_parse_object(req->body.p, req->body.len, &doc, err) < 0 ||
+	    select_ids(req, doc, &ids, err) < 0)
+		return -err->errnum;
+	strv = (struct cx_str){ .p = ids.p, .len = (uint32_t)ids.len };
+	if (cx_strv_count(strv) > IDS_MAX && cx_json_member(doc, "sandbox_ids") != NULL)
+		return cx_refuse(err, CX_INVALID, "'sandbox_ids' has more than %d entries",
+				 IDS_MAX);
+	CX_STRV_FOREACH (id, strv) {
+		delete_id(many, id);
+	}
+	return 0;
+}
+
+void cx_handle_delete_many(struct cx_request *req)
+{
+	struct delete_many *many = calloc(1, sizeof *many);
+	struct cx_err err;
+
+	if (many == NULL) {
+		(void)cx_fail(&err, ENOMEM, "request");
+		cx_request_fail(req, &err);
+		return;
+	}
+	*many = (struct delete_many){ .req = req,
+				      .pending = 1,
+				      .succeeded.max = CX_JSON_BODY_MAX,
+				      .failed.max = 8 * CX_JSON_BODY_MAX };
+	if (start_delete_many(req, many, &err) < 0) {
+		free(many);
+		cx_request_fail(req, &err);
+		return;
+	}
+	count_down(many);
+}
+
+/* ---- usage ------------------------------------------------------------------------------------
+ */
+
+struct usage {
+	struct cx_engine_call call;
+	struct cx_request *req;
+	char id[33];
+};
+
+static void on_used(struct cx_engine_call *call, struct cx_engine_answer *answer,
+		    const struct cx_err *err)
+{
+	struct usage *usage = cx_container_of(call, struct usage, call);
+	struct cx_buf json = { .max = 4096 };
+	struct cx_jsonw w = { .out = &json };
+	struct cx_err failed;
+
+	if (err == NULL) {
+		cx_jsonw_object(&w, NULL);
+		cx_jsonw_text(&w, "id", usage->id);
+		cx_jsonw_int(&w, "cpu_us", (int64_t)answer->used.cpu_us);
+		cx_jsonw_int(&w, "memory_bytes", (int64_t)answer->used.memory_bytes);
+		cx_jsonw_int(&w, "memory_peak_bytes", (int64_t)answer->used.memory_peak_bytes);
+		cx_jsonw_int(&w, "pids", answer->used.pids);
+		cx_jsonw_int(&w, "oom_kills", answer->used.oom_kills);
+		cx_jsonw_end(&w);
+		if (cx_jsonw_finish(&w, &failed) < 0)
+			err = &failed;
+	}
+	if (err != NULL)
+		cx_request_fail(usage->req, err);
+	else
+		cx_request_answer(usage->req, 200, &json);
+	free(usage);
+}
+
+static int start_usage(struct cx_request *req, struct cx_err *err)
+{
+	struct cx_box *box = cx_box_find(req->gateway, req->param);
+	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
+	cx_autofree struct usage *usage = calloc(1, sizeof *usage);
+
+	if (usage == NULL)
+		return cx_fail(err, ENOMEM, "request");
+	if (box == NULL || cx_box_row(box)->id == NULL) {
+		if (cx_store_sandbox_find(req->gateway->store, req->param, &row, err) < 0)
+			return -err->errnum;
+		return cx_refuse(err, CX_CONFLICT, "the sandbox has ended: it uses nothing");
+	}
+	usage->req = req;
+	usage->call.done = on_used;
+	(void)snprintf(usage->id, sizeof usage->id, "%s", cx_box_row(box)->id);
+	if (cx_engine_usage(req->gateway->engine, usage->id, &usage->call, err) < 0)
+		return -err->errnum;
+	(void)cx_take_ptr(&usage);
+	return 0;
+}
+
+void cx_handle_usage(struct cx_request *req)
+{
+	struct cx_err err;
+
+	if (start_usage(req, &err) < 0)
+		cx_request_fail(req, &err);
+}
+
+/* ---- logs -------------------------------------------------------------------------------------
+ */
+
+enum { LOG_ANSWER = 1 << 20 };
+
+struct logs {
+	struct cx_call call;
+	struct cx_request *req;
+	struct cx_session *session;
+	struct cx_buf text;
+};
+
+static void answer_log(struct cx_request *req, const char *p, size_t len)
+{
+	struct cx_buf json = { .max = 8 * LOG_ANSWER };
+	struct cx_jsonw w = { .out = &json };
+	struct cx_err err;
+
+	cx_jsonw_object(&w, NULL);
+	cx_jsonw_bytes(&w, "logs", p, len);
+	cx_jsonw_end(&w);
+	if (cx_jsonw_finish(&w, &err) < 0)
+		cx_request_fail(req, &err);
+	else
+		cx_request_answer(req, 200, &json);
+}
+
+static void free_logs(struct logs *logs)
+{
+	cx_buf_free(&logs->text);
+	free(logs);
+}
+
+static void on_log(struct cx_call *call, const struct cx_answer *answer, const struct cx_err *err)
+{
+	struct logs *logs = cx_container_of(call, struct logs, call);
+	struct cx_err failed;
+
+	if (err == NULL && answer->log.data.len > 0 && logs->text.len < LOG_ANSWER) {
+		uint64_t next = answer->log.offset + answer->log.data.len;
+
+		if (cx_buf_add(&logs->text, answer->log.data.p, answer->log.data.len, &failed) ==
+			    0 &&
+		    cx_session_log(logs->session, next, 65536, call, &failed) == 0)
+			return;
+		err = &failed;
+	}
+	if (err != NULL)
+		cx_request_fail(logs->req, err);
+	else
+		answer_log(logs->req, logs->text.p, logs->text.len);
+	free_logs(logs);
+}
+
+static int start_logs(struct cx_request *req, struct cx_box *box, struct cx_err *err)
+{
+	struct logs *logs = calloc(1, sizeof *logs);
+
+	if (logs == NULL)
+		return cx_fail(err, ENOMEM, "request");
+	logs->req = req;
+	logs->call.done = on_log;
+	logs->text.max = LOG_ANSWER + 65536;
+	logs->session = cx_box_session(box, err);
+	if (logs->session == NULL ||
+	    cx_session_log(logs->session, 0, 65536, &logs->call, err) < 0) {
+		free_logs(logs);
+		return -err->errnum;
+	}
+	return 0;
+}
+
+void cx_handle_logs(struct cx_request *req)
+{
+	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
+	struct cx_box *box = cx_box_find(req->gateway, req->param);
+	struct cx_err err;
+
+	if (box != NULL) {
+		if (start_logs(req, box, &err) < 0)
+			cx_request_fail(req, &err);
+	} else if (cx_store_sandbox_find(req->gateway->store, req->param, &row, &err) < 0) {
+		cx_request_fail(req, &err);
+	} else {
+		answer_log(req, row.log, row.log != NULL ? strlen(row.log) : 0);
+	}
+}

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/spec.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+
+#include "api/json.h"
+#include "api/jsonw.h"
+#include "proto/agent_msgs.h"
+
+enum {
+	NAME_BYTES = 128,
+	LABELS_COUNT = 64,
+	ENV_BYTES = 60 * 1024, /* each of environment_vars and secrets; the image's comes on top */
+	START_BYTES = 65000,
+	NETWORK_ENTRIES = 1024,
+	PIDS_DEFAULT = 4096,
+};
+
+static const double gb = 1024.0 * 1024 * 1024;
+static const double memory_gb_min = 1.0 / 64; /* 16 MiB: the smallest Python starts in it */
+
+#define AUTO_DOC CX_AUTO(cx_json_free) struct json_t
+
+/* ---- names ------------------------------------------------------------------------------------
+ */
+
+static int random_name(char ret[NAME_BYTES + 1])
+{
+	static const char *const first[] = { "amber", "brisk",	"calm",	  "deep", "early", "fair",
+					     "green", "humble", "ivory",  "keen", "lucid", "mild",
+					     "noble", "quiet",	"silent", "tidal" };
+	static const char *const second[] = { "anchor", "basin",  "cove",  "delta", "eddy", "fjord",
+					      "gull",	"harbor", "inlet", "kelp",  "lock", "mole",
+					      "otter",	"pier",	  "reef",  "weir" };
+	uint8_t r[6] = { 0 };
+
+	if (getrandom(r, sizeof r, 0) != sizeof r)
+		return -EIO;
+	(void)snprintf(ret, NAME_BYTES + 1, "%s-%s-%02x%02x%02x%02x", first[r[0] % 16],
+		       second[r[1] % 16], r[2], r[3], r[4], r[5]);
+	return 0;
+}
+
+static int parse_name(const struct json_t *doc, char **ret, struct cx_err *err)
+{
+	char generated[NAME_BYTES + 1];
+	const char *name = NULL;
+	int r = cx_json_text(doc, "name", NAME_BYTES, &name, err);
+
+	if (r < 0)
+		return r;
+	if (r == 0) {
+		if (random_name(generated) < 0)
+			return cx_fail(err, EIO, "make a name");
+		name = generated;
+	}
+	if (name[0] == '\0')
+		return cx_refuse(err, CX_INVALID, "'name' is empty; leave it out to get one");
+	for (const char *c = name; *c != '\0'; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f || *c == '/')
+			return cx_refuse(err, CX_INVALID,
+					 "'name' must not hold '/' or control characters");
+	*ret = strdup(name);
+	return *ret != NULL ? 0 : cx_fail(err, ENOMEM, "name");
+}
+
+void cx_spec_hostname(const char *name, char ret[64])
+{
+	size_t len = 0;
+
+	for (; *name != '\0' && len < 63; name++) {
+		char c = *name;
+		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+		if (letter || (c >= '0' && c <= '9'))
+			ret[len++] = c;
+		else if (len > 0 && ret[len - 1] != '-')
+			ret[len++] = '-';
+	}
+	while (len > 0 && ret[len - 1] == '-')
+		len--;
+	ret[len] = '\0';
+	if (len == 0)
+		(void)snprintf(ret, 64, "sandbox");
+}
+
+static bool strip(const char **text, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	if (strncmp(*text, prefix, len) != 0)
+		return false;
+	*text += len;
+	return true;
+}
+
+static bool is_image_text(const char *text)
+{
+	static const char others[] = "._-/:@+";
+
+	if (text[0] == '\0' || strchr("._-/:@+", text[0]) != NULL || strstr(text, "//") != NULL ||
+	    strstr(text, "..") != NULL)
+		return false;
+	for (; *text != '\0'; text++)
+		if (!(*text >= 'a' && *text <= 'z') && !(*text >= 'A' && *text <= 'Z') &&
+		    !(*text >= '0' && *text <= '9') && strchr(others, *text) == NULL)
+			return false;
+	return text[-1] != '/' && text[-1] != ':' && text[-1] != '@';
+}
+
+int cx_image_name(const char *given, const char *field, char ret[CX_IMAGE_NAME_MAX + 8],
+		  struct cx_err *err)
+{
+	const char *text = given, *last;
+
+	if (strlen(given) > CX_IMAGE_NAME_MAX)
+		return cx_refuse(err, CX_INVALID, "'%s' is longer than %d bytes", field,
+				 CX_IMAGE_NAME_MAX);
+	if (strip(&text, "docker.io/") || strip(&text, "index.docker.io/"))
+		(void)strip(&text, "library/");
+	if (!is_image_text(text))
+		return cx_refuse(err, CX_INVALID,
+				 "'%s' is '%.128s', which is no image name like python:3.11-slim",
+				 field, given);
+	last = strrchr(text, '/');
+	last = last != NULL ? last : text;
+	(void)snprintf(ret, CX_IMAGE_NAME_MAX + 8, "%s%s", text,
+		       strpbrk(last, ":@") != NULL ? "" : ":latest");
+	return 0;
+}
+
+static int parse_image(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
+{
+	char name[CX_IMAGE_NAME_MAX + 8];
+	const char *given = NULL;
+	int r = cx_json_text(doc, "docker_image", 512, &given, err);
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return cx_refuse(err, CX_INVALID,
+				 "'docker_image' is missing: the name of an imported image");
+	if (cx_image_name(given, "docker_image", name, err) < 0)
+		return -err->errnum;
+	row->image = strdup(given);
+	row->image_name = strdup(name);
+	if (row->image == NULL || row->image_name == NULL)
+		return cx_fail(err, ENOMEM, "image name");
+	return 0;
+}
+
+/* ---- numbers ----------------------------------------------------------------------------------
+ */
+
+static int parse_cpu(const struct json_t *doc, const struct cx_host *host,
+		     struct cx_sandbox_row *row, struct cx_err *err)
+{
+	row->cpu_cores = 1;
+	if (cx_json_real(doc, "cpu_cores", 0.01, host->cpus, &row->cpu_cores, err) < 0)
+		return cx_wrap(err, "this host has %u", host->cpus);
+	return 0;
+}
+
+static int parse_memory(const struct json_t *doc, const struct cx_host *host,
+			struct cx_sandbox_row *row, struct cx_err *err)
+{
+	double most = (double)host->memory_bytes / gb;
+
+	row->memory_gb = most < 2 ? most : 2;
+	return cx_json_real(doc, "memory_gb", memory_gb_min, most, &row->memory_gb, err) < 0
+		       ? -err->errnum
+		       : 0;
+}
+
+static int parse_timeout(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
+{
+	row->timeout_minutes = 60;
+	if (cx_json_int(doc, "timeout_minutes", -1, 5256000, &row->timeout_minutes, err) < 0)
+		return -err->errnum;
+	if (row->timeout_minutes == 0)
+		return cx_refuse(err, CX_INVALID,
+				 "'timeout_minutes' must be at least 1, or -1 for none");
+	return cx_json_int(doc, "idle_timeout_minutes", 1, 5256000, &row->idle_timeout_minutes,
+			   err) < 0
+		       ? -err->errnum
+		       : 0;
+}
+
+static int parse_numbers(const struct json_t *doc, const struct cx_host *host,
+			 struct cx_sandbox_row *row, struct cx_err *err)
+{
+	int64_t gpus = 0;
+
+	row->disk_size_gb = 5;
+	row->pids_limit = PIDS_DEFAULT;
+	if (parse_cpu(doc, host, row, err) < 0 || parse_memory(doc, host, row, err) < 0 ||
+	    cx_json_real(doc, "disk_size_gb", 0.01, 1048576, &row->disk_size_gb, err) < 0 ||
+	    cx_json_int(doc, "pids_limit", 8, 4194304, &row->pids_limit, err) < 0 ||
+	    parse_timeout(doc, row, err) < 0 ||
+	    cx_json_int(doc, "gpu_count", 0, 1024, &gpus, err) < 0)
+		return -err->errnum;
+	if (gpus > 0)
+		return cx_refuse(err, CX_INVALID, "'gpu_count' must be 0: there are no GPUs here");
+	return 0;
+}
+
+uint64_t cx_spec_memory_bytes(const struct cx_sandbox_row *row)
+{
+	return (uint64_t)(row->memory_gb * gb) & ~(uint64_t)4095;
+}
+
+/* ---- texts, lists and maps ---------------------------------------------------------------------
+ */
+
+static int keep_text(const struct json_t *doc, const char *field, size_t max, char **ret,
+		     struct cx_err *err)
+{
+	const char *text = NULL;
+	int r = cx_json_text(doc, field, max, &text, err);
+
+	if (r <= 0 || text[0] == '\0')
+		return r < 0 ? r : 0;
+	*ret = strdup(text);
+	return *ret != NULL ? 0 : cx_fail(err, ENOMEM, "'%s'", field);
+}
+
+/* An array of strings, kept as JSON text. */
+static int keep_list(const struct json_t *doc, const char *field, size_t count, size_t each,
+		     char **ret, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf list = { .max = 65536 };
+	struct cx_str strv;
+	int r = cx_json_strv(doc, field, &list, err);
+
+	if (r <= 0)
+		return r;
+	strv = (struct cx_str){ .p = list.p, .len = (uint32_t)list.len };
+	if (cx_strv_count(strv) > count)
+		return cx_refuse(err, CX_INVALID, "'%s' has more than %zu entries", field, count);
+	CX_STRV_FOREACH (item, strv) {
+		if (item[0] == '\0' || strlen(item) > each)
+			return cx_refuse(err, CX_INVALID,
+					 "an entry of '%s' is empty or longer than %zu bytes",
+					 field, each);
+	}
+	return cx_json_dump(doc, field, ret, err);
+}
+
+static int parse_environment(const struct json_t *doc, struct cx_spec *spec, struct cx_err *err)
+{
+	spec->env.max = ENV_BYTES;
+	if (cx_json_env(doc, "environment_vars", &spec->env, err) < 0)
+		return -err->errnum;
+	spec->env.max = spec->env.len + ENV_BYTES;
+	if (cx_json_env(doc, "secrets", &spec->env, err) < 0)
+		return -err->errnum;
+	if (cx_json_dump(doc, "environment_vars", &spec->row.environment_vars, err) < 0)
+		return -err->errnum;
+	return cx_json_dump_keys(doc, "secrets", &spec->row.secret_names, err);
+}
+
+static int parse_network(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
+{
+	bool access = true;
+
+	if (cx_json_bool(doc, "network_access", &access, err) < 0 ||
+	    keep_list(doc, "network_allowlist", NETWORK_ENTRIES, 255, &row->network_allowlist,
+		      err) < 0 ||
+	    keep_list(doc, "network_denylist", NETWORK_ENTRIES, 255, &row->network_denylist, err) <
+		    0)
+		return -err->errnum;
+	if (row->network_allowlist != NULL && row->network_denylist != NULL)
+		return cx_refuse(err, CX_INVALID,
+				 "'network_allowlist' and 'network_denylist' exclude each other");
+	row->network_access = access;
+	return 0;
+}
+
+static int parse_texts(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
+{
+	const char *arch = NULL;
+
+	if (cx_json_text(doc, "arch", 16, &arch, err) < 0 ||
+	    keep_list(doc, "labels", LABELS_COUNT, 256, &row->labels, err) < 0 ||
+	    keep_text(doc, "team_id", 128, &row->team_id, err) < 0 ||
+	    keep_text(doc, "region", 64, &row->region, err) < 0 ||
+	    keep_text(doc, "idempotency_key", 256, &row->idempotency_key, err) < 0)
+		return -err->errnum;
+	if (arch != NULL && strcmp(arch, "amd64") != 0)
+		return cx_refuse(err, CX_INVALID, "'arch' is '%s'; this host is amd64", arch);
+	if (row->labels != NULL)
+		return 0;
+	row->labels = strdup("[]");
+	return row->labels != NULL ? 0 : cx_fail(err, ENOMEM, "'labels'");
+}
+
+/* ---- the start command ------------------------------------------------------------------------
+ */
+
+/* Clients of one generation always send this text; it has always meant "do nothing". */
+static bool is_idle(const char *text)
+{
+	return text[0] == '\0' || strcmp(text, "tail -f /dev/null") == 0;
+}
+
+static int add_arg(struct cx_buf *argv, const char *arg, struct cx_err *err)
+{
+	if (cx_buf_add(argv, arg, strlen(arg) + 1, err) < 0)
+		return cx_refuse(err, CX_INVALID, "'start_command' is longer than %d bytes",
+				 START_BYTES);
+	return 0;
+}
+
+static int parse_shell_start(const struct json_t *doc, struct cx_buf *argv, struct cx_err *err)
+{
+	const char *text = NULL;
+
+	if (cx_json_text(doc, "start_command", START_BYTES, &text, err) < 0)
+		return -err->errnum;
+	if (is_idle(text))
+		return 0;
+	if (add_arg(argv, "/bin/sh", err) < 0 || add_arg(argv, "-c", err) < 0)
+		return -err->errnum;
+	return add_arg(argv, text, err);
+}
+
+static int parse_object_start(const struct json_t *start, struct cx_buf *argv, struct cx_err *err)
+{
+	const char *executable = NULL;
+	int r = cx_json_text(start, "executable", 4095, &executable, err);
+
+	if (r == 0 || (r > 0 && executable[0] == '\0'))
+		return cx_refuse(err, CX_INVALID, "'start_command.executable' is missing");
+	if (r < 0 || add_arg(argv, executable, err) < 0 ||
+	    cx_json_strv(start, "args", argv, err) < 0)
+		return cx_wrap(err, "'start_command'");
+	return 0;
+}
+
+static int parse_array_start(const struct json_t *doc, struct cx_buf *argv, struct cx_err *err)
+{
+	if (cx_json_strv(doc, "start_command", argv, err) < 0)
+		return -err->errnum;
+	if (argv->len > 0 && argv->p[0] == '\0')
+		return cx_refuse(err, CX_INVALID, "'start_command[0]' is empty");
+	return 0;
+}
+
+static int parse_start(const struct json_t *doc, struct cx_spec *spec, struct cx_err *err)
+{
+	int r = 0;
+
+	spec->start.max = START_BYTES;
+	switch (cx_json_type(doc, "start_command")) {
+	case CX_JSON_ABSENT:
+		break;
+	case CX_JSON_TEXT:
+		r = parse_shell_start(doc, &spec->start, err);
+		break;
+	case CX_JSON_ARRAY:
+		r = parse_array_start(doc, &spec->start, err);
+		break;
+	case CX_JSON_OBJECT:
+		r = parse_object_start(cx_json_member(doc, "start_command"), &spec->start, err);
+		break;
+	case CX_JSON_OTHER:
+		r = cx_refuse(err, CX_INVALID,
+			      "'start_command' must be a shell text, an array of strings or "
+			      "{\"executable\", \"args\"}");
+		break;
+	}
+	return r < 0 ? r : cx_json_dump(doc, "start_command", &spec->row.start_command, err);
+}
+
+/* ---- what is taken but not done yet -------------------------------------------------------------
+ */
+
+static const struct {
+	const char *field, *notice;
+} not_enforced[] = {
+	{ "disk_size_gb", "disk_size_gb is recorded but not enforced yet" },
+	{ "timeout_minutes", "timeout_minutes is recorded but not enforced yet" },
+	{ "idle_timeout_minutes", "idle_timeout_minutes is recorded but not enforced yet" },
+	{ "network_access", "a sandbox has a loopback network only, whatever network_access says" },
+	{ "network_allowlist", "a sandbox has a loopback network only; no list is needed" },
+	{ "network_denylist", "a sandbox has a loopback network only; no list is needed" },
+};
+
+static const char *const refused[] = { "checkpoint_id", "volumes" };
+
+static const char *const known[] = { "name",
+				     "docker_image",
+				     "start_command",
+				     "cpu_cores",
+				     "memory_gb",
+				     "disk_size_gb",
+				     "gpu_count",
+				     "gpu_type",
+				     "vm",
+				     "pids_limit",
+				     "network_access",
+				     "network_allowlist",
+				     "network_denylist",
+				     "timeout_minutes",
+				     "idle_timeout_minutes",
+				     "environment_vars",
+				     "secrets",
+				     "labels",
+				     "team_id",
+				     "region",
+				     "advanced_configs",
+				     "idempotency_key",
+				     "arch",
+				     "guaranteed",
+				     "registry_credentials_id",
+				     "checkpoint_id",
+				     "volumes",
+				     NULL };
+
+static void note_unknown(const char *key, void *arg)
+{
+	char text[128];
+
+	(void)snprintf(text, sizeof text, "the field '%.64s' is unknown and was ignored", key);
+	cx_jsonw_text(arg, NULL, text);
+}
+
+static int write_notices(const struct json_t *doc, char **ret, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf out = { .max = 8192 };
+	struct cx_jsonw w = { .out = &out };
+
+	cx_jsonw_array(&w, NULL);
+	for (size_t i = 0; i < CX_LEN(not_enforced); i++)
+		if (cx_json_member(doc, not_enforced[i].field) != NULL)
+			cx_jsonw_text(&w, NULL, not_enforced[i].notice);
+	cx_json_unknown(doc, known, note_unknown, &w);
+	cx_jsonw_end(&w);
+	if (cx_jsonw_finish(&w, err) < 0 || cx_buf_add(&out, "", 1, err) < 0)
+		return -err->errnum;
+	*ret = cx_take_ptr(&out.p);
+	return 0;
+}
+
+static int parse_document(const struct json_t *doc, const struct cx_host *host,
+			  struct cx_spec *spec, struct cx_err *err)
+{
+	for (size_t i = 0; i < CX_LEN(refused); i++)
+		if (cx_json_member(doc, refused[i]) != NULL)
+			return cx_refuse(err, CX_INVALID, "'%s' is not offered here", refused[i]);
+	if (parse_name(doc, &spec->row.name, err) < 0 || parse_image(doc, &spec->row, err) < 0 ||
+	    parse_numbers(doc, host, &spec->row, err) < 0 ||
+	    parse_texts(doc, &spec->row, err) < 0 || parse_network(doc, &spec->row, err) < 0 ||
+	    parse_environment(doc, spec, err) < 0 || parse_start(doc, spec, err) < 0)
+		return -err->errnum;
+	return write_notices(doc, &spec->row.notices, err);
+}
+
+int cx_spec_parse(const char *body, size_t len, const struct cx_host *host, struct cx_spec *ret,
+		  struct cx_err *err)
+{
+	CX_AUTO(cx_spec_clear) struct cx_spec spec = { 0 };
+	AUTO_DOC *doc = NULL;
+
+	if (cx_json_parse_object(body, len, &doc, err) < 0 ||
+	    parse_document(doc, host, &spec, err) < 0)
+		return -err->errnum;
+	*ret = spec;
+	spec = (struct cx_spec){ 0 };
+	return 0;
+}
+
+void cx_spec_clear(struct cx_spec *spec)
+{
+	cx_sandbox_row_clear(&spec->row);
+	if (spec->env.p != NULL)
+		explicit_bzero(spec->env.p, spec->env.size);
+	cx_buf_free(&spec->env);
+	cx_buf_free(&spec->start);
+}
+
+/* ---- a command --------------------------------------------------------------------------------
+ */
+
+static int parse_command(const struct json_t *doc, struct cx_exec_spec *spec, struct cx_err *err)
+{
+	const char *text = NULL;
+
+	spec->argv.max = 131072;
+	if (cx_json_type(doc, "command") == CX_JSON_ARRAY) {
+		if (cx_json_strv(doc, "command", &spec->argv, err) < 0)
+			return -err->errnum;
+	} else {
+		int r = cx_json_text(doc, "command", spec->argv.max - 1, &text, err);
+
+		spec->flags |= CX_EXEC_SHELL;
+		if (r < 0)
+			return cx_refuse(err, CX_INVALID,
+					 "'command' must be a text for the shell or an array of "
+					 "strings, of less than %zu bytes in all",
+					 spec->argv.max);
+		if (r > 0 && cx_buf_add(&spec->argv, text, strlen(text) + 1, err) < 0)
+			return -err->errnum;
+	}
+	if (spec->argv.len == 0 || spec->argv.p[0] == '\0')
+		return cx_refuse(err, CX_INVALID, "'command' is missing or empty");
+	return 0;
+}
+
+static int parse_terminal(const struct json_t *doc, struct cx_exec_spec *spec, struct cx_err *err)
+{
+	int64_t rows = 24, cols = 80;
+	bool tty = false;
+
+	if (cx_json_bool(doc, "tty", &tty, err) < 0 ||
+	    cx_json_int(doc, "rows", 0, 65535, &rows, err) < 0 ||
+	    cx_json_int(doc, "cols", 0, 65535, &cols, err) < 0)
+		return -err->errnum;
+	if (!tty)
+		return 0;
+	spec->flags |= CX_EXEC_TTY;
+	spec->rows = (uint32_t)rows;
+	spec->cols = (uint32_t)cols;
+	return 0;
+}
+
+static int copy_text(const struct json_t *doc, const char *field, size_t max, char **ret,
+		     struct cx_err *err)
+{
+	const char *text = "";
+
+	if (cx_json_text(doc, field, max, &text, err) < 0)
+		return -err->errnum;
+	*ret = strdup(text);
+	return *ret != NULL ? 0 : cx_fail(err, ENOMEM, "'%s'", field);
+}
+
+static int parse_exec(const struct json_t *doc, struct cx_exec_spec *spec, struct cx_err *err)
+{
+	const char *input = NULL;
+	double timeout = 0;
+	int timed;
+
+	spec->env.max = 65536;
+	spec->input.max = 1 << 20;
+	if (parse_command(doc, spec, err) < 0 || parse_terminal(doc, spec, err) < 0 ||
+	    cx_json_env(doc, "env", &spec->env, err) < 0 ||
+	    copy_text(doc, "working_dir", 4095, &spec->cwd, err) < 0 ||
+	    copy_text(doc, "user", 255, &spec->user, err) < 0 ||
+	    cx_json_text(doc, "stdin", spec->input.max, &input, err) < 0)
+		return -err->errnum;
+	timed = cx_json_real(doc, "timeout", 0.001, 4000000, &timeout, err);
+	if (timed < 0)
+		return -err->errnum;
+	spec->timeout_ms = timed > 0 ? (uint32_t)(timeout * 1000) : 0;
+	if (timed > 0 && spec->timeout_ms == 0)
+		spec->timeout_ms = 1;
+	return input != NULL ? cx_buf_add(&spec->input, input, strlen(input), err) : 0;
+}
+
+int cx_exec_spec_parse(const char *body, size_t len, struct cx_exec_spec *ret, struct cx_err *err)
+{
+	CX_AUTO(cx_exec_spec_clear) struct cx_exec_spec spec = { 0 };
+	AUTO_DOC *doc = NULL;
+
+	if (cx_json_parse_object(body, len, &doc, err) < 0 || parse_exec(doc, &spec, err) < 0)
+		return -err->errnum;
+	*ret = spec;
+	spec = (struct cx_exec_spec){ 0 };
+	return 0;
+}
+
+void cx_exec_spec_clear(struct cx_exec_spec *spec)
+{
+	cx_buf_free(&spec->argv);
+	cx_buf_free(&spec->env);
+	cx_buf_free(&spec->input);
+	cx_freep(&spec->cwd);
+	cx_freep(&spec->user);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_SPEC_H
+#define CX_API_SPEC_H
+
+#include "api/store.h"
+#include "base/buf.h"
+
+/*
+ * What a client asks for, checked field by field. Pure: bytes in, a filled struct or a refusal that
+ * names the field out.
+ */
+struct cx_host {
+	unsigned cpus;
+	uint64_t memory_bytes;
+};
+
+struct cx_spec {		   /* of a sandbox */
+	struct cx_sandbox_row row; /* all but id, status, times and what the end will bring */
+	struct cx_buf env;	   /* strv: environment_vars, then secrets */
+	struct cx_buf start;	   /* strv: argv of the start command; empty: an idle sandbox */
+};
+CX_MUST int cx_spec_parse(const char *body, size_t len, const struct cx_host *host,
+			  struct cx_spec *ret, struct cx_err *err);
+void cx_spec_clear(struct cx_spec *spec); /* wipes the secrets; for CX_AUTO() */
+
+/* GB in the API are 2^30 bytes. */
+uint64_t cx_spec_memory_bytes(const struct cx_sandbox_row *row);
+/* A host name made of the sandbox's name: letters, digits and '-', 1 to 63 bytes. */
+void cx_spec_hostname(const char *name, char ret[64]);
+
+/*
+ * The one name that an image has here: "docker.io/library/python" is "python:latest". A digest
+ * stays. CX_INVALID, naming field, when it is no image name.
+ */
+enum { CX_IMAGE_NAME_MAX = 255 };
+CX_MUST int cx_image_name(const char *given, const char *field, char ret[CX_IMAGE_NAME_MAX + 8],
+			  struct cx_err *err);
+
+struct cx_exec_spec {		 /* of a command */
+	unsigned flags;		 /* CX_EXEC_TTY, CX_EXEC_SHELL */
+	struct cx_buf argv, env; /* strv */
+	struct cx_buf input;	 /* all of stdin, without a stream */
+	char *cwd, *user;	 /* "" when not given */
+	uint32_t timeout_ms;	 /* 0: none */
+	uint32_t rows, cols;
+};
+CX_MUST int cx_exec_spec_parse(const char *body, size_t len, struct cx_exec_spec *ret,
+			       struct cx_err *err);
+void cx_exec_spec_clear(struct cx_exec_spec *spec);
+
+#endif
