@@ -30,7 +30,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/seccomp.h"
 
-enum { BOX_UID = 1000000000, BOX_IDS = 65536 };
+enum { BOX_UID = 1000000000, BOX_IDS = 65536, BOX_PIDS = 400 };
 
 struct box {
 	char dir[32];
@@ -205,6 +205,9 @@ static inline void box_remove_groups(struct cx_cgroups *groups, const char *id)
 /* status gets one byte when the agent was executed (or at least cloned), leash ends all by EOF. */
 static _Noreturn inline void box_guard(const struct box *box, int listener, int status, int leash)
 {
+	static const struct cx_limits limits = { .cpu_milli = 4000,
+						 .memory_bytes = 256 << 20,
+						 .pids = BOX_PIDS };
 	struct clone_args args = { .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
 					    CLONE_NEWIPC | CLONE_NEWUTS,
 				   .exit_signal = SIGCHLD };
@@ -219,7 +222,8 @@ static _Noreturn inline void box_guard(const struct box *box, int listener, int 
 	must(setsid());
 	(void)snprintf(instance, sizeof instance, "agenttest%d", getpid());
 	if (box->grouped && (cx_cgroups_open(instance, &groups, &err) < 0 ||
-			     cx_cgroup_make(groups, "box", BOX_UID, &group, &err) < 0)) {
+			     cx_cgroup_make(groups, "box", BOX_UID, &group, &err) < 0 ||
+			     cx_cgroup_limit(groups, &group, &limits, &err) < 0)) {
 		(void)fprintf(stderr, "cgroups: %s\n", err.msg);
 		_exit(97);
 	}

@@ -188,13 +188,30 @@ static void start(struct run *run, const struct cx_msg_exec *plan)
 		open_stream(&run->err, &run->pipes.ours[2]);
 }
 
+static void stop_now(struct cx_timer *timer)
+{
+	(void)timer;
+	loop.stop = true;
+}
+
+/* Closes our ends; the loop lets go of them before this returns, so run may be on the stack. */
+static void close_run(struct run *run)
+{
+	struct cx_timer now = { .fire = stop_now };
+
+	close_stream(&run->out);
+	close_stream(&run->err);
+	cx_pipes_close(&run->pipes);
+	cx_timer_set(&loop, &now, 0);
+	run_loop();
+	cx_timer_clear(&now);
+}
+
 static void finish(struct run *run)
 {
 	while (!run->ended)
 		run_loop();
-	close_stream(&run->out);
-	close_stream(&run->err);
-	cx_pipes_close(&run->pipes);
+	close_run(run);
 }
 
 static const char *text(struct stream *s)
@@ -512,7 +529,7 @@ START_TEST(detached_children_live_on)
 	run_shell(&run, "setsid sleep 1234 > /dev/null 2>&1 < /dev/null & echo left");
 	ck_assert_str_eq(text(&run.out), "left\n");
 	forget_output(&run);
-	expect_output("ps -o ppid,args | grep '[s]leep 1234'", "    1 sleep 1234\n");
+	expect_output("sleep 0.3; ps -o ppid,args | grep '[s]leep 1234'", "    1 sleep 1234\n");
 }
 END_TEST
 
@@ -539,6 +556,53 @@ START_TEST(hundreds_at_once)
 		forget_output(&runs[i]);
 	}
 	free(runs);
+}
+END_TEST
+
+static void start_and_leave(const char *line)
+{
+	struct cx_msg_exec plan = shell(line);
+	struct run run;
+
+	start(&run, &plan);
+	while (!run.started)
+		run_loop();
+	cx_exec_forget(&run.exec);
+	close_run(&run);
+	forget_output(&run);
+}
+
+/* The shell dies of its last fork and leaves one place, which the second command takes. */
+START_TEST(full_processes_stop_no_command)
+{
+	struct run run;
+
+	run_shell(&run, "exec 2>&1 >/dev/null; while true; do sleep 1000 & done");
+	ck_assert_uint_ne(run.end.status, 0);
+	forget_output(&run);
+	start_and_leave("exec sleep 1000");
+	for (int i = 0; i < 20; i++) {
+		expect_output("echo alive", "alive\n");
+		expect_output("/bin/busybox true; echo room", "");
+	}
+}
+END_TEST
+
+START_TEST(a_fork_bomb_stops_no_command)
+{
+	start_and_leave("b() { b | b & }; while true; do sleep 1000 & b; done");
+	(void)usleep(500000);
+	for (int i = 0; i < 3; i++)
+		expect_output("echo alive", "alive\n");
+}
+END_TEST
+
+START_TEST(a_memory_hog_stops_no_command)
+{
+	start_and_leave("while true; do yes | tr -d '\\n' | sh -c 'read x'; done");
+	(void)usleep(500000);
+	for (int i = 0; i < 20; i++)
+		expect_output("echo alive", "alive\n");
 }
 END_TEST
 
@@ -859,10 +923,9 @@ START_TEST(commands_outlive_their_connection)
 	while (!run.started)
 		run_loop();
 	cx_session_close(session);
+	close_run(&run);
 	cx_loop_close(&loop);
-	close_stream(&run.out);
-	close_stream(&run.err);
-	cx_pipes_close(&run.pipes);
+	forget_output(&run);
 	open_session();
 	expect_output("sleep 2; cat /tmp/late", "late\n");
 }
@@ -896,6 +959,9 @@ int main(void)
 	tcase_add_test(grouped, a_timeout_leaves_nothing);
 	tcase_add_test(grouped, detached_children_live_on);
 	tcase_add_test(grouped, hundreds_at_once);
+	tcase_add_test(grouped, full_processes_stop_no_command);
+	tcase_add_test(grouped, a_fork_bomb_stops_no_command);
+	tcase_add_test(grouped, a_memory_hog_stops_no_command);
 	tcase_add_test(own, the_start_command_is_logged);
 	tcase_add_test(own, a_wrong_configuration_can_be_put_right);
 	tcase_add_test(own, a_hostile_image_decides_nothing);
