@@ -1,8 +1,98 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * caisson-image read|write|scan --max-bytes N --max-entries N
+ *
+ * The workers that touch archives. caissond starts them with 0 as input, 1 as output and 3 for the
+ * report (image/report.h), in namespaces of their own; nothing is read before cx_confine().
+ */
+#include <locale.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
-int main(void)
+#include "base/fd.h"
+#include "base/str.h"
+#include "image/confine.h"
+#include "image/read.h"
+#include "image/write.h"
+
+enum { FD_REPORT = 3, EXIT_USAGE = 2 };
+
+struct limits {
+	uint64_t max_bytes, max_entries;
+};
+
+static int do_read(const struct limits *l, struct cx_report *report)
 {
-	(void)printf("caisson-image %s\n", CX_VERSION);
-	return 0;
+	const struct cx_read_limits limits = { l->max_bytes, l->max_entries };
+
+	return cx_read_layer(STDIN_FILENO, STDOUT_FILENO, &limits, report);
+}
+
+static int do_scan(const struct limits *l, struct cx_report *report)
+{
+	const struct cx_read_limits limits = { l->max_bytes, l->max_entries };
+
+	return cx_read_scan(STDIN_FILENO, STDOUT_FILENO, &limits, report);
+}
+
+static int do_write(const struct limits *l, struct cx_report *report)
+{
+	const struct cx_erofs_limits limits = { l->max_bytes, l->max_entries };
+
+	return cx_write_layer(STDIN_FILENO, STDOUT_FILENO, &limits, report);
+}
+
+static const struct {
+	const char *name;
+	int (*run)(const struct limits *limits, struct cx_report *report);
+} roles[] = { { "read", do_read }, { "write", do_write }, { "scan", do_scan } };
+
+static int parse(int argc, char **argv, size_t *ret_role, struct limits *ret, struct cx_err *err)
+{
+	if (argc != 6 || strcmp(argv[2], "--max-bytes") != 0 ||
+	    strcmp(argv[4], "--max-entries") != 0)
+		return cx_refuse(err, CX_INVALID,
+				 "usage: caisson-image read|write|scan --max-bytes N "
+				 "--max-entries N; it is started by caissond only");
+	if (cx_parse_u64(argv[3], 1, INT64_MAX, "--max-bytes", &ret->max_bytes, err) < 0 ||
+	    cx_parse_u64(argv[5], 1, UINT32_MAX, "--max-entries", &ret->max_entries, err) < 0)
+		return -err->errnum;
+	for (size_t i = 0; i < CX_LEN(roles); i++) {
+		if (strcmp(argv[1], roles[i].name) == 0) {
+			*ret_role = i;
+			return 0;
+		}
+	}
+	return cx_refuse(err, CX_INVALID, "no role '%.20s'", argv[1]);
+}
+
+static void send_report(const struct cx_report *report)
+{
+	uint8_t bytes[CX_REPORT_SIZE];
+	struct cx_err lost;
+
+	cx_report_encode(report, bytes);
+	(void)!cx_write_all(FD_REPORT, bytes, sizeof bytes, &lost); /* who should hear it is gone */
+}
+
+int main(int argc, char **argv)
+{
+	struct cx_report report = { .ok = false };
+	struct limits limits;
+	size_t role;
+	int r;
+
+	(void)signal(SIGPIPE, SIG_IGN); /* the writer's end shows as an error with a name */
+	/* Names are bytes; this keeps libarchive from converting those that are UTF-8. */
+	(void)setlocale(LC_CTYPE, "C.UTF-8");
+	if (parse(argc, argv, &role, &limits, &report.err) < 0) {
+		(void)fprintf(stderr, "caisson-image: %s\n", report.err.msg);
+		return EXIT_USAGE;
+	}
+	r = cx_confine(&report.err);
+	if (r == 0)
+		r = roles[role].run(&limits, &report);
+	send_report(&report);
+	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_IMAGE_EROFS_H
+#define CX_IMAGE_EROFS_H
+
+#include "image/entries.h"
+
+/*
+ * Lays a stream of entries out as an EROFS image (Linux Documentation/filesystems/erofs.rst and
+ * fs/erofs/erofs_fs.h): uncompressed, 4 KiB blocks, extended inodes, as Linux 5.4 and later mount
+ *it.
+ *
+ *	block 0		superblock at 1024
+ *	then		contents of files, written as they come
+ *	then		inodes with their attributes, short link targets and directory tails
+ *	then		what of directories and link targets did not fit behind its inode
+ *
+ * The same entries give the same bytes. Memory holds the names, not the contents.
+ */
+struct cx_erofs;
+
+struct cx_erofs_limits {
+	uint64_t max_bytes;   /* of the image */
+	uint64_t max_entries; /* from the stream */
+};
+
+/* fd: an empty regular file, open for writing; it stays the caller's. */
+CX_MUST int cx_erofs_new(int fd, const struct cx_erofs_limits *limits, struct cx_erofs **ret,
+			 struct cx_err *err);
+void cx_erofs_free(struct cx_erofs *image);
+
+/* Feed the bytes of an entry stream; finish writes the image's metadata. */
+CX_MUST int cx_erofs_feed(struct cx_erofs *image, const void *data, size_t len, struct cx_err *err);
+CX_MUST int cx_erofs_finish(struct cx_erofs *image, uint64_t *ret_size, struct cx_err *err);
+
+#endif

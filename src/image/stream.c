@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "image/stream.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
+
+enum { CHUNK = 1 << 17, GZIP_WINDOW = 15 + 16 };
+
+struct format {
+	const char *name;
+	uint8_t magic[4];
+	size_t magic_len;
+	int (*open)(struct cx_stream *s, struct cx_err *err);
+	/* Takes from in[at .. have) and puts into out; *ret_len 0 asks for more input. */
+	int (*decode)(struct cx_stream *s, size_t *ret_len, struct cx_err *err);
+	int (*close)(struct cx_stream *s, struct cx_err *err); /* at the end of the input */
+};
+
+struct cx_stream {
+	int fd;
+	uint64_t max_bytes;
+	const struct format *format;
+	EVP_MD_CTX *outer, *inner;
+	uint64_t outer_bytes, inner_bytes;
+	z_stream z;
+	ZSTD_DCtx *zstd;
+	bool open_frame; /* the input must not end here */
+	bool eof;
+	size_t at, have;
+	uint8_t in[CHUNK], out[CHUNK];
+};
+
+/* ---- formats -----------------------------------------------------------------------------------
+ */
+
+static int plain_open(struct cx_stream *s, struct cx_err *err)
+{
+	(void)s;
+	(void)err;
+	return 0;
+}
+
+static int plain_decode(struct cx_stream *s, size_t *ret_len, struct cx_err *err)
+{
+	(void)err;
+	*ret_len = s->have - s->at;
+	memcpy(s->out, s->in + s->at, *ret_len);
+	s->at = s->have;
+	return 0;
+}
+
+static int plain_close(struct cx_stream *s, struct cx_err *err)
+{
+	return s->open_frame ? cx_refuse(err, CX_INVALID, "the %s data ends in the middle",
+					 s->format->name)
+			     : 0;
+}
+
+static int gzip_open(struct cx_stream *s, struct cx_err *err)
+{
+	if (inflateInit2(&s->z, GZIP_WINDOW) != Z_OK)
+		return cx_fail(err, ENOMEM, "inflate");
+	s->open_frame = true;
+	return 0;
+}
+
+/* Behind a member: another one, or padding of zeros as tape and block writers leave it. */
+static int gzip_next_member(struct cx_stream *s, struct cx_err *err)
+{
+	while (s->at < s->have && s->in[s->at] == 0)
+		s->at++;
+	if (s->at == s->have)
+		return 0;
+	if (s->in[s->at] != 0x1f || inflateReset(&s->z) != Z_OK)
+		return cx_refuse(err, CX_INVALID, "bytes behind the end of the gzip data");
+	s->open_frame = true;
+	return 0;
+}
+
+static int gzip_decode(struct cx_stream *s, size_t *ret_len, struct cx_err *err)
+{
+	int r;
+
+	if (!s->open_frame && gzip_next_member(s, err) < 0)
+		return -err->errnum;
+	s->z.next_in = s->in + s->at;
+	s->z.avail_in = (unsigned)(s->have - s->at);
+	s->z.next_out = s->out;
+	s->z.avail_out = sizeof s->out;
+	r = s->at < s->have ? inflate(&s->z, Z_NO_FLUSH) : Z_BUF_ERROR;
+	s->at = s->have - s->z.avail_in;
+	*ret_len = sizeof s->out - s->z.avail_out;
+	if (r == Z_STREAM_END)
+		s->open_frame = false;
+	else if (r != Z_OK && r != Z_BUF_ERROR)
+		return cx_refuse(err, CX_INVALID, "bad gzip data: %s",
+				 s->z.msg != NULL ? s->z.msg : "inflate failed");
+	return 0;
+}
+
+static int zstd_open(struct cx_stream *s, struct cx_err *err)
+{
+	s->zstd = ZSTD_createDCtx();
+	if (s->zstd == NULL)
+		return cx_fail(err, ENOMEM, "zstd");
+	s->open_frame = true;
+	return 0;
+}
+
+static int zstd_decode(struct cx_stream *s, size_t *ret_len, struct cx_err *err)
+{
+	ZSTD_inBuffer in = { s->in + s->at, s->have - s->at, 0 };
+	ZSTD_outBuffer out = { s->out, sizeof s->out, 0 };
+	size_t r = ZSTD_decompressStream(s->zstd, &out, &in);
+
+	if (ZSTD_isError(r))
+		return cx_refuse(err, CX_INVALID, "bad zstd data: %s", ZSTD_getErrorName(r));
+	s->at += in.pos;
+	*ret_len = out.pos;
+	if (in.pos > 0 || out.pos > 0) /* without input it only says what it would like next */
+		s->open_frame = r != 0;
+	return 0;
+}
+
+static const struct format formats[] = {
+	{ "gzip", { 0x1f, 0x8b }, 2, gzip_open, gzip_decode, plain_close },
+	{ "zstd", { 0x28, 0xb5, 0x2f, 0xfd }, 4, zstd_open, zstd_decode, plain_close },
+	{ "tar", { 0 }, 0, plain_open, plain_decode, plain_close },
+};
+
+/* ---- the stream --------------------------------------------------------------------------------
+ */
+
+static EVP_MD_CTX *new_hash(void)
+{
+	EVP_MD_CTX *hash = EVP_MD_CTX_new();
+
+	if (hash != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1)
+		return hash;
+	EVP_MD_CTX_free(hash);
+	return NULL;
+}
+
+int cx_stream_open(int fd, uint64_t max_bytes, struct cx_stream **ret, struct cx_err *err)
+{
+	struct cx_stream *s = calloc(1, sizeof *s);
+
+	if (s == NULL)
+		return cx_fail(err, ENOMEM, "archive");
+	s->fd = fd;
+	s->max_bytes = max_bytes;
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG,
+				  NULL); /* no file decides what SHA-256 is */
+	s->outer = new_hash();
+	s->inner = new_hash();
+	if (s->outer == NULL || s->inner == NULL) {
+		cx_stream_free(s);
+		return cx_fail(err, ENOMEM, "archive");
+	}
+	*ret = s;
+	return 0;
+}
+
+void cx_stream_free(struct cx_stream *s)
+{
+	if (s == NULL)
+		return;
+	if (s->format != NULL && s->format->open == gzip_open)
+		(void)inflateEnd(&s->z);
+	(void)ZSTD_freeDCtx(s->zstd);
+	EVP_MD_CTX_free(s->outer);
+	EVP_MD_CTX_free(s->inner);
+	free(s);
+}
+
+/* Reads more behind the first "keep" bytes; at the end of the file nothing is added. */
+static int refill(struct cx_stream *s, size_t keep, struct cx_err *err)
+{
+	ssize_t n;
+
+	do
+		n = read(s->fd, s->in + keep, sizeof s->in - keep);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return cx_fail(err, errno, "read the archive");
+	if (EVP_DigestUpdate(s->outer, s->in + keep, (size_t)n) != 1)
+		return cx_fail(err, EIO, "hash the archive");
+	s->at = 0;
+	s->have = keep + (size_t)n;
+	s->eof = n == 0;
+	s->outer_bytes += (uint64_t)n;
+	return 0;
+}
+
+/* By the first bytes, which a pipe may give in pieces. */
+static int choose_format(struct cx_stream *s, struct cx_err *err)
+{
+	while (s->have < sizeof formats[0].magic && !s->eof)
+		if (refill(s, s->have, err) < 0)
+			return -err->errnum;
+	for (size_t i = 0; i < CX_LEN(formats) && s->format == NULL; i++)
+		if (s->have >= formats[i].magic_len &&
+		    memcmp(s->in, formats[i].magic, formats[i].magic_len) == 0)
+			s->format = &formats[i];
+	return s->format->open(s, err);
+}
+
+static int next_decoded(struct cx_stream *s, size_t *ret_len, struct cx_err *err)
+{
+	*ret_len = 0;
+	if (s->format == NULL && choose_format(s, err) < 0)
+		return -err->errnum;
+	while (*ret_len == 0) {
+		size_t before = s->have - s->at;
+
+		if (s->format->decode(s, ret_len, err) < 0)
+			return -err->errnum;
+		if (*ret_len > 0 || s->have - s->at < before)
+			continue;
+		if (s->eof)
+			return s->format->close(s, err);
+		if (refill(s, 0, err) < 0)
+			return -err->errnum;
+	}
+	return 0;
+}
+
+ssize_t cx_stream_next(struct cx_stream *s, const void **ret, struct cx_err *err)
+{
+	size_t len;
+
+	if (next_decoded(s, &len, err) < 0)
+		return -err->errnum;
+	if (len > s->max_bytes - s->inner_bytes)
+		return cx_refuse(err, CX_LIMIT, "the archive holds more than %llu bytes",
+				 (unsigned long long)s->max_bytes);
+	s->inner_bytes += len;
+	if (EVP_DigestUpdate(s->inner, s->out, len) != 1)
+		return cx_fail(err, EIO, "hash the archive");
+	*ret = s->out;
+	return (ssize_t)len;
+}
+
+int cx_stream_sums(struct cx_stream *s, struct cx_stream_sums *ret, struct cx_err *err)
+{
+	struct cx_stream_sums sums = { .outer_bytes = s->outer_bytes,
+				       .inner_bytes = s->inner_bytes };
+
+	if (EVP_DigestFinal_ex(s->outer, sums.outer, NULL) != 1 ||
+	    EVP_DigestFinal_ex(s->inner, sums.inner, NULL) != 1)
+		return cx_fail(err, EIO, "hash the archive");
+	*ret = sums;
+	return 0;
+}
