@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -49,6 +50,11 @@ static int create(int fs, unsigned attrs, struct cx_err *err)
 	return mnt >= 0 ? mnt : cx_fail(err, errno, "mount the file system");
 }
 
+static void fd_path(int fd, char *path)
+{
+	(void)snprintf(path, FD_PATH, "/proc/self/fd/%d", fd);
+}
+
 /* ---- layers ---------------------------------------------------------------------------------- */
 
 enum { LAYER_ATTRS = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID };
@@ -75,7 +81,7 @@ static int mount_layer_file(int file, struct cx_err *err)
 	char path[FD_PATH];
 	int mnt;
 
-	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+	fd_path(file, path);
 	mnt = mount_source(path, err);
 	if (mnt >= 0 || err->errnum != ENOTBLK)
 		return mnt;
@@ -105,12 +111,20 @@ void cx_layer_unmount(const char *at)
 struct clones {
 	int fds[LAYERS_MAX];
 	unsigned n;
+	unsigned attached; /* the first of them have a place in our mount namespace */
 };
 
 static void close_clones(struct clones *clones)
 {
-	for (unsigned i = 0; i < clones->n; i++)
+	char path[FD_PATH];
+
+	for (unsigned i = 0; i < clones->n; i++) {
+		if (i < clones->attached) {
+			fd_path(clones->fds[i], path);
+			(void)umount2(path, MNT_DETACH);
+		}
 		cx_close(&clones->fds[i]);
+	}
 }
 
 /* The same layer, with its ids 0 .. 65535 shown as those of the sandbox. */
@@ -139,8 +153,39 @@ static int clone_layers(const int *layers, unsigned n, int userns, struct clones
 	return 0;
 }
 
-/* Before 6.8 there is no "lowerdir+": one option with all paths, topmost first. */
-static int set_lower_string(int fs, const struct clones *clones, struct cx_err *err)
+/* Over the layer itself, where nobody looks by name. */
+static int attach_clones(struct clones *clones, const int *layers, struct cx_err *err)
+{
+	for (unsigned i = clones->attached; i < clones->n; i++) {
+		if (move_mount(clones->fds[i], "", layers[i], "",
+			       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+			return cx_fail(err, errno, "attach a layer's clone");
+		clones->attached++;
+	}
+	return 0;
+}
+
+static int lower_by_descriptor(int fs, const struct clones *clones, struct cx_err *err)
+{
+	for (unsigned i = clones->n; i-- > 0;)
+		if (fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", NULL, clones->fds[i]) < 0)
+			return cx_fail(err, errno, "add a layer by descriptor");
+	return 0;
+}
+
+static int lower_by_path(int fs, const struct clones *clones, struct cx_err *err)
+{
+	char path[FD_PATH];
+
+	for (unsigned i = clones->n; i-- > 0;) {
+		fd_path(clones->fds[i], path);
+		if (set(fs, "lowerdir+", path, err) < 0)
+			return -err->errnum;
+	}
+	return 0;
+}
+
+static int lower_by_list(int fs, const struct clones *clones, struct cx_err *err)
 {
 	char text[LAYERS_MAX * FD_PATH];
 	size_t len = 0;
@@ -151,45 +196,57 @@ static int set_lower_string(int fs, const struct clones *clones, struct cx_err *
 	return set(fs, "lowerdir", text, err);
 }
 
-/* The topmost layer is named first. By descriptor since 6.13, by path since 6.8. */
-static int set_lower(int fs, const struct clones *clones, struct cx_err *err)
-{
-	for (unsigned i = clones->n; i-- > 0;) {
-		char path[FD_PATH];
+/*
+ * The topmost layer is named first in each. A kernel that does not know a way says so with one of
+ * these errors, at once or when the file system is created.
+ */
+static const struct {
+	int (*set)(int fs, const struct clones *clones, struct cx_err *err);
+	bool attached;
+	const char *why;
+} lower_ways[] = {
+	{ lower_by_descriptor, false,
+	  "since Linux 6.15: nothing is attached or looked up by name" },
+	{ lower_by_path, true, "since 6.8: any number of layers" },
+	{ lower_by_list, true, "before that: one option of at most a page" },
+};
 
-		if (fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", NULL, clones->fds[i]) == 0)
-			continue;
-		if (errno != EINVAL)
-			return cx_fail(err, errno, "add a layer");
-		(void)snprintf(path, sizeof path, "/proc/self/fd/%d", clones->fds[i]);
-		if (fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", path, 0) == 0)
-			continue;
-		if (errno != EINVAL || i != clones->n - 1)
-			return cx_fail(err, errno, "add a layer");
-		return set_lower_string(fs, clones, err);
-	}
-	return 0;
+static bool unknown_way(int error)
+{
+	return error == -EINVAL || error == -EBADF || error == -EOPNOTSUPP;
+}
+
+static int mount_overlay(size_t way, const struct clones *clones, const char *upper,
+			 const char *work, struct cx_err *err)
+{
+	cx_autofd int fs = new_fs("overlay", err);
+
+	if (fs < 0)
+		return fs;
+	if (lower_ways[way].set(fs, clones, err) < 0 || set(fs, "upperdir", upper, err) < 0 ||
+	    set(fs, "workdir", work, err) < 0 || set_flag(fs, "userxattr", err) < 0 ||
+	    set_flag(fs, "volatile", err) < 0)
+		return -err->errnum;
+	return create(fs, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID, err);
 }
 
 int cx_rootfs_make(const int *layers, unsigned nlayers, int userns, const char *upper,
 		   const char *work, struct cx_err *err)
 {
 	CX_AUTO(close_clones) struct clones clones = { .n = 0 };
-	cx_autofd int fs = -EBADF;
+	int mnt = -EINVAL;
 
 	if (nlayers == 0 || nlayers > LAYERS_MAX)
 		return cx_refuse(err, CX_INVALID, "%u layers: an image has 1 to %d", nlayers,
 				 LAYERS_MAX);
 	if (clone_layers(layers, nlayers, userns, &clones, err) < 0)
 		return -err->errnum;
-	fs = new_fs("overlay", err);
-	if (fs < 0)
-		return fs;
-	if (set_lower(fs, &clones, err) < 0 || set(fs, "upperdir", upper, err) < 0 ||
-	    set(fs, "workdir", work, err) < 0 || set_flag(fs, "userxattr", err) < 0 ||
-	    set_flag(fs, "volatile", err) < 0)
-		return cx_wrap(err, "overlay");
-	return create(fs, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID, err);
+	for (size_t way = 0; way < CX_LEN(lower_ways) && unknown_way(mnt); way++) {
+		if (lower_ways[way].attached && attach_clones(&clones, layers, err) < 0)
+			return -err->errnum;
+		mnt = mount_overlay(way, &clones, upper, work, err);
+	}
+	return mnt < 0 ? cx_wrap(err, "overlay") : mnt;
 }
 
 /* ---- /dev ------------------------------------------------------------------------------------ */
