@@ -15,6 +15,9 @@
 /* A killed process may still have to leave the kernel; after this long we no longer wait for it. */
 enum { KILL_ROUND_MS = 10, KILL_ROUNDS = 200 };
 
+/* What somebody inside stops or starves must not keep others from being started. */
+enum { START_MS = 30000 };
+
 static void unlink_job(struct cx_job *job)
 {
 	*job->link = job->next;
@@ -124,7 +127,8 @@ static void time_is_up(struct cx_timer *timer)
 {
 	struct cx_job *job = cx_container_of(timer, struct cx_job, timer);
 
-	job->timed_out = true;
+	job->late = job->starting;
+	job->timed_out = !job->late;
 	kill_all(job);
 }
 
@@ -150,8 +154,23 @@ static void report_error(struct cx_job *job, const struct cx_err *said)
 		finish(job);
 }
 
+/* Until it executes START_MS, then the time that was asked for; 0 is without end. */
+static void arm(struct cx_job *job, uint32_t timeout_ms)
+{
+	if (job->killing)
+		return;
+	cx_timer_clear(&job->timer);
+	if (timeout_ms > 0)
+		cx_timer_set(&job->agent->loop, &job->timer, timeout_ms);
+}
+
 static void report_end(struct cx_job *job)
 {
+	static const struct cx_err late = {
+		.kind = CX_TIMEOUT,
+		.refused = 1,
+		.msg = "the command could not be started within 30 s; the sandbox is overloaded",
+	};
 	static const struct cx_err killed = {
 		.kind = CX_LIMIT,
 		.refused = 1,
@@ -159,11 +178,12 @@ static void report_end(struct cx_job *job)
 		       "memory",
 	};
 
-	if (job->pid == 0) {
-		report_error(job, &killed);
+	if (job->pid == 0 || job->late) {
+		report_error(job, job->late ? &late : &killed);
 		return;
 	}
 	job->executed = true;
+	arm(job, job->timeout_ms);
 	job->events->started(job);
 	cx_group_prepare(&job->agent->groups);
 	if (job->reaped)
@@ -213,8 +233,7 @@ static pid_t fork_child(const struct cx_child_plan *plan, struct cx_err *err)
 }
 
 /* Everything that can fail happens before the fork. */
-static int launch(struct cx_job *job, struct cx_child_plan *plan, uint32_t timeout_ms,
-		  struct cx_err *err)
+static int launch(struct cx_job *job, struct cx_child_plan *plan, struct cx_err *err)
 {
 	struct cx_agent *agent = job->agent;
 	cx_autofd int reads = -EBADF, writes = -EBADF;
@@ -233,8 +252,7 @@ static int launch(struct cx_job *job, struct cx_child_plan *plan, uint32_t timeo
 		return job->first;
 	job->group->leader = job->first;
 	set_starting(job, true);
-	if (timeout_ms > 0)
-		cx_timer_set(&agent->loop, &job->timer, timeout_ms);
+	arm(job, START_MS);
 	return 0;
 }
 
@@ -257,16 +275,18 @@ int cx_job_start(struct cx_agent *agent, const struct cx_msg_exec *exec, const i
 	job = calloc(1, sizeof *job);
 	if (job == NULL)
 		return cx_fail(err, ENOMEM, "command");
-	*job = (struct cx_job){
-		.agent = agent, .events = events, .asker = asker, .timer = { .fire = time_is_up }
-	};
+	*job = (struct cx_job){ .agent = agent,
+				.events = events,
+				.asker = asker,
+				.timeout_ms = exec->timeout_ms,
+				.timer = { .fire = time_is_up } };
 	if (cx_group_take(&agent->groups, &job->group, err) < 0) {
 		free(job);
 		return -err->errnum;
 	}
 	plan.group = job->group;
 	link_job(job);
-	if (launch(job, &plan, exec->timeout_ms, err) < 0) {
+	if (launch(job, &plan, err) < 0) {
 		finish(job);
 		return -err->errnum;
 	}

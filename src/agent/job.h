@@ -27,8 +27,9 @@ struct cx_job {
 	struct cx_group *group;
 	pid_t first, pid; /* the forked child; the command, 0 as long as it is not known */
 	uint64_t started_us;
-	unsigned rounds; /* of killing */
-	bool starting, executed, failed, reaped, killing, timed_out, over;
+	uint32_t timeout_ms; /* from when it executes; 0: none */
+	unsigned rounds;     /* of killing */
+	bool starting, executed, failed, reaped, killing, late, timed_out, over;
 	struct cx_msg_exited end;
 	struct cx_job *next, **link;
 };

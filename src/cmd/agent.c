@@ -37,7 +37,7 @@ static int run(int argc, char **argv, struct cx_err *err)
 	/* Nothing else may be open: what a sandbox must not have, its first process does not have.
 	 */
 	if (syscall(SYS_close_range, CX_AGENT_FD_WORK + (unsigned)nwork, ~0U, 0) < 0 ||
-	    prctl(PR_SET_DUMPABLE, 0) < 0)
+	    prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NAME, "caisson-agent") < 0)
 		return cx_fail(err, errno, "shut off");
 	return cx_serve(&agent, (unsigned)nwork, (unsigned)cpus, err);
 }
