@@ -47,7 +47,7 @@ static void expand_range(const struct cx_arg_condition *c, struct alternatives *
 	uint64_t size;
 
 	if (c->last == UINT32_MAX && c->first < c->last) {
-		ret->cmp[ret->n++] = SCMP_CMP64(c->arg, SCMP_CMP_GE, c->first);
+		ret->cmp[ret->n++] = SCMP_CMP64(c->arg, SCMP_CMP_GE, c->first, 0);
 		return;
 	}
 	for (uint64_t at = c->first; at <= c->last; at += size) {
