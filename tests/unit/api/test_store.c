@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <string.h>
+
+#include "check_main.h"
+
+#include "api/store.h"
+
+static char dir[] = "/tmp/caisson-store-XXXXXX";
+static struct cx_store *store;
+
+static void open_store(void)
+{
+	struct cx_err err = { 0 };
+
+	ck_assert_msg(cx_store_open("state.db", &store, &err) == 0, "%s", err.msg);
+}
+
+static void set_up(void)
+{
+	strcpy(dir + sizeof dir - 7, "XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_int_eq(chdir(dir), 0);
+	open_store();
+}
+
+static void tear_down(void)
+{
+	cx_store_close(store);
+	store = NULL;
+	(void)unlink("state.db");
+	(void)unlink("state.db-wal");
+	(void)unlink("state.db-shm");
+	ck_assert_int_eq(chdir("/"), 0);
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+
+static int insert(const char *id, const char *name, const char *status, const char *labels,
+		  const char *key)
+{
+	struct cx_sandbox_row row = { .id = id != NULL ? strdup(id) : NULL,
+				      .name = strdup(name),
+				      .status = strdup(status),
+				      .labels = strdup(labels),
+				      .image_name = strdup("debian:latest"),
+				      .idempotency_key = key != NULL ? strdup(key) : NULL,
+				      .cpu_cores = 0.5,
+				      .exit_code = -1 };
+	struct cx_err err = { 0 };
+	int r = cx_store_sandbox_insert(store, &row, &err);
+
+	ck_assert(r == 0 || err.kind == CX_CONFLICT);
+	ck_assert(r < 0 || row.row > 0);
+	cx_sandbox_row_clear(&row);
+	return r;
+}
+
+START_TEST(rows_come_back_as_they_went_in)
+{
+	struct cx_sandbox_row row = { 0 };
+	struct cx_err err = { 0 };
+
+	ck_assert_int_eq(insert("id1", "one", "RUNNING", "[]", "k"), 0);
+	cx_store_close(store);
+	open_store(); /* also by the next process */
+	ck_assert_int_eq(cx_store_sandbox_find(store, "id1", &row, &err), 0);
+	ck_assert_str_eq(row.name, "one");
+	ck_assert_double_eq(row.cpu_cores, 0.5);
+	ck_assert_int_eq(row.exit_code, -1);
+	ck_assert_ptr_null(row.log);
+	free(row.status);
+	row.status = strdup("ERROR");
+	row.ended_ms = 42;
+	ck_assert_int_eq(cx_store_sandbox_update(store, &row, &err), 0);
+	cx_sandbox_row_clear(&row);
+	ck_assert_int_eq(cx_store_sandbox_by_key(store, "k", &row, &err), 1);
+	ck_assert_str_eq(row.status, "ERROR");
+	ck_assert_int_eq(row.ended_ms, 42);
+	cx_sandbox_row_clear(&row);
+	ck_assert_int_eq(cx_store_sandbox_by_key(store, "other", &row, &err), 0);
+	ck_assert_int_lt(cx_store_sandbox_find(store, "nobody", &row, &err), 0);
+	ck_assert_int_eq(err.kind, CX_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(a_name_is_unique_while_it_lives)
+{
+	struct cx_sandbox_row row = { 0 };
+	struct cx_err err = { 0 };
+
+	ck_assert_int_eq(insert("id1", "one", "TERMINATED", "[]", NULL), 0);
+	ck_assert_int_eq(insert("id2", "one", "RUNNING", "[]", NULL), 0);
+	ck_assert_int_eq(insert("id3", "one", "ERROR", "[]", NULL), 0);
+	ck_assert_int_lt(insert("id4", "one", "PROVISIONING", "[]", NULL), 0);
+	ck_assert_int_eq(cx_store_sandbox_find(store, "one", &row, &err), 0);
+	ck_assert_str_eq(row.id, "id2"); /* the live one, not the newest */
+	cx_sandbox_row_clear(&row);
+	ck_assert_int_eq(insert("id5", "five", "ERROR", "[]", "k"), 0);
+	ck_assert_int_lt(insert("id6", "six", "ERROR", "[]", "k"), 0);
+}
+END_TEST
+
+static int count_row(const struct cx_sandbox_row *row, void *arg, struct cx_err *err)
+{
+	unsigned *n = arg;
+
+	(void)err;
+	ck_assert_ptr_nonnull(row->id);
+	(*n)++;
+	return 0;
+}
+
+static const struct {
+	struct cx_sandbox_filter filter;
+	int64_t total;
+	unsigned listed;
+} filters[] = {
+	{ { 0 }, 4, 4 },
+	{ { .limit = 3 }, 4, 3 },
+	{ { .limit = 3, .offset = 3 }, 4, 1 },
+	{ { .limit = 3, .offset = 30 }, 4, 0 },
+	{ { .live_only = true }, 2, 2 },
+	{ { .status = "RUNNING" }, 2, 2 },
+	{ { .status = "PAUSED" }, 0, 0 },
+	{ { .labels = "[\"a\"]" }, 3, 3 },
+	{ { .labels = "[\"a\",\"b\"]" }, 2, 2 },
+	{ { .labels = "[\"a\",\"c\"]" }, 0, 0 },
+	{ { .labels = "[]" }, 4, 4 },
+	{ { .labels = "[\"a\"]", .live_only = true }, 1, 1 },
+};
+
+START_TEST(lists_are_filtered)
+{
+	struct cx_err err = { 0 };
+	unsigned listed = 0;
+	int64_t total = -1;
+
+	ck_assert_int_eq(insert("id1", "one", "RUNNING", "[\"a\",\"b\"]", NULL), 0);
+	ck_assert_int_eq(insert("id2", "two", "RUNNING", "[]", NULL), 0);
+	ck_assert_int_eq(insert("id3", "three", "ERROR", "[\"a\"]", NULL), 0);
+	ck_assert_int_eq(insert("id4", "four", "TERMINATED", "[\"b\",\"a\"]", NULL), 0);
+	ck_assert_int_eq(insert(NULL, "unborn", "PROVISIONING", "[\"a\"]", NULL), 0);
+	ck_assert_int_eq(cx_store_sandbox_count(store, &filters[_i].filter, &total, &err), 0);
+	ck_assert_int_eq(total, filters[_i].total);
+	ck_assert_int_eq(
+		cx_store_sandbox_each(store, &filters[_i].filter, count_row, &listed, &err), 0);
+	ck_assert_uint_eq(listed, filters[_i].listed);
+}
+END_TEST
+
+START_TEST(old_records_go)
+{
+	struct cx_sandbox_filter all = { 0 };
+	struct cx_err err = { 0 };
+	int64_t total = 0;
+
+	ck_assert_int_eq(insert("id1", "one", "RUNNING", "[]", NULL), 0);
+	ck_assert_int_eq(insert("id2", "two", "ERROR", "[]", NULL), 0);
+	ck_assert_int_eq(insert("id3", "three", "ERROR", "[]", NULL), 0);
+	ck_assert_int_eq(insert(NULL, "unborn", "PROVISIONING", "[]", NULL), 0);
+	ck_assert_int_eq(cx_store_sandbox_forget_unborn(store, &err), 0);
+	ck_assert_int_eq(insert("id4", "unborn", "RUNNING", "[]", NULL), 0);
+	ck_assert_int_eq(cx_store_sandbox_prune(store, 1, &err), 0);
+	ck_assert_int_eq(cx_store_sandbox_count(store, &all, &total, &err), 0);
+	ck_assert_int_eq(total, 3); /* both that live, and the newest that ended */
+}
+END_TEST
+
+static void put_image(const char *name, uint8_t first, unsigned nlayers)
+{
+	struct cx_layer_row layers[3] = { 0 };
+	struct cx_image_row image = { .name = strdup(name),
+				      .digest = strdup("sha256:0"),
+				      .config = strdup("{}"),
+				      .layers = layers,
+				      .nlayers = nlayers };
+	struct cx_err err = { 0 };
+
+	for (unsigned i = 0; i < nlayers; i++) {
+		memset(layers[i].diff_id, first + (int)i, 32);
+		layers[i].size_bytes = 10 + i;
+		ck_assert_int_eq(cx_store_layer_note(store, &layers[i], &err), 0);
+	}
+	ck_assert_int_eq(cx_store_image_put(store, &image, &err), 0);
+	free(image.name);
+	free(image.digest);
+	free(image.config);
+}
+
+START_TEST(images_share_layers)
+{
+	struct cx_image_row image = { 0 };
+	struct cx_err err = { 0 };
+	uint8_t unused[32];
+
+	put_image("a:1", 1, 3); /* layers 1 2 3 */
+	put_image("b:1", 2, 2); /* layers 2 3 */
+	ck_assert_int_eq(cx_store_image_find(store, "a:1", &image, &err), 0);
+	ck_assert_uint_eq(image.nlayers, 3);
+	ck_assert_uint_eq(image.layers[2].diff_id[31], 3);
+	ck_assert_int_eq(image.layers[2].size_bytes, 11);
+	cx_image_row_clear(&image);
+	ck_assert_int_eq(cx_store_layer_unused(store, NULL, unused, &err), 0);
+	ck_assert_int_eq(cx_store_image_remove(store, "a:1", &err), 0);
+	ck_assert_int_eq(cx_store_layer_unused(store, NULL, unused, &err), 1);
+	ck_assert_uint_eq(unused[0], 1);
+	ck_assert_int_eq(cx_store_layer_unused(store, unused, unused, &err), 0);
+	ck_assert_int_eq(cx_store_layer_forget(store, unused, &err), 0);
+	ck_assert_int_eq(cx_store_image_find(store, "a:1", &image, &err), -ENOENT);
+	put_image("b:1", 5, 1); /* replaced: 2 and 3 are free now */
+	ck_assert_int_eq(cx_store_layer_unused(store, NULL, unused, &err), 1);
+	ck_assert_uint_eq(unused[0], 2);
+}
+END_TEST
+
+START_TEST(a_layer_in_use_is_not_forgotten)
+{
+	struct cx_err err = { 0 };
+	uint8_t id[32];
+
+	put_image("a:1", 1, 1);
+	memset(id, 1, sizeof id);
+	ck_assert_int_lt(cx_store_layer_forget(store, id, &err), 0);
+}
+END_TEST
+
+START_TEST(an_image_with_an_unknown_layer_is_refused_whole)
+{
+	struct cx_layer_row layer = { .diff_id = { 9 } };
+	char name[] = "a:1", digest[] = "sha256:1", config[] = "{}";
+	struct cx_image_row image = {
+		.name = name, .digest = digest, .config = config, .layers = &layer, .nlayers = 1
+	};
+	struct cx_image_row found = { 0 };
+	struct cx_err err = { 0 };
+
+	put_image("a:1", 1, 1);
+	ck_assert_int_lt(cx_store_image_put(store, &image, &err), 0);
+	ck_assert_int_eq(cx_store_image_find(store, "a:1", &found, &err), 0);
+	ck_assert_str_eq(found.digest, "sha256:0"); /* what was there before */
+	cx_image_row_clear(&found);
+}
+END_TEST
+
+START_TEST(users_of_an_image_are_counted)
+{
+	struct cx_err err = { 0 };
+	int64_t users = 0;
+
+	ck_assert_int_eq(insert("id1", "one", "RUNNING", "[]", NULL), 0);
+	ck_assert_int_eq(insert("id2", "two", "ERROR", "[]", NULL), 0);
+	ck_assert_int_eq(cx_store_image_users(store, "debian:latest", &users, &err), 0);
+	ck_assert_int_eq(users, 1);
+	ck_assert_int_eq(cx_store_image_users(store, "other", &users, &err), 0);
+	ck_assert_int_eq(users, 0);
+}
+END_TEST
+
+static void execute(const char *sql)
+{
+	sqlite3 *db = NULL;
+
+	cx_store_close(store);
+	store = NULL;
+	ck_assert_int_eq(sqlite3_open("state.db", &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+START_TEST(a_newer_schema_is_refused)
+{
+	struct cx_err err = { 0 };
+
+	execute("PRAGMA user_version=1000");
+	ck_assert_int_lt(cx_store_open("state.db", &store, &err), 0);
+	ck_assert_ptr_nonnull(strstr(err.msg, "newer"));
+	ck_assert_ptr_null(store);
+}
+END_TEST
+
+START_TEST(no_database_is_refused)
+{
+	struct cx_err err = { 0 };
+	int fd;
+
+	cx_store_close(store);
+	store = NULL;
+	fd = open("state.db", O_WRONLY | O_TRUNC | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, "this is no database, certainly not one of sqlite", 48), 48);
+	ck_assert_int_eq(close(fd), 0);
+	ck_assert_int_lt(cx_store_open("state.db", &store, &err), 0);
+	ck_assert_ptr_null(store);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("api/store");
+	TCase *tc = tcase_create("store");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, rows_come_back_as_they_went_in);
+	tcase_add_test(tc, a_name_is_unique_while_it_lives);
+	tcase_add_loop_test(tc, lists_are_filtered, 0, CX_LEN(filters));
+	tcase_add_test(tc, old_records_go);
+	tcase_add_test(tc, images_share_layers);
+	tcase_add_test(tc, a_layer_in_use_is_not_forgotten);
+	tcase_add_test(tc, an_image_with_an_unknown_layer_is_refused_whole);
+	tcase_add_test(tc, users_of_an_image_are_counted);
+	tcase_add_test(tc, a_newer_schema_is_refused);
+	tcase_add_test(tc, no_database_is_refused);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}
