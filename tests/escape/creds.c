@@ -96,6 +96,27 @@ static int ambient(const struct probe_row *row)
 	return probe_result(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, row->a, 0, 0));
 }
 
+/* With the capability made inheritable first, which is all that the kernel asks for otherwise. */
+static int ambient_own(const struct probe_row *row)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[CAP_WORDS] = { { 0 } };
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return -errno;
+	data[0].inheritable |= 1U << row->a;
+	if (syscall(SYS_capset, &head, data) < 0)
+		return -errno;
+	return probe_result(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, row->a, 0, 0));
+}
+
+/* PR_SET_KEEPCAPS: capabilities that stay when root becomes another user. */
+static int keep_caps(const struct probe_row *row)
+{
+	(void)row;
+	return probe_result(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
+}
+
 static int raise_caps(const struct probe_row *row)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -406,6 +427,9 @@ static const struct probe_row rows[] = {
 	{ "all_nnp", all_status, "NoNewPrivs:\t", 1, 0, 0, SAFE, "a process that may gain" },
 	{ "ambient_admin", ambient, NULL, CAP_SYS_ADMIN, 0, 0, 0, "capabilities of every child" },
 	{ "ambient_chown", ambient, NULL, CAP_CHOWN, 0, 0, PROBE_USER, "capabilities of a user" },
+	{ "ambient_own", ambient_own, NULL, CAP_CHOWN, 0, 0, PROBE_ROOT,
+	  "capabilities of every child" },
+	{ "keep_caps", keep_caps, NULL, 0, 0, 0, SAFE, "capabilities of a user" },
 	{ "capset_all", raise_caps, NULL, 0, 0, 0, 0, "capabilities" },
 	{ "inherit_admin", inherit_cap, NULL, CAP_SYS_ADMIN, 0, 0, 0, "capabilities by a file" },
 	{ "inherit_ptrace", inherit_cap, NULL, CAP_SYS_PTRACE, 0, 0, 0, "capabilities by a file" },
