@@ -130,7 +130,7 @@ static int id_map(const struct probe_row *row)
 	if (size < 0)
 		return (int)size;
 	if (sscanf(text, " %lu %lu %lu %c", &inside, &base, &count, &more) != 3 || inside != 0 ||
-	    count != HOST_RANGE_SIZE || base < HOST_RANGE_MIN) {
+	    count != HOST_RANGE_SIZE || base < HOST_RANGE_MIN || base % HOST_RANGE_SIZE != 0) {
 		probe_note("%s", text);
 		return PROBE_OPEN;
 	}
