@@ -320,6 +320,9 @@ static int resolve(struct cx_cli *cli, struct cx_err *err)
 	const char *path = a->socket != NULL || a->url != NULL ? a->socket : env_socket;
 	const char *url = a->url != NULL ? a->url : env_url;
 
+	/* "setup start" names both; who may not use the socket has the URL and its key. */
+	if (a->socket == NULL && path != NULL && url != NULL && access(path, W_OK) < 0)
+		path = NULL;
 	return cx_target_resolve(&cli->target, path, url, getenv("CAISSON_API_KEY"), err);
 }
 
