@@ -142,6 +142,8 @@ static int step_descriptors(struct claim *c, struct cx_err *err)
 		cx_close(&null);
 	cx_close(&c->root);
 	cx_close(&c->agent->blank.skeleton);
+	if (close(CX_AGENT_FD_DEV) < 0)
+		return cx_fail(err, errno, "close the device mount");
 	return 0;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
 #include <sys/epoll.h>
 
 #include "base/buf.h"
@@ -421,6 +422,24 @@ START_TEST(a_command_is_refused)
 }
 END_TEST
 
+/* The agent's own descriptors, a cgroup directory among them, are gone before a command looks. */
+START_TEST(no_descriptor_is_a_working_directory)
+{
+	for (int fd = 4; fd < 24; fd++) {
+		char cwd[32], why[96];
+		struct cx_msg_exec plan = shell("pwd");
+		struct run run;
+
+		(void)snprintf(cwd, sizeof cwd, "/proc/self/fd/%d", fd);
+		(void)snprintf(why, sizeof why, "working directory '%s' does not exist", cwd);
+		plan.cwd = cx_str_of(cwd);
+		start(&run, &plan);
+		finish(&run);
+		ck_assert_str_eq(run.why.msg, why);
+	}
+}
+END_TEST
+
 START_TEST(options_reach_the_command)
 {
 	static const char env[] = "FROM_IMAGE=2\0MORE=x y\0";
@@ -485,6 +504,66 @@ START_TEST(posture)
 }
 END_TEST
 
+/* Its only child is the agent. */
+static long agent_pid(void)
+{
+	char path[64], text[32] = "";
+	int fd;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", box.guard, box.guard);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_gt(read(fd, text, sizeof text - 1), 1);
+	(void)close(fd);
+	return strtol(text, NULL, 10);
+}
+
+/* Seen from the host, everything that the agent has open, with one command waiting. */
+START_TEST(the_agent_holds_only_its_own)
+{
+	static const struct {
+		const char *starts;
+		int most;
+	} classes[] = {
+		{ "/dev/null", 3 },
+		{ "socket:", 2 },
+		{ "anon_inode:[eventpoll]", 1 },
+		{ "anon_inode:[signalfd]", 1 },
+		{ "/sys/fs/cgroup/", CX_AGENT_WORK_MAX - 1 }, /* "tasks" of the work group */
+		{ "/", 2 }, /* the roots of devpts and of the work group's mount */
+	};
+	int counts[CX_LEN(classes)] = { 0 };
+	char dir[64], path[400], target[256];
+	struct dirent *entry;
+	DIR *fds;
+
+	expect_output("echo alive", "alive\n");
+	(void)snprintf(dir, sizeof dir, "/proc/%ld/fd", agent_pid());
+	fds = opendir(dir);
+	ck_assert_ptr_nonnull(fds);
+	while ((entry = readdir(fds)) != NULL) {
+		size_t i = 0;
+		ssize_t n;
+
+		(void)snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+		n = readlink(path, target, sizeof target - 1);
+		if (n < 0)
+			continue; /* . and .. */
+		target[n] = '\0';
+		while (i < CX_LEN(classes) &&
+		       strncmp(target, classes[i].starts, strlen(classes[i].starts)) != 0)
+			i++;
+		ck_assert_msg(i < CX_LEN(classes), "descriptor %s is '%s'", entry->d_name, target);
+		counts[i]++;
+		ck_assert_msg(counts[i] <= classes[i].most, "descriptor %s is one more '%s'",
+			      entry->d_name, target);
+	}
+	(void)closedir(fds);
+	ck_assert_int_eq(counts[0], 3);
+	ck_assert_int_eq(counts[1], 2);
+}
+END_TEST
+
 START_TEST(a_signal_reaches_the_whole_group)
 {
 	struct cx_msg_exec plan = shell("sleep 1000 & setsid sleep 1001 & wait; wait; echo waited");
@@ -519,6 +598,22 @@ START_TEST(a_timeout_leaves_nothing)
 	ck_assert_uint_lt(run.end.wall_us, 5000000);
 	expect_output("ps -o args | grep -c '[s]leep 1000'", "0\n");
 	forget_output(&run);
+}
+END_TEST
+
+/* What a slow look at a list of processes would not catch. */
+START_TEST(a_timeout_ends_a_fork_bomb)
+{
+	struct cx_msg_exec plan = shell("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18; do "
+					"(while true; do (setsid sleep 1000 & (true)); done) & "
+					"done; exec sleep 1000");
+	struct run run;
+
+	plan.timeout_ms = 300;
+	start(&run, &plan);
+	finish(&run);
+	ck_assert_uint_eq(run.end.how, CX_EXITED_TIMEOUT);
+	expect_output("sleep 0.1; ls -d /proc/[0-9]* | wc -l", "4\n");
 }
 END_TEST
 
@@ -957,7 +1052,10 @@ int main(void)
 	tcase_add_test(plain, a_terminal_shows_all_of_a_lot);
 	tcase_add_test(grouped, a_signal_reaches_the_whole_group);
 	tcase_add_test(grouped, a_timeout_leaves_nothing);
+	tcase_add_test(grouped, a_timeout_ends_a_fork_bomb);
 	tcase_add_test(grouped, detached_children_live_on);
+	tcase_add_test(grouped, the_agent_holds_only_its_own);
+	tcase_add_test(grouped, no_descriptor_is_a_working_directory);
 	tcase_add_test(grouped, hundreds_at_once);
 	tcase_add_test(grouped, full_processes_stop_no_command);
 	tcase_add_test(grouped, a_fork_bomb_stops_no_command);
