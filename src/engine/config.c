@@ -197,6 +197,11 @@ bool cx_config_option(unsigned i, const char **ret_option, const char **ret_sect
 	return true;
 }
 
+const char *cx_config_level_name(enum cx_level level)
+{
+	return level_words[level < CX_LOG_MAX ? level : CX_LOG_INFO];
+}
+
 void cx_config_usage(FILE *out)
 {
 	(void)fprintf(out, "usage: caissond [OPTION]...\n"

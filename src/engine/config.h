@@ -47,6 +47,8 @@ CX_MUST int cx_config_parse(int argc, char **argv, struct cx_config *ret,
 
 void cx_config_usage(FILE *out);
 
+const char *cx_config_level_name(enum cx_level level); /* as --log-level takes it */
+
 /* For the tests of documentation: the i-th option's name, section and key; false behind the last.
  */
 bool cx_config_option(unsigned i, const char **ret_option, const char **ret_section,

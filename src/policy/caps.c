@@ -47,3 +47,10 @@ const struct cx_cap_row cx_policy_spawner_caps[] = {
 };
 const size_t cx_policy_nspawner_caps =
 	sizeof cx_policy_spawner_caps / sizeof cx_policy_spawner_caps[0];
+
+const struct cx_cap_row cx_policy_sweeper_caps[] = {
+	{ CAP_DAC_OVERRIDE, "deletes what sandboxes left, whatever its modes" },
+	{ CAP_FOWNER, "the same in sticky directories" },
+};
+const size_t cx_policy_nsweeper_caps =
+	sizeof cx_policy_sweeper_caps / sizeof cx_policy_sweeper_caps[0];

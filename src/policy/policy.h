@@ -48,6 +48,8 @@ extern const struct cx_cap_row cx_policy_supervisor_caps[];
 extern const size_t cx_policy_nsupervisor_caps;
 extern const struct cx_cap_row cx_policy_spawner_caps[];
 extern const size_t cx_policy_nspawner_caps;
+extern const struct cx_cap_row cx_policy_sweeper_caps[];
+extern const size_t cx_policy_nsweeper_caps;
 
 /*
  * The devices that a sandbox may read and write; the device cgroup refuses all others and mknod of

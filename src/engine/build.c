@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/build.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+
+enum { PARTS = 2, CPU_SECONDS = 1200, FILES = 64 };
+static const uint64_t address_space = (uint64_t)2 << 30;
+static const uint64_t scan_max_bytes = (uint64_t)1 << 40;
+
+struct part { /* one worker process */
+	struct cx_build *build;
+	const char *role;
+	struct cx_child *child;
+	uint32_t uid_base;
+	int fds[4]; /* as the worker gets them: 0, 1, (2), 3 */
+};
+
+enum state { WAITING, WORKING, FINISHED };
+
+struct cx_build {
+	struct cx_builds *set;
+	struct cx_build *next;
+	enum state state;
+	uint64_t token, tag;
+	struct cx_build_limits limits;
+	int file; /* the layer; -EBADF for a scan */
+	struct part parts[PARTS];
+	unsigned nparts;
+	struct cx_timer deadline;
+	struct cx_err why;
+	cx_build_done *done;
+	void *arg;
+};
+
+static void start_waiting(struct cx_builds *builds);
+
+void cx_builds_open(struct cx_builds *ret, struct cx_host *host)
+{
+	*ret = (struct cx_builds){ .host = host };
+}
+
+/* Its processes are gone, or will be: killed, and reaped by the loop. */
+static void free_build(struct cx_build *b)
+{
+	struct cx_builds *set = b->set;
+	struct cx_build **at = &set->first;
+
+	while (*at != b)
+		at = &(*at)->next;
+	*at = b->next;
+	set->total--;
+	set->running -= b->state == WORKING;
+	cx_timer_clear(&b->deadline);
+	cx_close(&b->file);
+	for (unsigned i = 0; i < b->nparts; i++) {
+		cx_child_forget(b->parts[i].child, true);
+		cx_ids_release(&set->host->ids, b->parts[i].uid_base);
+		for (size_t j = 0; j < CX_LEN(b->parts[i].fds); j++)
+			cx_close(&b->parts[i].fds[j]);
+	}
+	free(b);
+}
+
+void cx_builds_close(struct cx_builds *builds)
+{
+	while (builds->first != NULL)
+		free_build(builds->first);
+}
+
+bool cx_builds_busy(const struct cx_builds *builds)
+{
+	return builds->running > 0;
+}
+
+static void blame(struct cx_build *b, const struct cx_err *err)
+{
+	if (b->why.errnum == 0)
+		b->why = *err;
+}
+
+static void kill_parts(struct cx_build *b)
+{
+	for (unsigned i = 0; i < b->nparts; i++)
+		if (b->parts[i].child != NULL)
+			cx_child_signal(b->parts[i].child, SIGKILL);
+}
+
+/* All parts have ended: tells who asked, and keeps the file if there is one. */
+static void finish(struct cx_build *b)
+{
+	struct cx_builds *set = b->set;
+	cx_build_done *done = b->done;
+	void *arg = b->arg;
+	uint64_t tag = b->tag, token = b->token, size = 0;
+	struct cx_err err = b->why;
+	struct stat st;
+
+	cx_timer_clear(&b->deadline);
+	if (err.errnum == 0 && b->file >= 0) {
+		if (fstat(b->file, &st) < 0)
+			(void)cx_fail(&err, errno, "size of the layer");
+		else
+			size = (uint64_t)st.st_size;
+	}
+	if (err.errnum != 0 || b->file < 0) {
+		free_build(b);
+		token = 0;
+	} else {
+		b->state = FINISHED;
+		set->running--;
+		for (unsigned i = 0; i < b->nparts; i++) {
+			cx_ids_release(&set->host->ids, b->parts[i].uid_base);
+			b->parts[i].uid_base = 0;
+		}
+	}
+	done(arg, tag, token, size, err.errnum != 0 ? &err : NULL);
+	start_waiting(set);
+}
+
+static void part_exited(void *owner, const struct cx_child_end *end)
+{
+	struct part *part = owner;
+	struct cx_build *b = part->build;
+	struct cx_err err;
+	char how[48];
+	bool busy = false;
+
+	part->child = NULL;
+	if (end->code != CLD_EXITED || end->status != 0) {
+		/* What was wrong with the archive it has told by its report, not us. */
+		(void)cx_refuse(&err, CX_INVALID, "caisson-image %s %s", part->role,
+				cx_child_describe(end, how, sizeof how));
+		blame(b, &err);
+		kill_parts(b);
+	}
+	for (unsigned i = 0; i < b->nparts; i++)
+		busy |= b->parts[i].child != NULL;
+	if (!busy)
+		finish(b);
+}
+
+static void too_long(struct cx_timer *timer)
+{
+	struct cx_build *b = cx_container_of(timer, struct cx_build, deadline);
+	struct cx_err err;
+
+	(void)cx_refuse(&err, CX_TIMEOUT, "the image took more than %d minutes",
+			CX_BUILD_WALL_MS / 60000);
+	blame(b, &err);
+	kill_parts(b);
+}
+
+static int start_part(struct part *part, struct cx_err *err)
+{
+	struct cx_build *b = part->build;
+	struct cx_host *h = b->set->host;
+	char name[] = "caisson-image", bytes_option[] = "--max-bytes",
+	     entries_option[] = "--max-entries";
+	char role[8], bytes[24], entries[16], path[CX_CONFIG_TEXT + 32], owner[CX_ID_OWNER_MAX];
+	char *argv[] = { name, role, bytes_option, bytes, NULL, entries, NULL };
+	struct cx_process_plan plan = {
+		.path = path,
+		.argv = argv,
+		.envp = cx_host_environment,
+		.fds = part->fds,
+		.nfds = CX_LEN(part->fds),
+		.namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
+			      CLONE_NEWIPC | CLONE_NEWUTS,
+		.drop_caps = 1,
+		.nofile = FILES,
+		.address_space = address_space,
+		.cpu_seconds = CPU_SECONDS,
+		.die_with_parent = 1,
+		.new_mounts = 1,
+	};
+
+	(void)snprintf(role, sizeof role, "%s", part->role);
+	(void)snprintf(bytes, sizeof bytes, "%" PRIu64, b->limits.max_bytes);
+	(void)snprintf(entries, sizeof entries, "%" PRIu32, b->limits.max_entries);
+	if (b->file >= 0)
+		argv[4] = entries_option;
+	if (cx_format(path, sizeof path, "%s/caisson-image", err, h->config->libexec) < 0 ||
+	    cx_format(owner, sizeof owner, "%s/lock", err, h->dirs.run_path) < 0 ||
+	    cx_ids_reserve(&h->ids, owner, &part->uid_base, err) < 0)
+		return -err->errnum;
+	plan.uid_base = part->uid_base;
+	return cx_child_start(&h->loop, &plan, part_exited, part, &part->child, err);
+}
+
+static void start_build(struct cx_build *b)
+{
+	struct cx_err err;
+	bool any = false;
+
+	b->state = WORKING;
+	b->set->running++;
+	cx_timer_set(&b->set->host->loop, &b->deadline, CX_BUILD_WALL_MS);
+	for (unsigned i = 0; i < b->nparts && b->why.errnum == 0; i++) {
+		if (start_part(&b->parts[i], &err) < 0) {
+			(void)cx_wrap(&err, "start caisson-image %s", b->parts[i].role);
+			blame(b, &err);
+			break;
+		}
+		any = true;
+	}
+	/* Ours must close, or a worker would never see the end of the other's stream. */
+	for (unsigned i = 0; i < b->nparts; i++)
+		for (size_t j = 0; j < CX_LEN(b->parts[i].fds); j++)
+			cx_close(&b->parts[i].fds[j]);
+	if (b->why.errnum == 0)
+		return;
+	kill_parts(b);
+	if (!any)
+		finish(b);
+}
+
+static void start_waiting(struct cx_builds *builds)
+{
+	struct cx_build *oldest;
+
+	do { /* the list is newest first */
+		oldest = NULL;
+		for (struct cx_build *b = builds->first; b != NULL; b = b->next)
+			if (b->state == WAITING)
+				oldest = b;
+		if (oldest != NULL && builds->running < CX_BUILDS_RUNNING_MAX)
+			start_build(oldest);
+		else
+			break;
+	} while (true);
+}
+
+static struct cx_build *add(struct cx_builds *builds, const struct cx_build_limits *limits,
+			    cx_build_done *done, void *arg, uint64_t tag, struct cx_err *err)
+{
+	struct cx_build *b;
+
+	if (builds->total >= CX_BUILDS_MAX) {
+		(void)cx_refuse(err, CX_UNAVAILABLE, "%d image layers are being built already",
+				CX_BUILDS_MAX);
+		return NULL;
+	}
+	b = calloc(1, sizeof *b);
+	if (b == NULL) {
+		(void)cx_fail(err, ENOMEM, "an image build");
+		return NULL;
+	}
+	*b = (struct cx_build){ .set = builds,
+				.next = builds->first,
+				.token = ++builds->last_token,
+				.tag = tag,
+				.limits = *limits,
+				.file = -EBADF,
+				.deadline = { .fire = too_long },
+				.done = done,
+				.arg = arg };
+	builds->first = b;
+	builds->total++;
+	return b;
+}
+
+static void add_part(struct cx_build *b, const char *role, int *in, int *out, int *report)
+{
+	struct part *part = &b->parts[b->nparts++];
+
+	*part = (struct part){ .build = b,
+			       .role = role,
+			       .fds = { cx_take_fd(in), cx_take_fd(out), -EBADF,
+					cx_take_fd(report) } };
+}
+
+int cx_build_layer(struct cx_builds *builds, const struct cx_build_limits *limits, int fds[3],
+		   cx_build_done *done, void *arg, uint64_t tag, struct cx_err *err)
+{
+	cx_autofd int entries_out = -EBADF, entries_in = -EBADF, out = -EBADF;
+	struct cx_build *b = add(builds, limits, done, arg, tag, err);
+
+	if (b == NULL)
+		return -err->errnum;
+	b->file = openat(builds->host->dirs.layers, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	out = b->file >= 0 ? fcntl(b->file, F_DUPFD_CLOEXEC, 3) : -EBADF;
+	if (out < 0)
+		(void)cx_fail(err, errno, "make an unnamed file in the layer directory");
+	if (out < 0 || cx_pipe(&entries_in, &entries_out, err) < 0) {
+		free_build(b);
+		return -err->errnum;
+	}
+	add_part(b, "read", &fds[0], &entries_out, &fds[1]);
+	add_part(b, "write", &entries_in, &out, &fds[2]);
+	start_waiting(builds);
+	return 0;
+}
+
+int cx_build_scan(struct cx_builds *builds, int fds[3], cx_build_done *done, void *arg,
+		  uint64_t tag, struct cx_err *err)
+{
+	struct cx_build_limits limits = { .max_bytes = scan_max_bytes };
+	struct cx_build *b = add(builds, &limits, done, arg, tag, err);
+
+	if (b == NULL)
+		return -err->errnum;
+	add_part(b, "scan", &fds[0], &fds[1], &fds[2]);
+	start_waiting(builds);
+	return 0;
+}
+
+static struct cx_build *find_finished(struct cx_builds *builds, uint64_t token, struct cx_err *err)
+{
+	struct cx_build *b = builds->first;
+
+	while (b != NULL && (b->token != token || b->state != FINISHED))
+		b = b->next;
+	if (b == NULL)
+		(void)cx_refuse(err, CX_NOT_FOUND, "there is no built layer %" PRIu64, token);
+	return b;
+}
+
+int cx_build_commit(struct cx_builds *builds, uint64_t token, const uint8_t id[CX_DIFF_ID],
+		    struct cx_err *err)
+{
+	struct cx_build *b = find_finished(builds, token, err);
+	int r;
+
+	if (b == NULL)
+		return -err->errnum;
+	r = cx_layers_add(&builds->host->layers, id, b->file, err);
+	free_build(b);
+	return r;
+}
+
+int cx_build_abort(struct cx_builds *builds, uint64_t token, struct cx_err *err)
+{
+	struct cx_build *b = find_finished(builds, token, err);
+
+	if (b == NULL)
+		return -err->errnum;
+	free_build(b);
+	return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_ENGINE_BUILD_H
+#define CX_ENGINE_BUILD_H
+
+#include "engine/child.h"
+#include "engine/host.h"
+
+/*
+ * Image workers: caisson-image processes that see nothing of the host but the descriptors they are
+ * given, each in namespaces and ids of its own. caissond starts them, and keeps the unnamed layer
+ * file that they wrote until it is named or dropped. It never reads a byte of archive or layer.
+ */
+enum {
+	CX_BUILDS_RUNNING_MAX = 2, /* further ones wait */
+	CX_BUILDS_MAX = 64,	   /* running, waiting and finished ones */
+	CX_BUILD_WALL_MS = 30 * 60 * 1000,
+};
+
+struct cx_build;
+struct cx_builds {
+	struct cx_host *host;
+	struct cx_build *first;
+	unsigned total, running;
+	uint64_t last_token;
+};
+
+struct cx_build_limits {
+	uint64_t max_bytes;
+	uint32_t max_entries;
+};
+
+/* Once. err NULL: done; token and size tell of the layer file (both 0 for a scan). */
+typedef void cx_build_done(void *arg, uint64_t tag, uint64_t token, uint64_t size,
+			   const struct cx_err *err);
+
+void cx_builds_open(struct cx_builds *ret, struct cx_host *host);
+/* Ends all; their callbacks do not come. */
+void cx_builds_close(struct cx_builds *builds);
+bool cx_builds_busy(const struct cx_builds *builds);
+
+/* fds: archive, the reader's report, the writer's report; taken over (left -EBADF). */
+CX_MUST int cx_build_layer(struct cx_builds *builds, const struct cx_build_limits *limits,
+			   int fds[3], cx_build_done *done, void *arg, uint64_t tag,
+			   struct cx_err *err);
+/* fds: archive, entry stream out, report. */
+CX_MUST int cx_build_scan(struct cx_builds *builds, int fds[3], cx_build_done *done, void *arg,
+			  uint64_t tag, struct cx_err *err);
+
+/* Names a finished layer, or drops it; either way its token is spent. */
+CX_MUST int cx_build_commit(struct cx_builds *builds, uint64_t token, const uint8_t id[CX_DIFF_ID],
+			    struct cx_err *err);
+CX_MUST int cx_build_abort(struct cx_builds *builds, uint64_t token, struct cx_err *err);
+
+#endif

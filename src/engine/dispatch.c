@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/dispatch.h"
+
+#include <string.h>
+
+/* Who asked: a gateway, told from its successors by its generation, and the number it chose. */
+struct asker {
+	uint64_t generation;
+	uint32_t request;
+};
+
+struct creating {
+	struct cx_create create;
+	struct cx_dispatch *dispatch;
+	struct asker asker;
+};
+
+struct cx_destroying {
+	struct cx_destroying *next;
+	const struct cx_sandbox *sb;
+	struct asker asker;
+};
+
+union request {
+	struct cx_msg_hello hello;
+	struct cx_msg_create create;
+	struct cx_msg_connect connect;
+	struct cx_msg_destroy destroy;
+	struct cx_msg_list list;
+	struct cx_msg_usage usage;
+	struct cx_msg_layer_build layer_build;
+	struct cx_msg_layer_commit layer_commit;
+	struct cx_msg_layer_abort layer_abort;
+	struct cx_msg_layer_remove layer_remove;
+	struct cx_msg_layer_stat layer_stat;
+	struct cx_msg_scan scan;
+};
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+static bool is_there(const struct cx_dispatch *d, struct asker asker)
+{
+	return d->gateway->link != NULL && asker.generation == d->gateway->generation;
+}
+
+/* A send that fails means a gateway that does not read: it is of no use any more. */
+#define ANSWER(d, asker, name, fd, ...)                                                       \
+	do {                                                                                  \
+		struct cx_msg_##name m_ = { __VA_ARGS__ };                                    \
+		struct cx_err e_;                                                             \
+                                                                                              \
+		if (is_there((d), (asker)) &&                                                 \
+		    cx_reply_##name((d)->gateway->link, (asker).request, &m_, (fd), &e_) < 0) \
+			cx_gateway_kill((d)->gateway, &e_);                                   \
+	} while (0)
+
+#define ANSWER_EMPTY(d, asker, name)                                                            \
+	do {                                                                                    \
+		static const struct cx_msg_##name m_;                                           \
+		struct cx_err e_;                                                               \
+                                                                                                \
+		if (is_there((d), (asker)) &&                                                   \
+		    cx_reply_##name((d)->gateway->link, (asker).request, &m_, -EBADF, &e_) < 0) \
+			cx_gateway_kill((d)->gateway, &e_);                                     \
+	} while (0)
+
+static void answer_error(struct cx_dispatch *d, struct asker asker, const struct cx_err *err)
+{
+	ANSWER(d, asker, control_error, -EBADF, .kind = err->kind,
+	       .errnum = err->refused ? 0 : (uint32_t)err->errnum, .text = cx_str_of(err->msg));
+}
+
+static struct asker event(const struct cx_dispatch *d)
+{
+	return (struct asker){ .generation = d->gateway->generation, .request = 0 };
+}
+
+/* ---- requests: 0 when answered or to be answered later, -errno to be answered with the error --
+ */
+
+static int do_hello(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		    struct cx_err *err)
+{
+	(void)m;
+	(void)fds;
+	(void)err;
+	d->state = CX_PEER_READY;
+	ANSWER(d, asker, ready, -EBADF, .version = 1,
+	       .cgroup_mode = cx_str_of(cx_cgroups_mode(d->host->cgroups)),
+	       .host_memory_bytes = d->host->memory_bytes, .host_cpus = d->host->cpus);
+	d->ready(d->arg);
+	return 0;
+}
+
+static void created(struct cx_create *create, struct cx_sandbox *sb, const struct cx_err *why)
+{
+	struct creating *c = cx_container_of(create, struct creating, create);
+	struct cx_dispatch *d = c->dispatch;
+	struct asker asker = c->asker;
+	uint64_t micros = cx_now_us() - create->asked_us;
+	cx_autofd int agent = -EBADF;
+	struct cx_err err;
+
+	free(c);
+	if (sb == NULL) {
+		answer_error(d, asker, why);
+		return;
+	}
+	agent = cx_sandbox_connect(sb, &err);
+	if (agent < 0)
+		answer_error(d, asker, &err);
+	if (agent < 0 || !is_there(d, asker)) {
+		cx_sandbox_destroy(sb); /* nobody knows its id */
+		return;
+	}
+	ANSWER(d, asker, created, agent, .id = cx_str_of(sb->record.id),
+	       .uid_base = sb->record.uid_base,
+	       .micros = micros < UINT32_MAX ? (uint32_t)micros : UINT32_MAX);
+}
+
+static int plan_create(const struct cx_dispatch *d, const struct cx_msg_create *m,
+		       struct cx_claim_plan *plan, struct cx_err *err)
+{
+	*plan = (struct cx_claim_plan){ .limits = { .cpu_milli = m->cpu_milli,
+						    .memory_bytes = m->memory_bytes,
+						    .pids = m->pids },
+					.nlayers = m->layers.len / CX_DIFF_ID };
+	if (plan->nlayers == 0 || m->layers.len % CX_DIFF_ID != 0)
+		return cx_refuse(err, CX_INVALID, "%u bytes of layer ids", m->layers.len);
+	if (!cx_str_copy(m->hostname, plan->hostname, sizeof plan->hostname))
+		return cx_refuse(err, CX_INVALID, "a host name of %u bytes", m->hostname.len);
+	memcpy(plan->layers, m->layers.p, m->layers.len);
+	return cx_host_check_limits(d->host, &plan->limits, err);
+}
+
+static int do_create(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		     struct cx_err *err)
+{
+	struct creating *c = calloc(1, sizeof *c);
+
+	(void)fds;
+	if (c == NULL)
+		return cx_fail(err, ENOMEM, "a request");
+	c->create.done = created;
+	c->create.asked_us = cx_now_us();
+	c->dispatch = d;
+	c->asker = asker;
+	if (plan_create(d, &m->create, &c->create.plan, err) < 0 ||
+	    cx_pool_create(d->pool, &c->create, err) < 0) {
+		free(c);
+		return -err->errnum;
+	}
+	return 0;
+}
+
+/* A sandbox that a gateway may know of: RUNNING, or ending after it was. */
+static struct cx_sandbox *find(struct cx_dispatch *d, struct cx_str text, struct cx_err *err)
+{
+	char id[CX_ID_LEN + 1];
+	struct cx_sandbox *sb = NULL;
+
+	if (cx_str_copy(text, id, sizeof id) && cx_record_is_id(id))
+		sb = cx_sandbox_find(d->sandboxes, id);
+	if (sb != NULL && sb->was_running)
+		return sb;
+	(void)cx_refuse(err, CX_NOT_FOUND, "there is no such sandbox");
+	return NULL;
+}
+
+static struct cx_sandbox *find_running(struct cx_dispatch *d, struct cx_str id, struct cx_err *err)
+{
+	struct cx_sandbox *sb = find(d, id, err);
+
+	if (sb == NULL || sb->state == CX_SANDBOX_RUNNING)
+		return sb;
+	(void)cx_refuse(err, CX_CONFLICT, "the sandbox has ended");
+	return NULL;
+}
+
+static int do_connect(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		      struct cx_err *err)
+{
+	struct cx_sandbox *sb = find_running(d, m->connect.id, err);
+	cx_autofd int agent = sb != NULL ? cx_sandbox_connect(sb, err) : -EBADF;
+	static const struct cx_msg_connected none;
+
+	(void)fds;
+	if (agent < 0)
+		return -err->errnum;
+	if (cx_reply_connected(d->gateway->link, asker.request, &none, agent, err) < 0)
+		cx_gateway_kill(d->gateway, err);
+	return 0;
+}
+
+static int do_destroy(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		      struct cx_err *err)
+{
+	struct cx_sandbox *sb = find(d, m->destroy.id, err);
+	struct cx_destroying *wait;
+
+	(void)fds;
+	if (sb == NULL)
+		return -err->errnum;
+	if (d->ndestroying == CX_DESTROYS_MAX)
+		return cx_refuse(err, CX_UNAVAILABLE, "%d requests wait for sandboxes to end",
+				 CX_DESTROYS_MAX);
+	wait = malloc(sizeof *wait);
+	if (wait == NULL)
+		return cx_fail(err, ENOMEM, "a request");
+	*wait = (struct cx_destroying){ .next = d->destroying, .sb = sb, .asker = asker };
+	d->destroying = wait;
+	d->ndestroying++;
+	cx_sandbox_destroy(sb);
+	return 0;
+}
+
+static int do_list(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		   struct cx_err *err)
+{
+	(void)m;
+	(void)fds;
+	(void)err;
+	for (const struct cx_sandbox *sb = d->sandboxes->first; sb != NULL; sb = sb->next)
+		if (sb->state == CX_SANDBOX_RUNNING)
+			ANSWER(d, asker, listed, -EBADF, .id = cx_str_of(sb->record.id),
+			       .uid_base = sb->record.uid_base);
+	ANSWER_EMPTY(d, asker, list_end);
+	return 0;
+}
+
+static int do_usage(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		    struct cx_err *err)
+{
+	const struct cx_sandbox *sb = find_running(d, m->usage.id, err);
+	struct cx_usage u;
+
+	(void)fds;
+	if (sb == NULL || cx_cgroup_usage(d->host->cgroups, &sb->group, &u, err) < 0)
+		return -err->errnum;
+	ANSWER(d, asker, used, -EBADF, .cpu_us = u.cpu_us, .memory_bytes = u.memory_bytes,
+	       .memory_peak_bytes = u.memory_peak_bytes, .pids = u.pids, .oom_kills = u.oom_kills);
+	return 0;
+}
+
+/* A build's tag is the request number; builds do not outlive the gateway that asked for them. */
+static void built(void *arg, uint64_t tag, uint64_t token, uint64_t size, const struct cx_err *err)
+{
+	struct cx_dispatch *d = arg;
+	struct asker asker = { .generation = d->gateway->generation, .request = (uint32_t)tag };
+
+	if (err != NULL)
+		answer_error(d, asker, err);
+	else
+		ANSWER(d, asker, layer_built, -EBADF, .token = token, .size_bytes = size);
+}
+
+static void scanned(void *arg, uint64_t tag, uint64_t token, uint64_t size,
+		    const struct cx_err *err)
+{
+	struct cx_dispatch *d = arg;
+	struct asker asker = { .generation = d->gateway->generation, .request = (uint32_t)tag };
+
+	(void)token;
+	(void)size;
+	if (err != NULL)
+		answer_error(d, asker, err);
+	else
+		ANSWER_EMPTY(d, asker, scanned);
+}
+
+static int do_layer_build(struct cx_dispatch *d, struct asker asker, const union request *m,
+			  int *fds, struct cx_err *err)
+{
+	struct cx_build_limits limits = { .max_bytes = m->layer_build.max_bytes,
+					  .max_entries = m->layer_build.max_entries };
+
+	if (limits.max_bytes == 0 || limits.max_entries == 0)
+		return cx_refuse(err, CX_INVALID, "a layer of no bytes or no entries");
+	return cx_build_layer(d->builds, &limits, fds, built, d, asker.request, err);
+}
+
+static int do_scan(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		   struct cx_err *err)
+{
+	(void)m;
+	return cx_build_scan(d->builds, fds, scanned, d, asker.request, err);
+}
+
+static const uint8_t *layer_id(struct cx_str id, struct cx_err *err)
+{
+	if (id.len == CX_DIFF_ID)
+		return (const uint8_t *)id.p;
+	(void)cx_refuse(err, CX_INVALID, "a layer id of %u bytes", id.len);
+	return NULL;
+}
+
+static int do_layer_commit(struct cx_dispatch *d, struct asker asker, const union request *m,
+			   int *fds, struct cx_err *err)
+{
+	const uint8_t *id = layer_id(m->layer_commit.id, err);
+
+	(void)fds;
+	if (id == NULL || cx_build_commit(d->builds, m->layer_commit.token, id, err) < 0)
+		return -err->errnum;
+	ANSWER_EMPTY(d, asker, layer_done);
+	return 0;
+}
+
+static int do_layer_abort(struct cx_dispatch *d, struct asker asker, const union request *m,
+			  int *fds, struct cx_err *err)
+{
+	(void)fds;
+	if (cx_build_abort(d->builds, m->layer_abort.token, err) < 0)
+		return -err->errnum;
+	ANSWER_EMPTY(d, asker, layer_done);
+	return 0;
+}
+
+static int do_layer_remove(struct cx_dispatch *d, struct asker asker, const union request *m,
+			   int *fds, struct cx_err *err)
+{
+	const uint8_t *id = layer_id(m->layer_remove.id, err);
+
+	(void)fds;
+	if (id == NULL || cx_layers_remove(&d->host->layers, id, err) < 0)
+		return -err->errnum;
+	ANSWER_EMPTY(d, asker, layer_done);
+	return 0;
+}
+
+static int do_layer_stat(struct cx_dispatch *d, struct asker asker, const union request *m,
+			 int *fds, struct cx_err *err)
+{
+	const uint8_t *id = layer_id(m->layer_stat.id, err);
+	uint64_t size = 0;
+	uint32_t users = 0;
+
+	(void)fds;
+	if (id == NULL || cx_layers_stat(&d->host->layers, id, &size, &users, err) < 0)
+		return -err->errnum;
+	ANSWER(d, asker, layer_info, -EBADF, .size_bytes = size, .users = users);
+	return 0;
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+#define DECODER(name)                                                 \
+	static bool get_##name(struct cx_reader *r, union request *m) \
+	{                                                             \
+		return cx_msg_##name##_get(r, &m->name);              \
+	}
+#define OP(name, states, nfds) [CX_MSG_##name] = { #name, states, nfds, get_##name, do_##name }
+
+DECODER(hello)
+DECODER(create)
+DECODER(connect)
+DECODER(destroy)
+DECODER(list)
+DECODER(usage)
+DECODER(layer_build)
+DECODER(layer_commit)
+DECODER(layer_abort)
+DECODER(layer_remove)
+DECODER(layer_stat)
+DECODER(scan)
+
+static const struct op {
+	const char *name;
+	unsigned states; /* in which the gateway may ask; 0: never */
+	unsigned nfds;	 /* that must come along, exactly */
+	bool (*get)(struct cx_reader *r, union request *m);
+	int (*run)(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		   struct cx_err *err);
+} ops[] = {
+	OP(hello, CX_PEER_NEW, 0),	   OP(create, CX_PEER_READY, 0),
+	OP(connect, CX_PEER_READY, 0),	   OP(destroy, CX_PEER_READY, 0),
+	OP(list, CX_PEER_READY, 0),	   OP(usage, CX_PEER_READY, 0),
+	OP(layer_build, CX_PEER_READY, 3), OP(layer_commit, CX_PEER_READY, 0),
+	OP(layer_abort, CX_PEER_READY, 0), OP(layer_remove, CX_PEER_READY, 0),
+	OP(layer_stat, CX_PEER_READY, 0),  OP(scan, CX_PEER_READY, 3),
+};
+
+bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)
+{
+	return type < CX_LEN(ops) && (ops[type].states & state) != 0 && ops[type].nfds == nfds;
+}
+
+static int run(struct cx_dispatch *d, struct cx_packet *packet, struct cx_err *err)
+{
+	struct asker asker = { .generation = d->gateway->generation, .request = packet->request };
+	struct cx_err failure;
+	union request m;
+	const struct op *op;
+
+	if (!cx_dispatch_is_legal(packet->type, d->state, packet->nfds) || packet->request == 0)
+		return cx_refuse(err, CX_DENIED,
+				 "message %#x, request %u, with %u descriptors %s hello",
+				 packet->type, packet->request, packet->nfds,
+				 d->state == CX_PEER_NEW ? "before" : "after");
+	op = &ops[packet->type];
+	if (!op->get(&packet->body, &m))
+		return cx_refuse(err, CX_INVALID, "malformed request '%s'", op->name);
+	if (op->run(d, asker, &m, packet->fds, &failure) < 0) {
+		cx_log_err(CX_LOG_DEBUG, &failure, "request refused", "request", op->name, NULL);
+		answer_error(d, asker, &failure);
+	}
+	return 0;
+}
+
+void cx_dispatch_packet(struct cx_dispatch *d, struct cx_packet *packet)
+{
+	struct cx_err err;
+
+	if (run(d, packet, &err) < 0)
+		cx_gateway_kill(d->gateway, &err);
+}
+
+void cx_dispatch_lost(struct cx_dispatch *d)
+{
+	struct cx_err err;
+
+	d->state = CX_PEER_NEW;
+	(void)cx_refuse(&err, CX_UNAVAILABLE, "the gateway is gone");
+	cx_pool_drop_waiting(d->pool, &err);
+	cx_builds_close(d->builds);
+}
+
+void cx_dispatch_gone(struct cx_dispatch *d, struct cx_sandbox *sb)
+{
+	struct cx_destroying **at = &d->destroying;
+	bool asked = false;
+
+	while (*at != NULL) {
+		struct cx_destroying *wait = *at;
+
+		if (wait->sb != sb) {
+			at = &wait->next;
+			continue;
+		}
+		asked = true;
+		*at = wait->next;
+		d->ndestroying--;
+		ANSWER_EMPTY(d, wait->asker, destroyed);
+		free(wait);
+	}
+	if (!asked && sb->was_running && d->state == CX_PEER_READY)
+		ANSWER(d, event(d), ended, -EBADF, .id = cx_str_of(sb->record.id),
+		       .reason = sb->reason);
+}
+
+void cx_dispatch_close(struct cx_dispatch *d)
+{
+	while (d->destroying != NULL) {
+		struct cx_destroying *wait = d->destroying;
+
+		d->destroying = wait->next;
+		free(wait);
+	}
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_ENGINE_DISPATCH_H
+#define CX_ENGINE_DISPATCH_H
+
+#include "engine/build.h"
+#include "engine/gateway.h"
+#include "engine/pool.h"
+
+/*
+ * What the gateway may ask, and when: a table. The gateway is not believed. A packet that is
+ * malformed, unknown, not legal in the present state or with the wrong number of descriptors ends
+ * that gateway; a request that fails is answered with control_error.
+ */
+enum { CX_PEER_NEW = 1, CX_PEER_READY = 2 }; /* before and after hello; bits */
+enum { CX_DESTROYS_MAX = 4096 };	     /* that wait for their end */
+
+struct cx_destroying;
+struct cx_dispatch {
+	struct cx_host *host;
+	struct cx_sandboxes *sandboxes;
+	struct cx_pool *pool;
+	struct cx_builds *builds;
+	struct cx_gateway *gateway;
+	unsigned state; /* CX_PEER_* of the present gateway */
+	struct cx_destroying *destroying;
+	unsigned ndestroying;
+	void (*ready)(void *arg); /* a gateway has said hello */
+	void *arg;
+};
+
+/* One packet of the gateway. */
+void cx_dispatch_packet(struct cx_dispatch *d, struct cx_packet *packet);
+/* The gateway is gone: what it asked for is finished or dropped, and answered to nobody. */
+void cx_dispatch_lost(struct cx_dispatch *d);
+/* A sandbox is gone: answers those who asked for that, or tells the gateway that it ended. */
+void cx_dispatch_gone(struct cx_dispatch *d, struct cx_sandbox *sb);
+void cx_dispatch_close(struct cx_dispatch *d);
+
+/* For tests: may a message of this type come in this state with so many descriptors? */
+bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds);
+
+#endif

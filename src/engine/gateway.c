@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/gateway.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+
+enum {
+	BACKLOG = 512,
+	FILES = 8192,	  /* connections, pipes of running commands */
+	BACKOFF_MS = 100, /* when it died quickly, doubling */
+	BACKOFF_MS_MAX = 5000,
+	QUICKLY_MS = 10000,
+	GRACE_MS = 3000, /* between being asked to stop and being made to */
+	FIXED_FDS = 7,
+};
+
+/* ---- what it is given ------------------------------------------------------------------------ */
+
+static int bind_unix(struct cx_gateway *g, struct cx_err *err)
+{
+	cx_autofd int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const struct cx_dirs *d = &g->host->dirs;
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+
+	(void)snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/caisson.sock", d->run);
+	if (unlinkat(d->run, "caisson.sock", 0) < 0 && errno != ENOENT)
+		return cx_fail(err, errno, "remove the old '%s/caisson.sock'", d->run_path);
+	if (sock < 0 || bind(sock, (struct sockaddr *)&at, sizeof at) < 0 ||
+	    fchownat(d->run, "caisson.sock", 0, g->host->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchmodat(d->run, "caisson.sock", 0660, 0) < 0 || listen(sock, BACKLOG) < 0)
+		return cx_fail(err, errno, "listen on '%s/caisson.sock'", d->run_path);
+	g->unix_socket = cx_take_fd(&sock);
+	return 0;
+}
+
+static int bind_tcp(const struct sockaddr_in6 *at, int *ret, struct cx_err *err)
+{
+	bool v4 = IN6_IS_ADDR_V4MAPPED(&at->sin6_addr);
+	cx_autofd int sock = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = at->sin6_port };
+	const struct sockaddr *sa = (const struct sockaddr *)at;
+	char text[INET6_ADDRSTRLEN] = "";
+	int on = 1;
+
+	memcpy(&in.sin_addr, &at->sin6_addr.s6_addr[12], sizeof in.sin_addr);
+	if (v4)
+		sa = (const struct sockaddr *)&in;
+	(void)inet_ntop(AF_INET6, &at->sin6_addr, text, sizeof text);
+	if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+	    (!v4 && setsockopt(sock, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) ||
+	    bind(sock, sa, v4 ? sizeof in : sizeof *at) < 0 || listen(sock, BACKLOG) < 0)
+		return cx_fail(err, errno, "listen on %s port %d", text, ntohs(at->sin6_port));
+	*ret = cx_take_fd(&sock);
+	return 0;
+}
+
+static int read_admin_key(struct cx_gateway *g, struct cx_err *err)
+{
+	const char *path = g->host->config->admin_key_file;
+	cx_autofd int fd = -EBADF;
+	struct stat st;
+
+	if (path[0] == '\0')
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return cx_fail(err, errno, "open '%s'", path);
+	if (!S_ISREG(st.st_mode) || st.st_size == 0)
+		return cx_refuse(err, CX_INVALID, "'%s' is not a file that holds a key", path);
+	if ((st.st_mode & 07) != 0)
+		return cx_refuse(err, CX_DENIED,
+				 "'%s' is open to everybody; run 'chmod o= %s' and choose a new "
+				 "key",
+				 path, path);
+	if (cx_read_small_file(AT_FDCWD, path, g->admin_key, sizeof g->admin_key, err) < 0)
+		return -err->errnum;
+	g->admin_key[strcspn(g->admin_key, "\r\n")] = '\0';
+	return 0;
+}
+
+int cx_gateway_open(struct cx_gateway *ret, struct cx_host *host,
+		    const struct cx_gateway_watch *watch, struct cx_err *err)
+{
+	*ret = (struct cx_gateway){ .host = host, .watch = *watch, .unix_socket = -EBADF };
+	for (size_t i = 0; i < CX_LISTEN_MAX; i++)
+		ret->tcp[i] = -EBADF;
+	if (bind_unix(ret, err) < 0)
+		return cx_wrap(err, "API socket");
+	for (size_t i = 0; i < host->config->nlisten; i++)
+		if (bind_tcp(&host->config->listen[i], &ret->tcp[i], err) < 0)
+			return cx_wrap(err, "API socket");
+	if (read_admin_key(ret, err) < 0)
+		return cx_wrap(err, "admin key");
+	return 0;
+}
+
+/* A pipe with the key in it, which is never in an argument, an environment or a readable file. */
+static int make_key_pipe(const struct cx_gateway *g, int *ret, struct cx_err *err)
+{
+	cx_autofd int in = -EBADF, out = -EBADF;
+
+	if (g->admin_key[0] == '\0')
+		return 0;
+	if (cx_pipe(&in, &out, err) < 0 ||
+	    cx_write_all(out, g->admin_key, strlen(g->admin_key), err) < 0)
+		return -err->errnum;
+	*ret = cx_take_fd(&in);
+	return 0;
+}
+
+/* ---- its life -------------------------------------------------------------------------------- */
+
+static void lost(struct cx_gateway *g)
+{
+	if (g->link == NULL)
+		return;
+	cx_link_close(g->link);
+	g->link = NULL;
+	g->generation++;
+	g->watch.lost(g->watch.arg);
+}
+
+static void again(struct cx_gateway *g)
+{
+	bool quickly = cx_now_ms() - g->started_ms < QUICKLY_MS;
+
+	if (g->stopping)
+		return;
+	/* The first death is answered at once; only one that keeps dying has to wait. */
+	g->backoff_ms = !quickly		     ? 0
+			: g->backoff_ms == 0	     ? 1
+			: g->backoff_ms < BACKOFF_MS ? BACKOFF_MS
+						     : g->backoff_ms * 2;
+	if (g->backoff_ms > BACKOFF_MS_MAX)
+		g->backoff_ms = BACKOFF_MS_MAX;
+	cx_timer_set(&g->host->loop, &g->timer, g->backoff_ms);
+}
+
+static void exited(void *owner, const struct cx_child_end *end)
+{
+	struct cx_gateway *g = owner;
+	char how[48];
+
+	g->child = NULL;
+	cx_log(g->stopping ? CX_LOG_DEBUG : CX_LOG_WARNING, "gateway ended", "how",
+	       cx_child_describe(end, how, sizeof how), NULL);
+	lost(g);
+	again(g);
+}
+
+static void link_packet(void *owner, struct cx_packet *packet)
+{
+	struct cx_gateway *g = owner;
+
+	g->watch.packet(g->watch.arg, packet);
+}
+
+static void link_closed(void *owner, const struct cx_err *err)
+{
+	struct cx_gateway *g = owner;
+
+	if (err != NULL)
+		cx_log_err(CX_LOG_ERROR, err, "connection to the gateway broke", NULL);
+	lost(g); /* its end follows: without us it has nothing to do */
+	if (g->child != NULL && !g->stopping)
+		cx_child_signal(g->child, SIGKILL);
+}
+
+static const struct cx_link_ops link_ops = { .packet = link_packet, .closed = link_closed };
+
+static int execute(struct cx_gateway *g, int control, struct cx_err *err)
+{
+	struct cx_host *h = g->host;
+	cx_autofd int key = -EBADF;
+	int fds[FIXED_FDS + CX_LISTEN_MAX] = {
+		-EBADF, STDERR_FILENO, STDERR_FILENO, control, h->dirs.gateway, g->unix_socket,
+	};
+	char path[CX_CONFIG_TEXT + 32], name[] = "caisson-gateway", tcp_option[] = "--tcp",
+					level_option[] = "--log-level", tcp[8], level[16];
+	char *argv[] = { name, tcp_option, tcp, level_option, level, NULL };
+	struct cx_process_plan plan = { .path = path,
+					.argv = argv,
+					.envp = cx_host_environment,
+					.fds = fds,
+					.nfds = FIXED_FDS + (unsigned)h->config->nlisten,
+					.uid = h->uid,
+					.gid = h->gid,
+					.drop_caps = 1,
+					.nofile = FILES,
+					.die_with_parent = 1 };
+
+	if (make_key_pipe(g, &key, err) < 0 ||
+	    cx_format(path, sizeof path, "%s/caisson-gateway", err, h->config->libexec) < 0)
+		return -err->errnum;
+	fds[6] = key;
+	memcpy(&fds[FIXED_FDS], g->tcp, sizeof g->tcp);
+	(void)snprintf(tcp, sizeof tcp, "%u", (unsigned)h->config->nlisten);
+	(void)snprintf(level, sizeof level, "%s",
+		       cx_config_level_name((enum cx_level)h->config->log_level));
+	return cx_child_start(&h->loop, &plan, exited, g, &g->child, err);
+}
+
+static int start(struct cx_gateway *g, struct cx_err *err)
+{
+	cx_autofd int ours = -EBADF, theirs = -EBADF;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return cx_fail(err, errno, "socket pair");
+	ours = pair[0];
+	theirs = pair[1];
+	if (execute(g, theirs, err) < 0)
+		return -err->errnum;
+	if (cx_link_open(&g->host->loop, &g->host->packet, &ours, &link_ops, g, &g->link, err) <
+	    0) {
+		cx_child_signal(g->child, SIGKILL);
+		return -err->errnum;
+	}
+	return 0;
+}
+
+static void start_or_retry(struct cx_timer *timer)
+{
+	struct cx_gateway *g = cx_container_of(timer, struct cx_gateway, timer);
+	struct cx_err err;
+
+	if (g->stopping) { /* the grace is over */
+		if (g->child != NULL)
+			cx_child_signal(g->child, SIGKILL);
+		return;
+	}
+	g->started_ms = cx_now_ms();
+	if (start(g, &err) == 0)
+		return;
+	cx_log_err(CX_LOG_ERROR, &err, "gateway did not start", NULL);
+	if (g->child == NULL)
+		again(g);
+}
+
+void cx_gateway_start(struct cx_gateway *gateway)
+{
+	gateway->timer.fire = start_or_retry;
+	start_or_retry(&gateway->timer);
+}
+
+void cx_gateway_kill(struct cx_gateway *gateway, const struct cx_err *why)
+{
+	cx_log_err(CX_LOG_ERROR, why, "gateway broke the protocol and is replaced", NULL);
+	lost(gateway);
+	if (gateway->child != NULL)
+		cx_child_signal(gateway->child, SIGKILL);
+}
+
+void cx_gateway_stop(struct cx_gateway *gateway)
+{
+	gateway->stopping = true;
+	cx_timer_clear(&gateway->timer);
+	lost(gateway);
+	if (gateway->child == NULL)
+		return;
+	cx_child_signal(gateway->child, SIGTERM);
+	cx_timer_set(&gateway->host->loop, &gateway->timer, GRACE_MS);
+}
+
+bool cx_gateway_busy(const struct cx_gateway *gateway)
+{
+	return gateway->child != NULL;
+}
+
+void cx_gateway_close(struct cx_gateway *gateway)
+{
+	cx_timer_clear(&gateway->timer);
+	cx_link_close(gateway->link);
+	gateway->link = NULL;
+	cx_child_forget(gateway->child, true);
+	gateway->child = NULL;
+	if (gateway->unix_socket >= 0)
+		(void)unlinkat(gateway->host->dirs.run, "caisson.sock", 0);
+	cx_close(&gateway->unix_socket);
+	for (size_t i = 0; i < CX_LISTEN_MAX; i++)
+		cx_close(&gateway->tcp[i]);
+	explicit_bzero(gateway->admin_key, sizeof gateway->admin_key);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "runtime/process.h"
+#include "runtime/rootfs.h"
+#include "runtime/seccomp.h"
+
+static char path_variable[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+char *const cx_host_environment[] = { path_variable, NULL };
+
+/* ---- what must be there ---------------------------------------------------------------------- */
+
+static bool am_root(void)
+{
+	return geteuid() == 0;
+}
+
+static bool kernel_is_new(void)
+{
+	struct utsname u;
+	unsigned major = 0, minor = 0;
+
+	return uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 1));
+}
+
+static bool has_filesystem(const char *name)
+{
+	char list[8192], line[64];
+	struct cx_err ignored;
+
+	(void)snprintf(line, sizeof line, "\t%s\n", name);
+	return cx_read_small_file(AT_FDCWD, "/proc/filesystems", list, sizeof list, &ignored) >=
+		       0 &&
+	       strstr(list, line) != NULL;
+}
+
+static bool has_overlay(void)
+{
+	return has_filesystem("overlay");
+}
+
+static bool has_erofs(void)
+{
+	return has_filesystem("erofs");
+}
+
+static bool has_userns(void)
+{
+	char text[32];
+	struct cx_err ignored;
+
+	return cx_read_small_file(AT_FDCWD, "/proc/sys/user/max_user_namespaces", text, sizeof text,
+				  &ignored) >= 0 &&
+	       text[0] != '0';
+}
+
+static const struct {
+	bool (*holds)(void);
+	const char *otherwise;
+} needs[] = {
+	{ am_root, "caissond must be started as root; use sudo or the systemd unit" },
+	{ kernel_is_new, "Linux 6.1 or newer is needed (id-mapped layers under overlayfs)" },
+	{ has_overlay, "the kernel has no overlayfs; run 'modprobe overlay'" },
+	{ has_erofs, "the kernel has no EROFS, which layers are stored in; run 'modprobe erofs'" },
+	{ has_userns, "user namespaces are switched off; set the sysctl user.max_user_namespaces "
+		      "above 0" },
+};
+
+static const char *const programs[] = { "caisson-agent", "caisson-gateway", "caisson-image",
+					"caisson-spawner" };
+
+static int check_needs(const struct cx_config *config, struct cx_err *err)
+{
+	char path[CX_CONFIG_TEXT + 32];
+
+	for (size_t i = 0; i < CX_LEN(needs); i++)
+		if (!needs[i].holds())
+			return cx_refuse(err, CX_UNAVAILABLE, "%s", needs[i].otherwise);
+	for (size_t i = 0; i < CX_LEN(programs); i++) {
+		if (cx_format(path, sizeof path, "%s/%s", err, config->libexec, programs[i]) < 0)
+			return -err->errnum;
+		if (access(path, X_OK) < 0)
+			return cx_fail(err, errno, "program '%s' (see --libexec)", path);
+	}
+	return 0;
+}
+
+static int find_user(struct cx_host *h, struct cx_err *err)
+{
+	const struct passwd *pw;
+
+	errno = 0;
+	pw = getpwnam(h->config->user);
+	if (pw == NULL)
+		return cx_refuse(err, CX_UNAVAILABLE,
+				 "there is no user '%s' for the gateway; make one with 'useradd "
+				 "--system --no-create-home --shell /usr/sbin/nologin %s' or name "
+				 "another with --user",
+				 h->config->user, h->config->user);
+	if (pw->pw_uid == 0)
+		return cx_refuse(err, CX_DENIED, "the gateway must not run as root; see --user");
+	h->uid = pw->pw_uid;
+	h->gid = pw->pw_gid;
+	return 0;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static int measure(struct cx_host *h, struct cx_err *err)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	ssize_t n = readlink("/proc/self/exe", h->self, sizeof h->self - 1);
+
+	if (pages <= 0 || size <= 0 || cpus <= 0)
+		return cx_refuse(err, CX_INTERNAL, "the host's memory and cores are unknown");
+	if (n <= 0 || (size_t)n == sizeof h->self - 1)
+		return cx_fail(err, n < 0 ? errno : ENAMETOOLONG, "find this program");
+	h->memory_bytes = (uint64_t)pages * (uint64_t)size;
+	h->cpus = (uint32_t)cpus;
+	return 0;
+}
+
+static int open_parts(struct cx_host *h, struct cx_err *err)
+{
+	const struct cx_config *c = h->config;
+
+	if (check_needs(c, err) < 0 || find_user(h, err) < 0 || measure(h, err) < 0 ||
+	    cx_dirs_open(c->state, c->run, h->uid, h->gid, &h->dirs, err) < 0 ||
+	    cx_ids_open(CX_IDS_DIR, c->ids.base, c->ids.count, &h->ids, err) < 0 ||
+	    cx_cgroups_open(h->dirs.instance, &h->cgroups, err) < 0 || cx_mounts_unshare(err) < 0 ||
+	    cx_loop_open(&h->loop, err) < 0)
+		return -err->errnum;
+	cx_layers_open(&h->layers, &h->loop, h->dirs.layers, h->dirs.layer_mounts, c->run);
+	return 0;
+}
+
+static int open_makers(struct cx_host *h, struct cx_err *err)
+{
+	char agent[CX_CONFIG_TEXT + 32];
+
+	if (cx_process_trim_supervisor(err) < 0)
+		return cx_wrap(err, "give up capabilities");
+	if (cx_format(agent, sizeof agent, "%s/caisson-agent", err, h->config->libexec) < 0)
+		return -err->errnum;
+	h->agent_image = cx_process_seal_file(agent, 0111, err);
+	if (h->agent_image < 0)
+		return cx_wrap(err, "the agent's program (see --libexec)");
+	h->filter = cx_seccomp_compile(err);
+	if (h->filter < 0)
+		return cx_wrap(err, "system call filter");
+	return cx_host_need_spawner(h, err);
+}
+
+int cx_host_open(const struct cx_config *config, struct cx_host *ret, struct cx_err *err)
+{
+	*ret = (struct cx_host){ .config = config,
+				 .dirs = CX_DIRS_NONE,
+				 .ids = { .dir = -EBADF },
+				 .loop = { .epfd = -EBADF },
+				 .spawner = { .control = -EBADF, .pidfd = -EBADF },
+				 .agent_image = -EBADF,
+				 .filter = -EBADF };
+	/* Files that a client or a sandbox influences are made with explicit modes; this is the
+	 * rest. */
+	(void)umask(077);
+	if (open_parts(ret, err) < 0 || open_makers(ret, err) < 0) {
+		cx_host_close(ret, false);
+		return -err->errnum;
+	}
+	return 0;
+}
+
+void cx_host_close(struct cx_host *host, bool clean)
+{
+	cx_host_drop_spawner(host);
+	if (host->layers.loop != NULL)
+		cx_layers_close(&host->layers);
+	if (host->cgroups != NULL)
+		cx_cgroups_close(host->cgroups, clean);
+	host->cgroups = NULL;
+	if (clean) {
+		(void)unlinkat(host->dirs.run, "sandboxes", AT_REMOVEDIR);
+		(void)unlinkat(host->dirs.run, "layers", AT_REMOVEDIR);
+	}
+	cx_ids_close(&host->ids);
+	cx_close(&host->agent_image);
+	cx_close(&host->filter);
+	cx_loop_close(&host->loop);
+	cx_dirs_close(&host->dirs);
+}
+
+/* ---- the spawner ----------------------------------------------------------------------------- */
+
+int cx_host_need_spawner(struct cx_host *host, struct cx_err *err)
+{
+	struct pollfd end = { .fd = host->spawner.pidfd, .events = POLLIN };
+	char path[CX_CONFIG_TEXT + 32];
+
+	if (host->spawner.pidfd >= 0 && poll(&end, 1, 0) == 0)
+		return 0;
+	cx_host_drop_spawner(host);
+	if (cx_format(path, sizeof path, "%s/caisson-spawner", err, host->config->libexec) < 0 ||
+	    cx_spawner_start(path, host->agent_image, host->filter, &host->spawner, err) < 0) {
+		host->spawner = (struct cx_spawner){ .control = -EBADF, .pidfd = -EBADF };
+		return cx_wrap(err, "start the spawner");
+	}
+	return 0;
+}
+
+void cx_host_drop_spawner(struct cx_host *host)
+{
+	if (host->spawner.pidfd >= 0)
+		cx_spawner_stop(&host->spawner);
+	host->spawner = (struct cx_spawner){ .control = -EBADF, .pidfd = -EBADF };
+}
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+int cx_host_check_limits(const struct cx_host *host, const struct cx_limits *limits,
+			 struct cx_err *err)
+{
+	enum { CPU_MIN = 10, MEMORY_MIN = 6 << 20, PIDS_MAX = 4194304 };
+
+	if (limits->cpu_milli < CPU_MIN)
+		return cx_refuse(err, CX_INVALID, "%u thousandths of a core; at least %d",
+				 limits->cpu_milli, CPU_MIN);
+	if (limits->cpu_milli > host->cpus * 1000)
+		return cx_refuse(err, CX_INVALID, "%u.%03u cores; this host has %u",
+				 limits->cpu_milli / 1000, limits->cpu_milli % 1000, host->cpus);
+	if (limits->memory_bytes < MEMORY_MIN)
+		return cx_refuse(err, CX_INVALID, "%llu bytes of memory; at least %d",
+				 (unsigned long long)limits->memory_bytes, MEMORY_MIN);
+	if (limits->memory_bytes > host->memory_bytes)
+		return cx_refuse(err, CX_INVALID, "%llu bytes of memory; this host has %llu",
+				 (unsigned long long)limits->memory_bytes,
+				 (unsigned long long)host->memory_bytes);
+	if (limits->pids == 0 || limits->pids > PIDS_MAX)
+		return cx_refuse(err, CX_INVALID, "a limit of %u processes; 1 to %d", limits->pids,
+				 PIDS_MAX);
+	return 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_ENGINE_HOST_H
+#define CX_ENGINE_HOST_H
+
+#include "base/loop.h"
+#include "engine/config.h"
+#include "engine/dirs.h"
+#include "engine/ids.h"
+#include "engine/layers.h"
+#include "proto/packet.h"
+#include "runtime/cgroup.h"
+#include "runtime/spawn.h"
+
+/* What everything else in this layer stands on, opened once in the order that start needs. */
+struct cx_host {
+	const struct cx_config *config; /* the caller's */
+	uid_t uid;			/* of the gateway */
+	gid_t gid;
+	uint64_t memory_bytes;
+	uint32_t cpus;
+	struct cx_loop loop;
+	struct cx_dirs dirs;
+	struct cx_ids ids;
+	struct cx_layers layers;
+	struct cx_cgroups *cgroups;
+	struct cx_spawner spawner; /* control is -EBADF while there is none */
+	int agent_image, filter;
+	char self[CX_CONFIG_TEXT]; /* this program, for the sweeper */
+	struct cx_packet packet;   /* scratch of every connection */
+};
+
+/*
+ * Checks what the kernel offers, takes the directories, leaves the host's mount namespace, gives up
+ * what capabilities caissond does not need and prepares what every sandbox is made from. Refusals
+ * say what to do.
+ */
+CX_MUST int cx_host_open(const struct cx_config *config, struct cx_host *ret, struct cx_err *err);
+/* With clean, nothing of this instance is left but its state directory. */
+void cx_host_close(struct cx_host *host, bool clean);
+
+/* Sees to it that a spawner is there, starting one if needed. */
+CX_MUST int cx_host_need_spawner(struct cx_host *host, struct cx_err *err);
+void cx_host_drop_spawner(struct cx_host *host);
+
+/* The host's memory and cores, as limits are checked against. */
+CX_MUST int cx_host_check_limits(const struct cx_host *host, const struct cx_limits *limits,
+				 struct cx_err *err);
+
+/* Environment of every program that caissond starts. */
+extern char *const cx_host_environment[];
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/pool.h"
+
+enum {
+	PARALLEL = 4,	  /* blanks that are being made at the same time */
+	REFILL_MS = 10,	  /* after a blank was taken: the sandbox's first command goes first */
+	BACKOFF_MS = 100, /* after a failure, doubling */
+	BACKOFF_MS_MAX = 10000,
+};
+
+static uint64_t backoff_ms(const struct cx_pool *pool)
+{
+	uint64_t ms = BACKOFF_MS;
+
+	for (unsigned i = 1; i < pool->failures && ms < BACKOFF_MS_MAX; i++)
+		ms *= 2;
+	return ms < BACKOFF_MS_MAX ? ms : BACKOFF_MS_MAX;
+}
+
+static bool wants_more(const struct cx_pool *pool)
+{
+	unsigned starting = pool->set->count[CX_SANDBOX_STARTING];
+
+	return !pool->stopped && starting < PARALLEL &&
+	       starting + pool->set->count[CX_SANDBOX_BLANK] < pool->target + pool->nwaiting;
+}
+
+static void schedule(struct cx_pool *pool)
+{
+	uint64_t after = pool->nwaiting > 0 ? 0 : REFILL_MS;
+
+	if (!wants_more(pool) || (pool->timer.link != NULL && pool->nwaiting == 0))
+		return;
+	if (pool->failures > 0) {
+		uint64_t past = cx_now_ms() - pool->failed_ms, wait = backoff_ms(pool);
+
+		after = past < wait ? wait - past : 0;
+	}
+	cx_timer_set(&pool->set->host->loop, &pool->timer, after);
+}
+
+static struct cx_create *take_first(struct cx_pool *pool)
+{
+	struct cx_create *create = pool->first;
+
+	pool->first = create->next;
+	if (pool->first == NULL)
+		pool->last = &pool->first;
+	pool->nwaiting--;
+	cx_timer_clear(&create->timer);
+	return create;
+}
+
+static void failed(struct cx_pool *pool, const struct cx_err *err)
+{
+	if (pool->stopped)
+		return;
+	pool->failures++;
+	pool->failed_ms = cx_now_ms();
+	pool->why = *err;
+	cx_log_err(CX_LOG_WARNING, err, "no blank sandbox could be made", NULL);
+	if (pool->failures >= CX_POOL_TRIES)
+		cx_pool_drop_waiting(pool, err);
+}
+
+static void make_next(struct cx_timer *timer)
+{
+	struct cx_pool *pool = cx_container_of(timer, struct cx_pool, timer);
+	struct cx_err err;
+
+	/* One at a time: what is waiting in the loop comes between. */
+	if (wants_more(pool) && cx_sandbox_make(pool->set, &err) < 0)
+		failed(pool, &err);
+	schedule(pool);
+}
+
+void cx_pool_open(struct cx_pool *ret, struct cx_sandboxes *set, unsigned target,
+		  uint64_t max_sandboxes)
+{
+	*ret = (struct cx_pool){ .set = set,
+				 .target = target,
+				 .max_sandboxes = max_sandboxes,
+				 .stopped = true,
+				 .timer = { .fire = make_next } };
+	ret->last = &ret->first;
+}
+
+void cx_pool_start(struct cx_pool *pool)
+{
+	pool->stopped = false;
+	cx_timer_set(&pool->set->host->loop, &pool->timer, 0);
+}
+
+void cx_pool_stop(struct cx_pool *pool)
+{
+	struct cx_err err;
+
+	pool->stopped = true;
+	cx_timer_clear(&pool->timer);
+	(void)cx_refuse(&err, CX_UNAVAILABLE, "the engine is stopping");
+	cx_pool_drop_waiting(pool, &err);
+}
+
+void cx_pool_drop_waiting(struct cx_pool *pool, const struct cx_err *err)
+{
+	while (pool->first != NULL) {
+		struct cx_create *create = take_first(pool);
+
+		create->done(create, NULL, err);
+	}
+}
+
+static void give(struct cx_sandbox *sb, struct cx_create *create)
+{
+	sb->creator = create;
+	cx_sandbox_claim(sb, &create->plan);
+}
+
+static void waited_too_long(struct cx_timer *timer)
+{
+	struct cx_create *create = cx_container_of(timer, struct cx_create, timer);
+	struct cx_pool *pool = create->pool;
+	struct cx_create **at = &pool->first;
+	struct cx_err err = pool->why;
+
+	while (*at != create)
+		at = &(*at)->next;
+	*at = create->next;
+	if (pool->last == &create->next)
+		pool->last = at;
+	pool->nwaiting--;
+	if (pool->failures == 0)
+		(void)cx_refuse(&err, CX_UNAVAILABLE, "no sandbox became ready within %d s",
+				CX_POOL_WAIT_MS / 1000);
+	create->done(create, NULL, &err);
+}
+
+static unsigned in_use(const struct cx_pool *pool)
+{
+	return pool->set->count[CX_SANDBOX_CLAIMING] + pool->set->count[CX_SANDBOX_RUNNING] +
+	       pool->nwaiting;
+}
+
+int cx_pool_create(struct cx_pool *pool, struct cx_create *create, struct cx_err *err)
+{
+	struct cx_sandbox *blank = cx_sandbox_find_state(pool->set, CX_SANDBOX_BLANK);
+
+	if (pool->stopped)
+		return cx_refuse(err, CX_UNAVAILABLE, "the engine is stopping");
+	if (in_use(pool) >= pool->max_sandboxes)
+		return cx_refuse(err, CX_LIMIT,
+				 "all %llu sandboxes that this host may have exist; remove some",
+				 (unsigned long long)pool->max_sandboxes);
+	create->pool = pool;
+	if (blank != NULL) {
+		give(blank, create);
+		schedule(pool);
+		return 0;
+	}
+	if (pool->nwaiting == CX_POOL_QUEUE_MAX)
+		return cx_refuse(err, CX_UNAVAILABLE, "%d creations are waiting already",
+				 CX_POOL_QUEUE_MAX);
+	create->next = NULL;
+	create->timer = (struct cx_timer){ .fire = waited_too_long };
+	*pool->last = create;
+	pool->last = &create->next;
+	pool->nwaiting++;
+	cx_timer_set(&pool->set->host->loop, &create->timer, CX_POOL_WAIT_MS);
+	schedule(pool);
+	return 0;
+}
+
+void cx_pool_blank(struct cx_pool *pool, struct cx_sandbox *sb)
+{
+	pool->failures = 0;
+	if (pool->first != NULL)
+		give(sb, take_first(pool));
+	schedule(pool);
+}
+
+void cx_pool_running(struct cx_pool *pool, struct cx_sandbox *sb)
+{
+	struct cx_create *create = cx_take_ptr(&sb->creator);
+
+	(void)pool;
+	if (create != NULL)
+		create->done(create, sb, NULL);
+}
+
+void cx_pool_gone(struct cx_pool *pool, struct cx_sandbox *sb)
+{
+	struct cx_create *create = cx_take_ptr(&sb->creator);
+
+	if (create != NULL)
+		create->done(create, NULL, &sb->why);
+	else if (sb->made && !sb->was_running && sb->why.errnum != 0)
+		failed(pool, &sb->why); /* a blank that did not come up, or died waiting */
+	schedule(pool);
+}

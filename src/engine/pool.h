@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_ENGINE_POOL_H
+#define CX_ENGINE_POOL_H
+
+#include "engine/sandbox.h"
+
+/*
+ * Keeps blanks ready and gives them to those who ask. A request that finds none waits for the next,
+ * first come, first served, at most CX_POOL_WAIT_MS.
+ */
+enum {
+	CX_POOL_QUEUE_MAX = 256,
+	CX_POOL_WAIT_MS = 30000,
+	CX_POOL_TRIES = 3, /* failures in a row to make a blank, until the waiting are told */
+};
+
+/* Embedded in its owner, who keeps it until done. */
+struct cx_create {
+	struct cx_claim_plan plan;
+	/* Once: with a RUNNING sandbox, or NULL and why not. Nothing is left behind then. */
+	void (*done)(struct cx_create *create, struct cx_sandbox *sb, const struct cx_err *err);
+	uint64_t asked_us;
+	struct cx_create *next; /* pool's from here */
+	struct cx_timer timer;
+	struct cx_pool *pool;
+};
+
+struct cx_pool {
+	struct cx_sandboxes *set;
+	unsigned target;
+	uint64_t max_sandboxes;
+	bool stopped;
+	struct cx_create *first, **last; /* waiting */
+	unsigned nwaiting, failures;
+	uint64_t failed_ms;    /* when the last try failed */
+	struct cx_timer timer; /* to make the next blank */
+	struct cx_err why;     /* of the last failure */
+};
+
+void cx_pool_open(struct cx_pool *ret, struct cx_sandboxes *set, unsigned target,
+		  uint64_t max_sandboxes);
+void cx_pool_start(struct cx_pool *pool);
+/* Makes no more, and tells those who wait. */
+void cx_pool_stop(struct cx_pool *pool);
+/* Those who wait get this error: who asked is gone. */
+void cx_pool_drop_waiting(struct cx_pool *pool, const struct cx_err *err);
+
+/* done() comes later, never inside. On failure it does not come. */
+CX_MUST int cx_pool_create(struct cx_pool *pool, struct cx_create *create, struct cx_err *err);
+
+/* The watch of the sandboxes hands these on. */
+void cx_pool_blank(struct cx_pool *pool, struct cx_sandbox *sb);
+void cx_pool_running(struct cx_pool *pool, struct cx_sandbox *sb);
+void cx_pool_gone(struct cx_pool *pool, struct cx_sandbox *sb);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/recover.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Calls fn for every name in a directory. */
+static int each_name(int dirfd, int (*fn)(const char *name, void *arg, struct cx_err *err),
+		     void *arg, struct cx_err *err)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+	int r = 0;
+
+	if (dir == NULL) {
+		(void)cx_fail(err, errno, "list a directory");
+		cx_close(&fd);
+		return -err->errnum;
+	}
+	while (r == 0 && (entry = readdir(dir)) != NULL)
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			r = fn(entry->d_name, arg, err);
+	(void)closedir(dir);
+	return r;
+}
+
+/*
+ * A descriptor of the recorded process, or -EBADF when it is gone. The descriptor comes first: if
+ * the start time read afterwards is the recorded one, no other process can have the number since.
+ */
+static int open_process(const struct cx_record *record)
+{
+	cx_autofd int pidfd = -EBADF;
+	struct pollfd ended = { .events = POLLIN };
+	uint64_t ticks = 0;
+	struct cx_err ignored;
+
+	if (record->pid == 0)
+		return -EBADF;
+	pidfd = (int)syscall(SYS_pidfd_open, (pid_t)record->pid, 0);
+	if (pidfd < 0 || cx_record_start_ticks((pid_t)record->pid, &ticks, &ignored) < 0 ||
+	    ticks != record->start_ticks)
+		return -EBADF;
+	ended.fd = pidfd;
+	return poll(&ended, 1, 0) == 0 ? cx_take_fd(&pidfd) : -EBADF;
+}
+
+/* A record that cannot be read still has a name, and by that its remains are found. */
+static int recover_record(const char *id, void *arg, struct cx_err *err)
+{
+	struct cx_sandboxes *set = arg;
+	cx_autofd int dir = -EBADF, pidfd = -EBADF;
+	struct cx_record record;
+
+	if (!cx_record_is_id(id))
+		return 0;
+	dir = openat(set->host->dirs.sandboxes, id,
+		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return cx_fail(err, errno, "open the directory of sandbox '%s'", id);
+	if (cx_record_load(dir, id, &record, err) < 0) {
+		cx_log_err(CX_LOG_WARNING, err, "record is of no use", "id", id, NULL);
+		cx_record_init(&record, id);
+	}
+	pidfd = open_process(&record);
+	if (pidfd >= 0 && record.state == CX_RECORD_RUNNING) {
+		if (cx_sandbox_adopt(set, &record, &dir, &pidfd, err) == 0) {
+			cx_log(CX_LOG_INFO, "sandbox adopted", "id", id, NULL);
+			return 0;
+		}
+		cx_log_err(CX_LOG_WARNING, err, "sandbox cannot be adopted", "id", id, NULL);
+	}
+	cx_log(CX_LOG_INFO, "remains of a sandbox are removed", "id", id, NULL);
+	return cx_sandbox_bury(set, &record, &pidfd, err);
+}
+
+/* Something of a sandbox without a record. */
+static int recover_remains(const char *id, void *arg, struct cx_err *err)
+{
+	struct cx_sandboxes *set = arg;
+	struct cx_record record;
+	int none = -EBADF;
+
+	if (!cx_record_is_id(id) || cx_sandbox_find(set, id) != NULL)
+		return 0;
+	cx_record_init(&record, id);
+	cx_log(CX_LOG_INFO, "remains of a sandbox are removed", "id", id, NULL);
+	return cx_sandbox_bury(set, &record, &none, err);
+}
+
+static int is_ours(uint32_t base, const char *owner, void *arg)
+{
+	const struct cx_sandboxes *set = arg;
+
+	(void)owner;
+	for (const struct cx_sandbox *sb = set->first; sb != NULL; sb = sb->next)
+		if (sb->record.uid_base == base)
+			return 1;
+	return 0;
+}
+
+/* Mount points of layers: what was mounted went with the daemon's mount namespace. */
+static int remove_mount_point(const char *name, void *arg, struct cx_err *err)
+{
+	struct cx_sandboxes *set = arg;
+
+	(void)err;
+	(void)unlinkat(set->host->dirs.layer_mounts, name, AT_REMOVEDIR);
+	return 0;
+}
+
+int cx_recover(struct cx_sandboxes *set, struct cx_err *err)
+{
+	struct cx_host *h = set->host;
+	char freed[16];
+	int n;
+
+	if (each_name(h->dirs.sandboxes, recover_record, set, err) < 0 ||
+	    cx_cgroups_each(h->cgroups, recover_remains, set, err) < 0 ||
+	    each_name(h->dirs.writable, recover_remains, set, err) < 0 ||
+	    each_name(h->dirs.layer_mounts, remove_mount_point, set, err) < 0)
+		return cx_wrap(err, "recovery");
+	n = cx_ids_reclaim(&h->ids, h->dirs.run_path, is_ours, set, err);
+	if (n < 0)
+		return cx_wrap(err, "recovery");
+	(void)snprintf(freed, sizeof freed, "%d", n);
+	if (n > 0)
+		cx_log(CX_LOG_INFO, "id ranges without an owner are free again", "count", freed,
+		       NULL);
+	return 0;
+}

@@ -1,0 +1,711 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "proto/agent_msgs.h"
+#include "runtime/rootfs.h"
+
+enum {
+	CLAIM_REQUEST = 1,    /* the only request of caissond's own connection */
+	DYING_MS = 5000,      /* after which a process that does not die is told of */
+	RETRY_MS_MAX = 500,   /* between two tries to remove the groups */
+	MODE_ROOT_DIR = 0755, /* upper becomes "/" of the sandbox */
+	AGENT_BACKLOG = 64,
+};
+
+static void deliver(struct cx_sandbox *sb, enum cx_sandbox_event event);
+
+static void blame(struct cx_sandbox *sb, const struct cx_err *err)
+{
+	if (sb->why.errnum == 0) /* the first cause counts */
+		sb->why = *err;
+}
+
+static void fault(struct cx_sandbox *sb, const struct cx_err *err)
+{
+	blame(sb, err);
+	deliver(sb, CX_EVENT_FAULT);
+}
+
+/* ---- making a blank: before each step the record says enough to undo it ---------------------- */
+
+static int make_directory(struct cx_sandbox *sb, struct cx_err *err)
+{
+	struct cx_host *h = sb->set->host;
+	char id[CX_ID_LEN + 1];
+
+	for (int tries = 0; tries < 8; tries++) {
+		if (cx_record_new_id(id, err) < 0)
+			return -err->errnum;
+		if (mkdirat(h->dirs.sandboxes, id, 0700) == 0) {
+			cx_record_init(&sb->record, id);
+			sb->dir = openat(h->dirs.sandboxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			return sb->dir >= 0 ? 0 : cx_fail(err, errno, "open its directory");
+		}
+		if (errno != EEXIST)
+			return cx_fail(err, errno, "make its directory");
+	}
+	return cx_refuse(err, CX_INTERNAL, "no unused name found");
+}
+
+static int make_ids(struct cx_sandbox *sb, struct cx_err *err)
+{
+	struct cx_host *h = sb->set->host;
+	char owner[CX_ID_OWNER_MAX];
+
+	if (cx_format(owner, sizeof owner, "%s/sandboxes/%s", err, h->dirs.run_path,
+		      sb->record.id) < 0)
+		return -err->errnum;
+	return cx_ids_reserve(&h->ids, owner, &sb->record.uid_base, err);
+}
+
+static int make_record(struct cx_sandbox *sb, struct cx_err *err)
+{
+	return cx_record_save(sb->dir, &sb->record, err);
+}
+
+static int make_writable(struct cx_sandbox *sb, struct cx_err *err)
+{
+	struct cx_host *h = sb->set->host;
+	cx_autofd int dir = -EBADF;
+
+	if (mkdirat(h->dirs.writable, sb->record.id, 0700) < 0)
+		return cx_fail(err, errno, "make its writable directory");
+	dir = openat(h->dirs.writable, sb->record.id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return cx_fail(err, errno, "open its writable directory");
+	if (mkdirat(dir, "upper", 0700) < 0 || mkdirat(dir, "work", 0700) < 0 ||
+	    fchmodat(dir, "upper", MODE_ROOT_DIR, 0) < 0 ||
+	    fchownat(dir, "upper", sb->record.uid_base, sb->record.uid_base, 0) < 0 ||
+	    fchownat(dir, "work", sb->record.uid_base, sb->record.uid_base, 0) < 0)
+		return cx_fail(err, errno, "prepare its writable directory");
+	return 0;
+}
+
+static int make_groups(struct cx_sandbox *sb, struct cx_err *err)
+{
+	return cx_cgroup_make(sb->set->host->cgroups, sb->record.id, sb->record.uid_base,
+			      &sb->group, err);
+}
+
+/* By way of the descriptor: the path of a run directory may be too long for a socket's name. */
+static void agent_address(const struct cx_sandbox *sb, struct sockaddr_un *ret)
+{
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	(void)snprintf(ret->sun_path, sizeof ret->sun_path, "/proc/self/fd/%d/agent.sock", sb->dir);
+}
+
+static int make_listener(struct cx_sandbox *sb, struct cx_err *err)
+{
+	cx_autofd int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un at;
+
+	agent_address(sb, &at);
+	if (sock < 0 || bind(sock, (struct sockaddr *)&at, sizeof at) < 0 ||
+	    listen(sock, AGENT_BACKLOG) < 0)
+		return cx_fail(err, errno, "make the agent's socket");
+	return cx_take_fd(&sock);
+}
+
+/* What only the agent needs from now on; usage and limits go by the top directories. */
+static void drop_handed_over(struct cx_cgroup *group)
+{
+	for (unsigned i = 0; i < group->n; i++)
+		cx_close(&group->work[i]);
+	for (unsigned i = 0; i < group->ntasks; i++)
+		cx_close(&group->tasks[i]);
+	cx_close(&group->agent_dir);
+	cx_close(&group->ns);
+	group->n = group->ntasks = 0;
+}
+
+static void process_exited(void *owner, const struct cx_child_end *end)
+{
+	struct cx_sandbox *sb = owner;
+	struct cx_err err;
+	char how[48];
+
+	sb->process = NULL;
+	(void)cx_refuse(&err, CX_INTERNAL, "its first process %s",
+			cx_child_describe(end, how, sizeof how));
+	if (sb->state != CX_SANDBOX_ENDING)
+		blame(sb, &err);
+	deliver(sb, CX_EVENT_EXIT);
+}
+
+static int make_process(struct cx_sandbox *sb, struct cx_err *err)
+{
+	struct cx_host *h = sb->set->host;
+	cx_autofd int listener = make_listener(sb, err);
+	cx_autofd int dev = listener >= 0 ? cx_devfs_make(sb->record.uid_base, err) : -EBADF;
+	cx_autofd int pidfd = -EBADF;
+	struct cx_blank_plan plan = { .uid_base = sb->record.uid_base,
+				      .listener = listener,
+				      .dev = dev,
+				      .group = &sb->group };
+	pid_t pid;
+
+	if (listener < 0 || dev < 0 || cx_host_need_spawner(h, err) < 0)
+		return -err->errnum;
+	if (cx_spawn_blank(&h->spawner, &plan, &pid, &pidfd, &sb->userns, err) < 0) {
+		/* Whatever it was, no late answer may be taken for the answer of the next. */
+		cx_host_drop_spawner(h);
+		return -err->errnum;
+	}
+	drop_handed_over(&sb->group);
+	sb->record.pid = (uint32_t)pid;
+	if (cx_record_start_ticks(pid, &sb->record.start_ticks, err) < 0 ||
+	    cx_child_adopt(&h->loop, &pidfd, process_exited, sb, &sb->process, err) < 0) {
+		(void)kill(pid, SIGKILL); /* our own child, not reaped: the number is still its */
+		return -err->errnum;
+	}
+	return cx_record_save(sb->dir, &sb->record, err);
+}
+
+int cx_sandbox_connect(struct cx_sandbox *sb, struct cx_err *err)
+{
+	cx_autofd int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un at;
+
+	agent_address(sb, &at);
+	if (sock < 0 || connect(sock, (struct sockaddr *)&at, sizeof at) < 0)
+		return cx_fail(err, errno, "connect to the agent of '%s'", sb->record.id);
+	return cx_take_fd(&sock);
+}
+
+/* ---- what an agent says: nothing of it is believed but its progress -------------------------- */
+
+static int take_hello(struct cx_sandbox *sb, struct cx_reader *body, struct cx_err *err)
+{
+	struct cx_msg_agent_hello m;
+
+	if (!cx_msg_agent_hello_get(body, &m) || m.version != 1 || m.state != CX_AGENT_BLANK)
+		return cx_refuse(err, CX_INTERNAL, "its agent said hello wrongly");
+	deliver(sb, CX_EVENT_HELLO);
+	return 0;
+}
+
+static int take_ok(struct cx_sandbox *sb, struct cx_reader *body, struct cx_err *err)
+{
+	struct cx_msg_agent_ok m;
+
+	if (!cx_msg_agent_ok_get(body, &m))
+		return cx_refuse(err, CX_INTERNAL, "its agent confirmed wrongly");
+	deliver(sb, CX_EVENT_CONFIRM);
+	return 0;
+}
+
+static int take_error(struct cx_sandbox *sb, struct cx_reader *body, struct cx_err *err)
+{
+	struct cx_msg_agent_error m;
+
+	(void)sb;
+	if (!cx_msg_agent_error_get(body, &m))
+		return cx_refuse(err, CX_INTERNAL, "its agent failed wrongly");
+	(void)cx_err_adopt(err, m.kind, m.errnum, m.text.p, m.text.len);
+	return cx_wrap(err, "agent");
+}
+
+static const struct {
+	uint16_t type;
+	uint32_t request;
+	enum cx_sandbox_state state;
+	int (*take)(struct cx_sandbox *sb, struct cx_reader *body, struct cx_err *err);
+} agent_says[] = {
+	{ CX_MSG_agent_hello, 0, CX_SANDBOX_STARTING, take_hello },
+	{ CX_MSG_agent_error, 0, CX_SANDBOX_STARTING, take_error },
+	{ CX_MSG_agent_ok, CLAIM_REQUEST, CX_SANDBOX_CLAIMING, take_ok },
+	{ CX_MSG_agent_error, CLAIM_REQUEST, CX_SANDBOX_CLAIMING, take_error },
+};
+
+static void agent_packet(void *owner, struct cx_packet *packet)
+{
+	struct cx_sandbox *sb = owner;
+	struct cx_err err;
+
+	for (size_t i = 0; i < CX_LEN(agent_says); i++) {
+		if (agent_says[i].type != packet->type || agent_says[i].state != sb->state ||
+		    agent_says[i].request != packet->request || packet->nfds != 0)
+			continue;
+		if (agent_says[i].take(sb, &packet->body, &err) < 0)
+			fault(sb, &err);
+		return;
+	}
+	(void)cx_refuse(&err, CX_INTERNAL, "its agent sent message %#x while %s", packet->type,
+			cx_sandbox_state_name(sb->state));
+	fault(sb, &err);
+}
+
+static void agent_closed(void *owner, const struct cx_err *why)
+{
+	struct cx_sandbox *sb = owner;
+	struct cx_err err;
+
+	sb->agent = NULL;
+	if (why == NULL)
+		(void)cx_refuse(&err, CX_INTERNAL, "its agent closed the connection");
+	fault(sb, why != NULL ? why : &err);
+}
+
+static const struct cx_link_ops agent_ops = { .packet = agent_packet, .closed = agent_closed };
+
+static int make_connection(struct cx_sandbox *sb, struct cx_err *err)
+{
+	struct cx_host *h = sb->set->host;
+	cx_autofd int sock = cx_sandbox_connect(sb, err);
+
+	if (sock < 0)
+		return -err->errnum;
+	return cx_link_open(&h->loop, &h->packet, &sock, &agent_ops, sb, &sb->agent, err);
+}
+
+static const struct { /* in this order: a record exists before what it speaks of */
+	const char *name;
+	int (*run)(struct cx_sandbox *sb, struct cx_err *err);
+} make_steps[] = {
+	{ "directory", make_directory },   { "ids", make_ids },
+	{ "record", make_record },	   { "writable layer", make_writable },
+	{ "cgroups", make_groups },	   { "process", make_process },
+	{ "connection", make_connection },
+};
+
+/* ---- claiming -------------------------------------------------------------------------------- */
+
+static int record_claim(struct cx_sandbox *sb, struct cx_err *err)
+{
+	const struct cx_claim_plan *plan = sb->plan;
+
+	sb->record.state = CX_RECORD_CLAIMED;
+	sb->record.cpu_milli = plan->limits.cpu_milli;
+	sb->record.memory_bytes = plan->limits.memory_bytes;
+	sb->record.pids = plan->limits.pids;
+	sb->record.nlayers = plan->nlayers;
+	memcpy(sb->record.layers, plan->layers, sizeof plan->layers[0] * plan->nlayers);
+	return cx_record_save(sb->dir, &sb->record, err);
+}
+
+/* Mounts the layers and puts the sandbox's own directory over them: a detached mount. */
+static int make_root(struct cx_sandbox *sb, struct cx_err *err)
+{
+	struct cx_host *h = sb->set->host;
+	char upper[CX_CONFIG_TEXT + 64], work[CX_CONFIG_TEXT + 64];
+	int layers[CX_LAYERS_MAX];
+
+	for (; sb->held < sb->record.nlayers; sb->held++)
+		if (cx_layers_hold(&h->layers, sb->record.layers[sb->held], &layers[sb->held],
+				   err) < 0)
+			return -err->errnum;
+	if (cx_format(upper, sizeof upper, "%s/writable/%s/upper", err, h->dirs.state_path,
+		      sb->record.id) < 0 ||
+	    cx_format(work, sizeof work, "%s/writable/%s/work", err, h->dirs.state_path,
+		      sb->record.id) < 0)
+		return -err->errnum;
+	return cx_rootfs_make(layers, sb->held, sb->userns, upper, work, err);
+}
+
+static int claim_steps(struct cx_sandbox *sb, struct cx_err *err)
+{
+	struct cx_host *h = sb->set->host;
+	struct cx_msg_claim m = { .hostname = cx_str_of(sb->plan->hostname) };
+	cx_autofd int root = -EBADF;
+
+	if (cx_host_check_limits(h, &sb->plan->limits, err) < 0 || record_claim(sb, err) < 0)
+		return -err->errnum;
+	root = make_root(sb, err);
+	if (root < 0)
+		return cx_wrap(err, "root file system");
+	if (cx_cgroup_limit(h->cgroups, &sb->group, &sb->plan->limits, err) < 0)
+		return cx_wrap(err, "limits");
+	return cx_msg_claim_send(cx_link_sock(sb->agent), CLAIM_REQUEST, &m, &root, 1, err);
+}
+
+/* ---- actions of the table -------------------------------------------------------------------- */
+
+static void announce(struct cx_sandbox *sb)
+{
+	cx_timer_clear(&sb->timer);
+	sb->set->watch.blank(sb->set->watch.arg, sb);
+}
+
+static void claim(struct cx_sandbox *sb)
+{
+	struct cx_err err;
+
+	cx_timer_set(&sb->set->host->loop, &sb->timer, CX_AGENT_CLAIM_MS);
+	if (claim_steps(sb, &err) < 0)
+		fault(sb, &err);
+}
+
+static void confirm(struct cx_sandbox *sb)
+{
+	struct cx_err err;
+
+	cx_timer_clear(&sb->timer);
+	cx_link_close(sb->agent); /* from here on the gateway talks to the agent */
+	sb->agent = NULL;
+	cx_close(&sb->userns);
+	sb->plan = NULL;
+	sb->record.state = CX_RECORD_RUNNING;
+	if (cx_record_save(sb->dir, &sb->record, &err) < 0) {
+		fault(sb, &err);
+		return;
+	}
+	sb->was_running = true;
+	sb->set->watch.running(sb->set->watch.arg, sb);
+}
+
+static void retry(struct cx_sandbox *sb, uint64_t after_ms)
+{
+	cx_timer_set(&sb->set->host->loop, &sb->timer, after_ms);
+}
+
+static void log_slow(struct cx_sandbox *sb, const char *what, const struct cx_err *err)
+{
+	if (cx_now_ms() - sb->ending_since_ms >= DYING_MS)
+		cx_log_err(CX_LOG_WARNING, err, what, "id", sb->record.id, NULL);
+}
+
+/* Moves what it wrote to where a process of its own deletes it. */
+static int discard_writable(struct cx_sandbox *sb, struct cx_err *err)
+{
+	const struct cx_dirs *d = &sb->set->host->dirs;
+
+	if (renameat(d->writable, sb->record.id, d->trash, sb->record.id) < 0 && errno != ENOENT)
+		return cx_fail(err, errno, "move its writable directory to the trash");
+	return 0;
+}
+
+/*
+ * The record goes before the ids: as long as it names them, they must be its own. The directory
+ * goes last: as long as it is there, nobody else takes the ids for left over.
+ */
+static void discard_run_files(struct cx_sandbox *sb)
+{
+	struct cx_host *h = sb->set->host;
+
+	if (sb->dir >= 0) {
+		(void)unlinkat(sb->dir, "agent.sock", 0);
+		(void)unlinkat(sb->dir, "record.new", 0);
+		(void)unlinkat(sb->dir, "record", 0);
+	}
+	cx_ids_release(&h->ids, sb->record.uid_base);
+	if (sb->record.id[0] != '\0')
+		(void)unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR);
+}
+
+static void forget(struct cx_sandbox *sb)
+{
+	struct cx_sandboxes *set = sb->set;
+
+	cx_timer_clear(&sb->timer);
+	cx_child_forget(sb->process, false);
+	cx_link_close(sb->agent);
+	cx_cgroup_close(&sb->group);
+	cx_close(&sb->userns);
+	cx_close(&sb->dir);
+	for (; sb->held > 0; sb->held--)
+		cx_layers_release(&set->host->layers, sb->record.layers[sb->held - 1]);
+	set->count[sb->state]--;
+	*sb->link = sb->next;
+	if (sb->next != NULL)
+		sb->next->link = sb->link;
+	free(sb);
+}
+
+/* Goes as far as it can; the timer or the end of the process brings it here again. */
+static void clean(struct cx_sandbox *sb)
+{
+	struct cx_err err = { 0 };
+
+	if (sb->process != NULL) {
+		(void)cx_refuse(&err, CX_INTERNAL, "its first process does not die");
+		log_slow(sb, "sandbox is slow to end", &err);
+		cx_child_signal(sb->process, SIGKILL);
+		retry(sb, DYING_MS);
+		return;
+	}
+	if (cx_cgroup_remove(sb->set->host->cgroups, sb->record.id, &err) < 0 ||
+	    discard_writable(sb, &err) < 0) {
+		log_slow(sb, "remains of a sandbox cannot be removed yet", &err);
+		sb->retry_ms = sb->retry_ms == 0 ? 1 : sb->retry_ms * 2;
+		if (sb->retry_ms > RETRY_MS_MAX)
+			sb->retry_ms = RETRY_MS_MAX;
+		retry(sb, sb->retry_ms);
+		return;
+	}
+	cx_timer_clear(&sb->timer);
+	discard_run_files(sb);
+	sb->set->watch.gone(sb->set->watch.arg, sb);
+	forget(sb);
+}
+
+static void find_reason(struct cx_sandbox *sb)
+{
+	struct cx_usage usage;
+	struct cx_err ignored;
+
+	if (sb->reason == CX_END_AGENT_EXITED && sb->group.ntop > 0 &&
+	    cx_cgroup_usage(sb->set->host->cgroups, &sb->group, &usage, &ignored) == 0 &&
+	    usage.oom_kills > 0)
+		sb->reason = CX_END_OOM;
+}
+
+static void end(struct cx_sandbox *sb)
+{
+	struct cx_err ignored;
+
+	find_reason(sb);
+	sb->ending_since_ms = cx_now_ms();
+	sb->plan = NULL;
+	cx_timer_clear(&sb->timer);
+	cx_link_close(sb->agent);
+	sb->agent = NULL;
+	cx_close(&sb->userns);
+	sb->record.state = CX_RECORD_ENDING;
+	if (sb->dir >= 0)
+		(void)!cx_record_save(sb->dir, &sb->record, &ignored);
+	if (sb->process == NULL) {
+		clean(sb);
+		return;
+	}
+	cx_child_signal(sb->process, SIGKILL);
+	retry(sb, DYING_MS);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+#define STARTING CX_SANDBOX_STARTING
+#define BLANK	 CX_SANDBOX_BLANK
+#define CLAIMING CX_SANDBOX_CLAIMING
+#define RUNNING	 CX_SANDBOX_RUNNING
+#define ENDING	 CX_SANDBOX_ENDING
+
+struct rule {
+	bool set;
+	enum cx_sandbox_state next;
+	void (*run)(struct cx_sandbox *sb); /* may free it; NULL: nothing to do */
+};
+
+static const struct rule rules[CX_SANDBOX_STATE_MAX][CX_EVENT_MAX] = {
+	[STARTING] = {
+		[CX_EVENT_HELLO] = { true, BLANK, announce },
+		[CX_EVENT_CLAIM] = { true, ENDING, end }, /* nobody knows of it yet */
+		[CX_EVENT_CONFIRM] = { true, ENDING, end },
+		[CX_EVENT_FAULT] = { true, ENDING, end },
+		[CX_EVENT_DEADLINE] = { true, ENDING, end },
+		[CX_EVENT_EXIT] = { true, ENDING, end },
+		[CX_EVENT_DESTROY] = { true, ENDING, end },
+	},
+	[BLANK] = {
+		[CX_EVENT_HELLO] = { true, ENDING, end }, /* once is enough */
+		[CX_EVENT_CLAIM] = { true, CLAIMING, claim },
+		[CX_EVENT_CONFIRM] = { true, ENDING, end },
+		[CX_EVENT_FAULT] = { true, ENDING, end },
+		[CX_EVENT_DEADLINE] = { true, BLANK, NULL },
+		[CX_EVENT_EXIT] = { true, ENDING, end },
+		[CX_EVENT_DESTROY] = { true, ENDING, end },
+	},
+	[CLAIMING] = {
+		[CX_EVENT_HELLO] = { true, ENDING, end },
+		[CX_EVENT_CLAIM] = { true, ENDING, end }, /* never two images in one */
+		[CX_EVENT_CONFIRM] = { true, RUNNING, confirm },
+		[CX_EVENT_FAULT] = { true, ENDING, end },
+		[CX_EVENT_DEADLINE] = { true, ENDING, end },
+		[CX_EVENT_EXIT] = { true, ENDING, end },
+		[CX_EVENT_DESTROY] = { true, ENDING, end },
+	},
+	[RUNNING] = {
+		[CX_EVENT_HELLO] = { true, RUNNING, NULL }, /* the gateway's business now */
+		[CX_EVENT_CLAIM] = { true, RUNNING, NULL },
+		[CX_EVENT_CONFIRM] = { true, RUNNING, NULL },
+		[CX_EVENT_FAULT] = { true, ENDING, end }, /* its record could not be written */
+		[CX_EVENT_DEADLINE] = { true, RUNNING, NULL },
+		[CX_EVENT_EXIT] = { true, ENDING, end },
+		[CX_EVENT_DESTROY] = { true, ENDING, end },
+	},
+	[ENDING] = {
+		[CX_EVENT_HELLO] = { true, ENDING, NULL },
+		[CX_EVENT_CLAIM] = { true, ENDING, NULL },
+		[CX_EVENT_CONFIRM] = { true, ENDING, NULL },
+		[CX_EVENT_FAULT] = { true, ENDING, NULL },
+		[CX_EVENT_DEADLINE] = { true, ENDING, clean },
+		[CX_EVENT_EXIT] = { true, ENDING, clean },
+		[CX_EVENT_DESTROY] = { true, ENDING, NULL }, /* it is on its way */
+	},
+};
+
+/* An event may free the sandbox: nothing may touch it afterwards. */
+static void deliver(struct cx_sandbox *sb, enum cx_sandbox_event event)
+{
+	const struct rule *rule = &rules[sb->state][event];
+	struct cx_err err;
+
+	if (sb->state != ENDING && rule->next == ENDING) {
+		(void)cx_refuse(&err, CX_TIMEOUT, "its agent did not answer in time");
+		if (event == CX_EVENT_DEADLINE)
+			blame(sb, &err);
+		sb->reason = event == CX_EVENT_DESTROY ? CX_END_DESTROYED : CX_END_AGENT_EXITED;
+	}
+	sb->set->count[sb->state]--;
+	sb->state = rule->next;
+	sb->set->count[sb->state]++;
+	if (rule->run != NULL)
+		rule->run(sb);
+}
+
+bool cx_sandbox_rule(enum cx_sandbox_state state, enum cx_sandbox_event event,
+		     enum cx_sandbox_state *ret_next)
+{
+	*ret_next = rules[state][event].next;
+	return rules[state][event].set;
+}
+
+const char *cx_sandbox_state_name(enum cx_sandbox_state state)
+{
+	static const char *const names[] = {
+		[STARTING] = "starting", [BLANK] = "blank",   [CLAIMING] = "claiming",
+		[RUNNING] = "running",	 [ENDING] = "ending",
+	};
+
+	return state < CX_LEN(names) ? names[state] : "unknown";
+}
+
+/* ---- the set --------------------------------------------------------------------------------- */
+
+void cx_sandboxes_open(struct cx_sandboxes *ret, struct cx_host *host,
+		       const struct cx_sandbox_watch *watch)
+{
+	*ret = (struct cx_sandboxes){ .host = host, .watch = *watch };
+}
+
+void cx_sandboxes_close(struct cx_sandboxes *set)
+{
+	while (set->first != NULL)
+		forget(set->first);
+}
+
+static void deadline(struct cx_timer *timer)
+{
+	deliver(cx_container_of(timer, struct cx_sandbox, timer), CX_EVENT_DEADLINE);
+}
+
+static struct cx_sandbox *add(struct cx_sandboxes *set, enum cx_sandbox_state state,
+			      struct cx_err *err)
+{
+	struct cx_sandbox *sb = calloc(1, sizeof *sb);
+
+	if (sb == NULL) {
+		(void)cx_fail(err, ENOMEM, "a sandbox");
+		return NULL;
+	}
+	*sb = (struct cx_sandbox){ .set = set,
+				   .next = set->first,
+				   .link = &set->first,
+				   .state = state,
+				   .dir = -EBADF,
+				   .userns = -EBADF,
+				   .group = { .agent_dir = -EBADF, .ns = -EBADF },
+				   .timer = { .fire = deadline } };
+	if (sb->next != NULL)
+		sb->next->link = &sb->next;
+	set->first = sb;
+	set->count[state]++;
+	return sb;
+}
+
+int cx_sandbox_make(struct cx_sandboxes *set, struct cx_err *err)
+{
+	struct cx_sandbox *sb = add(set, STARTING, err);
+
+	if (sb == NULL)
+		return -err->errnum;
+	for (size_t i = 0; i < CX_LEN(make_steps); i++) {
+		if (make_steps[i].run(sb, err) == 0)
+			continue;
+		(void)cx_wrap(err, "blank sandbox: %s", make_steps[i].name);
+		fault(sb, err);
+		return -err->errnum;
+	}
+	sb->made = true;
+	cx_timer_set(&set->host->loop, &sb->timer, CX_AGENT_HELLO_MS);
+	return 0;
+}
+
+void cx_sandbox_claim(struct cx_sandbox *sb, const struct cx_claim_plan *plan)
+{
+	sb->plan = plan;
+	deliver(sb, CX_EVENT_CLAIM);
+}
+
+void cx_sandbox_destroy(struct cx_sandbox *sb)
+{
+	deliver(sb, CX_EVENT_DESTROY);
+}
+
+int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, int *dir, int *pidfd,
+		     struct cx_err *err)
+{
+	struct cx_sandbox *sb = add(set, RUNNING, err);
+
+	if (sb == NULL)
+		return -err->errnum;
+	sb->was_running = true;
+	sb->record = *record;
+	if (cx_cgroup_find(set->host->cgroups, record->id, &sb->group, err) < 0 ||
+	    cx_child_adopt(&set->host->loop, pidfd, process_exited, sb, &sb->process, err) < 0) {
+		forget(sb);
+		return -err->errnum;
+	}
+	sb->dir = cx_take_fd(dir);
+	for (; sb->held < record->nlayers; sb->held++)
+		if (cx_layers_hold(&set->host->layers, record->layers[sb->held], NULL, err) < 0)
+			break; /* out of memory: then it is not counted, but lives */
+	return 0;
+}
+
+int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, int *pidfd,
+		    struct cx_err *err)
+{
+	struct cx_sandbox *sb = add(set, RUNNING, err);
+
+	if (sb == NULL)
+		return -err->errnum;
+	sb->record = *record;
+	sb->dir = openat(set->host->dirs.sandboxes, record->id,
+			 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (*pidfd >= 0 &&
+	    cx_child_adopt(&set->host->loop, pidfd, process_exited, sb, &sb->process, err) < 0) {
+		forget(sb);
+		return -err->errnum;
+	}
+	deliver(sb, CX_EVENT_DESTROY);
+	return 0;
+}
+
+struct cx_sandbox *cx_sandbox_find(struct cx_sandboxes *set, const char *id)
+{
+	struct cx_sandbox *sb = set->first;
+
+	while (sb != NULL && strcmp(sb->record.id, id) != 0)
+		sb = sb->next;
+	return sb;
+}
+
+struct cx_sandbox *cx_sandbox_find_state(struct cx_sandboxes *set, enum cx_sandbox_state state)
+{
+	struct cx_sandbox *sb = set->first;
+
+	while (sb != NULL && sb->state != state)
+		sb = sb->next;
+	return sb;
+}

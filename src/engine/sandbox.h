@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_ENGINE_SANDBOX_H
+#define CX_ENGINE_SANDBOX_H
+
+#include "engine/child.h"
+#include "engine/host.h"
+#include "engine/link.h"
+
+/*
+ * One sandbox from blank to gone. What happens to it is an event; sandbox.c has the table of state
+ * and event. Nothing here waits: an agent, a dying process and a busy cgroup come back as events.
+ */
+enum cx_sandbox_state {
+	CX_SANDBOX_STARTING, /* made, its agent has not said hello */
+	CX_SANDBOX_BLANK,    /* ready for any image */
+	CX_SANDBOX_CLAIMING, /* has an image and limits; its agent has not confirmed */
+	CX_SANDBOX_RUNNING,
+	CX_SANDBOX_ENDING, /* being killed and removed */
+	CX_SANDBOX_STATE_MAX,
+};
+
+enum cx_sandbox_event {
+	CX_EVENT_HELLO,	   /* the agent is up */
+	CX_EVENT_CLAIM,	   /* an image and limits for it */
+	CX_EVENT_CONFIRM,  /* the agent did what the claim says */
+	CX_EVENT_FAULT,	   /* something failed, or the agent misbehaves */
+	CX_EVENT_DEADLINE, /* its timer */
+	CX_EVENT_EXIT,	   /* its PID 1 is gone, and all other processes with it */
+	CX_EVENT_DESTROY,  /* asked for */
+	CX_EVENT_MAX,
+};
+
+enum { CX_AGENT_HELLO_MS = 10000, CX_AGENT_CLAIM_MS = 10000 };
+
+struct cx_claim_plan {
+	struct cx_limits limits;
+	char hostname[64];
+	uint32_t nlayers;
+	uint8_t layers[CX_LAYERS_MAX][CX_DIFF_ID]; /* lowest first */
+};
+
+struct cx_sandboxes;
+struct cx_sandbox {
+	struct cx_sandboxes *set;
+	struct cx_sandbox *next, **link;
+	enum cx_sandbox_state state;
+	struct cx_record record; /* its id, ids, limits and layers */
+	int dir;		 /* RUN/sandboxes/<id> */
+	int userns;		 /* until claimed */
+	struct cx_cgroup group;
+	struct cx_child *process; /* NULL: never was, or is gone */
+	struct cx_link *agent;	  /* until claimed */
+	struct cx_timer timer;
+	unsigned held; /* layers counted, the first so many of the record's */
+	bool made, was_running;
+	uint64_t ending_since_ms, retry_ms;
+	enum cx_end reason;
+	struct cx_err why;		  /* errnum 0: it did not fail */
+	const struct cx_claim_plan *plan; /* while claiming; the creator's */
+	void *creator;			  /* pool.c's: who waits for it */
+};
+
+/* Who wants to know. The sandbox is still whole in each; it must not be freed there. */
+struct cx_sandbox_watch {
+	void (*blank)(void *arg, struct cx_sandbox *sb);
+	void (*running)(void *arg, struct cx_sandbox *sb);
+	void (*gone)(void *arg, struct cx_sandbox *sb); /* nothing is left; freed afterwards */
+	void *arg;
+};
+
+struct cx_sandboxes {
+	struct cx_host *host;
+	struct cx_sandbox_watch watch;
+	struct cx_sandbox *first;
+	unsigned count[CX_SANDBOX_STATE_MAX];
+};
+
+void cx_sandboxes_open(struct cx_sandboxes *ret, struct cx_host *host,
+		       const struct cx_sandbox_watch *watch);
+/* Forgets all without touching what runs: records stay, for the next daemon. */
+void cx_sandboxes_close(struct cx_sandboxes *set);
+
+/* Begins a blank; watch.blank or watch.gone follows. On failure what was made is being removed. */
+CX_MUST int cx_sandbox_make(struct cx_sandboxes *set, struct cx_err *err);
+/* Only of a BLANK. watch.running or watch.gone (with ->why) follows; plan must live until then. */
+void cx_sandbox_claim(struct cx_sandbox *sb, const struct cx_claim_plan *plan);
+/* watch.gone follows. Repeating it changes nothing. */
+void cx_sandbox_destroy(struct cx_sandbox *sb);
+/* A new connection to the agent of a RUNNING sandbox. Returns the descriptor. */
+CX_MUST int cx_sandbox_connect(struct cx_sandbox *sb, struct cx_err *err);
+
+/* Takes over what an earlier daemon left: a live sandbox, or remains to be removed. */
+CX_MUST int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, int *dir,
+			     int *pidfd, struct cx_err *err);
+CX_MUST int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, int *pidfd,
+			    struct cx_err *err);
+
+struct cx_sandbox *cx_sandbox_find(struct cx_sandboxes *set, const char *id);
+struct cx_sandbox *cx_sandbox_find_state(struct cx_sandboxes *set, enum cx_sandbox_state state);
+const char *cx_sandbox_state_name(enum cx_sandbox_state state);
+
+/* For tests: whether the table has an entry, and which state follows. */
+bool cx_sandbox_rule(enum cx_sandbox_state state, enum cx_sandbox_event event,
+		     enum cx_sandbox_state *ret_next);
+
+#endif
