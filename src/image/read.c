@@ -326,7 +326,8 @@ static int read_entries(struct reading *r, entry_fn *fn, struct cx_err *err)
 	int s = ARCHIVE_OK;
 
 	while (!r->is_rootfs && (s = archive_read_next_header(r->archive, &ae)) != ARCHIVE_EOF) {
-		if (s != ARCHIVE_OK && s != ARCHIVE_WARN)
+		/* A warning means that libarchive guessed: two readings are one too many. */
+		if (s != ARCHIVE_OK)
 			return archive_failed(r, err);
 		if (++r->report->entries > r->limits->max_entries)
 			return cx_refuse(err, CX_LIMIT, "more than %llu entries",
