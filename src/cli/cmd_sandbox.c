@@ -57,7 +57,6 @@ static int set_texts(json_t *body, const struct cx_args *a, const char *image, s
 	} texts[] = {
 		{ "docker_image", image },
 		{ "name", a->name },
-		{ "hostname", a->hostname },
 		{ "start_command", a->start_command },
 	};
 

@@ -41,7 +41,6 @@ static const struct cx_opt create_opts[] = {
 	  "environment variable that is never shown again" },
 	{ "label", 'l', CX_OPT_LIST, AT(labels), "LABEL",
 	  "label to select it by; may be repeated" },
-	{ "hostname", 0, CX_OPT_TEXT, AT(hostname), "NAME", "host name inside" },
 	{ "start-command", 0, CX_OPT_TEXT, AT(start_command), "TEXT",
 	  "runs instead of the image's entrypoint; its output is the log" },
 	{ "timeout-minutes", 0, CX_OPT_COUNT, AT(timeout_minutes), "N", "lifetime" },

@@ -473,13 +473,13 @@ def test_create(serve, cli):
     def handler(connection):
         assert connection.json() == {
             "docker_image": "python:3.11-slim", "name": "lab", "cpu_cores": 0.5, "memory_gb": 1.5,
-            "disk_size_gb": 20.0, "pids_limit": 64, "timeout_minutes": 5, "hostname": "h",
+            "disk_size_gb": 20.0, "pids_limit": 64, "timeout_minutes": 5,
             "start_command": "sleep 9", "environment_vars": {"A": "1"}, "secrets": {"S": "x"},
             "labels": ["l1", "l2"], "network_access": False}
         connection.answer({"id": "made"})
     serve(handler)
     result = cli("create", "python:3.11-slim", "--name", "lab", "--cpu-cores", "0.5", "--memory", "1536M",
-                 "--disk-size-gb", "20", "--pids", "64", "--timeout-minutes", "5", "--hostname", "h",
+                 "--disk-size-gb", "20", "--pids", "64", "--timeout-minutes", "5",
                  "--start-command", "sleep 9", "--env", "A=1", "--secret", "S=x", "--label", "l1",
                  "--label", "l2", "--no-network-access")
     assert (result.returncode, result.stdout, result.stderr) == (0, b"made\n", b"")
