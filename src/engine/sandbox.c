@@ -124,7 +124,6 @@ static void drop_handed_over(struct cx_cgroup *group)
 		cx_close(&group->work[i]);
 	for (unsigned i = 0; i < group->ntasks; i++)
 		cx_close(&group->tasks[i]);
-	cx_close(&group->agent_dir);
 	cx_close(&group->ns);
 	group->n = group->ntasks = 0;
 }
@@ -614,7 +613,7 @@ static struct cx_sandbox *add(struct cx_sandboxes *set, enum cx_sandbox_state st
 				   .state = state,
 				   .dir = -EBADF,
 				   .userns = -EBADF,
-				   .group = { .agent_dir = -EBADF, .ns = -EBADF },
+				   .group = { .ns = -EBADF },
 				   .timer = { .fire = deadline } };
 	if (sb->next != NULL)
 		sb->next->link = &sb->next;
