@@ -20,7 +20,7 @@ void cx_handle_usage(struct cx_request *req);
 /* exec.c */
 void cx_handle_exec(struct cx_request *req);
 
-/* images.c */
+/* images.c, import.c */
 void cx_handle_image_import(struct cx_request *req);
 void cx_handle_image_list(struct cx_request *req);
 void cx_handle_image_get(struct cx_request *req);

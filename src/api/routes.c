@@ -29,6 +29,8 @@ const struct cx_route cx_routes[] = {
 	  "what the kernel counts" },
 	{ "POST", SANDBOX "/{}/exec", CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_exec,
 	  "run a command; with Upgrade: caisson-exec/1 as a stream of frames" },
+	{ "POST", IMAGES, CX_SCOPE_ADMIN, CX_BODY_FILE, cx_handle_image_import,
+	  "the archive as the body, the name as ?name=" },
 	{ "GET", IMAGES, CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_image_list, "all images" },
 	{ "GET", IMAGES "/{+}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_image_get,
 	  "names have slashes" },
