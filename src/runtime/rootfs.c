@@ -165,35 +165,58 @@ static int attach_clones(struct clones *clones, const int *layers, struct cx_err
 	return 0;
 }
 
-static int lower_by_descriptor(int fs, const struct clones *clones, struct cx_err *err)
+static int overlay_by_descriptor(const struct clones *clones, const char *upper, const char *work,
+				 struct cx_err *err)
 {
+	cx_autofd int fs = new_fs("overlay", err);
+
+	if (fs < 0)
+		return fs;
 	for (unsigned i = clones->n; i-- > 0;)
 		if (fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", NULL, clones->fds[i]) < 0)
 			return cx_fail(err, errno, "add a layer by descriptor");
-	return 0;
+	if (set(fs, "upperdir", upper, err) < 0 || set(fs, "workdir", work, err) < 0 ||
+	    set_flag(fs, "userxattr", err) < 0 || set_flag(fs, "volatile", err) < 0)
+		return -err->errnum;
+	return create(fs, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID, err);
 }
 
-static int lower_by_path(int fs, const struct clones *clones, struct cx_err *err)
+/* By number: so no path with a comma or a colon can get in. */
+static void format_options(const struct clones *clones, int upper, int work, char *text,
+			   size_t size)
 {
-	char path[FD_PATH];
-
-	for (unsigned i = clones->n; i-- > 0;) {
-		fd_path(clones->fds[i], path);
-		if (set(fs, "lowerdir+", path, err) < 0)
-			return -err->errnum;
-	}
-	return 0;
-}
-
-static int lower_by_list(int fs, const struct clones *clones, struct cx_err *err)
-{
-	char text[LAYERS_MAX * FD_PATH];
 	size_t len = 0;
 
 	for (unsigned i = clones->n; i-- > 0;)
-		len += (size_t)snprintf(text + len, sizeof text - len, "%s/proc/self/fd/%d",
-					len > 0 ? ":" : "", clones->fds[i]);
-	return set(fs, "lowerdir", text, err);
+		len += (size_t)snprintf(text + len, size - len, "%s/proc/self/fd/%d",
+					len > 0 ? ":" : "lowerdir=", clones->fds[i]);
+	(void)snprintf(text + len, size - len,
+		       ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d,userxattr,volatile",
+		       upper, work);
+}
+
+/*
+ * fsconfig() takes at most 255 bytes for a value, 14 layers; mount(2) takes a page. It attaches
+ * what it makes, for a moment over the work directory.
+ */
+static int overlay_by_list(const struct clones *clones, const char *upper, const char *work,
+			   struct cx_err *err)
+{
+	cx_autofd int upper_fd = open(upper, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cx_autofd int work_fd = open(work, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char options[(LAYERS_MAX + 3) * FD_PATH];
+	int fd;
+
+	if (upper_fd < 0 || work_fd < 0)
+		return cx_fail(err, errno, "open the writable directories");
+	format_options(clones, upper_fd, work_fd, options, sizeof options);
+	if (mount("overlay", work, "overlay", MS_NODEV | MS_NOSUID, options) < 0)
+		return cx_fail(err, errno, "mount by list");
+	fd = open_tree(AT_FDCWD, work, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (fd < 0)
+		(void)cx_fail(err, errno, "detach");
+	(void)umount2(work, MNT_DETACH | UMOUNT_NOFOLLOW);
+	return fd >= 0 ? fd : -err->errnum;
 }
 
 /*
@@ -201,33 +224,19 @@ static int lower_by_list(int fs, const struct clones *clones, struct cx_err *err
  * these errors, at once or when the file system is created.
  */
 static const struct {
-	int (*set)(int fs, const struct clones *clones, struct cx_err *err);
+	int (*make)(const struct clones *clones, const char *upper, const char *work,
+		    struct cx_err *err);
 	bool attached;
 	const char *why;
-} lower_ways[] = {
-	{ lower_by_descriptor, false,
+} overlay_ways[] = {
+	{ overlay_by_descriptor, false,
 	  "since Linux 6.15: nothing is attached or looked up by name" },
-	{ lower_by_path, true, "since 6.8: any number of layers" },
-	{ lower_by_list, true, "before that: one option of at most a page" },
+	{ overlay_by_list, true, "before that" },
 };
 
 static bool unknown_way(int error)
 {
 	return error == -EINVAL || error == -EBADF || error == -EOPNOTSUPP;
-}
-
-static int mount_overlay(size_t way, const struct clones *clones, const char *upper,
-			 const char *work, struct cx_err *err)
-{
-	cx_autofd int fs = new_fs("overlay", err);
-
-	if (fs < 0)
-		return fs;
-	if (lower_ways[way].set(fs, clones, err) < 0 || set(fs, "upperdir", upper, err) < 0 ||
-	    set(fs, "workdir", work, err) < 0 || set_flag(fs, "userxattr", err) < 0 ||
-	    set_flag(fs, "volatile", err) < 0)
-		return -err->errnum;
-	return create(fs, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID, err);
 }
 
 int cx_rootfs_make(const int *layers, unsigned nlayers, int userns, const char *upper,
@@ -241,10 +250,10 @@ int cx_rootfs_make(const int *layers, unsigned nlayers, int userns, const char *
 				 LAYERS_MAX);
 	if (clone_layers(layers, nlayers, userns, &clones, err) < 0)
 		return -err->errnum;
-	for (size_t way = 0; way < CX_LEN(lower_ways) && unknown_way(mnt); way++) {
-		if (lower_ways[way].attached && attach_clones(&clones, layers, err) < 0)
+	for (size_t way = 0; way < CX_LEN(overlay_ways) && unknown_way(mnt); way++) {
+		if (overlay_ways[way].attached && attach_clones(&clones, layers, err) < 0)
 			return -err->errnum;
-		mnt = mount_overlay(way, &clones, upper, work, err);
+		mnt = overlay_ways[way].make(&clones, upper, work, err);
 	}
 	return mnt < 0 ? cx_wrap(err, "overlay") : mnt;
 }

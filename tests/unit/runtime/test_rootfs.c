@@ -85,8 +85,11 @@ static void setup(void)
 	(void)strcpy(top + sizeof top - 7, "XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(top));
 	ck_assert_int_eq(mount("tmpfs", top, "tmpfs", 0, NULL), 0);
+	if (setxattr(top, "user.test", "", 0, 0) < 0) /* a tmpfs before 6.6: then on disk */
+		ck_assert_int_eq(umount(top), 0);
 	ck_assert_int_eq(chdir(top), 0);
-	shell("mkdir -p a/etc a/opq a/dir b/opq m0 m1 upper work; echo low > a/etc/passwd;"
+	shell("mkdir -p a/many; (cd a/many; seq 0 126 | xargs mkdir);"
+	      "mkdir -p a/etc a/opq a/dir b/opq m0 m1 upper work; echo low > a/etc/passwd;"
 	      "echo gone > a/gone; echo x > a/opq/hidden; echo low > a/both; echo high > b/both;"
 	      "chown 1000:1000 a/dir; cp /bin/true a/suid; chmod 4755 a/suid; mknod b/gone c 0 0;"
 	      "setfattr -n user.overlay.opaque -v y b/opq 2>/dev/null || true;"
@@ -104,9 +107,14 @@ static void setup(void)
 
 static void teardown(void)
 {
+	char command[64];
+
+	(void)umount2("m0", MNT_DETACH);
+	(void)umount2("m1", MNT_DETACH);
 	ck_assert_int_eq(chdir("/"), 0);
-	ck_assert_int_eq(umount2(top, MNT_DETACH), 0);
-	ck_assert_int_eq(rmdir(top), 0);
+	(void)umount2(top, MNT_DETACH);
+	(void)snprintf(command, sizeof command, "rm -rf %s", top);
+	shell(command);
 }
 
 static int make_root(void)
@@ -138,6 +146,29 @@ START_TEST(layers_stack_and_ids_shift)
 	ck_assert_int_eq(fstatat(root, "dir", &st, 0), 0);
 	ck_assert_uint_eq(st.st_uid, BASE + 1000);
 	ck_assert_uint_eq(st.st_gid, BASE + 1000);
+	/* Nothing stays attached where older kernels need it for a moment. */
+	ck_assert_int_eq(umount2("work", MNT_DETACH), -1);
+	ck_assert_int_eq(errno, EINVAL);
+}
+END_TEST
+
+START_TEST(as_many_layers_as_an_image_may_have)
+{
+	char upper[64], work[64], name[16];
+	cx_autofd int root = -EBADF;
+	int many[127];
+
+	for (size_t i = 0; i < CX_LEN(many); i++) { /* no two may be the same */
+		(void)snprintf(name, sizeof name, "m0/many/%zu", i);
+		many[i] = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		ck_assert_int_ge(many[i], 0);
+	}
+	(void)snprintf(upper, sizeof upper, "%s/upper", top);
+	(void)snprintf(work, sizeof work, "%s/work", top);
+	root = cx_rootfs_make(many, CX_LEN(many), userns, upper, work, &err);
+	ck_assert_msg(root >= 0, "%s", err.msg);
+	for (size_t i = 0; i < CX_LEN(many); i++)
+		close(many[i]);
 }
 END_TEST
 
@@ -221,6 +252,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, layers_stack_and_ids_shift);
+	tcase_add_test(tc, as_many_layers_as_an_image_may_have);
 	tcase_add_test(tc, writes_land_in_the_upper_directory);
 	tcase_add_test(tc, devices_and_set_user_id_are_inert);
 	tcase_add_test(tc, no_layer_or_too_many_are_refused);
