@@ -106,23 +106,34 @@ static int take_answer(struct cx_packet *pkt, pid_t *ret_pid, int *ret_pidfd, in
 	return 0;
 }
 
-int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_plan *plan, pid_t *ret_pid,
-		   int *ret_pidfd, int *ret_userns, struct cx_err *err)
+static int ask(int control, const struct cx_blank_plan *plan, struct cx_packet *ret,
+	       struct cx_err *err)
 {
-	CX_UNINITIALIZED struct cx_packet pkt;
 	const struct cx_msg_spawn msg = { .uid_base = plan->uid_base,
 					  .ntasks = plan->group->ntasks,
 					  .has_ns = plan->group->ns >= 0,
 					  .nwork = plan->group->n };
 	int fds[MAX_FDS], r;
 
-	if (cx_msg_spawn_send(spawner->control, 1, &msg, fds, collect_fds(plan, fds), err) < 0)
+	if (cx_msg_spawn_send(control, 1, &msg, fds, collect_fds(plan, fds), err) < 0)
 		return cx_wrap(err, "ask the spawner");
-	r = cx_packet_recv(spawner->control, &pkt, err);
+	r = cx_packet_recv(control, ret, err);
 	if (r == 0)
 		return cx_refuse(err, CX_UNAVAILABLE, "the spawner ended");
-	if (r < 0)
-		return cx_wrap(err, "the spawner's answer");
+	return r < 0 ? cx_wrap(err, "the spawner's answer") : 0;
+}
+
+int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_plan *plan, pid_t *ret_pid,
+		   int *ret_pidfd, int *ret_userns, struct cx_err *err)
+{
+	CX_UNINITIALIZED struct cx_packet pkt;
+	int r;
+
+	if (ask(spawner->control, plan, &pkt, err) < 0) {
+		/* What it may still answer belongs to this blank and must not pass for the next. */
+		cx_close(&spawner->control);
+		return -err->errnum;
+	}
 	r = take_answer(&pkt, ret_pid, ret_pidfd, ret_userns, err);
 	cx_packet_drop(&pkt);
 	return r < 0 ? cx_wrap(err, "start a blank") : 0;

@@ -32,7 +32,10 @@ CX_MUST int cx_spawner_start(const char *path, int agent_image, int filter, stru
 			     struct cx_err *err);
 void cx_spawner_stop(struct cx_spawner *spawner);
 
-/* The process is a child of the caller. Its agent is up when it accepts and says agent_hello. */
+/*
+ * After a failure without an answer the spawner is not to be asked again: stop it, start another.
+ * The process is a child of the caller. Its agent is up when it accepts and says agent_hello.
+ */
 CX_MUST int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_plan *plan,
 			   pid_t *ret_pid, int *ret_pidfd, int *ret_userns, struct cx_err *err);
 

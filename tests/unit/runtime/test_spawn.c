@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "check_main.h"
@@ -149,6 +150,21 @@ static int fds_of(pid_t pid)
 	return n;
 }
 
+/* It answers before it lets go of what came with the request. */
+static int settled_fds(void)
+{
+	int least = fds_of(spawner.pid);
+
+	for (int i = 0; i < 20; i++) {
+		int now;
+
+		(void)usleep(5000);
+		now = fds_of(spawner.pid);
+		least = now < least ? now : least;
+	}
+	return least;
+}
+
 START_TEST(spawner_keeps_nothing)
 {
 	struct spawned s;
@@ -156,12 +172,12 @@ START_TEST(spawner_keeps_nothing)
 
 	ck_assert_int_eq(spawn(BASE, &s), 0);
 	end(&s);
-	before = fds_of(spawner.pid);
+	before = settled_fds();
 	for (int i = 0; i < 50; i++) {
 		ck_assert_msg(spawn(BASE, &s) == 0, "%s", err.msg);
 		end(&s);
 	}
-	ck_assert_int_eq(fds_of(spawner.pid), before);
+	ck_assert_int_eq(settled_fds(), before);
 	ck_assert_uint_eq(namespace(spawner.pid, "net"), namespace(getpid(), "net"));
 }
 END_TEST
@@ -187,6 +203,26 @@ START_TEST(bad_requests_are_refused_and_it_serves_on)
 	end(&s);
 	/* Nothing is left to wait for: the children that failed were reaped too. */
 	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), 0);
+}
+END_TEST
+
+/* A spawner that is stopped answers too late; its answer must never be another request's. */
+START_TEST(a_late_answer_is_never_taken)
+{
+	struct timeval soon = { .tv_usec = 100000 };
+	struct spawned s, next;
+
+	ck_assert_int_eq(spawn(BASE, &s), 0);
+	end(&s);
+	ck_assert_int_eq(setsockopt(spawner.control, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon),
+			 0);
+	ck_assert_int_eq(kill(spawner.pid, SIGSTOP), 0);
+	ck_assert_int_lt(spawn(BASE, &s), 0);
+	close(s.sock);
+	ck_assert_int_eq(kill(spawner.pid, SIGCONT), 0);
+	ck_assert_int_lt(spawn(BASE + 65536, &next), 0);
+	ck_assert_int_eq(next.pidfd, -EBADF);
+	close(next.sock);
 }
 END_TEST
 
@@ -250,6 +286,7 @@ int main(void)
 	tcase_add_test(tc, blank_lands_in_its_groups);
 	tcase_add_test(tc, spawner_keeps_nothing);
 	tcase_add_test(tc, bad_requests_are_refused_and_it_serves_on);
+	tcase_add_test(tc, a_late_answer_is_never_taken);
 	tcase_add_test(tc, spawner_is_trimmed);
 	suite_add_tcase(s, tc);
 	return run_root_suite(s);
