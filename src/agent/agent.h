@@ -22,7 +22,7 @@ enum cx_agent_phase {
 	CX_PHASE_CONFIGURED = 8 /* commands may run */
 };
 
-enum { CX_AGENT_CONNS_MAX = 64, CX_AGENT_JOBS_MAX = 1024, CX_AGENT_STARTING_MAX = 32 };
+enum { CX_AGENT_CONNS_MAX = 64, CX_AGENT_JOBS_MAX = 1024, CX_AGENT_STARTING_MAX = 16 };
 
 /* What configure said; the views point into block. */
 struct cx_config {

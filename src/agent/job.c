@@ -114,8 +114,17 @@ static void kill_round(struct cx_timer *timer)
 		conclude(job);
 }
 
+/* The pid stays in the pipe until it is of use: waking up for it would only delay the command. */
+static void learn_pid(struct cx_job *job)
+{
+	if (job->pid == 0 && job->starting &&
+	    read(job->report.fd, &job->pid, sizeof job->pid) == (ssize_t)sizeof job->pid)
+		job->group->leader = job->pid;
+}
+
 static void kill_all(struct cx_job *job)
 {
+	learn_pid(job);
 	job->killing = true;
 	cx_timer_clear(&job->timer);
 	job->timer.fire = kill_round;
@@ -190,23 +199,16 @@ static void report_end(struct cx_job *job)
 		ended(job);
 }
 
-/* Reads what is there. Every part was written at once, so none is ever cut. */
+/* Every part of a report was written at once, so none is ever cut. */
 static void read_report(struct cx_job *job)
 {
 	struct cx_err said = { 0 };
-	ssize_t n = 1;
+	ssize_t n;
 
-	while (n > 0) {
-		bool first = job->pid == 0;
-
-		n = first ? read(job->report.fd, &job->pid, sizeof job->pid)
-			  : read(job->report.fd, &said, sizeof said);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (!first || n <= 0)
-			break;
-		job->group->leader = job->pid;
-	}
+	learn_pid(job);
+	n = read(job->report.fd, &said, sizeof said);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
 	set_starting(job, false);
 	cx_loop_drop(&job->agent->loop, &job->report);
 	if (n > 0)
@@ -242,7 +244,7 @@ static int launch(struct cx_job *job, struct cx_child_plan *plan, struct cx_err 
 		return -err->errnum;
 	job->report =
 		(struct cx_source){ .fd = reads, .ready = report_ready, .destroy = destroy_report };
-	if (cx_loop_add(&agent->loop, &job->report, EPOLLIN, err) < 0)
+	if (cx_loop_add(&agent->loop, &job->report, 0, err) < 0) /* its end is told unasked */
 		return -err->errnum;
 	(void)cx_take_fd(&reads);
 	plan->report = writes;
@@ -313,6 +315,7 @@ int cx_job_signal(struct cx_job *job, int signo, struct cx_err *err)
 	}
 	if (job->tty != NULL && cx_tty_signal(job->tty, signo))
 		return 0;
+	learn_pid(job);
 	if (cx_group_signal(&job->agent->groups, job->group, signo) == 0 &&
 	    kill(job->pid > 0 ? job->pid : job->first, signo) < 0)
 		return cx_fail(err, errno, "signal %d", signo);
@@ -351,13 +354,10 @@ static struct cx_job *find_pid(const struct cx_agent *agent, pid_t pid)
 /* A command may have ended before we came to read who it is. */
 static struct cx_job *find_unread(struct cx_agent *agent, pid_t pid)
 {
-	struct cx_job *next;
-
-	for (struct cx_job *job = agent->jobs; agent->starting > 0 && job != NULL; job = next) {
-		next = job->next;
-		if (job->starting)
-			read_report(job);
-	}
+	if (agent->starting == 0)
+		return NULL;
+	for (struct cx_job *job = agent->jobs; job != NULL; job = job->next)
+		learn_pid(job);
 	return find_pid(agent, pid);
 }
 

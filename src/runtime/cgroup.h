@@ -22,7 +22,8 @@
  * is one. Needed: cpu, memory, pids; used where there: cpuacct, devices, freezer.
  */
 enum { CX_CGROUP_TREES_MAX = 8 };
-enum { CX_AGENT_MEMORY = 16 << 20, CX_AGENT_PIDS = 256 };
+/* Room for what the kernel frees late of the many short-lived children that start commands. */
+enum { CX_AGENT_MEMORY = 48 << 20, CX_AGENT_PIDS = 256 };
 
 struct cx_cgroups; /* the host's trees and this instance's directory in each */
 
