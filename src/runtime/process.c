@@ -48,17 +48,30 @@ static int step_maps(const struct child *c, struct cx_err *err)
 	return 0;
 }
 
-static int step_signals(const struct child *c, struct cx_err *err)
+int cx_process_reset_signals(struct cx_err *err)
 {
+	/* The kernel's struct and call: libc keeps two numbers to itself, which are inherited too.
+	 */
+	static const struct {
+		void *handler; /* SIG_DFL */
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} plain;
 	sigset_t none;
 
-	(void)c;
-	for (int signo = 1; signo < NSIG; signo++)
-		(void)signal(signo, SIG_DFL); /* the few that refuse stay as they must */
-	sigemptyset(&none);
+	for (int signo = 1; signo < NSIG; signo++) /* KILL and STOP refuse */
+		(void)syscall(SYS_rt_sigaction, signo, &plain, NULL, sizeof plain.mask);
+	(void)sigemptyset(&none);
 	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
-		return cx_fail(err, errno, "sigprocmask");
+		return cx_fail(err, errno, "unblock signals");
 	return 0;
+}
+
+static int step_signals(const struct child *c, struct cx_err *err)
+{
+	(void)c;
+	return cx_process_reset_signals(err);
 }
 
 static int step_session(const struct child *c, struct cx_err *err)

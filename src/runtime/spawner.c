@@ -26,6 +26,7 @@
 #include "proto/spawn_msgs.h"
 #include "runtime/caps.h"
 #include "runtime/idmap.h"
+#include "runtime/process.h"
 #include "runtime/spawn.h"
 
 /* The other end of spawn.c: the whole of caisson-spawner. */
@@ -91,14 +92,9 @@ static int step_ids(const struct blank *b, struct cx_err *err)
 
 static int step_session(const struct blank *b, struct cx_err *err)
 {
-	sigset_t none;
-
 	(void)b;
-	for (int signo = 1; signo < NSIG; signo++)
-		(void)signal(signo, SIG_DFL); /* the few that refuse stay as they must */
-	sigemptyset(&none);
-	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
-		return cx_fail(err, errno, "sigprocmask");
+	if (cx_process_reset_signals(err) < 0)
+		return -err->errnum;
 	if (setsid() < 0)
 		return cx_fail(err, errno, "setsid");
 	(void)umask(022);
