@@ -57,13 +57,15 @@
 	F(u32, rows, 65535)                                                                        \
 	F(u32, cols, 65535)
 #define CX_FIELDS_STARTED(F) F(u32, pid, UINT32_MAX) /* as seen inside */
-#define CX_FIELDS_EXITED(F)                                               \
-	F(u32, how, CX_EXITED_MAX - 1)                                    \
-	F(u32, status, 255) /* exit code or signal number */              \
-		F(u64, user_us, UINT64_MAX) F(u64, system_us, UINT64_MAX) \
-			F(u64, wall_us, UINT64_MAX) F(u64, max_rss_bytes, UINT64_MAX)
-#define CX_FIELDS_EXEC_SIGNAL(F) F(u32, exec, UINT32_MAX) F(u32, signo, 64) /* to its whole group \
-									     */
+#define CX_FIELDS_EXITED(F)                                  \
+	F(u32, how, CX_EXITED_MAX - 1)                       \
+	F(u32, status, 255) /* exit code or signal number */ \
+	F(u64, user_us, UINT64_MAX)                          \
+	F(u64, system_us, UINT64_MAX) F(u64, wall_us, UINT64_MAX) F(u64, max_rss_bytes, UINT64_MAX)
+#define CX_FIELDS_EXEC_SIGNAL(F)                \
+	F(u32, exec, UINT32_MAX)                \
+	F(u32, signo, 64) /* to its whole group \
+			   */
 #define CX_FIELDS_EXEC_RESIZE(F) F(u32, exec, UINT32_MAX) F(u32, rows, 65535) F(u32, cols, 65535)
 #define CX_FIELDS_LOG_READ(F)	 F(u64, offset, UINT64_MAX) F(u32, max, 65536)
 #define CX_FIELDS_LOG_DATA(F)                                                                      \
@@ -83,7 +85,8 @@ enum {
 	CX_AGENT_FD_LISTEN = 3,	 /* listening SOCK_SEQPACKET, bound on the host */
 	CX_AGENT_FD_DEV = 4,	 /* detached tmpfs with the device nodes */
 	CX_AGENT_FD_SECCOMP = 5, /* memfd: the filter, struct sock_filter[] */
-	CX_AGENT_FD_WORK = 6,	 /* the work group: its directory, then "tasks" files (runtime/cgroup.h) */
+	CX_AGENT_FD_WORK =
+		6, /* the work group: its directory, then "tasks" files (runtime/cgroup.h) */
 	CX_AGENT_WORK_MAX = 8,
 };
 

@@ -57,10 +57,10 @@
 #define CX_FIELDS_CREATED(F) F(str, id, 32) F(u32, uid_base, UINT32_MAX) F(u32, micros, UINT32_MAX)
 #define CX_FIELDS_SANDBOX(F) F(str, id, 32)
 #define CX_FIELDS_LISTED(F)  F(str, id, 32) F(u32, uid_base, UINT32_MAX)
-#define CX_FIELDS_USED(F)                                                      \
-	F(u64, cpu_us, UINT64_MAX)                                             \
-	F(u64, memory_bytes, UINT64_MAX) F(u64, memory_peak_bytes, UINT64_MAX) \
-		F(u32, pids, UINT32_MAX) F(u32, oom_kills, UINT32_MAX)
+#define CX_FIELDS_USED(F)                \
+	F(u64, cpu_us, UINT64_MAX)       \
+	F(u64, memory_bytes, UINT64_MAX) \
+	F(u64, memory_peak_bytes, UINT64_MAX) F(u32, pids, UINT32_MAX) F(u32, oom_kills, UINT32_MAX)
 #define CX_FIELDS_ENDED(F)	  F(str, id, 32) F(u32, reason, CX_END_MAX - 1)
 #define CX_FIELDS_LAYER_BUILD(F)  F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX)
 #define CX_FIELDS_LAYER_BUILT(F)  F(u64, token, UINT64_MAX) F(u64, size_bytes, UINT64_MAX)

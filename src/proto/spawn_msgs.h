@@ -9,7 +9,8 @@
  *
  * fds of spawn: listening socket, /dev mount; then ntasks files of the agent's group, to each of
  * which the child writes "0"; then, with has_ns, the cgroup namespace to be in (v2); then nwork
- * descriptors of the work group. fds of spawned: pidfd, user namespace. The process is a child of caissond (CLONE_PARENT).
+ * descriptors of the work group. fds of spawned: pidfd, user namespace. The process is a child of
+ * caissond (CLONE_PARENT).
  */
 #define CX_SPAWN_MSGS(M)                    \
 	M(0x01, spawn, CX_FIELDS_SPAWN)     \
@@ -18,10 +19,9 @@
 #define CX_FIELDS_SPAWN(F) \
 	F(u32, uid_base, UINT32_MAX) F(u32, ntasks, 8) F(u32, has_ns, 1) F(u32, nwork, 8)
 #define CX_FIELDS_SPAWNED(F) F(u32, pid, UINT32_MAX)
-#define CX_FIELDS_SPAWN_ERROR(F)               \
-	F(u32, kind, CX_KIND_MAX - 1)          \
-	F(u32, errnum, 4095) F(str, text, 503) \
-		F(u32, pid, UINT32_MAX) /* a child that died on the way, to be waited for; or 0 */
+/* pid: of a child that died on the way, to be waited for; or 0. */
+#define CX_FIELDS_SPAWN_ERROR(F) \
+	F(u32, kind, CX_KIND_MAX - 1) F(u32, errnum, 4095) F(str, text, 503) F(u32, pid, UINT32_MAX)
 
 /* Descriptors that the spawner inherits from caissond, by number. */
 enum {

@@ -15,8 +15,8 @@
  *	<root>/caisson-<instance>/<id>/work	all else, under struct cx_limits; delegated
  *
  * The agent gives each command a group exec-N below work[0]; that alone is enough to find and kill
- * it. In the other trees of v1 a command belongs into "work" itself: a group more in each would cost
- * time, and v1 would forget the OOM kills of that group when it is removed.
+ * it. In the other trees of v1 a command belongs into "work" itself: a group more in each would
+ *cost time, and v1 would forget the OOM kills of that group when it is removed.
  *
  * A hierarchy is one mounted tree: on v1 each controller (or joined set) has its own, on v2 there
  * is one. Needed: cpu, memory, pids; used where there: cpuacct, devices, freezer.
@@ -39,16 +39,16 @@ struct cx_usage {
 };
 
 struct cx_cgroup { /* of one sandbox; cx_cgroup_close() releases the descriptors, not the groups */
-	int top[CX_CGROUP_TREES_MAX];	/* <id>, a directory in each tree; ntop of them */
+	int top[CX_CGROUP_TREES_MAX]; /* <id>, a directory in each tree; ntop of them */
 	/*
-	 * What the agent inherits, n of them: first the directory <id>/work of the tree that limits the
-	 * pids, where it makes exec-N; then (v1) the "tasks" of <id>/work in the other trees, open for
-	 * writing. The directory is the root of a detached mount: from a plain one ".." would lead to
-	 * the host's files.
+	 * What the agent inherits, n of them: first the directory <id>/work of the tree that limits
+	 * the pids, where it makes exec-N; then (v1) the "tasks" of <id>/work in the other trees,
+	 * open for writing. The directory is the root of a detached mount: from a plain one ".."
+	 * would lead to the host's files.
 	 */
 	int work[CX_CGROUP_TREES_MAX];
 	int tasks[CX_CGROUP_TREES_MAX]; /* where the agent's process writes "0"; ntasks of them */
-	int ns;				/* v2: the cgroup namespace to be in, its root is <id>; else -EBADF */
+	int ns; /* v2: the cgroup namespace to be in, its root is <id>; else -EBADF */
 	unsigned ntop, n, ntasks;
 };
 

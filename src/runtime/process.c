@@ -186,12 +186,12 @@ static const struct {
 	{ "signals", step_signals },
 	{ "session", step_session },
 	{ "mounts", step_mounts },
-	{ "limits", step_rlimits },
 	{ "bounding set", step_bounding },
 	{ "ids", step_ids },
 	{ "capabilities", step_caps },
 	{ "death signal", step_death },
 	{ "descriptors", step_fds },
+	{ "limits", step_rlimits }, /* after the parent's many descriptors are gone */
 };
 
 static _Noreturn void child_main(struct child *c)

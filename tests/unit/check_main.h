@@ -22,7 +22,8 @@ static inline int run_suite(Suite *suite)
 	return failed == 0 && ran > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* A suite that needs root: skipped without it, unless CAISSON_MUST_RUN makes every skip a failure. */
+/* A suite that needs root: skipped without it, unless CAISSON_MUST_RUN makes every skip a failure.
+ */
 static inline int run_root_suite(Suite *suite)
 {
 	if (geteuid() == 0)

@@ -181,7 +181,8 @@ static _Noreturn inline void box_agent(int go, int exe, const int *fds, unsigned
 	must(read(go, &byte, 1));
 	for (unsigned i = 0; i < group->ntasks; i++)
 		must(write(group->tasks[i], "0", 1));
-	must(unshare(CLONE_NEWCGROUP));
+	if (group->ns < 0)
+		must(unshare(CLONE_NEWCGROUP));
 	must(syscall(SYS_setgroups, 0, NULL));
 	must(setresgid(0, 0, 0));
 	must(setresuid(0, 0, 0));
@@ -212,7 +213,7 @@ static _Noreturn inline void box_guard(const struct box *box, int listener, int 
 					    CLONE_NEWIPC | CLONE_NEWUTS,
 				   .exit_signal = SIGCHLD };
 	struct cx_cgroups *groups = NULL;
-	struct cx_cgroup group = { 0 };
+	struct cx_cgroup group = { .ns = -EBADF };
 	struct cx_err err = { 0 };
 	int fds[CX_AGENT_FD_WORK + CX_AGENT_WORK_MAX];
 	int tmp = must(open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC)), go[2];
@@ -235,6 +236,8 @@ static _Noreturn inline void box_guard(const struct box *box, int listener, int 
 	int exe = box_executable("./caisson-agent");
 	box_pivot(box->dir);
 	must(pipe2(go, O_CLOEXEC));
+	if (group.ns >= 0)
+		must(setns(group.ns, CLONE_NEWCGROUP));
 	pid = (pid_t)must(syscall(SYS_clone3, &args, sizeof args));
 	if (pid == 0) {
 		must(close(go[1]));
