@@ -55,8 +55,7 @@ int64_t cx_wall_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- memory and lists -------------------------------------------------------------------------
- */
+/* ---- memory and lists ----------------------------------------------------------------------- */
 
 static struct cx_box *new_box(struct cx_gateway *gw)
 {
@@ -182,8 +181,7 @@ static void save(struct cx_box *box)
 		cx_log_err(CX_LOG_ERROR, &err, "sandbox not recorded", "id", box->row.id, NULL);
 }
 
-/* ---- the end ----------------------------------------------------------------------------------
- */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 static void adoption_done(struct cx_box *box);
 
@@ -317,8 +315,7 @@ void cx_boxes_ended(struct cx_gateway *gw, const char *id, enum cx_end reason)
 	finish(box);
 }
 
-/* ---- the start command's end -------------------------------------------------------------------
- */
+/* ---- the start command's end ---------------------------------------------------------------- */
 
 static void read_log(struct cx_box *box, uint64_t offset);
 
@@ -373,8 +370,7 @@ static void on_main_ended(struct cx_session *session, const struct cx_msg_main_s
 	main_ended(arg, state);
 }
 
-/* ---- reaching the agent ------------------------------------------------------------------------
- */
+/* ---- reaching the agent --------------------------------------------------------------------- */
 
 static void reconnect(struct cx_box *box);
 
@@ -464,8 +460,7 @@ static void reconnect(struct cx_box *box)
 	}
 }
 
-/* ---- creation ---------------------------------------------------------------------------------
- */
+/* ---- creation ------------------------------------------------------------------------------- */
 
 static void on_configured(struct cx_call *call, const struct cx_answer *answer,
 			  const struct cx_err *err)
@@ -627,8 +622,7 @@ int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_wai
 	return 0;
 }
 
-/* ---- adoption ---------------------------------------------------------------------------------
- */
+/* ---- adoption ------------------------------------------------------------------------------- */
 
 static void tell_ready(struct adoption *adoption)
 {

@@ -36,8 +36,7 @@ struct cx_engine {
 	bool closed;
 };
 
-/* ---- calls ------------------------------------------------------------------------------------
- */
+/* ---- calls ---------------------------------------------------------------------------------- */
 
 void cx_engine_forget(struct cx_engine_call *call)
 {
@@ -75,8 +74,7 @@ static struct cx_engine_call *find_call(struct cx_engine *engine, uint32_t reque
 	return call;
 }
 
-/* ---- sending ----------------------------------------------------------------------------------
- */
+/* ---- sending -------------------------------------------------------------------------------- */
 
 static void drop_queued(struct queued *q)
 {
@@ -290,8 +288,7 @@ int cx_engine_scan(struct cx_engine *engine, const int fds[3], struct cx_engine_
 	ASK(scan, scanned, CX_ENGINE_BUILD_MS, &m, fds, 3);
 }
 
-/* ---- receiving --------------------------------------------------------------------------------
- */
+/* ---- receiving ------------------------------------------------------------------------------ */
 
 static bool decode_id(struct cx_str id, char out[33])
 {

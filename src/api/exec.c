@@ -41,8 +41,7 @@ struct run { /* freed when the answer is given and every source is gone */
 	unsigned holders;
 };
 
-/* ---- shared with stream.c ----------------------------------------------------------------------
- */
+/* ---- shared with stream.c ------------------------------------------------------------------- */
 
 void cx_command_write_end(struct cx_jsonw *w, const struct cx_msg_exited *end)
 {
@@ -99,8 +98,7 @@ unsigned cx_command_status(const struct cx_err *err)
 	return cx_error_status(err->kind);
 }
 
-/* ---- memory -----------------------------------------------------------------------------------
- */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 static void release(struct run *run)
 {
@@ -123,8 +121,7 @@ static void input_closed(struct cx_source *source)
 	release(cx_container_of(source, struct run, in));
 }
 
-/* ---- streams ----------------------------------------------------------------------------------
- */
+/* ---- streams -------------------------------------------------------------------------------- */
 
 static void keep(struct output *out, const char *p, size_t len)
 {
@@ -211,8 +208,7 @@ static void close_streams(struct run *run)
 	cx_loop_drop(run->gw->loop, &run->in);
 }
 
-/* ---- the answer -------------------------------------------------------------------------------
- */
+/* ---- the answer ----------------------------------------------------------------------------- */
 
 static void write_output(struct cx_jsonw *w, const char *name, const struct output *out)
 {

@@ -37,8 +37,7 @@ struct cx_http {
 	struct cx_request *requests;
 };
 
-/* ---- answers ----------------------------------------------------------------------------------
- */
+/* ---- answers -------------------------------------------------------------------------------- */
 
 static void free_request(struct cx_request *req)
 {
@@ -78,6 +77,8 @@ static void deliver(struct cx_request *req, unsigned status, struct MHD_Response
 	if (req->suspended) {
 		req->suspended = false;
 		MHD_resume_connection(req->connection);
+		/* With a loop of our own, libmicrohttpd has no way to wake itself up for it. */
+		cx_timer_set(req->http->o.loop, &req->http->timer, 0);
 	}
 }
 
@@ -139,8 +140,7 @@ __attribute__((format(printf, 4, 5))) static void refuse(struct cx_request *req,
 	cx_request_answer(req, status, &json);
 }
 
-/* ---- upgrades ---------------------------------------------------------------------------------
- */
+/* ---- upgrades ------------------------------------------------------------------------------- */
 
 static void hand_over(void *cls, struct MHD_Connection *connection, void *con_cls,
 		      const char *extra, size_t extra_len, MHD_socket sock,
@@ -192,8 +192,7 @@ bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol
 	return value != NULL && strcasecmp(value, protocol) == 0;
 }
 
-/* ---- a request from first header to last byte -------------------------------------------------
- */
+/* ---- a request from first header to last byte ----------------------------------------------- */
 
 static void client_moved(struct cx_source *watch, uint32_t events)
 {
@@ -457,8 +456,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	release_request(req);
 }
 
-/* ---- query ------------------------------------------------------------------------------------
- */
+/* ---- query ---------------------------------------------------------------------------------- */
 
 const char *cx_request_query(const struct cx_request *req, const char *name)
 {
@@ -525,8 +523,7 @@ static size_t unescape(void *cls, struct MHD_Connection *connection, char *s)
 	return (size_t)(to - s);
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------
- */
+/* ---- the loop ------------------------------------------------------------------------------- */
 
 static void set_timer(struct cx_http *http)
 {

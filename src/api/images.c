@@ -128,8 +128,7 @@ void cx_handle_image_delete(struct cx_request *req)
 	cx_images_sweep(req->gateway);
 }
 
-/* ---- layers that nobody needs ------------------------------------------------------------------
- */
+/* ---- layers that nobody needs --------------------------------------------------------------- */
 
 struct sweep {
 	struct cx_gateway *gw;

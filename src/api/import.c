@@ -64,8 +64,7 @@ struct cx_import {
 static void start_next(struct cx_gateway *gw);
 static void layer_next(struct cx_import *im);
 
-/* ---- memory and ends ----------------------------------------------------------------------------
- */
+/* ---- memory and ends ------------------------------------------------------------------------ */
 
 static void release(struct cx_import *im)
 {
@@ -107,8 +106,7 @@ static void fail(struct cx_import *im, struct cx_err *err)
 	end(im);
 }
 
-/* ---- what comes from the workers ----------------------------------------------------------------
- */
+/* ---- what comes from the workers ------------------------------------------------------------ */
 
 static void one_less(struct cx_import *im)
 {
@@ -193,8 +191,7 @@ static int read_report(struct reader *reader, struct cx_report *ret, struct cx_e
 	return err->errnum > 0 ? -err->errnum : cx_refuse(err, CX_INTERNAL, "a worker failed");
 }
 
-/* ---- layers -------------------------------------------------------------------------------------
- */
+/* ---- layers --------------------------------------------------------------------------------- */
 
 static void on_noted(struct cx_engine_call *call, struct cx_engine_answer *answer,
 		     const struct cx_err *err)
@@ -352,8 +349,7 @@ static void on_stat(struct cx_engine_call *call, struct cx_engine_answer *answer
 	fail(im, &failed);
 }
 
-/* ---- the record ---------------------------------------------------------------------------------
- */
+/* ---- the record ----------------------------------------------------------------------------- */
 
 static int describe(const struct cx_import *im, char **ret, struct cx_err *err)
 {
@@ -436,8 +432,7 @@ static void layer_next(struct cx_import *im)
 		fail(im, &err);
 }
 
-/* ---- scan and plan ------------------------------------------------------------------------------
- */
+/* ---- scan and plan -------------------------------------------------------------------------- */
 
 static int scan_result(struct cx_import *im, struct cx_report *report, struct cx_err *err)
 {
@@ -524,8 +519,7 @@ static int scan(struct cx_import *im, struct cx_err *err)
 	return cx_engine_scan(im->gw->engine, fds, &im->call, err);
 }
 
-/* ---- one at a time ------------------------------------------------------------------------------
- */
+/* ---- one at a time -------------------------------------------------------------------------- */
 
 static void start_next(struct cx_gateway *gw)
 {

@@ -60,8 +60,7 @@ static void write_secrets(struct cx_jsonw *w, const char *names)
 	cx_jsonw_end(w);
 }
 
-/* ---- startCommand ------------------------------------------------------------------------------
- */
+/* ---- startCommand --------------------------------------------------------------------------- */
 
 static bool wants_text(const char *agent)
 {
@@ -163,8 +162,7 @@ static void write_start(struct cx_jsonw *w, const char *json, const char *agent)
 		write_as_object(w, &argv);
 }
 
-/* ---- the object --------------------------------------------------------------------------------
- */
+/* ---- the object ----------------------------------------------------------------------------- */
 
 static void write_limits(struct cx_jsonw *w, const struct cx_sandbox_row *row)
 {

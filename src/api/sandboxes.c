@@ -41,8 +41,7 @@ static void answer_row(struct cx_request *req, const struct cx_sandbox_row *row)
 	cx_request_fail(req, &err);
 }
 
-/* ---- create -----------------------------------------------------------------------------------
- */
+/* ---- create --------------------------------------------------------------------------------- */
 
 struct create { /* a request that waits for its sandbox */
 	struct cx_box_waiter waiter;
@@ -116,8 +115,7 @@ void cx_handle_create(struct cx_request *req)
 	}
 }
 
-/* ---- list and get -----------------------------------------------------------------------------
- */
+/* ---- list and get --------------------------------------------------------------------------- */
 
 void cx_handle_get(struct cx_request *req)
 {
@@ -254,8 +252,7 @@ void cx_handle_list(struct cx_request *req)
 	cx_buf_free(&page.labels);
 }
 
-/* ---- delete -----------------------------------------------------------------------------------
- */
+/* ---- delete --------------------------------------------------------------------------------- */
 
 struct delete_one {
 	struct cx_box_waiter waiter;
@@ -516,8 +513,7 @@ void cx_handle_delete_many(struct cx_request *req)
 	count_down(many);
 }
 
-/* ---- usage ------------------------------------------------------------------------------------
- */
+/* ---- usage ---------------------------------------------------------------------------------- */
 
 struct usage {
 	struct cx_engine_call call;
@@ -582,8 +578,7 @@ void cx_handle_usage(struct cx_request *req)
 		cx_request_fail(req, &err);
 }
 
-/* ---- logs -------------------------------------------------------------------------------------
- */
+/* ---- logs ----------------------------------------------------------------------------------- */
 
 enum { LOG_ANSWER = 1 << 20 };
 

@@ -24,8 +24,7 @@ static const double memory_gb_min = 1.0 / 64; /* 16 MiB: the smallest Python sta
 
 #define AUTO_DOC CX_AUTO(cx_json_free) struct json_t
 
-/* ---- names ------------------------------------------------------------------------------------
- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 static int random_name(char ret[NAME_BYTES + 1])
 {
@@ -152,8 +151,7 @@ static int parse_image(const struct json_t *doc, struct cx_sandbox_row *row, str
 	return 0;
 }
 
-/* ---- numbers ----------------------------------------------------------------------------------
- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 static int parse_cpu(const struct json_t *doc, const struct cx_host *host,
 		     struct cx_sandbox_row *row, struct cx_err *err)
@@ -212,8 +210,7 @@ uint64_t cx_spec_memory_bytes(const struct cx_sandbox_row *row)
 	return (uint64_t)(row->memory_gb * gb) & ~(uint64_t)4095;
 }
 
-/* ---- texts, lists and maps ---------------------------------------------------------------------
- */
+/* ---- texts, lists and maps ------------------------------------------------------------------ */
 
 static int keep_text(const struct json_t *doc, const char *field, size_t max, char **ret,
 		     struct cx_err *err)
@@ -297,8 +294,7 @@ static int parse_texts(const struct json_t *doc, struct cx_sandbox_row *row, str
 	return row->labels != NULL ? 0 : cx_fail(err, ENOMEM, "'labels'");
 }
 
-/* ---- the start command ------------------------------------------------------------------------
- */
+/* ---- the start command ---------------------------------------------------------------------- */
 
 /* Clients of one generation always send this text; it has always meant "do nothing". */
 static bool is_idle(const char *text)
@@ -375,8 +371,7 @@ static int parse_start(const struct json_t *doc, struct cx_spec *spec, struct cx
 	return r < 0 ? r : cx_json_dump(doc, "start_command", &spec->row.start_command, err);
 }
 
-/* ---- what is taken but not done yet -------------------------------------------------------------
- */
+/* ---- what is taken but not done yet --------------------------------------------------------- */
 
 static const struct {
 	const char *field, *notice;
@@ -482,8 +477,7 @@ void cx_spec_clear(struct cx_spec *spec)
 	cx_buf_free(&spec->start);
 }
 
-/* ---- a command --------------------------------------------------------------------------------
- */
+/* ---- a command ------------------------------------------------------------------------------ */
 
 static int parse_command(const struct json_t *doc, struct cx_exec_spec *spec, struct cx_err *err)
 {

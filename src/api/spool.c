@@ -36,8 +36,7 @@ const struct cx_spool_file *cx_spool_find(const struct cx_spool *spool, const ch
 	return file;
 }
 
-/* ---- taking in ---------------------------------------------------------------------------------
- */
+/* ---- taking in ------------------------------------------------------------------------------ */
 
 static int check_digest(struct cx_spool *s, const struct cx_spool_file *file, struct cx_err *err)
 {
@@ -179,8 +178,7 @@ static int on_end(void *arg, struct cx_err *err)
 	return 0;
 }
 
-/* ---- giving out --------------------------------------------------------------------------------
- */
+/* ---- giving out ----------------------------------------------------------------------------- */
 
 static bool has_file(void *arg, const char *name)
 {

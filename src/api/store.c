@@ -114,8 +114,7 @@ struct cx_store {
 	sqlite3_stmt *stmts[STATEMENT_MAX];
 };
 
-/* ---- statements -------------------------------------------------------------------------------
- */
+/* ---- statements ----------------------------------------------------------------------------- */
 
 static int fail(struct cx_store *store, const char *what, struct cx_err *err)
 {
@@ -184,8 +183,7 @@ static int copy_text(sqlite3_stmt *stmt, int at, char **ret)
 	return *ret != NULL ? 0 : -ENOMEM;
 }
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening -------------------------------------------------------------------------------- */
 
 static int exec_sql(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)
 {
@@ -274,8 +272,7 @@ int cx_store_open(const char *file, struct cx_store **ret, struct cx_err *err)
 	return 0;
 }
 
-/* ---- sandboxes --------------------------------------------------------------------------------
- */
+/* ---- sandboxes ------------------------------------------------------------------------------ */
 
 #define BIND_text(name)	   bind_text(stmt, at++, row->name);
 #define BIND_real(name)	   (void)sqlite3_bind_double(stmt, at++, row->name);
@@ -450,8 +447,7 @@ int cx_store_sandbox_prune(struct cx_store *store, int64_t keep, struct cx_err *
 	return run(store, stmt, "prune records", err);
 }
 
-/* ---- images -----------------------------------------------------------------------------------
- */
+/* ---- images --------------------------------------------------------------------------------- */
 
 void cx_image_row_clear(struct cx_image_row *image)
 {

@@ -17,8 +17,7 @@ struct cx_store;
 CX_MUST int cx_store_open(const char *file, struct cx_store **ret, struct cx_err *err);
 void cx_store_close(struct cx_store *store);
 
-/* ---- sandboxes --------------------------------------------------------------------------------
- */
+/* ---- sandboxes ------------------------------------------------------------------------------ */
 
 /* Struct, table, statements and binding are expansions of this list. Times are Unix milliseconds.
  */
@@ -96,8 +95,7 @@ CX_MUST int cx_store_sandbox_forget_unborn(struct cx_store *store, struct cx_err
 /* Keeps the newest rows of ended sandboxes, removes the rest. */
 CX_MUST int cx_store_sandbox_prune(struct cx_store *store, int64_t keep, struct cx_err *err);
 
-/* ---- images -----------------------------------------------------------------------------------
- */
+/* ---- images --------------------------------------------------------------------------------- */
 
 enum { CX_IMAGE_LAYERS_MAX = 127 };
 

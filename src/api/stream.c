@@ -53,8 +53,7 @@ struct stream { /* freed when the exec is over and every lane and the handle are
 	unsigned holders;
 };
 
-/* ---- memory and lanes --------------------------------------------------------------------------
- */
+/* ---- memory and lanes ----------------------------------------------------------------------- */
 
 static void release(struct stream *s)
 {
@@ -113,8 +112,7 @@ static void arm(struct lane *lane, uint32_t want)
 		cx_log_err(CX_LOG_ERROR, &err, "stream", NULL);
 }
 
-/* ---- the client's end, the command's end --------------------------------------------------------
- */
+/* ---- the client's end, the command's end ---------------------------------------------------- */
 
 static void close_client(struct stream *s)
 {
@@ -174,8 +172,7 @@ static void linger(struct stream *s)
 	arm(&s->client, EPOLLIN | EPOLLRDHUP);
 }
 
-/* ---- to the client -----------------------------------------------------------------------------
- */
+/* ---- to the client -------------------------------------------------------------------------- */
 
 static void queue_frame(struct stream *s, struct cx_buf *to, enum cx_frame_channel channel,
 			struct cx_buf *json)
@@ -246,8 +243,7 @@ static void finish_output(struct stream *s)
 		linger(s);
 }
 
-/* ---- from the client ----------------------------------------------------------------------------
- */
+/* ---- from the client ------------------------------------------------------------------------ */
 
 static void close_input(struct stream *s)
 {
@@ -368,8 +364,7 @@ static void read_client(struct stream *s)
 		refuse_client(s, &err);
 }
 
-/* ---- the pump ----------------------------------------------------------------------------------
- */
+/* ---- the pump ------------------------------------------------------------------------------- */
 
 static void set_interest(struct stream *s)
 {
@@ -435,8 +430,7 @@ static void client_ready(struct cx_source *source, uint32_t events)
 	pump(s);
 }
 
-/* ---- the command -------------------------------------------------------------------------------
- */
+/* ---- the command ---------------------------------------------------------------------------- */
 
 static void on_started(struct cx_exec *exec, uint32_t pid)
 {
@@ -509,8 +503,7 @@ static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
 	release(s); /* the exec's hold */
 }
 
-/* ---- the beginning ------------------------------------------------------------------------------
- */
+/* ---- the beginning -------------------------------------------------------------------------- */
 
 static void on_upgraded(void *arg, int sock, struct MHD_UpgradeResponseHandle *handle)
 {

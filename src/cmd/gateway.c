@@ -42,8 +42,7 @@ static void give_up(struct program *prog, const struct cx_err *err, const char *
 	prog->loop.stop = true;
 }
 
-/* ---- serving ----------------------------------------------------------------------------------
- */
+/* ---- serving -------------------------------------------------------------------------------- */
 
 /* Each command costs six descriptors, each connection one or two. */
 static unsigned connections_max(void)
@@ -118,8 +117,7 @@ static void on_lost(void *arg, const struct cx_err *err)
 	give_up(arg, err, "connection to caissond lost");
 }
 
-/* ---- starting ---------------------------------------------------------------------------------
- */
+/* ---- starting ------------------------------------------------------------------------------- */
 
 static int open_state(struct program *prog, struct cx_err *err)
 {

@@ -14,7 +14,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 
-enum { PARTS = 2, CPU_SECONDS = 1200, FILES = 64 };
+enum { PARTS = 2, CPU_SECONDS = 1200, FILES = 64, SCAN_MAX_ENTRIES = 4000000 };
 static const uint64_t address_space = (uint64_t)2 << 30;
 static const uint64_t scan_max_bytes = (uint64_t)1 << 40;
 
@@ -168,7 +168,7 @@ static int start_part(struct part *part, struct cx_err *err)
 	char name[] = "caisson-image", bytes_option[] = "--max-bytes",
 	     entries_option[] = "--max-entries";
 	char role[8], bytes[24], entries[16], path[CX_CONFIG_TEXT + 32], owner[CX_ID_OWNER_MAX];
-	char *argv[] = { name, role, bytes_option, bytes, NULL, entries, NULL };
+	char *argv[] = { name, role, bytes_option, bytes, entries_option, entries, NULL };
 	struct cx_process_plan plan = {
 		.path = path,
 		.argv = argv,
@@ -177,7 +177,6 @@ static int start_part(struct part *part, struct cx_err *err)
 		.nfds = CX_LEN(part->fds),
 		.namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
 			      CLONE_NEWIPC | CLONE_NEWUTS,
-		.drop_caps = 1,
 		.nofile = FILES,
 		.address_space = address_space,
 		.cpu_seconds = CPU_SECONDS,
@@ -188,8 +187,6 @@ static int start_part(struct part *part, struct cx_err *err)
 	(void)snprintf(role, sizeof role, "%s", part->role);
 	(void)snprintf(bytes, sizeof bytes, "%" PRIu64, b->limits.max_bytes);
 	(void)snprintf(entries, sizeof entries, "%" PRIu32, b->limits.max_entries);
-	if (b->file >= 0)
-		argv[4] = entries_option;
 	if (cx_format(path, sizeof path, "%s/caisson-image", err, h->config->libexec) < 0 ||
 	    cx_format(owner, sizeof owner, "%s/lock", err, h->dirs.run_path) < 0 ||
 	    cx_ids_reserve(&h->ids, owner, &part->uid_base, err) < 0)
@@ -305,7 +302,8 @@ int cx_build_layer(struct cx_builds *builds, const struct cx_build_limits *limit
 int cx_build_scan(struct cx_builds *builds, int fds[3], cx_build_done *done, void *arg,
 		  uint64_t tag, struct cx_err *err)
 {
-	struct cx_build_limits limits = { .max_bytes = scan_max_bytes };
+	struct cx_build_limits limits = { .max_bytes = scan_max_bytes,
+					  .max_entries = SCAN_MAX_ENTRIES };
 	struct cx_build *b = add(builds, &limits, done, arg, tag, err);
 
 	if (b == NULL)

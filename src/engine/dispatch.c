@@ -75,8 +75,7 @@ static struct asker event(const struct cx_dispatch *d)
 	return (struct asker){ .generation = d->gateway->generation, .request = 0 };
 }
 
-/* ---- requests: 0 when answered or to be answered later, -errno to be answered with the error --
- */
+/* ---- requests: 0 when answered or to be answered later, else -errno to answer with ---------- */
 
 static int do_hello(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
 		    struct cx_err *err)

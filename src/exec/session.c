@@ -54,8 +54,7 @@ bool cx_session_alive(const struct cx_session *session)
 	return !session->lost && !session->closed;
 }
 
-/* ---- slots ------------------------------------------------------------------------------------
- */
+/* ---- slots ---------------------------------------------------------------------------------- */
 
 static struct pending *find_slot(struct cx_session *session, uint32_t request)
 {
@@ -147,8 +146,7 @@ static void answer_call(struct pending *slot, const struct cx_answer *answer)
 		call->done(call, answer, NULL);
 }
 
-/* ---- sending ----------------------------------------------------------------------------------
- */
+/* ---- sending -------------------------------------------------------------------------------- */
 
 static void free_queue(struct cx_session *session)
 {
@@ -269,8 +267,7 @@ static int flush(struct cx_session *session, struct cx_err *err)
 	return watch(session, session->head != NULL, err);
 }
 
-/* ---- what the agent says ----------------------------------------------------------------------
- */
+/* ---- what the agent says -------------------------------------------------------------------- */
 
 static int on_error(struct cx_session *session, struct pending *slot, struct cx_reader *body,
 		    struct cx_err *err)
@@ -445,8 +442,7 @@ static int receive(struct cx_session *session, struct cx_err *err)
 	return r < 0 ? r : 1;
 }
 
-/* ---- life -------------------------------------------------------------------------------------
- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static void ready(struct cx_source *src, uint32_t events)
 {
@@ -576,8 +572,7 @@ void cx_session_close(struct cx_session *session)
 	cx_loop_drop(session->loop, &session->src); /* destroy() frees, after the running batch */
 }
 
-/* ---- requests ---------------------------------------------------------------------------------
- */
+/* ---- requests ------------------------------------------------------------------------------- */
 
 static struct pending want_answer(uint8_t waits, void *owner)
 {

@@ -8,8 +8,7 @@
 
 enum { HEADER = 5, COMPONENT_MAX = 255 };
 
-/* ---- rules, the same for both sides -----------------------------------------------------------
- */
+/* ---- rules, the same for both sides --------------------------------------------------------- */
 
 static int check_component(const char *p, size_t len, struct cx_err *err)
 {
@@ -109,8 +108,7 @@ static int named(const struct cx_entry *e, struct cx_err *err)
 		       e->path.p);
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 void cx_entry_writer_init(struct cx_entry_writer *w, int fd)
 {
@@ -220,8 +218,7 @@ int cx_entry_write_end(struct cx_entry_writer *w, struct cx_err *err)
 	return flush(w, err);
 }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 struct view {
 	const uint8_t *p;

@@ -44,8 +44,7 @@ struct cx_erofs {
 	size_t out_len;
 };
 
-/* ---- output ------------------------------------------------------------------------------------
- */
+/* ---- output --------------------------------------------------------------------------------- */
 
 static int write_at(int fd, uint64_t at, const void *data, size_t len, struct cx_err *err)
 {
@@ -107,8 +106,7 @@ static int check_size(const struct cx_erofs *im, uint64_t blocks, struct cx_err 
 	return 0;
 }
 
-/* ---- entries as they come -----------------------------------------------------------------------
- */
+/* ---- entries as they come ------------------------------------------------------------------- */
 
 static int on_entry(void *arg, const struct cx_entry *e, struct cx_err *err)
 {

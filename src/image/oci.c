@@ -31,8 +31,7 @@ static const char *const layer_types[] = {
 	NULL,
 };
 
-/* ---- pieces of documents ------------------------------------------------------------------------
- */
+/* ---- pieces of documents -------------------------------------------------------------------- */
 
 static bool in_list(const char *text, const char *const *list)
 {

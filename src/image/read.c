@@ -25,8 +25,7 @@ struct reading {
 CX_DEFINE_AUTO(struct archive *, archive_read_free);
 CX_DEFINE_AUTO(struct cx_stream *, cx_stream_free);
 
-/* ---- names -------------------------------------------------------------------------------------
- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 /* Takes off what means nothing; what is left is checked by the entry writer. */
 static int normalize(const char *name, char *out, struct cx_err *err)

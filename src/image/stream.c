@@ -35,8 +35,7 @@ struct cx_stream {
 	uint8_t in[CHUNK], out[CHUNK];
 };
 
-/* ---- formats -----------------------------------------------------------------------------------
- */
+/* ---- formats -------------------------------------------------------------------------------- */
 
 static int plain_open(struct cx_stream *s, struct cx_err *err)
 {
@@ -133,8 +132,7 @@ static const struct format formats[] = {
 	{ "tar", { 0 }, 0, plain_open, plain_decode, plain_close },
 };
 
-/* ---- the stream --------------------------------------------------------------------------------
- */
+/* ---- the stream ----------------------------------------------------------------------------- */
 
 static EVP_MD_CTX *new_hash(void)
 {

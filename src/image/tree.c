@@ -112,8 +112,7 @@ struct cx_inode *cx_tree_root(struct cx_tree *tree)
 	return tree->root;
 }
 
-/* ---- names -------------------------------------------------------------------------------------
- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 /* FNV-1a over the directory and the name. */
 static struct cx_name **slot_of(struct cx_tree *tree, const struct cx_inode *dir,
@@ -231,8 +230,7 @@ static struct cx_inode *walk(struct cx_tree *tree, struct cx_bytes path, struct 
 	return dir;
 }
 
-/* ---- entries -----------------------------------------------------------------------------------
- */
+/* ---- entries -------------------------------------------------------------------------------- */
 
 /* EROFS' form of inline attributes (erofs_fs.h): 12 bytes of header, then u8 name length, u8
  * prefix, u16 value length, name, value, padded to 4. */

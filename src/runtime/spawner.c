@@ -51,8 +51,7 @@ struct blank {
 	int go, report; /* the child's ends */
 };
 
-/* ---- the child, between clone3 and execveat: no allocation, no stream -------------------------
- */
+/* ---- the child, between clone3 and execveat: no allocation, no stream ----------------------- */
 
 static int step_maps(const struct blank *b, struct cx_err *err)
 {
@@ -149,8 +148,7 @@ static _Noreturn void child_main(struct blank *b)
 	_exit(EXIT_SETUP_FAILED);
 }
 
-/* ---- namespaces that are made before the clone and inherited ----------------------------------
- */
+/* ---- namespaces that are made before the clone and inherited -------------------------------- */
 
 static int loopback_up(struct cx_err *err)
 {
@@ -192,8 +190,7 @@ static int leave(const struct spawner *s, struct cx_err *err)
 	return 0;
 }
 
-/* ---- one request ------------------------------------------------------------------------------
- */
+/* ---- one request ---------------------------------------------------------------------------- */
 
 static int clone_child(struct blank *b, int *ret_pidfd, struct cx_err *err)
 {
@@ -318,8 +315,7 @@ static int answer_error(const struct spawner *s, uint32_t request, int pid,
 	return cx_msg_spawn_error_send(s->control, request, &msg, NULL, 0, err);
 }
 
-/* ---- the process ------------------------------------------------------------------------------
- */
+/* ---- the process ---------------------------------------------------------------------------- */
 
 /*
  * A mount namespace with nothing in it but /proc, which must be whole: the kernel lets a sandbox
