@@ -436,6 +436,7 @@ START_TEST(no_descriptor_is_a_working_directory)
 		start(&run, &plan);
 		finish(&run);
 		ck_assert_str_eq(run.why.msg, why);
+		forget_output(&run);
 	}
 }
 END_TEST
@@ -613,6 +614,7 @@ START_TEST(a_timeout_ends_a_fork_bomb)
 	start(&run, &plan);
 	finish(&run);
 	ck_assert_uint_eq(run.end.how, CX_EXITED_TIMEOUT);
+	forget_output(&run);
 	expect_output("sleep 0.1; ls -d /proc/[0-9]* | wc -l", "4\n");
 }
 END_TEST
