@@ -58,9 +58,15 @@ static inline bool cx_str_copy(struct cx_str s, char *out, size_t size)
 	return true;
 }
 
+/* Behind the last byte; an empty view may have no bytes at all, not even an address. */
+static inline const char *cx_str_end(struct cx_str s)
+{
+	return s.len > 0 ? s.p + s.len : s.p;
+}
+
 /* for (each string of a strv): item is a NUL-terminated const char *. */
-#define CX_STRV_FOREACH(item, strv)                                                               \
-	for (const char *item = (strv).p, *item##_end = (strv).p + (strv).len; item < item##_end; \
+#define CX_STRV_FOREACH(item, strv)                                                          \
+	for (const char *item = (strv).p, *item##_end = cx_str_end(strv); item < item##_end; \
 	     item += strlen(item) + 1)
 
 static inline size_t cx_strv_count(struct cx_str strv)

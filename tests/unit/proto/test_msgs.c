@@ -119,7 +119,9 @@ START_TEST(strings_keep_their_bounds)
 	uint8_t bytes[32];
 	struct cx_writer w = { .p = bytes, .left = sizeof bytes };
 	struct cx_str nul = { "a\0b", 3 }, open = { "a=b", 3 };
+	struct cx_str no_bytes = { .p = NULL };
 	char copy[4];
+	size_t n = 0;
 
 	ck_assert(!cx_put_str(&w, &nul, 8));
 	ck_assert(!cx_put_strv(&w, &open, 8));
@@ -128,6 +130,9 @@ START_TEST(strings_keep_their_bounds)
 	ck_assert(cx_str_copy((struct cx_str){ "123", 3 }, copy, sizeof copy));
 	ck_assert_str_eq(copy, "123");
 	ck_assert_uint_eq(cx_strv_count((struct cx_str){ "a\0\0b\0", 5 }), 3);
+	CX_STRV_FOREACH (item, no_bytes)
+		n++;
+	ck_assert_uint_eq(n, 0);
 }
 END_TEST
 
