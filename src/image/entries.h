@@ -15,11 +15,12 @@
  *	u8 type | u32 length | length bytes
  *
  *	'E' an entry: u16 mode (S_IFMT and permissions), u16 flags, u32 uid, u32 gid, u64 size,
- *	    i64 mtime, u32 nanoseconds, u32 device major, u32 minor, then u16 length and bytes each
- *of path and target, then u16 count of extended attributes: u8 length and bytes of the name without
- *"user.", u16 length and bytes of the value 'D' data of the last regular file: u64 offset, then
- *bytes; offsets only grow, what lies between is a hole 'Z' the end: u32 number of entries. Nothing
- *may follow.
+ *	    i64 mtime, u32 nanoseconds, then u16 length and bytes each of path and target, then u16
+ *	    count of extended attributes: u8 length and bytes of the name without "user.", u16
+ *	    length and bytes of the value
+ *	'D' data of the last regular file: u64 offset, then bytes; offsets only grow, what lies
+ *	    between is a hole
+ *	'Z' the end: u32 number of entries. Nothing may follow.
  *
  * The decoder refuses whatever breaks the rules below, so its user works on checked entries only:
  * paths are relative, 1 to CX_ENTRY_PATH_MAX bytes without NUL, no component is empty, "." or "..",

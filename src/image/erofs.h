@@ -6,8 +6,7 @@
 
 /*
  * Lays a stream of entries out as an EROFS image (Linux Documentation/filesystems/erofs.rst and
- * fs/erofs/erofs_fs.h): uncompressed, 4 KiB blocks, extended inodes, as Linux 5.4 and later mount
- *it.
+ * fs/erofs/erofs_fs.h): uncompressed, 4 KiB blocks, extended inodes, for Linux 5.4 and later.
  *
  *	block 0		superblock at 1024
  *	then		contents of files, written as they come

@@ -7,19 +7,21 @@
 
 /*
  * Reads a tar archive and writes it as an entry stream. The door to libarchive, of which only the
- *tar reader is enabled, and only on bytes that image/stream.c has unwrapped.
+ * tar reader is enabled, and only on bytes that image/stream.c has unwrapped.
  *
- * What becomes of an entry of a layer (tests/unit/image/test_read.c has a row for each):
+ * What becomes of an entry of a layer (tests/image tries it):
  *
  *	a name with ".."			refused
  *	leading "/" and "./", "//", trailing "/"	taken off
- *	.wh.NAME, .wh..wh..opq			whiteout, opaque directory; other .wh..wh.* are
- *nothing hard link				kept; its target by the rules of names hard link
- *with data			refused device, socket				nothing, counted as
- *skipped id of 65536 or more			refused: no sandbox could show it set-user-ID,
- *set-group-ID		kept, without effect in a sandbox
- *	user.* attributes			kept, but user.overlay.* nothing
- *	security.*, trusted.*, system.*, ACLs, file flags	nothing
+ *	.wh.NAME, .wh..wh..opq			whiteout, opaque directory
+ *	other .wh..wh.*				nothing
+ *	hard link				kept; its target by the rules of names
+ *	hard link with data			refused
+ *	device, socket				nothing, counted as skipped
+ *	id of 65536 or more			refused: no sandbox could show it
+ *	set-user-ID, set-group-ID		kept, without effect in a sandbox
+ *	user.* attributes			kept, but of user.overlay.* nothing
+ *	security.*, trusted.*, system.*, ACLs, flags	nothing
  */
 struct cx_read_limits {
 	uint64_t max_bytes; /* uncompressed */

@@ -6,7 +6,7 @@
 
 /*
  * One layer in memory, as its entries come: names and attributes, no contents. What an entry does
- *to what is there already:
+ * with what is there already:
  *
  *	the same path again		the last one counts; a directory over a directory keeps its
  *					content and takes the new attributes
@@ -14,12 +14,13 @@
  *					nothing of it (a directory becomes opaque)
  *	something over a whiteout	takes its place (a directory is then opaque)
  *	"opaque"			marks the directory, which is made if need be; nothing else
- *of the entry counts parents that are missing	are made: root's, 0755, time 0 a parent that is no
- *directory	is refused
+ *					of the entry counts
+ *	missing parents			are made: root's, 0755, time 0
+ *	a parent that is no directory	is refused
  *	a hard link			must name an earlier file of this layer that is no directory
  *
- * Memory is bounded by the number of entries and the lengths of their names and attributes. All of
- *it is freed at once by cx_tree_free().
+ * Memory is bounded by the number of entries and the lengths of their names and attributes, and all
+ * freed at once by cx_tree_free().
  */
 struct cx_inode {
 	uint32_t mode, uid, gid, nlink, mtime_nsec;

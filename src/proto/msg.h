@@ -12,8 +12,8 @@
  *	CX_AS_MSG(0x42, example, CX_FIELDS_EXAMPLE)
  *
  * This makes enum CX_MSG_example, struct cx_msg_example, its decoder cx_msg_example_get() (all
- * fields within their bounds and nothing behind them, or false) and cx_msg_example_send(). Fuzzers,
- * round-trip tests and the tables in PROTOCOL.md are expansions of the same lists.
+ * fields within their bounds and nothing behind them, or false) and cx_msg_example_send(). Fuzzers
+ * and round-trip tests are expansions of the same lists.
  */
 #define CX_SIZE_u32(max)   4
 #define CX_SIZE_u64(max)   8

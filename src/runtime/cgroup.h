@@ -16,7 +16,7 @@
  *
  * The agent gives each command a group exec-N below work[0]; that alone is enough to find and kill
  * it. In the other trees of v1 a command belongs into "work" itself: a group more in each would
- *cost time, and v1 would forget the OOM kills of that group when it is removed.
+ * take time, and v1 would forget the OOM kills of that group when it is removed.
  *
  * A hierarchy is one mounted tree: on v1 each controller (or joined set) has its own, on v2 there
  * is one. Needed: cpu, memory, pids; used where there: cpuacct, devices, freezer.

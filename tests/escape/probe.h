@@ -7,14 +7,14 @@
 
 /*
  * A program that is run inside a sandbox and tries to get out of it, or to more power in it than
- *was granted. Every attempt is a row: tables of them lie beside this file, one file per group.
+ * was granted. Every attempt is a row: tables of them lie beside this file, one file per group.
  *
  * Each attempt runs in a child of its own and returns
  *	PROBE_OPEN	it worked: the sandbox has a hole (or the control is as it should be)
  *	-errno		it was refused
  *	PROBE_NA	it cannot be tried as this user or on this machine (say why with probe_note)
  * A child killed by SIGSYS was refused (so was one that faults, in a row that says so); one that
- *ends in any other way without an answer, or does not end, counts as open. An attempt that executes
+ * ends in any other way without an answer, or does not end, counts as open. What has to execute
  * something does so in a child of its own.
  */
 enum { PROBE_OPEN = 0, PROBE_NA = 1 };
