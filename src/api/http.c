@@ -34,6 +34,7 @@ struct cx_http {
 	struct listener listeners[LISTENERS_MAX];
 	unsigned n;
 	struct cx_timer timer;
+	bool resumed; /* a connection, and its daemon has not run since */
 	struct cx_request *requests;
 };
 
@@ -78,6 +79,7 @@ static void deliver(struct cx_request *req, unsigned status, struct MHD_Response
 		req->suspended = false;
 		MHD_resume_connection(req->connection);
 		/* With a loop of our own, libmicrohttpd has no way to wake itself up for it. */
+		req->http->resumed = true;
 		cx_timer_set(req->http->o.loop, &req->http->timer, 0);
 	}
 }
@@ -527,7 +529,7 @@ static size_t unescape(void *cls, struct MHD_Connection *connection, char *s)
 
 static void set_timer(struct cx_http *http)
 {
-	MHD_UNSIGNED_LONG_LONG next = UINT64_MAX, one;
+	MHD_UNSIGNED_LONG_LONG next = http->resumed ? 0 : UINT64_MAX, one;
 
 	for (unsigned i = 0; i < http->n; i++)
 		if (MHD_get_timeout(http->listeners[i].daemon, &one) == MHD_YES && one < next)
@@ -551,6 +553,7 @@ static void on_timer(struct cx_timer *timer)
 {
 	struct cx_http *http = cx_container_of(timer, struct cx_http, timer);
 
+	http->resumed = false;
 	for (unsigned i = 0; i < http->n; i++)
 		(void)MHD_run(http->listeners[i].daemon);
 	set_timer(http);

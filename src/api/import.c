@@ -76,11 +76,6 @@ static void release(struct cx_import *im)
 	free(im);
 }
 
-static void reader_closed(struct cx_source *source)
-{
-	release(cx_container_of(source, struct reader, source)->import);
-}
-
 static void end(struct cx_import *im)
 {
 	struct cx_gateway *gw = im->gw;
@@ -114,12 +109,13 @@ static void one_less(struct cx_import *im)
 		im->step(im);
 }
 
-static void close_reader(struct reader *reader)
+/* Only now does the loop not know the reader any more: the next step uses it again. */
+static void reader_closed(struct cx_source *source)
 {
-	if (!reader->source.added || reader->source.dead)
-		return;
-	cx_loop_drop(reader->import->gw->loop, &reader->source);
-	one_less(reader->import);
+	struct cx_import *im = cx_container_of(source, struct reader, source)->import;
+
+	one_less(im);
+	release(im);
 }
 
 static void reader_ready(struct cx_source *source, uint32_t events)
@@ -134,7 +130,7 @@ static void reader_ready(struct cx_source *source, uint32_t events)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0)
-			close_reader(reader);
+			cx_loop_drop(reader->import->gw->loop, &reader->source);
 		else
 			reader->take(reader->import, reader, chunk, (size_t)n);
 	}
@@ -154,7 +150,7 @@ static void take_report(struct cx_import *im, struct reader *reader, const char 
 static void take_entries(struct cx_import *im, struct reader *reader, const char *p, size_t len)
 {
 	if (cx_entry_decode(&im->spool->decoder, p, len, &im->stream_err) < 0)
-		close_reader(reader); /* its writer hears of it by EPIPE */
+		cx_loop_drop(im->gw->loop, &reader->source); /* its writer hears of it by EPIPE */
 }
 
 /* Opens the pipe; its other end goes to *ret_theirs. */

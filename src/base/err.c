@@ -10,10 +10,15 @@ static const struct {
 	const char *name;
 	int errnum; /* what a refusal of this kind returns */
 } kinds[CX_KIND_MAX] = {
-	[CX_INTERNAL] = { "internal", EIO },	 [CX_INVALID] = { "invalid", EINVAL },
-	[CX_DENIED] = { "denied", EPERM },	 [CX_NOT_FOUND] = { "not_found", ENOENT },
-	[CX_CONFLICT] = { "conflict", EBUSY },	 [CX_LIMIT] = { "limit", EDQUOT },
-	[CX_TIMEOUT] = { "timeout", ETIMEDOUT }, [CX_UNAVAILABLE] = { "unavailable", EAGAIN },
+	[CX_INTERNAL] = { "internal", EIO },
+	[CX_INVALID] = { "invalid", EINVAL },
+	[CX_DENIED] = { "denied", EPERM },
+	[CX_NOT_FOUND] = { "not_found", ENOENT },
+	[CX_CONFLICT] = { "conflict", EBUSY },
+	[CX_LIMIT] = { "limit", EDQUOT },
+	[CX_TIMEOUT] = { "timeout", ETIMEDOUT },
+	/* Not EAGAIN: who reads without waiting takes that for "nothing there yet". */
+	[CX_UNAVAILABLE] = { "unavailable", ECONNREFUSED },
 };
 
 static const struct {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "api/boxes.h"
 #include "api/fence.h"
@@ -114,7 +115,10 @@ static void on_ended(void *arg, const char *id, enum cx_end reason)
 
 static void on_lost(void *arg, const struct cx_err *err)
 {
-	give_up(arg, err, "connection to caissond lost");
+	struct program *prog = arg;
+
+	cx_log_err(CX_LOG_INFO, err, "caissond is gone or stops us", NULL);
+	prog->loop.stop = true;
 }
 
 /* ---- starting ------------------------------------------------------------------------------- */
@@ -194,6 +198,7 @@ int main(int argc, char **argv)
 	}
 	cx_log_open("caisson-gateway", CX_LOG_INFO);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)umask(077); /* the database holds what clients said */
 	if (parse_options(argc, argv, &prog, &err) < 0) {
 		cx_log_err(CX_LOG_ERROR, &err,
 			   "caissond starts this program; it takes --tcp N, "

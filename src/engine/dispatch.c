@@ -348,7 +348,8 @@ static int do_layer_stat(struct cx_dispatch *d, struct asker asker, const union 
 	{                                                             \
 		return cx_msg_##name##_get(r, &m->name);              \
 	}
-#define OP(name, states, nfds) [CX_MSG_##name] = { #name, states, nfds, get_##name, do_##name }
+#define OP(name, states, nfds, begins) \
+	[CX_MSG_##name] = { #name, states, nfds, begins, get_##name, do_##name }
 
 DECODER(hello)
 DECODER(create)
@@ -367,16 +368,17 @@ static const struct op {
 	const char *name;
 	unsigned states; /* in which the gateway may ask; 0: never */
 	unsigned nfds;	 /* that must come along, exactly */
+	bool begins;	 /* something that outlives the request: refused when stopping */
 	bool (*get)(struct cx_reader *r, union request *m);
 	int (*run)(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
 		   struct cx_err *err);
 } ops[] = {
-	OP(hello, CX_PEER_NEW, 0),	   OP(create, CX_PEER_READY, 0),
-	OP(connect, CX_PEER_READY, 0),	   OP(destroy, CX_PEER_READY, 0),
-	OP(list, CX_PEER_READY, 0),	   OP(usage, CX_PEER_READY, 0),
-	OP(layer_build, CX_PEER_READY, 3), OP(layer_commit, CX_PEER_READY, 0),
-	OP(layer_abort, CX_PEER_READY, 0), OP(layer_remove, CX_PEER_READY, 0),
-	OP(layer_stat, CX_PEER_READY, 0),  OP(scan, CX_PEER_READY, 3),
+	OP(hello, CX_PEER_NEW, 0, false),	  OP(create, CX_PEER_READY, 0, true),
+	OP(connect, CX_PEER_READY, 0, false),	  OP(destroy, CX_PEER_READY, 0, false),
+	OP(list, CX_PEER_READY, 0, false),	  OP(usage, CX_PEER_READY, 0, false),
+	OP(layer_build, CX_PEER_READY, 3, true),  OP(layer_commit, CX_PEER_READY, 0, false),
+	OP(layer_abort, CX_PEER_READY, 0, false), OP(layer_remove, CX_PEER_READY, 0, false),
+	OP(layer_stat, CX_PEER_READY, 0, false),  OP(scan, CX_PEER_READY, 3, true),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)
@@ -399,7 +401,9 @@ static int run(struct cx_dispatch *d, struct cx_packet *packet, struct cx_err *e
 	op = &ops[packet->type];
 	if (!op->get(&packet->body, &m))
 		return cx_refuse(err, CX_INVALID, "malformed request '%s'", op->name);
-	if (op->run(d, asker, &m, packet->fds, &failure) < 0) {
+	if ((d->stopping && op->begins &&
+	     cx_refuse(&failure, CX_UNAVAILABLE, "the engine is stopping") < 0) ||
+	    op->run(d, asker, &m, packet->fds, &failure) < 0) {
 		cx_log_err(CX_LOG_DEBUG, &failure, "request refused", "request", op->name, NULL);
 		answer_error(d, asker, &failure);
 	}

@@ -22,6 +22,7 @@ struct cx_dispatch {
 	struct cx_builds *builds;
 	struct cx_gateway *gateway;
 	unsigned state; /* CX_PEER_* of the present gateway */
+	bool stopping;	/* nothing new is begun */
 	struct cx_destroying *destroying;
 	unsigned ndestroying;
 	void (*ready)(void *arg); /* a gateway has said hello */

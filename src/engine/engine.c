@@ -104,7 +104,7 @@ static void end_sandboxes(struct engine *e)
 	}
 }
 
-static bool is_busy(const struct engine *e)
+static bool ends_sandboxes(const struct engine *e)
 {
 	unsigned kept = e->host.config->on_stop == CX_STOP_KEEP
 				? e->sandboxes.count[CX_SANDBOX_RUNNING]
@@ -113,7 +113,12 @@ static bool is_busy(const struct engine *e)
 
 	for (unsigned i = 0; i < CX_SANDBOX_STATE_MAX; i++)
 		all += e->sandboxes.count[i];
-	return all > kept || cx_gateway_busy(&e->gateway) || cx_builds_busy(&e->builds) ||
+	return all > kept;
+}
+
+static bool is_busy(const struct engine *e)
+{
+	return ends_sandboxes(e) || cx_gateway_busy(&e->gateway) || cx_builds_busy(&e->builds) ||
 	       cx_sweeper_busy(&e->sweeper);
 }
 
@@ -123,6 +128,9 @@ static void stop_step(struct cx_timer *timer)
 	bool too_long = cx_now_ms() - e->stop_since_ms > STOP_MS_MAX;
 
 	end_sandboxes(e);
+	/* The gateway goes after them, so that it has heard of every end and recorded it. */
+	if (!ends_sandboxes(e) && !e->gateway.stopping)
+		cx_gateway_stop(&e->gateway);
 	if (too_long)
 		cx_log(CX_LOG_WARNING, "stopping with remains, which the next start removes", NULL);
 	if (too_long || !is_busy(e))
@@ -139,7 +147,7 @@ static void begin_stop(struct engine *e)
 	       e->host.config->on_stop == CX_STOP_KEEP ? "kept" : "ended", NULL);
 	cx_notify("STOPPING=1");
 	e->stop_since_ms = cx_now_ms();
-	cx_gateway_stop(&e->gateway);
+	e->dispatch.stopping = true;
 	cx_pool_stop(&e->pool);
 	cx_builds_close(&e->builds);
 	stop_step(&e->stop_timer);

@@ -266,10 +266,9 @@ void cx_gateway_stop(struct cx_gateway *gateway)
 {
 	gateway->stopping = true;
 	cx_timer_clear(&gateway->timer);
-	lost(gateway);
+	lost(gateway); /* it reads what was sent before, then the end, and goes */
 	if (gateway->child == NULL)
 		return;
-	cx_child_signal(gateway->child, SIGTERM);
 	cx_timer_set(&gateway->host->loop, &gateway->timer, GRACE_MS);
 }
 

@@ -446,7 +446,12 @@ class Engine:
         return self.child("caisson-gateway")
 
     def agents(self):
-        return [pid for pid in children(self.pid) if comm(pid) == "caisson-agent"]
+        """pids of the first processes of this engine's sandboxes, adopted ones as well."""
+        mark = "/caisson-%s/" % re.findall(r"instance=(\w+)", self.log())[-1]
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return [pid for pid in pids if comm(pid) == "caisson-agent"
+                and (status_of(pid) or {}).get("NSpid", "").split()[-1:] == ["1"]
+                and any(mark in path for path in cgroups_of(pid).values())]
 
     def note(self):
         """Remembers which processes and groups are this engine's, to look for them afterwards."""

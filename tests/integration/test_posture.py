@@ -18,7 +18,7 @@ CAPS = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", 
         "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"]
 # What root of a sandbox may do there; policy/caps.c says why.
 INSIDE = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
-          "NET_BIND_SERVICE", "SYS_CHROOT", "SETFCAP", "AUDIT_WRITE"}
+          "NET_BIND_SERVICE", "SYS_CHROOT", "SETFCAP"}
 # Never in caissond or its spawner: nothing of an engine needs them.
 NEVER = {"SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "SYS_TIME", "MAC_ADMIN", "MAC_OVERRIDE", "AUDIT_CONTROL",
          "AUDIT_READ", "SYSLOG", "SYS_TTY_CONFIG", "WAKE_ALARM", "BLOCK_SUSPEND", "LINUX_IMMUTABLE",
