@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -36,15 +37,12 @@ static bool kernel_is_new(void)
 	       (major > 6 || (major == 6 && minor >= 1));
 }
 
+/* By opening it, so that the kernel loads its module where it is one. */
 static bool has_filesystem(const char *name)
 {
-	char list[8192], line[64];
-	struct cx_err ignored;
+	cx_autofd int fs = fsopen(name, FSOPEN_CLOEXEC);
 
-	(void)snprintf(line, sizeof line, "\t%s\n", name);
-	return cx_read_small_file(AT_FDCWD, "/proc/filesystems", list, sizeof list, &ignored) >=
-		       0 &&
-	       strstr(list, line) != NULL;
+	return fs >= 0;
 }
 
 static bool has_overlay(void)
@@ -73,8 +71,8 @@ static const struct {
 } needs[] = {
 	{ am_root, "caissond must be started as root; use sudo or the systemd unit" },
 	{ kernel_is_new, "Linux 6.1 or newer is needed (id-mapped layers under overlayfs)" },
-	{ has_overlay, "the kernel has no overlayfs; run 'modprobe overlay'" },
-	{ has_erofs, "the kernel has no EROFS, which layers are stored in; run 'modprobe erofs'" },
+	{ has_overlay, "the kernel has no overlayfs; see 'modprobe overlay'" },
+	{ has_erofs, "the kernel has no EROFS, which layers are stored in; see 'modprobe erofs'" },
 	{ has_userns, "user namespaces are switched off; set the sysctl user.max_user_namespaces "
 		      "above 0" },
 };
