@@ -30,6 +30,8 @@ AC_DEFUN([CX_COMPILER_FLAGS], [
      CX_LDFLAGS="-fsanitize=$with_sanitizers"],
     [CX_CFLAGS="-std=c17 $CX_WARN $CX_HARDEN -fPIE"
      CX_LDFLAGS="-pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed"])
+  dnl The libraries tell the fuzzer which way they went; without that it guesses blindly.
+  AS_IF([test "$enable_fuzz" = yes], [CX_CFLAGS="$CX_CFLAGS -fsanitize=fuzzer-no-link"])
   AM_CONDITIONAL([FUZZ], [test "$enable_fuzz" = yes])
   AC_SUBST([CX_CFLAGS])
   AC_SUBST([CX_LDFLAGS])
