@@ -4,8 +4,8 @@
 
 /*
  * A sandbox around the real ./caisson-agent, made as caisson-spawner does it, without the engine. A
- * guard process holds everything and takes it away when the test closes its end of a pipe, also by
- * dying.
+ * guard process lets a child of its own make it, so that it is there to take everything away
+ * whatever fails: the making, or the test, whose end of a pipe is then closed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -178,7 +178,8 @@ static _Noreturn inline void box_agent(int go, int exe, const int *fds, unsigned
 	char *const envp[] = { NULL };
 	struct cx_err err = { 0 };
 
-	must(read(go, &byte, 1));
+	if (read(go, &byte, 1) != 1)
+		_exit(99);
 	for (unsigned i = 0; i < group->ntasks; i++)
 		must(write(group->tasks[i], "0", 1));
 	if (group->ns < 0)
@@ -194,73 +195,126 @@ static _Noreturn inline void box_agent(int go, int exe, const int *fds, unsigned
 	_exit(98);
 }
 
-static inline void box_remove_groups(struct cx_cgroups *groups, const char *id)
+static inline int box_listen(const struct box *box)
 {
-	struct cx_err err = { 0 };
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int sock = must(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
 
-	for (int i = 0; i < 1000 && cx_cgroup_remove(groups, id, &err) == -EBUSY; i++)
-		(void)usleep(5000);
-	cx_cgroups_close(groups, true);
+	must(mkdir(box->dir, 0700));
+	(void)snprintf(at.sun_path, sizeof at.sun_path, "%s/sock", box->dir);
+	must(bind(sock, (struct sockaddr *)&at, sizeof at));
+	must(listen(sock, 64));
+	return sock;
 }
 
-/* status gets one byte when the agent was executed (or at least cloned), leash ends all by EOF. */
-static _Noreturn inline void box_guard(const struct box *box, int listener, int status, int leash)
+/* The agent becomes a child of the guard, which hears its pid before it can do anything. */
+static _Noreturn inline void box_make(const struct box *box, const struct cx_cgroup *group,
+				      int tell)
 {
-	static const struct cx_limits limits = { .cpu_milli = 4000,
-						 .memory_bytes = 256 << 20,
-						 .pids = BOX_PIDS };
-	struct clone_args args = { .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
-					    CLONE_NEWIPC | CLONE_NEWUTS,
-				   .exit_signal = SIGCHLD };
-	struct cx_cgroups *groups = NULL;
-	struct cx_cgroup group = { .ns = -EBADF };
+	struct clone_args args = { .flags = CLONE_PARENT | CLONE_NEWUSER | CLONE_NEWNS |
+					    CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS };
 	struct cx_err err = { 0 };
-	int fds[CX_AGENT_FD_WORK + CX_AGENT_WORK_MAX];
-	int tmp = must(open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC)), go[2];
-	char path[64], map[64], byte = 0, instance[32];
+	int fds[CX_AGENT_FD_WORK + CX_AGENT_WORK_MAX], exe, go[2];
+	char path[64], map[64];
 	pid_t pid;
 
-	must(setsid());
-	(void)snprintf(instance, sizeof instance, "agenttest%d", getpid());
-	if (box->grouped && (cx_cgroups_open(instance, &groups, &err) < 0 ||
-			     cx_cgroup_make(groups, "box", BOX_UID, &group, &err) < 0 ||
-			     cx_cgroup_limit(groups, &group, &limits, &err) < 0)) {
-		(void)fprintf(stderr, "cgroups: %s\n", err.msg);
-		_exit(97);
-	}
-	fds[0] = listener;
+	fds[0] = box_listen(box);
 	fds[1] = box_dev();
 	fds[2] = must(cx_seccomp_compile(&err));
-	for (unsigned i = 0; i < group.n; i++)
-		fds[3 + i] = group.work[i];
-	int exe = box_executable("./caisson-agent");
+	for (unsigned i = 0; i < group->n; i++)
+		fds[3 + i] = group->work[i];
+	exe = box_executable("./caisson-agent");
 	box_pivot(box->dir);
 	must(pipe2(go, O_CLOEXEC));
-	if (group.ns >= 0)
-		must(setns(group.ns, CLONE_NEWCGROUP));
+	if (group->ns >= 0)
+		must(setns(group->ns, CLONE_NEWCGROUP));
 	pid = (pid_t)must(syscall(SYS_clone3, &args, sizeof args));
 	if (pid == 0) {
 		must(close(go[1]));
-		box_agent(go[0], exe, fds, group.n, &group);
+		box_agent(go[0], exe, fds, group->n, group);
 	}
+	must(write(tell, &pid, sizeof pid));
 	(void)snprintf(map, sizeof map, "0 %d %d\n", BOX_UID, BOX_IDS);
 	(void)snprintf(path, sizeof path, "/proc/%d/uid_map", pid);
 	box_write(path, map);
 	(void)snprintf(path, sizeof path, "/proc/%d/gid_map", pid);
 	box_write(path, map);
 	must(write(go[1], "", 1));
-	must(close(listener));
-	must(write(status, "", 1));
-	must(close(status));
-	(void)!read(leash, &byte, 1);
-	(void)kill(pid, SIGKILL);
-	(void)waitpid(pid, NULL, 0);
-	if (groups != NULL)
-		box_remove_groups(groups, "box");
-	(void)snprintf(path, sizeof path, "%s/sock", box->dir + strlen("/tmp/"));
-	(void)unlinkat(tmp, path, 0);
-	(void)unlinkat(tmp, box->dir + strlen("/tmp/"), AT_REMOVEDIR);
 	_exit(0);
+}
+
+/* Starts the maker. Returns whether the sandbox was made; *agent is 0 when there is none to end. */
+static inline bool box_made(const struct box *box, const struct cx_cgroup *group, pid_t *agent)
+{
+	int tell[2] = { -EBADF, -EBADF }, status = -1;
+	pid_t maker = pipe2(tell, O_CLOEXEC) == 0 ? fork() : -1;
+
+	if (maker == 0)
+		box_make(box, group, tell[1]);
+	(void)close(tell[1]);
+	if (read(tell[0], agent, sizeof *agent) != (ssize_t)sizeof *agent)
+		*agent = 0;
+	(void)close(tell[0]);
+	return maker > 0 && waitpid(maker, &status, 0) == maker && status == 0;
+}
+
+/* Everything that was made, however far that went. False when something is left. */
+static inline bool box_undo(const struct box *box, pid_t agent, struct cx_cgroups *groups)
+{
+	struct cx_err err = { 0 };
+	char sock[64];
+	int left = 0;
+
+	if (agent > 0) {
+		(void)kill(agent, SIGKILL);
+		(void)waitpid(agent, NULL, __WALL);
+	}
+	for (int i = 0; groups != NULL && i < 2000; i++) {
+		left = cx_cgroup_remove(groups, "box", &err);
+		if (left != -EBUSY)
+			break;
+		(void)usleep(5000);
+	}
+	if (left < 0)
+		(void)fprintf(stderr, "control groups are left: %s\n", err.msg);
+	if (groups != NULL)
+		cx_cgroups_close(groups, true);
+	(void)snprintf(sock, sizeof sock, "%s/sock", box->dir);
+	(void)unlink(sock);
+	(void)rmdir(box->dir);
+	return left == 0 && access(box->dir, F_OK) < 0;
+}
+
+/* status gets one byte when the agent is about to be executed, leash ends all by EOF. */
+static _Noreturn inline void box_guard(const struct box *box, int status, int leash)
+{
+	static const struct cx_limits limits = { .cpu_milli = 4000,
+						 .memory_bytes = 256 << 20,
+						 .pids = BOX_PIDS };
+	struct cx_cgroups *groups = NULL;
+	struct cx_cgroup group = { .ns = -EBADF };
+	struct cx_err err = { 0 };
+	char byte = 0, instance[32];
+	pid_t agent = 0;
+	bool made = true;
+
+	must(setsid());
+	(void)signal(SIGPIPE, SIG_IGN); /* the test may have died first */
+	(void)snprintf(instance, sizeof instance, "agenttest%d", getpid());
+	if (box->grouped && (cx_cgroups_open(instance, &groups, &err) < 0 ||
+			     cx_cgroup_make(groups, "box", BOX_UID, &group, &err) < 0 ||
+			     cx_cgroup_limit(groups, &group, &limits, &err) < 0)) {
+		(void)fprintf(stderr, "cgroups: %s\n", err.msg);
+		made = false;
+	}
+	if (made && box_made(box, &group, &agent)) {
+		(void)!write(status, "", 1);
+		(void)close(status);
+		(void)!read(leash, &byte, 1);
+	} else {
+		made = false;
+	}
+	_exit(box_undo(box, agent, groups) && made ? 0 : 98);
 }
 
 static inline int box_connect(const struct box *box)
@@ -277,26 +331,21 @@ static inline int box_connect(const struct box *box)
 
 static inline void box_start(struct box *box, bool grouped)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	int listener, status[2], leash[2];
+	int status[2], leash[2];
 	char byte;
 
-	*box = (struct box){ .dir = "/tmp/cx-agent-XXXXXX", .grouped = grouped };
-	ck_assert_ptr_nonnull(mkdtemp(box->dir));
-	(void)snprintf(at.sun_path, sizeof at.sun_path, "%s/sock", box->dir);
-	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
-	ck_assert_int_eq(listen(listener, 64), 0);
+	*box = (struct box){ .grouped = grouped };
 	ck_assert_int_eq(pipe2(status, O_CLOEXEC), 0);
 	ck_assert_int_eq(pipe2(leash, O_CLOEXEC), 0);
 	box->guard = fork();
 	ck_assert_int_ge(box->guard, 0);
+	(void)snprintf(box->dir, sizeof box->dir, "/tmp/cx-agent-%d",
+		       box->guard > 0 ? box->guard : getpid());
 	if (box->guard == 0) {
 		(void)close(status[0]);
 		(void)close(leash[1]);
-		box_guard(box, listener, status[1], leash[0]);
+		box_guard(box, status[1], leash[0]);
 	}
-	(void)close(listener);
 	(void)close(status[1]);
 	(void)close(leash[0]);
 	box->leash = leash[1];
