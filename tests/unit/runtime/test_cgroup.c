@@ -172,11 +172,32 @@ static int enter_work(void)
 	return enter_agent() < 0 ? -1 : enter_exec("exec-1");
 }
 
+static int settled = -EBADF; /* where a child says that it is in all of its groups */
+
 static int run_pause(void)
 {
+	if (settled >= 0 && write(settled, "", 1) != 1)
+		return 95;
 	while (pause() < 0)
 		continue;
 	return 0;
+}
+
+/* The same as start(), of a child that comes to run_pause(), when it has. */
+static pid_t start_settled(int (*enter)(void), int (*run)(void))
+{
+	int says[2];
+	char byte;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(says, O_CLOEXEC), 0);
+	settled = says[1];
+	pid = start(enter, run);
+	settled = -EBADF;
+	(void)close(says[1]);
+	ck_assert_int_eq(read(says[0], &byte, 1), 1);
+	(void)close(says[0]);
+	return pid;
 }
 
 static void limit(uint32_t cpu_milli, uint64_t memory, uint32_t pids)
@@ -511,8 +532,8 @@ START_TEST(test_remove_running)
 	pid_t pid, agent;
 
 	limit(1000, 256 << 20, 64);
-	pid = start(enter_work, run_pause);
-	agent = start(enter_agent, run_pause);
+	pid = start_settled(enter_work, run_pause);
+	agent = start_settled(enter_agent, run_pause);
 	ck_assert_int_eq(reap(start(enter_work, run_double_fork)), 0);
 	wait_for_pids(2);
 	ck_assert_int_eq(cx_cgroup_remove(groups, "one", &err), -EBUSY);
@@ -529,9 +550,7 @@ START_TEST(test_remove_frozen)
 	pid_t pid;
 
 	limit(1000, 256 << 20, 64);
-	pid = start(enter_work, run_pause);
-	wait_for_pids(1);
-	sleep_ms(50);
+	pid = start_settled(enter_work, run_pause);
 	for (unsigned i = 0; i < group.ntop; i++)
 		frozen =
 			cx_write_file(group.top[i], file, v2 ? "1" : "FROZEN", &err) == 0 || frozen;
@@ -563,9 +582,7 @@ START_TEST(test_remove_nested)
 	pid_t pid;
 
 	limit(1000, 256 << 20, 64);
-	pid = start(enter_work, run_nest);
-	wait_for_pids(1);
-	sleep_ms(300);
+	pid = start_settled(enter_work, run_nest);
 	ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0);
 	ck_assert_msg(remove_all(groups, "one") == 0, "%s", err.msg);
 	ck_assert(WIFSIGNALED(reap(pid)));
@@ -581,8 +598,7 @@ START_TEST(test_two_instances)
 
 	(void)snprintf(name, sizeof name, "%s-b", instance);
 	limit(1000, 256 << 20, 8);
-	pid = start(enter_work, run_pause);
-	wait_for_pids(1);
+	pid = start_settled(enter_work, run_pause);
 	ok(cx_cgroups_open(name, &others, &err));
 	ok(cx_cgroup_make(others, "one", UID_BASE, &same, &err));
 	cx_cgroup_close(&same);
@@ -603,8 +619,7 @@ START_TEST(test_reopen)
 	pid_t pid;
 
 	limit(1000, 256 << 20, 5);
-	pid = start(enter_work, run_pause);
-	wait_for_pids(1);
+	pid = start_settled(enter_work, run_pause);
 	cx_cgroups_close(groups, false);
 	ok(cx_cgroups_open(instance, &groups, &err));
 	ok(cx_cgroup_find(groups, "one", &found, &err));
