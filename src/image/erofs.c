@@ -116,8 +116,7 @@ static int on_entry(void *arg, const struct cx_entry *e, struct cx_err *err)
 		return -err->errnum;
 	if (im->file == NULL || im->file->size == 0)
 		return 0;
-	if (im->file->size / BLOCK > UINT32_MAX ||
-	    check_size(im, im->next_block + blocks_of(im->file->size), err) < 0)
+	if (check_size(im, im->next_block + blocks_of(im->file->size), err) < 0)
 		return cx_wrap(err, "entry '%.*s'", (int)(e->path.len < 200 ? e->path.len : 200),
 			       e->path.p);
 	im->file->block = (uint32_t)im->next_block;

@@ -60,7 +60,7 @@ static int add_entry(struct input *in, struct cx_entry_writer *w, struct cx_err 
 	if (S_ISLNK(e.mode) || (e.flags & CX_ENTRY_HARDLINK) != 0)
 		e.target = make_path(in, &target);
 	if (S_ISREG(e.mode) && e.flags == 0)
-		e.size = take_u16(in);
+		e.size = (uint64_t)take_u16(in) << ((what & 128) != 0 ? take_byte(in) % 48 : 0);
 	if ((what & 64) != 0)
 		make_xattrs(in, &e);
 	if (cx_entry_write(w, &e, err) < 0)
@@ -209,7 +209,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fill_file(out, NULL, 0);
 	if (cx_write_layer(stream, out, &limits, &report) == 0)
 		look_at(out, report.image_bytes);
-	else if (report.ok || report.err.errnum == 0)
+	else if (report.ok || report.err.errnum == 0 || lseek(out, 0, SEEK_END) > IMAGE_MAX)
 		abort();
 	return 0;
 }
