@@ -373,15 +373,46 @@ static int parse_start(const struct json_t *doc, struct cx_spec *spec, struct cx
 
 /* ---- what is taken but not done yet --------------------------------------------------------- */
 
+static bool has_disk_size(const struct cx_sandbox_row *row)
+{
+	return row->disk_size_gb > 0;
+}
+
+static bool has_lifetime(const struct cx_sandbox_row *row)
+{
+	return row->timeout_minutes > 0;
+}
+
+static bool has_idle_timeout(const struct cx_sandbox_row *row)
+{
+	return row->idle_timeout_minutes > 0;
+}
+
+static bool has_network(const struct cx_sandbox_row *row)
+{
+	return row->network_access != 0;
+}
+
+static bool has_network_list(const struct cx_sandbox_row *row)
+{
+	return row->network_allowlist != NULL || row->network_denylist != NULL;
+}
+
+/* Judged by what is recorded, so a default that does not hold is told as well. */
 static const struct {
-	const char *field, *notice;
+	bool (*recorded)(const struct cx_sandbox_row *row);
+	const char *notice;
 } not_enforced[] = {
-	{ "disk_size_gb", "disk_size_gb is recorded but not enforced yet" },
-	{ "timeout_minutes", "timeout_minutes is recorded but not enforced yet" },
-	{ "idle_timeout_minutes", "idle_timeout_minutes is recorded but not enforced yet" },
-	{ "network_access", "a sandbox has a loopback network only, whatever network_access says" },
-	{ "network_allowlist", "a sandbox has a loopback network only; no list is needed" },
-	{ "network_denylist", "a sandbox has a loopback network only; no list is needed" },
+	{ has_disk_size, "recorded, not enforced yet: disk_size_gb; "
+			 "only the host's own disk bounds what is written" },
+	{ has_lifetime, "recorded, not enforced yet: timeout_minutes; "
+			"the sandbox lives until it is deleted" },
+	{ has_idle_timeout, "recorded, not enforced yet: idle_timeout_minutes; "
+			    "the sandbox lives until it is deleted" },
+	{ has_network, "recorded, not enforced yet: network_access; "
+		       "the sandbox has a loopback network only" },
+	{ has_network_list, "recorded, not enforced yet: network_allowlist, network_denylist; "
+			    "the sandbox has a loopback network only" },
 };
 
 static const char *const refused[] = { "checkpoint_id", "volumes" };
@@ -423,20 +454,20 @@ static void note_unknown(const char *key, void *arg)
 	cx_jsonw_text(arg, NULL, text);
 }
 
-static int write_notices(const struct json_t *doc, char **ret, struct cx_err *err)
+static int write_notices(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf out = { .max = 8192 };
 	struct cx_jsonw w = { .out = &out };
 
 	cx_jsonw_array(&w, NULL);
 	for (size_t i = 0; i < CX_LEN(not_enforced); i++)
-		if (cx_json_member(doc, not_enforced[i].field) != NULL)
+		if (not_enforced[i].recorded(row))
 			cx_jsonw_text(&w, NULL, not_enforced[i].notice);
 	cx_json_unknown(doc, known, note_unknown, &w);
 	cx_jsonw_end(&w);
 	if (cx_jsonw_finish(&w, err) < 0 || cx_buf_add(&out, "", 1, err) < 0)
 		return -err->errnum;
-	*ret = cx_take_ptr(&out.p);
+	row->notices = cx_take_ptr(&out.p);
 	return 0;
 }
 
@@ -451,7 +482,7 @@ static int parse_document(const struct json_t *doc, const struct cx_host *host,
 	    parse_texts(doc, &spec->row, err) < 0 || parse_network(doc, &spec->row, err) < 0 ||
 	    parse_environment(doc, spec, err) < 0 || parse_start(doc, spec, err) < 0)
 		return -err->errnum;
-	return write_notices(doc, &spec->row.notices, err);
+	return write_notices(doc, &spec->row, err);
 }
 
 int cx_spec_parse(const char *body, size_t len, const struct cx_host *host, struct cx_spec *ret,

@@ -15,7 +15,7 @@
 
 static const struct cx_opt where_opts[] = {
 	{ "socket", 0, CX_OPT_TEXT, AT(socket), "PATH",
-	  "Unix socket of the engine (default: $CAISSON_SOCKET or /run/caisson/caisson.sock)" },
+	  "Unix socket of the engine (default: $CAISSON_SOCKET or " CX_RUNDIR "/caisson.sock)" },
 	{ "url", 0, CX_OPT_TEXT, AT(url), "URL",
 	  "http://HOST:PORT of the engine instead of a socket (default: $CAISSON_URL)" },
 	{ "help", 'h', CX_OPT_FLAG, AT(help), NULL, "show this help" },

@@ -60,7 +60,7 @@ int cx_target_resolve(struct cx_target *ret, const char *socket_path, const char
 	if (socket_path == NULL && url != NULL && split_url(&t, url, err) < 0)
 		return -err->errnum;
 	if (socket_path != NULL || url == NULL)
-		t.path = socket_path != NULL ? socket_path : "/run/caisson/caisson.sock";
+		t.path = socket_path != NULL ? socket_path : CX_RUNDIR "/caisson.sock";
 	*ret = t;
 	return 0;
 }

@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "base/str.h"
 #include "proto/wire.h"
@@ -173,8 +172,8 @@ static const struct row rows[] = {
 
 static const struct cx_config defaults = {
 	.file = CX_SYSCONFDIR "/caisson.conf",
-	.state = "/var/lib/caisson",
-	.run = "/run/caisson",
+	.state = CX_STATEDIR,
+	.run = CX_RUNDIR,
 	.libexec = CX_LIBEXECDIR,
 	.user = "caisson",
 	.pool = 4,
@@ -251,14 +250,20 @@ static int take_ini(void *user, const char *section, const char *key, const char
 static int read_ini(struct cx_config *c, bool must_exist, struct cx_err *err)
 {
 	struct ini_context ctx = { .config = c, .err = err };
+	FILE *file = fopen(c->file, "re");
+	bool broken;
 	int r;
 
-	if (!must_exist && access(c->file, F_OK) < 0)
+	if (file == NULL && errno == ENOENT && !must_exist)
 		return 0;
+	if (file == NULL)
+		return cx_fail(err, errno, "read '%s'", c->file);
 	*err = (struct cx_err){ 0 };
-	r = ini_parse(c->file, take_ini, &ctx);
-	if (r == -1)
-		return cx_fail(err, errno != 0 ? errno : EIO, "read '%s'", c->file);
+	r = ini_parse_file(file, take_ini, &ctx);
+	broken = ferror(file) != 0; /* a directory, say: the parser takes it for an empty file */
+	(void)fclose(file);
+	if (broken)
+		return cx_refuse(err, CX_INVALID, "'%s' cannot be read", c->file);
 	if (r != 0 && err->errnum == 0)
 		return cx_refuse(err, CX_INVALID, "'%s', line %d: not 'key = value'", c->file, r);
 	return r != 0 ? cx_wrap(err, "'%s', line %d", c->file, r) : 0;

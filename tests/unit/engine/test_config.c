@@ -34,7 +34,8 @@ START_TEST(defaults_stand)
 {
 	ck_assert_int_eq(parse("", NULL, NULL, NULL, NULL), 0);
 	ck_assert_int_eq(verb, CX_CONFIG_SERVE);
-	ck_assert_str_eq(config.state, "/var/lib/caisson");
+	ck_assert_str_eq(config.state, CX_STATEDIR);
+	ck_assert_str_eq(config.run, CX_RUNDIR);
 	ck_assert_str_eq(config.user, "caisson");
 	ck_assert_uint_eq(config.pool, 4);
 	ck_assert_uint_eq(config.nlisten, 0);
@@ -99,19 +100,30 @@ START_TEST(bad_options_are_named)
 }
 END_TEST
 
+/* Of a bad file the error says which, where and what. */
+static const struct {
+	const char *text, *line, *what;
+} bad_files[] = {
+	{ "[pool]\nblanks = many\n", "line 2", "[pool] blanks" },
+	{ "[pool]\nblanks = 257\n", "line 2", "0 to 256" },
+	{ "[pool]\nblank = 1\n", "line 2", "[pool] blank: no such setting" },
+	{ "# a comment\n\n[pols]\nblanks = 1\n", "line 4", "[pols] blanks: no such setting" },
+	{ "blanks = 1\n", "line 1", "no such setting" },
+	{ "[daemon]\nconfig = /x\n", "line 2", "no such setting" },
+	{ "[daemon]\non_stop = maybe\n", "line 2", "keep|end" },
+	{ "[daemon]\non-stop = end\n", "line 2", "no such setting" },
+	{ "nonsense\n", "line 1", "key = value" },
+};
+
 START_TEST(bad_files_are_named)
 {
-	static const char *const texts[][2] = {
-		{ "[pool]\nblanks = many\n", "line 2" },
-		{ "[pool]\nblank = 1\n", "no such setting" },
-		{ "[daemon]\nconfig = /x\n", "no such setting" },
-		{ "nonsense\n", "line 1" },
-	};
+	const char *const said[] = { "'/tmp/caisson-config-", bad_files[_i].line,
+				     bad_files[_i].what };
 
-	for (size_t i = 0; i < CX_LEN(texts); i++) {
-		ck_assert_int_lt(parse(texts[i][0], NULL, NULL, NULL, NULL), 0);
-		ck_assert_msg(strstr(err.msg, texts[i][1]) != NULL, "%s", err.msg);
-	}
+	ck_assert_int_lt(parse(bad_files[_i].text, NULL, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(err.kind, CX_INVALID);
+	for (size_t i = 0; i < CX_LEN(said); i++)
+		ck_assert_msg(strstr(err.msg, said[i]) != NULL, "no '%s' in: %s", said[i], err.msg);
 }
 END_TEST
 
@@ -125,6 +137,16 @@ START_TEST(a_named_file_must_exist)
 }
 END_TEST
 
+START_TEST(a_directory_is_no_file)
+{
+	char words[2][32] = { "caissond", "--config=/tmp" };
+	char *argv[] = { words[0], words[1], NULL };
+
+	ck_assert_int_lt(cx_config_parse(2, argv, &config, &verb, &err), 0);
+	ck_assert_msg(strstr(err.msg, "'/tmp' cannot be read") != NULL, "%s", err.msg);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("engine/config");
@@ -134,8 +156,9 @@ int main(void)
 	tcase_add_test(tc, options_beat_the_file);
 	tcase_add_test(tc, a_bare_port_is_loopback);
 	tcase_add_loop_test(tc, bad_options_are_named, 0, (int)CX_LEN(bad));
-	tcase_add_test(tc, bad_files_are_named);
+	tcase_add_loop_test(tc, bad_files_are_named, 0, (int)CX_LEN(bad_files));
 	tcase_add_test(tc, a_named_file_must_exist);
+	tcase_add_test(tc, a_directory_is_no_file);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
