@@ -36,7 +36,10 @@ static int copy_config(const struct cx_msg_configure *m, struct cx_config *ret, 
 	return 0;
 }
 
-/* Links in an image's path are followed, as the command itself will: this root is all there is. */
+/*
+ * Links in an image's path are followed, as the command itself will: this root is all there is, but
+ * for what the agent has open, and cx_mkdir_p() does not go there.
+ */
 static int make_directory(const char *path, struct cx_err *err)
 {
 	cx_autofd int fd = -EBADF;

@@ -173,6 +173,15 @@ static void arm(struct cx_job *job, uint32_t timeout_ms)
 		cx_timer_set(&job->agent->loop, &job->timer, timeout_ms);
 }
 
+static void send_early(struct cx_job *job)
+{
+	struct cx_err ignored; /* it has ended: nobody is left to hear it */
+
+	for (int signo = 1; job->early != 0 && signo <= SIGRTMAX; signo++)
+		if ((job->early >> (signo - 1) & 1) != 0)
+			(void)!cx_job_signal(job, signo, &ignored);
+}
+
 static void report_end(struct cx_job *job)
 {
 	static const struct cx_err late = {
@@ -194,6 +203,7 @@ static void report_end(struct cx_job *job)
 	job->executed = true;
 	arm(job, job->timeout_ms);
 	job->events->started(job);
+	send_early(job);
 	cx_group_prepare(&job->agent->groups);
 	if (job->reaped)
 		ended(job);
@@ -313,11 +323,14 @@ int cx_job_signal(struct cx_job *job, int signo, struct cx_err *err)
 			kill_all(job);
 		return 0;
 	}
+	if (job->starting) { /* our own code still runs there, with every signal blocked */
+		job->early |= UINT64_C(1) << (signo - 1);
+		return 0;
+	}
 	if (job->tty != NULL && cx_tty_signal(job->tty, signo))
 		return 0;
-	learn_pid(job);
 	if (cx_group_signal(&job->agent->groups, job->group, signo) == 0 &&
-	    kill(job->pid > 0 ? job->pid : job->first, signo) < 0)
+	    kill(job->pid, signo) < 0)
 		return cx_fail(err, errno, "signal %d", signo);
 	return 0;
 }

@@ -29,6 +29,7 @@ struct cx_job {
 	uint64_t started_us;
 	uint32_t timeout_ms; /* from when it executes; 0: none */
 	unsigned rounds;     /* of killing */
+	uint64_t early;	     /* signals asked for before it executed: bit N - 1 */
 	bool starting, executed, failed, reaped, killing, late, timed_out, over;
 	struct cx_msg_exited end;
 	struct cx_job *next, **link;
@@ -43,7 +44,10 @@ CX_MUST int cx_job_start(struct cx_agent *agent, const struct cx_msg_exec *exec,
 			 struct cx_conn_ref asker, struct cx_err *err);
 struct cx_job *cx_job_find(const struct cx_agent *agent, struct cx_conn_ref asker);
 
-/* To the whole group. SIGKILL also closes it to new processes and goes on until it is empty. */
+/*
+ * To the whole group; to a command that has not executed yet, as soon as it has. SIGKILL also
+ * closes the group to new processes and goes on until it is empty.
+ */
 CX_MUST int cx_job_signal(struct cx_job *job, int signo, struct cx_err *err);
 
 /* For reap.c: a child ended. Nothing happens when it is not a job's main process. */

@@ -54,24 +54,38 @@ int cx_open_no_links(int dirfd, const char *path, int flags, mode_t mode, struct
 	return open_resolved(dirfd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, err);
 }
 
+/* Opens the directory called by the first len bytes of name, below at; makes it if it is missing.
+ */
+static int make_and_enter(int at, const char *name, size_t len, mode_t mode, struct cx_err *err)
+{
+	char one[NAME_MAX + 1];
+
+	if (len >= sizeof one)
+		return cx_refuse(err, CX_INVALID, "a directory's name of %zu bytes", len);
+	memcpy(one, name, len);
+	one[len] = '\0';
+	if (mkdirat(at, one, mode) < 0 && errno != EEXIST)
+		return cx_fail(err, errno, "make directory '%s'", one);
+	return open_resolved(at, one, O_PATH | O_DIRECTORY, 0, 0, err);
+}
+
 int cx_mkdir_p(const char *path, mode_t mode, struct cx_err *err)
 {
-	char part[PATH_MAX];
-	size_t len = strlen(path);
-	int fd;
+	cx_autofd int at = open(path[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (len == 0 || len >= sizeof part)
-		return cx_refuse(err, CX_INVALID, "directory name of %zu bytes", len);
-	for (size_t i = 1; i <= len; i++) {
-		if (path[i] != '/' && path[i] != '\0')
-			continue;
-		memcpy(part, path, i);
-		part[i] = '\0';
-		if (mkdir(part, mode) < 0 && errno != EEXIST)
-			return cx_fail(err, errno, "make directory '%s'", part);
+	if (path[0] == '\0' || strlen(path) >= PATH_MAX)
+		return cx_refuse(err, CX_INVALID, "directory name of %zu bytes", strlen(path));
+	if (at < 0)
+		return cx_fail(err, errno, "open where '%s' begins", path);
+	for (const char *p = path + strspn(path, "/"); *p != '\0'; p += strspn(p, "/")) {
+		size_t len = strcspn(p, "/");
+		int next = make_and_enter(at, p, len, mode, err);
+
+		if (next < 0)
+			return cx_wrap(err, "'%s'", path);
+		cx_close(&at);
+		at = next;
+		p += len;
 	}
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return cx_fail(err, errno, "open directory '%s'", path);
-	return fd;
+	return cx_take_fd(&at);
 }

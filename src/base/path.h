@@ -22,7 +22,9 @@ CX_MUST int cx_open_in_root(int dirfd, const char *path, int flags, mode_t mode,
 CX_MUST int cx_open_no_links(int dirfd, const char *path, int flags, mode_t mode,
 			     struct cx_err *err);
 
-/* mkdir -p of our own, trusted path; an existing directory is fine. Returns an O_PATH descriptor.
+/*
+ * mkdir -p. Symbolic links are followed, but not those of /proc that lead to what a process has
+ * open. An existing directory is fine. Returns an O_PATH descriptor.
  */
 CX_MUST int cx_mkdir_p(const char *path, mode_t mode, struct cx_err *err);
 

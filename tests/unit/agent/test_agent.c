@@ -590,6 +590,26 @@ START_TEST(a_signal_reaches_the_whole_group)
 }
 END_TEST
 
+/* Asked for with the command, so before it can have executed. */
+START_TEST(a_signal_comes_not_too_early)
+{
+	struct cx_err err = { 0 };
+
+	for (int i = 0; i < 20; i++) {
+		struct cx_msg_exec plan = shell("exec sleep 1000");
+		struct run run;
+
+		start(&run, &plan);
+		ck_assert_int_eq(cx_exec_signal(&run.exec, SIGTERM, NULL, &err), 0);
+		finish(&run);
+		ck_assert(run.started);
+		ck_assert_uint_eq(run.end.how, CX_EXITED_SIGNAL);
+		ck_assert_uint_eq(run.end.status, SIGTERM);
+		forget_output(&run);
+	}
+}
+END_TEST
+
 START_TEST(a_timeout_leaves_nothing)
 {
 	struct cx_msg_exec plan = shell("(setsid sh -c 'sleep 1000 & sleep 1000' &) ; "
@@ -860,6 +880,25 @@ START_TEST(a_wrong_configuration_can_be_put_right)
 }
 END_TEST
 
+/* What the agent has open, the control group of the work above all, is no part of the sandbox. */
+START_TEST(no_descriptor_is_in_a_configuration)
+{
+	static struct ask ask;
+
+	open_box(true, box_root());
+	for (int fd = 0; fd < 24; fd++) {
+		char cwd[32];
+		struct cx_msg_configure m = { 0 };
+
+		(void)snprintf(cwd, sizeof cwd, "/proc/self/fd/%d%s", fd, fd % 2 ? "" : "/made");
+		m.cwd = cx_str_of(cwd);
+		configure(&m, &ask);
+		ck_assert_msg(ask.err.errnum != 0, "%s", cwd);
+	}
+	tear_down();
+}
+END_TEST
+
 /* ---- an image that prepared itself ---- */
 
 START_TEST(a_hostile_image_decides_nothing)
@@ -1053,6 +1092,8 @@ int main(void)
 	tcase_add_test(plain, a_terminal_interrupts);
 	tcase_add_test(plain, a_terminal_shows_all_of_a_lot);
 	tcase_add_test(grouped, a_signal_reaches_the_whole_group);
+	tcase_add_test(grouped, a_signal_comes_not_too_early);
+	tcase_add_test(plain, a_signal_comes_not_too_early);
 	tcase_add_test(grouped, a_timeout_leaves_nothing);
 	tcase_add_test(grouped, a_timeout_ends_a_fork_bomb);
 	tcase_add_test(grouped, detached_children_live_on);
@@ -1064,6 +1105,7 @@ int main(void)
 	tcase_add_test(grouped, a_memory_hog_stops_no_command);
 	tcase_add_test(own, the_start_command_is_logged);
 	tcase_add_test(own, a_wrong_configuration_can_be_put_right);
+	tcase_add_test(own, no_descriptor_is_in_a_configuration);
 	tcase_add_test(own, a_hostile_image_decides_nothing);
 	tcase_add_test(own, hostile_account_files_block_nothing);
 	tcase_add_test(own, a_claim_that_fails_ends_the_agent);

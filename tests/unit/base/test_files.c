@@ -127,8 +127,30 @@ START_TEST(mkdir_p_makes_parents)
 	cx_close(&fd);
 	fd = cx_mkdir_p(path, 0700, &err);
 	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(symlinkat("new", dir, "in/link"), 0);
+	(void)snprintf(path, sizeof path, "%s//in/link/deep/", top);
+	cx_close(&fd);
+	fd = cx_mkdir_p(path, 0700, &err);
+	ck_assert_msg(fd >= 0, "%s", err.msg);
+	ck_assert_int_eq(unlinkat(dir, "in/link", 0), 0);
 	ck_assert_int_eq(unlinkat(dir, "in/new/deep", AT_REMOVEDIR), 0);
 	ck_assert_int_eq(unlinkat(dir, "in/new", AT_REMOVEDIR), 0);
+}
+END_TEST
+
+START_TEST(mkdir_p_leaves_descriptors_alone)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", dir);
+	ck_assert_int_lt(cx_mkdir_p(path, 0700, &err), 0);
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d/in/made", dir);
+	ck_assert_int_lt(cx_mkdir_p(path, 0700, &err), 0);
+	ck_assert_int_lt(faccessat(dir, "in/made", F_OK, 0), 0);
+	(void)snprintf(path, sizeof path, "/proc/self/root/%s/in/made", top);
+	ck_assert_int_lt(cx_mkdir_p(path, 0700, &err), 0);
+	ck_assert_int_lt(faccessat(dir, "in/made", F_OK, 0), 0);
+	ck_assert_int_lt(cx_mkdir_p("", 0700, &err), 0);
 }
 END_TEST
 
@@ -166,6 +188,7 @@ int main(void)
 	tcase_add_test(tc, state_is_replaced_whole);
 	tcase_add_test(tc, small_file_is_never_cut);
 	tcase_add_test(tc, mkdir_p_makes_parents);
+	tcase_add_test(tc, mkdir_p_leaves_descriptors_alone);
 	tcase_add_test(tc, descriptors_are_arranged);
 	suite_add_tcase(s, tc);
 	return run_suite(s);
