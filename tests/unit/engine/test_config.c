@@ -2,9 +2,12 @@
 #include "engine/config.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/str.h"
 #include "check_main.h"
 
 static struct cx_config config;
@@ -147,6 +150,70 @@ START_TEST(a_directory_is_no_file)
 }
 END_TEST
 
+/* ---- the manual page, which lists "key = VALUE" behind .TP, in sections called .SS [name] -------
+ */
+
+enum { PAGE_MAX = 65536 };
+
+static const char *read_page(void)
+{
+	static char page[PAGE_MAX];
+	const char *top = getenv("srcdir");
+	char path[4096];
+
+	ck_assert_int_ge(cx_format(path, sizeof path, "%s/man/caisson.conf.5", &err,
+				   top != NULL ? top : "."),
+			 0);
+	ck_assert_msg(cx_read_small_file(AT_FDCWD, path, page, sizeof page, &err) >= 0, "%s",
+		      err.msg);
+	return page;
+}
+
+static bool is_setting(const char *section, const char *key)
+{
+	const char *option, *in, *name;
+
+	for (unsigned i = 0; cx_config_option(i, &option, &in, &name); i++)
+		if (name != NULL && strcmp(in, section) == 0 && strcmp(name, key) == 0)
+			return true;
+	return false;
+}
+
+/* How often the page has a setting (NULL: all of its settings, each of which must exist). */
+static unsigned count_documented(const char *section, const char *key)
+{
+	char in[32] = "", name[32];
+	unsigned found = 0;
+	int end;
+
+	for (const char *line = read_page(); line != NULL; line = strchr(line, '\n')) {
+		line += line[0] == '\n';
+		(void)sscanf(line, ".SS [%31[a-z_]]", in);
+		end = 0;
+		(void)sscanf(line, ".B%*1[IR] %31[a-z_] \" =%n", name, &end);
+		if (end == 0)
+			continue;
+		ck_assert_msg(is_setting(in, name), "the page has [%s] %s", in, name);
+		found += section == NULL || (strcmp(in, section) == 0 && strcmp(name, key) == 0);
+	}
+	return found;
+}
+
+START_TEST(the_manual_page_has_every_setting)
+{
+	const char *option, *section, *key;
+	unsigned n = 0;
+
+	for (unsigned i = 0; cx_config_option(i, &option, &section, &key); i++) {
+		if (key == NULL)
+			continue;
+		ck_assert_msg(count_documented(section, key) == 1, "[%s] %s", section, key);
+		n++;
+	}
+	ck_assert_uint_eq(count_documented(NULL, NULL), n);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("engine/config");
@@ -159,6 +226,7 @@ int main(void)
 	tcase_add_loop_test(tc, bad_files_are_named, 0, (int)CX_LEN(bad_files));
 	tcase_add_test(tc, a_named_file_must_exist);
 	tcase_add_test(tc, a_directory_is_no_file);
+	tcase_add_test(tc, the_manual_page_has_every_setting);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
