@@ -29,11 +29,13 @@ static void write_next(size_t len)
 static void expect(uint64_t ask, size_t max, uint64_t from, size_t len)
 {
 	uint64_t offset = ask;
+	size_t good = 0;
 
 	ck_assert_uint_eq(cx_ring_read(&ring, &offset, out, max), len);
 	ck_assert_uint_eq(offset, from);
-	for (size_t i = 0; i < len; i++)
-		ck_assert_uint_eq(out[i], byte_at(from + i));
+	while (good < len && out[good] == byte_at(from + good))
+		good++;
+	ck_assert_uint_eq(good, len); /* once: every assertion is a message to Check */
 }
 
 /* _i: the size of each write; together they go round the ring several times. */
