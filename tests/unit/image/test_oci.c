@@ -127,7 +127,7 @@ static const struct {
 	struct archive archive; /* NULL: the good one */
 	const char *says;	/* NULL: it is fine */
 } rows[] = {
-	{ "all good", { NULL }, NULL },
+	{ "all good", { .index = NULL }, NULL },
 	{ "not JSON", { .index = "{" }, "index.json" },
 	{ "not an object", { .index = "[]" }, "object" },
 	{ "trailing bytes", { .config = CONFIG(ID_B, "") "x" }, "line 1" },
