@@ -13,6 +13,7 @@
 
 #include "api/errors.h"
 #include "api/jsonw.h"
+#include "api/linger.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -20,6 +21,7 @@ enum {
 	IDLE_SECONDS = 60,
 	HEADER_MEMORY = 128 * 1024, /* of one connection: its headers, then a window on its body */
 	LISTENERS_MAX = 18,
+	DROP_MAX = 64 << 20, /* bytes of a body that is read only so that its answer arrives */
 };
 
 struct listener {
@@ -36,6 +38,7 @@ struct cx_http {
 	struct cx_timer timer;
 	bool resumed; /* a connection, and its daemon has not run since */
 	struct cx_request *requests;
+	struct cx_lingers lingers;
 };
 
 /* ---- answers -------------------------------------------------------------------------------- */
@@ -265,8 +268,8 @@ static int keep_bytes(struct cx_request *req, const char *data, size_t len, stru
 }
 
 /*
- * MHD cannot answer in the middle of a body: what is too much is thrown away until its end, but not
- * without end.
+ * MHD cannot answer in the middle of a body: what is not wanted is thrown away until its end, but
+ * not without end.
  */
 static enum MHD_Result take_bytes(struct cx_request *req, const char *data, size_t *len)
 {
@@ -276,8 +279,8 @@ static enum MHD_Result take_bytes(struct cx_request *req, const char *data, size
 	req->body_bytes += n;
 	if (req->body_bytes > req->body_max)
 		req->too_large = true;
-	if (req->too_large)
-		return req->body_bytes / 2 > req->body_max ? MHD_NO : MHD_YES;
+	if (req->handled || req->too_large)
+		return req->body_bytes > req->body_max + DROP_MAX ? MHD_NO : MHD_YES;
 	if (req->body_err.errnum == 0 && keep_bytes(req, data, n, &req->body_err) < 0) {
 		(void)cx_wrap(&req->body_err, "keep the body");
 		if (req->body_err.errnum == ENOSPC)
@@ -340,11 +343,21 @@ static void open_spool(struct cx_request *req, uint64_t announced)
 	}
 }
 
+static const char *header(const struct cx_request *req, const char *name)
+{
+	return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
+}
+
+static uint64_t announced_bytes(const struct cx_request *req)
+{
+	const char *length = header(req, "Content-Length");
+
+	return length != NULL ? strtoull(length, NULL, 10) : 0;
+}
+
 static void prepare_body(struct cx_request *req)
 {
-	const char *length =
-		MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, "Content-Length");
-	uint64_t announced = length != NULL ? strtoull(length, NULL, 10) : 0;
+	uint64_t announced = announced_bytes(req);
 
 	req->body_max =
 		req->route->body == CX_BODY_FILE ? req->http->o.file_body_max : CX_JSON_BODY_MAX;
@@ -385,8 +398,7 @@ static void judge_headers(const struct listener *at, struct cx_request *req, con
 		refuse(req, 400, "invalid",
 		       "it is not clear where the request ends: send one "
 		       "Content-Length or 'Transfer-Encoding: chunked'");
-		if (req->response != NULL)
-			(void)MHD_add_response_header(req->response, "Connection", "close");
+		req->unclear = true;
 		return;
 	}
 	if (req->route == NULL && status == 405) {
@@ -400,6 +412,23 @@ static void judge_headers(const struct listener *at, struct cx_request *req, con
 		return;
 	}
 	prepare_body(req);
+}
+
+/*
+ * The answer to the headers alone. Most clients look for it when they have sent the body, so a body
+ * of moderate size is read first. One that is too large, or held back until it is welcome, or whose
+ * end nobody knows, costs the connection.
+ */
+static enum MHD_Result answer_early(struct cx_request *req)
+{
+	req->handled = true;
+	req->body_max = 0;
+	if (!req->unclear && announced_bytes(req) <= DROP_MAX && header(req, "Expect") == NULL)
+		return MHD_YES;
+	req->linger = true;
+	if (req->response != NULL)
+		(void)MHD_add_response_header(req->response, "Connection", "close");
+	return queue_answer(req);
 }
 
 static struct cx_request *begin_request(struct listener *at, struct MHD_Connection *connection)
@@ -436,10 +465,16 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
 		return MHD_NO;
 	*con_cls = req;
 	judge_headers(at, req, method, url);
-	if (!req->answered)
-		return MHD_YES;
-	req->handled = true;
-	return queue_answer(req);
+	return req->answered ? answer_early(req) : MHD_YES;
+}
+
+static void linger(struct cx_http *http, struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	if (info != NULL)
+		cx_linger_add(&http->lingers, info->connect_fd);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
@@ -448,11 +483,11 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	struct cx_request *req = *con_cls;
 
 	(void)cls;
-	(void)connection;
-	(void)why;
 	if (req == NULL)
 		return;
 	*con_cls = NULL;
+	if (req->linger && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		linger(req->http, connection);
 	if (req->upgraded != NULL)
 		req->upgraded(req->upgrade_arg, -1, NULL);
 	release_request(req);
@@ -576,6 +611,7 @@ int cx_http_open(const struct cx_http_options *options, struct cx_http **ret, st
 		return cx_fail(err, ENOMEM, "http server");
 	http->o = *options;
 	http->timer.fire = on_timer;
+	http->lingers.loop = options->loop;
 	*ret = http;
 	return 0;
 }
@@ -624,5 +660,6 @@ void cx_http_close(struct cx_http *http)
 		cx_loop_drop(http->o.loop, &http->listeners[i].source);
 		MHD_stop_daemon(http->listeners[i].daemon);
 	}
+	cx_lingers_close(&http->lingers);
 	free(http);
 }

@@ -42,6 +42,8 @@ struct cx_request {
 	struct MHD_Response *response;
 	unsigned status;
 	bool handled, answered, suspended, too_large;
+	bool unclear; /* where it ends */
+	bool linger;  /* its body is left unread */
 	struct cx_err body_err;
 	uint64_t body_max;
 	struct cx_source watch;

@@ -446,8 +446,11 @@ static int select_ids(struct cx_request *req, const struct json_t *doc, struct c
 		return -err->errnum;
 	if (by_ids && by_labels)
 		return cx_refuse(err, CX_INVALID, "give 'sandbox_ids' or 'labels', not both");
-	if (by_ids)
-		return cx_json_strv(doc, "sandbox_ids", ids, err) < 0 ? -err->errnum : 0;
+	if (by_ids) {
+		if (cx_json_strv(doc, "sandbox_ids", ids, err) < 0)
+			return -err->errnum;
+		return ids->len > 0 ? 0 : cx_refuse(err, CX_INVALID, "'sandbox_ids' is empty");
+	}
 	if (!by_labels && !all && user == NULL)
 		return cx_refuse(err, CX_INVALID,
 				 "nothing is named: give 'sandbox_ids' or 'labels'");

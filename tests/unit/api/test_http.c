@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers that do not wait for the body: a client that sends all of it first still gets them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "check_main.h"
+
+#include "api/http.h"
+#include "api/linger.h"
+
+static pid_t server;
+static struct sockaddr_un address;
+
+static int listen_at(void)
+{
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(sock, 0);
+	address.sun_family = AF_UNIX; /* a name in the abstract, so there is nothing to remove */
+	(void)snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "test-http-%d", getpid());
+	ck_assert_int_eq(bind(sock, (struct sockaddr *)&address, sizeof address), 0);
+	ck_assert_int_eq(listen(sock, 64), 0);
+	return sock;
+}
+
+static _Noreturn void serve(int sock, bool trusted)
+{
+	static const struct cx_auth nobody;
+	struct cx_loop loop;
+	struct cx_err err;
+	struct cx_http *http;
+	struct cx_http_options options = { .loop = &loop,
+					   .auth = &nobody,
+					   .spool_dir = AT_FDCWD,
+					   .file_body_max = 1 << 20,
+					   .connections_max = 64 };
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (cx_loop_open(&loop, &err) == 0 && cx_http_open(&options, &http, &err) == 0 &&
+	    cx_http_listen(http, &sock, trusted, &err) == 0)
+		(void)!cx_loop_run(&loop, &err);
+	_exit(1);
+}
+
+static void start_server(bool trusted)
+{
+	int sock = listen_at();
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	server = fork();
+	if (server == 0)
+		serve(sock, trusted);
+	ck_assert_int_gt(server, 0);
+	(void)close(sock);
+}
+
+static void start_trusted(void)
+{
+	start_server(true);
+}
+
+static void start_untrusted(void)
+{
+	start_server(false);
+}
+
+static void stop_server(void)
+{
+	(void)kill(server, SIGKILL);
+	ck_assert_int_eq(waitpid(server, NULL, 0), server);
+}
+
+static int connect_to(void)
+{
+	struct timeval patience = { .tv_sec = 10 };
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(connect(sock, (struct sockaddr *)&address, sizeof address), 0);
+	ck_assert_int_eq(setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+	return sock;
+}
+
+/* How much of it could be sent. */
+static size_t send_zeros(int sock, size_t n)
+{
+	static const char zeros[65536];
+	size_t sent = 0;
+
+	while (sent < n) {
+		size_t want = n - sent < sizeof zeros ? n - sent : sizeof zeros;
+		ssize_t got = write(sock, zeros, want);
+
+		if (got < 0)
+			break;
+		sent += (size_t)got;
+	}
+	return sent;
+}
+
+static void send_head(int sock, const char *line, const char *headers)
+{
+	char head[512];
+	int n = snprintf(head, sizeof head, "%s HTTP/1.1\r\nHost: x\r\n%s\r\n", line, headers);
+
+	ck_assert_int_eq(write(sock, head, (size_t)n), n);
+}
+
+/* The status of one answer, read to the end of its body; 0 when there is none. */
+static int read_status(int sock)
+{
+	char text[4096];
+	size_t have = 0, want = 0;
+	ssize_t n;
+
+	while (want == 0 || have < want) {
+		n = read(sock, text + have, sizeof text - 1 - have);
+		if (n <= 0)
+			return 0;
+		have += (size_t)n;
+		text[have] = '\0';
+		if (want == 0 && strstr(text, "\r\n\r\n") != NULL) {
+			const char *length = strcasestr(text, "Content-Length:");
+
+			ck_assert_ptr_nonnull(length);
+			want = (size_t)(strstr(text, "\r\n\r\n") + 4 - text) +
+			       strtoul(length + 15, NULL, 10);
+		}
+	}
+	ck_assert_int_eq(strncmp(text, "HTTP/1.1 ", 9), 0);
+	return atoi(text + 9);
+}
+
+static const struct {
+	const char *line, *headers;
+	size_t body;
+	int status;
+	bool kept; /* the connection goes on after it */
+} requests[] = {
+	{ "GET /healthz", "", 0, 200, true },
+	{ "GET /nowhere", "", 0, 404, true },
+	{ "POST /nowhere", "Content-Length: 5\r\n", 5, 404, true },
+	{ "DELETE /nowhere", "Content-Length: 300000\r\n", 300000, 404, true },
+	{ "PUT /api/v1/sandbox", "Content-Length: 8388608\r\n", 8 << 20, 405, true },
+	{ "PATCH /api/v1/sandbox", "Content-Length: 8388608\r\n", 8 << 20, 405, true },
+	{ "POST /api/v1/sandbox", "Content-Length: 1048577\r\n", (1 << 20) + 1, 413, true },
+	{ "POST /api/v1/sandbox", "Content-Length: 67108864\r\n", 64 << 20, 413, true },
+	{ "POST /api/v1/images", "Content-Length: 8388608\r\n", 8 << 20, 413, true },
+	{ "DELETE /api/v1/sandbox", "Content-Length: 8388608\r\n", 8 << 20, 413, true },
+	/* More than is read for the answer's sake: it comes first, and the connection ends. */
+	{ "POST /nowhere", "Content-Length: 1000000000\r\n", 16 << 20, 404, false },
+	{ "POST /api/v1/sandbox", "Content-Length: 1000000000\r\n", 16 << 20, 413, false },
+	{ "POST /nowhere", "Content-Length: 10\r\nExpect: 100-continue\r\n", 0, 404, false },
+	{ "POST /api/v1/sandbox", "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", 2, 400,
+	  false },
+};
+
+START_TEST(an_answer_arrives_after_the_body)
+{
+	int sock = connect_to();
+
+	send_head(sock, requests[_i].line, requests[_i].headers);
+	ck_assert_uint_eq(send_zeros(sock, requests[_i].body), requests[_i].body);
+	ck_assert_int_eq(read_status(sock), requests[_i].status);
+	if (requests[_i].kept) {
+		send_head(sock, "GET /healthz", "");
+		ck_assert_int_eq(read_status(sock), 200);
+	} else {
+		ck_assert_int_eq(read_status(sock), 0);
+	}
+	(void)close(sock);
+}
+END_TEST
+
+START_TEST(a_chunked_body_is_dropped_to_its_end)
+{
+	int sock = connect_to();
+
+	send_head(sock, "POST /api/v1/sandbox", "Transfer-Encoding: chunked\r\n");
+	ck_assert_int_eq(write(sock, "800000\r\n", 8), 8);
+	ck_assert_uint_eq(send_zeros(sock, 8 << 20), 8 << 20);
+	ck_assert_int_eq(write(sock, "\r\n0\r\n\r\n", 7), 7);
+	ck_assert_int_eq(read_status(sock), 413);
+	(void)close(sock);
+}
+END_TEST
+
+START_TEST(a_body_is_not_dropped_without_end)
+{
+	size_t most = (size_t)CX_LINGER_BYTES + (4 << 20); /* and what the socket holds */
+	int sock = connect_to();
+
+	send_head(sock, "POST /nowhere", "Content-Length: 10000000000\r\n");
+	ck_assert_uint_lt(send_zeros(sock, most), most);
+	ck_assert(errno == EPIPE || errno == ECONNRESET);
+	(void)close(sock);
+	sock = connect_to();
+	send_head(sock, "POST /nowhere", "Transfer-Encoding: chunked\r\n");
+	ck_assert_int_eq(write(sock, "fffffff\r\n", 9), 9);
+	ck_assert_uint_lt(send_zeros(sock, most), most);
+	(void)close(sock);
+}
+END_TEST
+
+/* What a refused request carries is never taken for the next one. */
+START_TEST(a_body_is_no_request)
+{
+	static const char inner[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+	static const char *const lines[] = { "POST /nowhere", "DELETE /nowhere", "GET /nowhere",
+					     "PATCH /api/v1/sandbox" };
+	char headers[64];
+	int sock = connect_to();
+
+	(void)snprintf(headers, sizeof headers, "Content-Length: %zu\r\n", sizeof inner - 1);
+	send_head(sock, lines[_i], headers);
+	ck_assert_int_eq(write(sock, inner, sizeof inner - 1), sizeof inner - 1);
+	ck_assert_int_ge(read_status(sock), 404);
+	ck_assert_int_eq(shutdown(sock, SHUT_WR), 0);
+	ck_assert_int_eq(read_status(sock), 0);
+	(void)close(sock);
+}
+END_TEST
+
+START_TEST(who_may_not_is_told_so_after_the_body)
+{
+	int sock = connect_to();
+
+	send_head(sock, "POST /api/v1/images?name=x", "Content-Length: 8388608\r\n");
+	ck_assert_uint_eq(send_zeros(sock, 8 << 20), 8 << 20);
+	ck_assert_int_eq(read_status(sock), 401);
+	(void)close(sock);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("http");
+	TCase *tc = tcase_create("trusted");
+	TCase *stranger = tcase_create("untrusted");
+
+	tcase_add_checked_fixture(tc, start_trusted, stop_server);
+	tcase_set_timeout(tc, 30);
+	tcase_add_loop_test(tc, an_answer_arrives_after_the_body, 0, CX_LEN(requests));
+	tcase_add_test(tc, a_chunked_body_is_dropped_to_its_end);
+	tcase_add_test(tc, a_body_is_not_dropped_without_end);
+	tcase_add_loop_test(tc, a_body_is_no_request, 0, 4);
+	suite_add_tcase(suite, tc);
+	tcase_add_checked_fixture(stranger, start_untrusted, stop_server);
+	tcase_add_test(stranger, who_may_not_is_told_so_after_the_body);
+	suite_add_tcase(suite, stranger);
+	return run_suite(suite);
+}
