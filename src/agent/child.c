@@ -77,6 +77,16 @@ static int step_user(struct child *c, struct cx_err *err)
 	return 0;
 }
 
+/* What a path leads to is the sandbox's: no fault of the engine, but for a disk that fails. */
+static int fail_inside(int errnum, const char *doing, const char *path, struct cx_err *err)
+{
+	int r = cx_fail(err, errnum, "%s '%s'", doing, path);
+
+	if (err->kind == CX_INTERNAL && errnum != EIO)
+		err->kind = CX_INVALID;
+	return r;
+}
+
 static int step_directory(struct child *c, struct cx_err *err)
 {
 	char now[PATH_MAX];
@@ -95,7 +105,7 @@ static int step_directory(struct child *c, struct cx_err *err)
 		if (errno == ENOENT)
 			return cx_refuse(err, CX_NOT_FOUND, "working directory '%s' does not exist",
 					 c->cwd);
-		return cx_fail(err, errno, "enter working directory '%s'", c->cwd);
+		return fail_inside(errno, "enter working directory", c->cwd, err);
 	}
 	/* The kernel says "(unreachable)" of a directory outside the root. */
 	if (getcwd(now, sizeof now) == NULL || now[0] != '/')
@@ -175,7 +185,7 @@ static int step_arguments(struct child *c, struct cx_err *err)
 	return 0;
 }
 
-static int explain(const char *program, const char *file, int errnum, struct cx_err *err)
+static int explain(const char *file, int errnum, struct cx_err *err)
 {
 	if (errnum == ENOENT && access(file, F_OK) == 0)
 		return cx_refuse(err, CX_NOT_FOUND,
@@ -184,14 +194,12 @@ static int explain(const char *program, const char *file, int errnum, struct cx_
 				 file);
 	if (errnum == ENOENT || errnum == ENOTDIR)
 		return cx_refuse(err, CX_NOT_FOUND, "'%s' does not exist", file);
-	if (errnum == EACCES)
-		return cx_fail(err, EACCES, "execute '%s'", file);
 	if (errnum == ENOEXEC)
 		return cx_refuse(err, CX_INVALID,
 				 "'%s' is not an executable of this machine, nor a "
 				 "script that names its interpreter",
 				 file);
-	return cx_fail(err, errnum, "execute '%s'", program);
+	return fail_inside(errnum, "execute", file, err);
 }
 
 static const char *search_path(const struct child *c)
@@ -213,7 +221,7 @@ static int step_execute(struct child *c, struct cx_err *err)
 		return cx_refuse(err, CX_INVALID, "the command's name is empty");
 	if (strchr(program, '/') != NULL) {
 		(void)execve(program, c->argv, c->envp);
-		return explain(program, program, errno, err);
+		return explain(program, errno, err);
 	}
 	for (const char *p = search_path(c);; p++) {
 		int len = (int)strcspn(p, ":");
@@ -225,16 +233,16 @@ static int step_execute(struct child *c, struct cx_err *err)
 			if (errno == EACCES && denied[0] == '\0' && access(file, F_OK) == 0)
 				strcpy(denied, file);
 			else if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
-				return explain(program, file, errno, err);
+				return explain(file, errno, err);
 			else if (errno == ENOENT && access(file, F_OK) == 0)
-				return explain(program, file, ENOENT, err);
+				return explain(file, ENOENT, err);
 		}
 		p += len;
 		if (*p == '\0')
 			break;
 	}
 	if (denied[0] != '\0')
-		return cx_fail(err, EACCES, "execute '%s'", denied);
+		return explain(denied, EACCES, err);
 	return cx_refuse(err, CX_NOT_FOUND, "'%s' not found in PATH", program);
 }
 

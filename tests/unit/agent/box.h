@@ -98,6 +98,8 @@ static inline int box_root(void)
 		(void)snprintf(name, sizeof name, "bin/%s", applets[i]);
 		must(symlinkat("busybox", root, name));
 	}
+	box_file(root, "bin/empty", "", 0755);
+	must(symlinkat("round", root, "bin/round"));
 	box_file(root, "etc/passwd",
 		 "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n", 0644);
 	box_file(root, "etc/group", "root:x:0:\napp:x:1001:\nextra:x:2000:other,app\n", 0644);
