@@ -165,7 +165,36 @@ static int attach_clones(struct clones *clones, const int *layers, struct cx_err
 	return 0;
 }
 
-static int overlay_by_descriptor(const struct clones *clones, const char *upper, const char *work,
+/*
+ * Named by number: no path with a comma or a colon can get in, and mountinfo, which shows the words
+ * of whoever mounted, tells a sandbox nothing of the host's directories.
+ */
+struct writable {
+	const char *at; /* the work directory by name */
+	int upper, work;
+	char upper_path[FD_PATH], work_path[FD_PATH];
+};
+
+static void close_writable(struct writable *w)
+{
+	cx_close(&w->upper);
+	cx_close(&w->work);
+}
+
+static int open_writable(const char *upper, const char *work, struct writable *ret,
+			 struct cx_err *err)
+{
+	ret->at = work;
+	ret->upper = open(upper, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ret->work = open(work, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (ret->upper < 0 || ret->work < 0)
+		return cx_fail(err, errno, "open the writable directories");
+	fd_path(ret->upper, ret->upper_path);
+	fd_path(ret->work, ret->work_path);
+	return 0;
+}
+
+static int overlay_by_descriptor(const struct clones *clones, const struct writable *w,
 				 struct cx_err *err)
 {
 	cx_autofd int fs = new_fs("overlay", err);
@@ -175,14 +204,14 @@ static int overlay_by_descriptor(const struct clones *clones, const char *upper,
 	for (unsigned i = clones->n; i-- > 0;)
 		if (fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", NULL, clones->fds[i]) < 0)
 			return cx_fail(err, errno, "add a layer by descriptor");
-	if (set(fs, "upperdir", upper, err) < 0 || set(fs, "workdir", work, err) < 0 ||
-	    set_flag(fs, "userxattr", err) < 0 || set_flag(fs, "volatile", err) < 0)
+	if (set(fs, "upperdir", w->upper_path, err) < 0 ||
+	    set(fs, "workdir", w->work_path, err) < 0 || set_flag(fs, "userxattr", err) < 0 ||
+	    set_flag(fs, "volatile", err) < 0)
 		return -err->errnum;
 	return create(fs, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID, err);
 }
 
-/* By number: so no path with a comma or a colon can get in. */
-static void format_options(const struct clones *clones, int upper, int work, char *text,
+static void format_options(const struct clones *clones, const struct writable *w, char *text,
 			   size_t size)
 {
 	size_t len = 0;
@@ -190,32 +219,27 @@ static void format_options(const struct clones *clones, int upper, int work, cha
 	for (unsigned i = clones->n; i-- > 0;)
 		len += (size_t)snprintf(text + len, size - len, "%s/proc/self/fd/%d",
 					len > 0 ? ":" : "lowerdir=", clones->fds[i]);
-	(void)snprintf(text + len, size - len,
-		       ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d,userxattr,volatile",
-		       upper, work);
+	(void)snprintf(text + len, size - len, ",upperdir=%s,workdir=%s,userxattr,volatile",
+		       w->upper_path, w->work_path);
 }
 
 /*
  * fsconfig() takes at most 255 bytes for a value, 14 layers; mount(2) takes a page. It attaches
  * what it makes, for a moment over the work directory.
  */
-static int overlay_by_list(const struct clones *clones, const char *upper, const char *work,
+static int overlay_by_list(const struct clones *clones, const struct writable *w,
 			   struct cx_err *err)
 {
-	cx_autofd int upper_fd = open(upper, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	cx_autofd int work_fd = open(work, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	char options[(LAYERS_MAX + 3) * FD_PATH];
 	int fd;
 
-	if (upper_fd < 0 || work_fd < 0)
-		return cx_fail(err, errno, "open the writable directories");
-	format_options(clones, upper_fd, work_fd, options, sizeof options);
-	if (mount("overlay", work, "overlay", MS_NODEV | MS_NOSUID, options) < 0)
+	format_options(clones, w, options, sizeof options);
+	if (mount("overlay", w->at, "overlay", MS_NODEV | MS_NOSUID, options) < 0)
 		return cx_fail(err, errno, "mount by list");
-	fd = open_tree(AT_FDCWD, work, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	fd = open_tree(AT_FDCWD, w->at, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (fd < 0)
 		(void)cx_fail(err, errno, "detach");
-	(void)umount2(work, MNT_DETACH | UMOUNT_NOFOLLOW);
+	(void)umount2(w->at, MNT_DETACH | UMOUNT_NOFOLLOW);
 	return fd >= 0 ? fd : -err->errnum;
 }
 
@@ -224,8 +248,7 @@ static int overlay_by_list(const struct clones *clones, const char *upper, const
  * these errors, at once or when the file system is created.
  */
 static const struct {
-	int (*make)(const struct clones *clones, const char *upper, const char *work,
-		    struct cx_err *err);
+	int (*make)(const struct clones *clones, const struct writable *w, struct cx_err *err);
 	bool attached;
 	const char *why;
 } overlay_ways[] = {
@@ -243,17 +266,19 @@ int cx_rootfs_make(const int *layers, unsigned nlayers, int userns, const char *
 		   const char *work, struct cx_err *err)
 {
 	CX_AUTO(close_clones) struct clones clones = { .n = 0 };
+	CX_AUTO(close_writable) struct writable w = { .upper = -EBADF, .work = -EBADF };
 	int mnt = -EINVAL;
 
 	if (nlayers == 0 || nlayers > LAYERS_MAX)
 		return cx_refuse(err, CX_INVALID, "%u layers: an image has 1 to %d", nlayers,
 				 LAYERS_MAX);
-	if (clone_layers(layers, nlayers, userns, &clones, err) < 0)
+	if (open_writable(upper, work, &w, err) < 0 ||
+	    clone_layers(layers, nlayers, userns, &clones, err) < 0)
 		return -err->errnum;
 	for (size_t way = 0; way < CX_LEN(overlay_ways) && unknown_way(mnt); way++) {
 		if (overlay_ways[way].attached && attach_clones(&clones, layers, err) < 0)
 			return -err->errnum;
-		mnt = overlay_ways[way].make(&clones, upper, work, err);
+		mnt = overlay_ways[way].make(&clones, &w, err);
 	}
 	return mnt < 0 ? cx_wrap(err, "overlay") : mnt;
 }

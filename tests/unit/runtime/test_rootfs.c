@@ -129,6 +129,32 @@ static int make_root(void)
 	return fd;
 }
 
+/* A sandbox reads the options in its mountinfo: they name no directory of the host. */
+START_TEST(options_tell_no_path)
+{
+	cx_autofd int root = make_root();
+	char text[8192];
+	FILE *mounts;
+	bool seen = false;
+
+	ck_assert_int_eq(move_mount(root, "", AT_FDCWD, "work", MOVE_MOUNT_F_EMPTY_PATH), 0);
+	mounts = fopen("/proc/self/mountinfo", "re");
+	ck_assert_ptr_nonnull(mounts);
+	while (fgets(text, sizeof text, mounts) != NULL) {
+		const char *options = strstr(text, " - overlay ");
+
+		if (options == NULL || strstr(text, "upperdir=") == NULL ||
+		    strstr(text, top) == NULL)
+			continue;
+		seen = true;
+		ck_assert_ptr_null(strstr(options, top));
+	}
+	(void)fclose(mounts);
+	ck_assert_int_eq(umount2("work", MNT_DETACH), 0);
+	ck_assert(seen);
+}
+END_TEST
+
 START_TEST(layers_stack_and_ids_shift)
 {
 	cx_autofd int root = make_root();
@@ -251,6 +277,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, options_tell_no_path);
 	tcase_add_test(tc, layers_stack_and_ids_shift);
 	tcase_add_test(tc, as_many_layers_as_an_image_may_have);
 	tcase_add_test(tc, writes_land_in_the_upper_directory);
