@@ -290,6 +290,15 @@ void cx_box_destroy(struct cx_box *box, struct cx_box_waiter *waiter)
 		begin_end(box);
 }
 
+bool cx_box_wait_gone(struct cx_box *box, struct cx_box_waiter *waiter)
+{
+	if (box->phase != CX_BOX_ENDING || (!box->destroying && !box->reading_log))
+		return false;
+	waiter->next = box->gone;
+	box->gone = waiter;
+	return true;
+}
+
 static const struct {
 	const char *status, *type, *message;
 } ends[CX_END_MAX] = {

@@ -37,6 +37,8 @@ struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err);
 void cx_box_wait_running(struct cx_box *box, struct cx_box_waiter *waiter);
 /* Begins the end unless that has begun; the waiter is told when nothing is left. */
 void cx_box_destroy(struct cx_box *box, struct cx_box_waiter *waiter);
+/* The same for one that is ending already; of any other it returns false. */
+bool cx_box_wait_gone(struct cx_box *box, struct cx_box_waiter *waiter);
 
 /* caissond says that it is gone. */
 void cx_boxes_ended(struct cx_gateway *gw, const char *id, enum cx_end reason);

@@ -587,6 +587,7 @@ enum { LOG_ANSWER = 1 << 20 };
 
 struct logs {
 	struct cx_call call;
+	struct cx_box_waiter waiter;
 	struct cx_request *req;
 	struct cx_session *session;
 	struct cx_buf text;
@@ -634,6 +635,23 @@ static void on_log(struct cx_call *call, const struct cx_answer *answer, const s
 	free_logs(logs);
 }
 
+static void answer_recorded(struct cx_request *req, const struct cx_sandbox_row *row)
+{
+	answer_log(req, row->log, row->log != NULL ? strlen(row->log) : 0);
+}
+
+static void on_log_recorded(struct cx_box_waiter *waiter, const struct cx_sandbox_row *row,
+			    const struct cx_err *err)
+{
+	struct logs *logs = cx_container_of(waiter, struct logs, waiter);
+
+	if (err != NULL)
+		cx_request_fail(logs->req, err);
+	else
+		answer_recorded(logs->req, row);
+	free_logs(logs);
+}
+
 static int start_logs(struct cx_request *req, struct cx_box *box, struct cx_err *err)
 {
 	struct logs *logs = calloc(1, sizeof *logs);
@@ -643,6 +661,9 @@ static int start_logs(struct cx_request *req, struct cx_box *box, struct cx_err 
 	logs->req = req;
 	logs->call.done = on_log;
 	logs->text.max = LOG_ANSWER + 65536;
+	logs->waiter.done = on_log_recorded;
+	if (cx_box_wait_gone(box, &logs->waiter)) /* its log is being recorded */
+		return 0;
 	logs->session = cx_box_session(box, err);
 	if (logs->session == NULL ||
 	    cx_session_log(logs->session, 0, 65536, &logs->call, err) < 0) {
@@ -664,6 +685,6 @@ void cx_handle_logs(struct cx_request *req)
 	} else if (cx_store_sandbox_find(req->gateway->store, req->param, &row, &err) < 0) {
 		cx_request_fail(req, &err);
 	} else {
-		answer_log(req, row.log, row.log != NULL ? strlen(row.log) : 0);
+		answer_recorded(req, &row);
 	}
 }
