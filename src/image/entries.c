@@ -163,9 +163,7 @@ int cx_entry_write(struct cx_entry_writer *w, const struct cx_entry *e, struct c
 {
 	size_t at;
 
-	if (check_entry(e, err) < 0)
-		return named(e, err);
-	if (begin_record(w, 'E', &at, err) < 0)
+	if (check_entry(e, err) < 0 || begin_record(w, 'E', &at, err) < 0)
 		return -err->errnum;
 	put(w, e->mode, 2);
 	put(w, e->flags, 2);

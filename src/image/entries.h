@@ -72,7 +72,7 @@ struct cx_entry_writer {
 	uint8_t buf[256 * 1024];
 };
 void cx_entry_writer_init(struct cx_entry_writer *w, int fd);
-/* Refuses an entry that the decoder would refuse, naming it. */
+/* Refuses an entry that the decoder would refuse; whose name it is, the caller knows best. */
 CX_MUST int cx_entry_write(struct cx_entry_writer *w, const struct cx_entry *entry,
 			   struct cx_err *err);
 CX_MUST int cx_entry_write_data(struct cx_entry_writer *w, uint64_t offset, const void *data,

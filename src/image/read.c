@@ -18,6 +18,8 @@ struct reading {
 	const struct cx_read_limits *limits;
 	struct cx_report *report;
 	struct cx_err source; /* what the stream said, as libarchive only passes "failed" on */
+	bool drained;	      /* the stream has given its last byte */
+	bool cut;	      /* the padding of the last entry is missing: nothing follows */
 	bool saw_layout, saw_index, saw_manifest, is_rootfs;
 	char path[CX_ENTRY_PATH_MAX + 1], target[CX_ENTRY_PATH_MAX + 1];
 };
@@ -156,17 +158,26 @@ static int archive_failed(const struct reading *r, struct cx_err *err)
 	return cx_refuse(err, CX_INVALID, "bad tar data: %s", text != NULL ? text : "unknown");
 }
 
-static int copy_data(struct reading *r, struct cx_err *err)
+/*
+ * Some writers (umoci) end an archive with the last byte of the last file, without the padding of
+ * its block. Go's reader, and so Docker's, takes that; libarchive fails, but only after it has
+ * given all of the file. What is cut before that byte stays an error.
+ */
+static int copy_data(struct reading *r, uint64_t size, struct cx_err *err)
 {
+	uint64_t end = 0;
 	const void *data;
 	size_t len;
 	la_int64_t offset;
 	int s;
 
-	while ((s = archive_read_data_block(r->archive, &data, &len, &offset)) == ARCHIVE_OK)
+	while ((s = archive_read_data_block(r->archive, &data, &len, &offset)) == ARCHIVE_OK) {
 		if (len > 0 && cx_entry_write_data(r->out, (uint64_t)offset, data, len, err) < 0)
 			return -err->errnum;
-	return s == ARCHIVE_EOF ? 0 : archive_failed(r, err);
+		end = (uint64_t)offset + len;
+	}
+	r->cut = s == ARCHIVE_FATAL && r->drained && r->source.errnum == 0 && end == size;
+	return s == ARCHIVE_EOF || r->cut ? 0 : archive_failed(r, err);
 }
 
 static int write_node(struct reading *r, struct archive_entry *ae, struct cx_err *err)
@@ -189,13 +200,22 @@ static int write_node(struct reading *r, struct archive_entry *ae, struct cx_err
 	take_xattrs(ae, &e);
 	if (cx_entry_write(r->out, &e, err) < 0)
 		return -err->errnum;
-	return S_ISREG(e.mode) ? copy_data(r, err) : 0;
+	return S_ISREG(e.mode) ? copy_data(r, e.size, err) : 0;
+}
+
+static void note_document(struct reading *r)
+{
+	r->saw_layout |= strcmp(r->path, "oci-layout") == 0;
+	r->saw_index |= strcmp(r->path, "index.json") == 0;
+	r->saw_manifest |= strcmp(r->path, "manifest.json") == 0;
 }
 
 static int layer_entry(struct reading *r, struct archive_entry *ae, struct cx_err *err)
 {
-	enum whiteout whiteout = take_whiteout(r->path);
+	enum whiteout whiteout;
 
+	note_document(r);
+	whiteout = take_whiteout(r->path);
 	if (whiteout != NO_WHITEOUT)
 		return write_whiteout(r, whiteout, err);
 	if (archive_entry_hardlink(ae) != NULL)
@@ -252,17 +272,16 @@ static int scan_entry(struct reading *r, struct archive_entry *ae, struct cx_err
 		strcmp(last_component(r->path), r->path) == 0 && strstr(r->path, ".tar") == NULL;
 
 	if (!is_image_name(r->path)) {
-		r->is_rootfs = true;
+		/* A blob by another digest is part of a layout, too; nothing here can name it. */
+		r->is_rootfs = strncmp(r->path, "blobs/", 6) != 0;
 		return 0;
 	}
-	r->saw_layout |= strcmp(r->path, "oci-layout") == 0;
-	r->saw_index |= strcmp(r->path, "index.json") == 0;
-	r->saw_manifest |= strcmp(r->path, "manifest.json") == 0;
+	note_document(r);
 	if (archive_entry_hardlink(ae) != NULL)
 		return write_hardlink(r, ae, err);
 	if (document && archive_entry_filetype(ae) == AE_IFREG &&
 	    archive_entry_size(ae) > DOCUMENT_MAX)
-		return cx_refuse(err, CX_LIMIT, "a document of more than %d bytes", DOCUMENT_MAX);
+		return cx_refuse(err, CX_INVALID, "a document of more than %d bytes", DOCUMENT_MAX);
 	switch (archive_entry_filetype(ae)) {
 	case AE_IFREG:
 	case AE_IFLNK:
@@ -290,6 +309,7 @@ static la_ssize_t give_bytes(struct archive *a, void *arg, const void **buffer)
 
 	if (n < 0)
 		archive_set_error(a, EIO, "%s", r->source.msg);
+	r->drained = n == 0;
 	return n < 0 ? -1 : n;
 }
 
@@ -311,11 +331,8 @@ static int one_entry(struct reading *r, struct archive_entry *ae, entry_fn *fn, 
 
 	if (name == NULL)
 		return cx_refuse(err, CX_INVALID, "entry %u has no name", r->report->entries);
-	if (normalize(name, r->path, err) < 0 || fn(r, ae, err) < 0) {
-		/* A name that the writer has put in front already is not said twice. */
-		return strncmp(err->msg, "entry '", 7) == 0 ? -err->errnum
-							    : cx_wrap(err, "entry '%.200s'", name);
-	}
+	if (normalize(name, r->path, err) < 0 || fn(r, ae, err) < 0)
+		return cx_wrap(err, "entry '%.200s'", name);
 	return 0;
 }
 
@@ -324,7 +341,8 @@ static int read_entries(struct reading *r, entry_fn *fn, struct cx_err *err)
 	struct archive_entry *ae;
 	int s = ARCHIVE_OK;
 
-	while (!r->is_rootfs && (s = archive_read_next_header(r->archive, &ae)) != ARCHIVE_EOF) {
+	while (!r->is_rootfs && !r->cut &&
+	       (s = archive_read_next_header(r->archive, &ae)) != ARCHIVE_EOF) {
 		/* A warning means that libarchive guessed: two readings are one too many. */
 		if (s != ARCHIVE_OK)
 			return archive_failed(r, err);
@@ -388,6 +406,15 @@ static int run(int in, int out, const struct cx_read_limits *limits, entry_fn *f
 	return 0;
 }
 
+static enum cx_report_kind kind_of(const struct reading *r, bool scan)
+{
+	bool layout = r->saw_layout && r->saw_index;
+
+	if (!scan)
+		return layout ? CX_REPORT_IMAGE : CX_REPORT_LAYER;
+	return !r->is_rootfs && (layout || r->saw_manifest) ? CX_REPORT_IMAGE : CX_REPORT_ROOTFS;
+}
+
 static int read_with(int in, int out, const struct cx_read_limits *limits, entry_fn *fn,
 		     struct cx_report *report)
 {
@@ -400,10 +427,7 @@ static int read_with(int in, int out, const struct cx_read_limits *limits, entry
 	r->limits = limits;
 	r->report = report;
 	s = run(in, out, limits, fn, r, &report->err);
-	if (fn == scan_entry)
-		report->kind = !r->is_rootfs && ((r->saw_layout && r->saw_index) || r->saw_manifest)
-				       ? CX_REPORT_IMAGE
-				       : CX_REPORT_ROOTFS;
+	report->kind = kind_of(r, fn == scan_entry);
 	report->ok = s == 0;
 	return s;
 }

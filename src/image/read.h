@@ -18,6 +18,8 @@
  *	hard link				kept; its target by the rules of names
  *	hard link with data			refused
  *	device, socket				nothing, counted as skipped
+ *	type that nobody knows			a regular file, as POSIX says
+ *	last file without its padding		kept; nothing can follow it
  *	id of 65536 or more			refused: no sandbox could show it
  *	set-user-ID, set-group-ID		kept, without effect in a sandbox
  *	user.* attributes			kept, but of user.overlay.* nothing

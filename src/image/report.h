@@ -15,8 +15,9 @@
 enum { CX_REPORT_SIZE = 640 };
 
 enum cx_report_kind {
-	CX_REPORT_LAYER,  /* read, write */
-	CX_REPORT_IMAGE,  /* scan: an OCI layout or a "docker save" archive went by */
+	CX_REPORT_LAYER, /* read, write */
+	/* scan: an OCI layout or a "docker save" archive went by; read: a layout's documents did */
+	CX_REPORT_IMAGE,
 	CX_REPORT_ROOTFS, /* scan: it is neither, so a tree of files */
 	CX_REPORT_KIND_MAX,
 };

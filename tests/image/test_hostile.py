@@ -64,9 +64,9 @@ REFUSED.update({
     "owner that wraps to 0": (lambda: Tar().add("x", uid=1 << 32).bytes(), "entry 'x'"),
     "component of 256 bytes": (lambda: Tar().add("c" * 256).bytes(), "256 bytes"),
     "path of 5000 bytes": (lambda: Tar().add("/".join(["p" * 99] * 50)).bytes(), "longer than"),
-    "whiteout without a name": (lambda: Tar().add("d/.wh.").bytes(), "entry"),
-    "whiteout of dot dot": (lambda: Tar().add("d/.wh...").bytes(), "entry"),
-    "whiteout of dot": (lambda: Tar().add("d/.wh..").bytes(), "entry"),
+    "whiteout without a name": (lambda: Tar().add("d/.wh.").bytes(), "entry 'd/.wh.'"),
+    "whiteout of dot dot": (lambda: Tar().add("d/.wh...").bytes(), "entry 'd/.wh...'"),
+    "whiteout of dot": (lambda: Tar().add("d/.wh..").bytes(), "entry 'd/.wh..'"),
     "symlink without a target": (lambda: header(b"l", type=b"2") + END, "entry 'l'"),
     "hard link with data": (
         lambda: header(b"f") + pax([record(b"size", b"3")], header(b"h", b"00000000003", b"1",
@@ -88,6 +88,7 @@ REFUSED.update({
     "bad checksum": (lambda: header()[:148] + b"0000000\0" + header()[156:] + END, ""),
     "cut in a header": (lambda: Tar().add("a", data=b"x" * 600).bytes()[:300], ""),
     "cut in data": (lambda: header(b"a", b"%011o" % 5000) + b"x" * 1000, ""),
+    "cut before the last byte": (lambda: header(b"a", b"%011o" % 700) + b"x" * 699, ""),
     "cut gzip": (lambda: gz(Tar().add("a", data=os.urandom(90000)).bytes())[:50000], "middle"),
     "gzip with a wrong CRC": (
         lambda: gz(Tar().add("a", data=b"x" * 9000).bytes())[:-8] + bytes(8), "gzip"),
@@ -172,6 +173,9 @@ CONTAINED.update({
                                    lambda at: only(at, ["x"])),
     "a second archive behind the first": (
         lambda: Tar().add("x").bytes() + Tar().add("y").bytes(), lambda at: absent(at, "y")),
+    "last entry without padding": (
+        lambda: header(b"a") + header(b"x", b"%011o" % 5) + b"hello",
+        lambda at: open(at + "/x").read() == "hello" or pytest.fail("x")),
     "two gzip members": (
         lambda: (lambda b: gz(b[:512]) + gz(b[512:]))(Tar().add("x", data=b"12").bytes()),
         lambda at: regular(at, "x")),

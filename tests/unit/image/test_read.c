@@ -131,6 +131,7 @@ static const struct {
 	{ "a hard link upwards", NULL, '1', "b", "../a", "", 0 },
 	{ "a hard link to the root", NULL, '1', "b", "/", "", 0 },
 	{ "a hard link with data", NULL, '1', "b", "a", "x", 0 },
+	{ "a type that nobody knows", "f a 0;.", 'Z', "a", "", "", 0 }, /* as POSIX says */
 	{ "the highest owner", "f a 0;.", '0', "a", "", "", 65535 },
 	{ "an owner too high", NULL, '0', "a", "", "", 65536 },
 };
@@ -144,7 +145,9 @@ START_TEST(what_becomes_of_it)
 	r = read_with(cx_read_layer, 1 << 20, 10);
 	ck_assert_msg((r == 0) == (rows[_i].want != NULL), "%s: %s", rows[_i].why, report.err.msg);
 	if (r < 0)
-		ck_assert_uint_eq(report.err.kind, CX_INVALID);
+		ck_assert_msg(report.err.kind == CX_INVALID &&
+				      strstr(report.err.msg, rows[_i].name) != NULL,
+			      "%s: %s", rows[_i].why, report.err.msg);
 	else
 		ck_assert_msg(strcmp(text.p, rows[_i].want) == 0, "%s: %s", rows[_i].why, text.p);
 }
@@ -292,6 +295,44 @@ START_TEST(cut_off)
 }
 END_TEST
 
+/* umoci writes the first of these. */
+START_TEST(no_padding_at_the_end)
+{
+	static const size_t ends[] = { BLOCK + 5, BLOCK + 6, 2 * BLOCK - 1, 2 * BLOCK };
+
+	add_member('5', "d", "", "", 0);
+	add_member('0', "d/a", "", "hello", 0);
+	tar.len = BLOCK + ends[_i];
+	ck_assert_int_eq(read_with(cx_read_layer, 1 << 20, 10), 0);
+	ck_assert_str_eq(text.p, "d d;f d/a 5;@0:hello;.");
+	ck_assert_uint_eq(report.entries, 2);
+	ck_assert_uint_eq(report.tar_bytes, tar.len);
+}
+END_TEST
+
+/* What goes on behind the last padding is cut: a header, or the body of more than one block. */
+START_TEST(no_padding_and_no_end)
+{
+	char body[2 * BLOCK + 10] = "";
+
+	memset(body, 'x', sizeof body - 1);
+	add_member('0', "a", "", body, 0);
+	tar.len = BLOCK + sizeof body - 1 - (size_t)_i;
+	ck_assert_int_eq(read_with(cx_read_layer, 1 << 20, 10) == 0, _i == 0);
+}
+END_TEST
+
+/* A tree that has an image's documents, too: the reader of a layer says so. */
+START_TEST(documents_in_a_tree)
+{
+	add_member('0', "./index.json", "", "", 0);
+	add_member('0', _i == 0 ? "README" : "oci-layout", "", "", 0);
+	add_end();
+	ck_assert_int_eq(read_with(cx_read_layer, 1 << 20, 10), 0);
+	ck_assert_uint_eq(report.kind, _i == 0 ? CX_REPORT_LAYER : CX_REPORT_IMAGE);
+}
+END_TEST
+
 START_TEST(broken_checksum)
 {
 	add_member('0', "a", "", "hello", 0);
@@ -318,8 +359,12 @@ static const struct {
 	{ "nothing", { NULL }, CX_REPORT_ROOTFS },
 	{ "a tree", { "etc/passwd" }, CX_REPORT_ROOTFS },
 	{ "both", { "oci-layout", "index.json", "etc/passwd" }, CX_REPORT_ROOTFS },
-	{ "a short digest", { "oci-layout", "index.json", "blobs/sha256/00" }, CX_REPORT_ROOTFS },
-	{ "another digest", { "oci-layout", "index.json", "blobs/sha512/" ID }, CX_REPORT_ROOTFS },
+	{ "a short digest", { "oci-layout", "index.json", "blobs/sha256/00" }, CX_REPORT_IMAGE },
+	{ "another digest", { "oci-layout", "index.json", "blobs/sha512/" ID }, CX_REPORT_IMAGE },
+	{ "blobs alone", { "blobs/x", "blobs/y/z" }, CX_REPORT_ROOTFS },
+	{ "what only looks like blobs",
+	  { "oci-layout", "index.json", "blobsx" },
+	  CX_REPORT_ROOTFS },
 	{ "capitals", { "manifest.json", "A" ID ".json" }, CX_REPORT_ROOTFS },
 	{ "what docker does not have", { "manifest.json", ID "/other" }, CX_REPORT_ROOTFS },
 };
@@ -347,6 +392,9 @@ int main(void)
 	tcase_add_test(tc, padding_counts_for_the_sums);
 	tcase_add_loop_test(tc, limits, 0, 2);
 	tcase_add_loop_test(tc, cut_off, 0, 5);
+	tcase_add_loop_test(tc, no_padding_at_the_end, 0, 4);
+	tcase_add_loop_test(tc, no_padding_and_no_end, 0, 3);
+	tcase_add_loop_test(tc, documents_in_a_tree, 0, 2);
 	tcase_add_test(tc, broken_checksum);
 	tcase_add_loop_test(tc, which_kind, 0, CX_LEN(scans));
 	suite_add_tcase(suite, tc);
