@@ -75,7 +75,9 @@ static int replace_file(int etc, const char *name, const char *text, struct cx_e
 
 	/* Unlinked, not opened: it may be a link, a FIFO, or hard-linked to another file. */
 	if (unlinkat(etc, name, 0) < 0 && errno != ENOENT)
-		return cx_fail(err, errno, "replace '/etc/%s'", name);
+		return errno == EISDIR ? cx_refuse(err, CX_INVALID,
+						   "the image's '/etc/%s' is a directory", name)
+				       : cx_fail(err, errno, "replace '/etc/%s'", name);
 	fd = openat(etc, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return cx_fail(err, errno, "make '/etc/%s'", name);

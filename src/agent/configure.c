@@ -36,6 +36,17 @@ static int copy_config(const struct cx_msg_configure *m, struct cx_config *ret, 
 	return 0;
 }
 
+/* What stands in the way is in the image, or is a place where no image makes directories. */
+static bool is_of_image(int errnum)
+{
+	static const int rows[] = { ENOTDIR, ELOOP, ENOENT, EEXIST, EACCES, EPERM, EROFS };
+
+	for (size_t i = 0; i < CX_LEN(rows); i++)
+		if (rows[i] == errnum)
+			return true;
+	return false;
+}
+
 /*
  * Links in an image's path are followed, as the command itself will: this root is all there is, but
  * for what the agent has open, and cx_mkdir_p() does not go there.
@@ -50,6 +61,8 @@ static int make_directory(const char *path, struct cx_err *err)
 		return cx_refuse(err, CX_INVALID, "working directory '%s' must begin with '/'",
 				 path);
 	fd = cx_mkdir_p(path, 0755, err);
+	if (fd < 0 && is_of_image(err->errnum))
+		err->kind = CX_INVALID;
 	return fd < 0 ? cx_wrap(err, "working directory") : 0;
 }
 

@@ -878,6 +878,12 @@ START_TEST(a_wrong_configuration_can_be_put_right)
 	m = (struct cx_msg_configure){ .cwd = cx_str_of("relative") };
 	configure(&m, &ask);
 	ck_assert_uint_eq(ask.err.kind, CX_INVALID);
+	m = (struct cx_msg_configure){ .cwd = cx_str_of("/etc/passwd/x") };
+	configure(&m, &ask);
+	ck_assert_uint_eq(ask.err.kind, CX_INVALID);
+	m = (struct cx_msg_configure){ .cwd = cx_str_of("/proc/self/fd/7") };
+	configure(&m, &ask);
+	ck_assert_uint_eq(ask.err.kind, CX_INVALID);
 	m = (struct cx_msg_configure){ .cwd = cx_str_of("/tmp") };
 	configure(&m, &ask);
 	ck_assert_int_eq(ask.err.errnum, 0);
@@ -958,6 +964,27 @@ START_TEST(a_claim_that_fails_ends_the_agent)
 	ck_assert_msg(why.text.len > 17 && memcmp(why.text.p, "claim step 'root'", 17) == 0, "%.*s",
 		      (int)why.text.len, why.text.p);
 	ck_assert_int_eq(cx_packet_recv(sock, &scratch, &err), 0);
+	(void)close(sock);
+	box_end(&box);
+}
+END_TEST
+
+/* The image's fault, and said so: nothing of the image is removed but a file of that name. */
+START_TEST(a_directory_is_no_file_to_replace)
+{
+	struct cx_msg_agent_error why = { 0 };
+	struct cx_err err = { 0 };
+	int sock, root;
+
+	box_start(&box, false);
+	root = box_root();
+	must(mkdirat(root, "etc/resolv.conf", 0755));
+	sock = box_connect(&box);
+	ck_assert_int_eq(cx_packet_recv(sock, &scratch, &err), 1);
+	ck_assert_int_eq(claim("testhost", root, &why), CX_MSG_agent_error);
+	ck_assert_uint_eq(why.kind, CX_INVALID);
+	ck_assert_uint_eq(why.errnum, 0);
+	ck_assert_ptr_nonnull(memmem(why.text.p, why.text.len, "'/etc/resolv.conf'", 18));
 	(void)close(sock);
 	box_end(&box);
 }
@@ -1115,6 +1142,7 @@ int main(void)
 	tcase_add_test(own, a_hostile_image_decides_nothing);
 	tcase_add_test(own, hostile_account_files_block_nothing);
 	tcase_add_test(own, a_claim_that_fails_ends_the_agent);
+	tcase_add_test(own, a_directory_is_no_file_to_replace);
 	suite_add_tcase(s, plain);
 	suite_add_tcase(s, grouped);
 	suite_add_tcase(s, own);
