@@ -96,9 +96,28 @@ static bool strip(const char **text, const char *prefix)
 	return true;
 }
 
+/* [HOST[:PORT]/]PATH[:TAG][@ALGORITHM:DIGEST], whose characters are checked already. */
+static bool is_in_order(const char *text)
+{
+	const char *slash = strrchr(text, '/'), *p = slash != NULL ? slash + 1 : text;
+
+	for (const char *q = text; q < p; q++)
+		if (*q == '@' || (*q == ':' && memchr(text, '/', (size_t)(q - text)) != NULL))
+			return false;
+	p += strcspn(p, ":@");
+	if (*p == ':')
+		p += 1 + strcspn(p + 1, ":@");
+	if (*p == '@' && p[-1] != ':') {
+		p += 1 + strcspn(p + 1, ":@");
+		return *p == ':' && p[-1] != '@' && strpbrk(p + 1, ":@") == NULL;
+	}
+	return *p == '\0';
+}
+
 static bool is_image_text(const char *text)
 {
 	static const char others[] = "._-/:@+";
+	const char *begin = text;
 
 	if (text[0] == '\0' || strchr("._-/:@+", text[0]) != NULL || strstr(text, "//") != NULL ||
 	    strstr(text, "..") != NULL)
@@ -107,7 +126,7 @@ static bool is_image_text(const char *text)
 		if (!(*text >= 'a' && *text <= 'z') && !(*text >= 'A' && *text <= 'Z') &&
 		    !(*text >= '0' && *text <= '9') && strchr(others, *text) == NULL)
 			return false;
-	return text[-1] != '/' && text[-1] != ':' && text[-1] != '@';
+	return text[-1] != '/' && text[-1] != ':' && is_in_order(begin);
 }
 
 int cx_image_name(const char *given, const char *field, char ret[CX_IMAGE_NAME_MAX + 8],
