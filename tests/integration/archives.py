@@ -60,14 +60,15 @@ def hardlink(name, target, **more):
     return Entry(name, type=tarfile.LNKTYPE, link=target, **more)
 
 
-def tar(entries, format=tarfile.PAX_FORMAT):
-    """The bytes of an uncompressed tar with these entries in this order."""
+def tar(entries, format=tarfile.PAX_FORMAT, end=True):
+    """The bytes of an uncompressed tar with these entries in this order; more may follow without an end."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=format, errors="surrogateescape",
                       encoding="utf-8") as archive:
         for entry in entries:
             entry.add_to(archive)
-    return out.getvalue()
+        length = archive.offset
+    return out.getvalue() if end else out.getvalue()[:length]
 
 
 def compress(data, how):
