@@ -16,7 +16,6 @@ void cx_image_present(struct cx_jsonw *w, const struct cx_image_row *image)
 	char created[32], diff_id[7 + 64 + 1] = "sha256:";
 
 	cx_present_time(image->created_ms, created);
-	cx_jsonw_object(w, NULL);
 	cx_jsonw_text(w, "name", image->name);
 	cx_jsonw_text(w, "digest", image->digest);
 	cx_jsonw_int(w, "sizeBytes", image->size_bytes);
@@ -31,7 +30,6 @@ void cx_image_present(struct cx_jsonw *w, const struct cx_image_row *image)
 	}
 	cx_jsonw_end(w);
 	cx_jsonw_raw(w, "config", image->config);
-	cx_jsonw_end(w);
 }
 
 static void answer(struct cx_request *req, struct cx_jsonw *w)
@@ -49,7 +47,9 @@ static void answer(struct cx_request *req, struct cx_jsonw *w)
 static int list_one(const struct cx_image_row *image, void *arg, struct cx_err *err)
 {
 	(void)err;
+	cx_jsonw_object(arg, NULL);
 	cx_image_present(arg, image);
+	cx_jsonw_end(arg);
 	return 0;
 }
 
@@ -91,7 +91,9 @@ void cx_handle_image_get(struct cx_request *req)
 		cx_request_fail(req, &err);
 		return;
 	}
+	cx_jsonw_object(&w, NULL);
 	cx_image_present(&w, &image);
+	cx_jsonw_end(&w);
 	answer(req, &w);
 }
 

@@ -11,7 +11,7 @@
  */
 void cx_images_sweep(struct cx_gateway *gw);
 
-/* The Image object of the API. */
+/* The members of the API's Image object; the caller begins and ends the object. */
 void cx_image_present(struct cx_jsonw *w, const struct cx_image_row *image);
 
 #endif

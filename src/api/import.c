@@ -56,9 +56,9 @@ struct cx_import {
 	unsigned at; /* the layer at work */
 	uint64_t token;
 	bool has_token;
-	char name[CX_IMAGE_NAME_MAX + 8];
+	char name[CX_IMAGE_NAME_MAX + 8]; /* "" until it is known, from the client or the archive */
 	struct cx_err stream_err, call_err;
-	unsigned skipped;
+	unsigned skipped; /* entries that became nothing, of the layers that were read */
 };
 
 static void start_next(struct cx_gateway *gw);
@@ -177,14 +177,29 @@ static int open_reader(struct cx_import *im, struct reader *reader,
 	return 0;
 }
 
-static int read_report(struct reader *reader, struct cx_report *ret, struct cx_err *err)
+/*
+ * 1: all is well; -errno: *err is what went wrong. 0: it has nothing to say, as it only noticed the
+ * other's end (EPIPE), was ended because of it, or died.
+ */
+static int word_of(const struct reader *reader, struct cx_report *ret, struct cx_err *err)
 {
-	if (cx_report_decode(reader->report, reader->len, ret, err) < 0)
-		return -err->errnum;
-	if (ret->ok)
+	struct cx_err ignored;
+
+	if (cx_report_decode(reader->report, reader->len, ret, &ignored) < 0)
 		return 0;
+	if (ret->ok)
+		return 1;
 	*err = ret->err;
-	return err->errnum > 0 ? -err->errnum : cx_refuse(err, CX_INTERNAL, "a worker failed");
+	return err->errnum == EPIPE ? 0 : -err->errnum;
+}
+
+/* For when no worker has told: how caissond saw them end. */
+static int nobody_told(const struct cx_import *im, struct cx_err *err)
+{
+	if (im->call_err.errnum == 0)
+		return cx_refuse(err, CX_INTERNAL, "a worker ended without a report");
+	*err = im->call_err;
+	return -err->errnum;
 }
 
 /* ---- layers --------------------------------------------------------------------------------- */
@@ -219,15 +234,22 @@ static int check_layer(struct cx_import *im, struct cx_err *err)
 {
 	struct cx_oci_layer *layer = &im->plan.layers[im->at];
 	struct cx_report read = { 0 }, write = { 0 };
+	int reader, writer;
 
-	/* The reader's word first: the writer only sees that its stream ended early. */
-	if (read_report(&im->readers[0], &read, err) < 0 ||
-	    read_report(&im->readers[1], &write, err) < 0)
-		return -err->errnum;
-	if (im->call_err.errnum != 0) {
-		*err = im->call_err;
-		return -err->errnum;
-	}
+	/* The reader's word first: when it fails, the writer only sees a stream that ends early. */
+	reader = word_of(&im->readers[0], &read, err);
+	if (reader < 0)
+		return reader;
+	writer = word_of(&im->readers[1], &write, err);
+	if (writer < 0)
+		return writer;
+	if (reader == 0 || writer == 0 || im->call_err.errnum != 0)
+		return nobody_told(im, err);
+	if (im->spool == NULL && read.kind == CX_REPORT_IMAGE)
+		return cx_refuse(
+			err, CX_INVALID,
+			"the archive holds an OCI image layout, but other files beside it; "
+			"pack the layout alone");
 	im->skipped += read.skipped;
 	if (im->spool == NULL) { /* a tree of files: nobody said what its digest should be */
 		memcpy(layer->diff_id, read.diff_id, 32);
@@ -268,17 +290,20 @@ static void on_built(struct cx_engine_call *call, struct cx_engine_answer *answe
 	one_less(im);
 }
 
+static uint64_t expected_bytes(const struct cx_oci_layer *layer)
+{
+	return layer->has_blob_id ? layer->blob_bytes : CX_OCI_ANY_SIZE;
+}
+
 static int layer_file(struct cx_import *im, struct cx_err *err)
 {
-	const char *name = im->plan.layers[im->at].file;
+	const struct cx_oci_layer *layer = &im->plan.layers[im->at];
 	const struct cx_spool_file *file;
 
 	if (im->spool == NULL)
 		return im->archive;
-	file = cx_spool_find(im->spool, name);
-	if (file == NULL)
-		return cx_refuse(err, CX_INVALID, "the archive has no '%.200s'", name);
-	return file->fd;
+	file = cx_spool_expect(im->spool, layer->file, expected_bytes(layer), err);
+	return file != NULL ? file->fd : -err->errnum;
 }
 
 /* Pipes that are open when this fails end by themselves: nobody has their other end. */
@@ -386,7 +411,10 @@ static int record(struct cx_import *im, struct cx_buf *json, struct cx_err *err)
 	if (describe(im, &config, err) < 0)
 		return -err->errnum;
 	image.config = config;
+	cx_jsonw_object(&w, NULL);
 	cx_image_present(&w, &image);
+	cx_jsonw_int(&w, "skipped", im->skipped);
+	cx_jsonw_end(&w);
 	if (cx_jsonw_finish(&w, err) < 0)
 		return -err->errnum;
 	return cx_store_image_put(im->gw->store, &image, err);
@@ -432,19 +460,32 @@ static void layer_next(struct cx_import *im)
 
 static int scan_result(struct cx_import *im, struct cx_report *report, struct cx_err *err)
 {
+	int word;
+
 	if (im->stream_err.errnum != 0) {
 		*err = im->stream_err;
 		return -err->errnum;
 	}
-	if (read_report(&im->readers[1], report, err) < 0)
-		return -err->errnum;
-	if (im->call_err.errnum != 0) {
-		*err = im->call_err;
-		return -err->errnum;
-	}
+	word = word_of(&im->readers[1], report, err);
+	if (word < 0)
+		return word;
+	if (word == 0 || im->call_err.errnum != 0)
+		return nobody_told(im, err);
 	if (report->kind != CX_REPORT_IMAGE && report->kind != CX_REPORT_ROOTFS)
 		return cx_refuse(err, CX_INTERNAL, "a worker reported nonsense");
 	return cx_entry_decode_finish(&im->spool->decoder, err);
+}
+
+/* Also of layers that the store has: what an archive says of itself is true or it is refused. */
+static int check_files(const struct cx_import *im, struct cx_err *err)
+{
+	for (unsigned i = 0; i < im->plan.nlayers; i++) {
+		const struct cx_oci_layer *layer = &im->plan.layers[i];
+
+		if (cx_spool_expect(im->spool, layer->file, expected_bytes(layer), err) == NULL)
+			return cx_wrap(err, "layer %u", i + 1);
+	}
+	return 0;
 }
 
 static int make_plan(struct cx_import *im, const struct cx_report *report, struct cx_err *err)
@@ -462,14 +503,15 @@ static int make_plan(struct cx_import *im, const struct cx_report *report, struc
 			*err = im->spool->err;
 			return -err->errnum;
 		}
-		if (cx_oci_read(&source, given != NULL ? given : "", &im->plan, err) < 0)
+		if (cx_oci_read(&source, given != NULL ? given : "", &im->plan, err) < 0 ||
+		    check_files(im, err) < 0)
 			return -err->errnum;
 		cx_close(&im->archive);
 	}
 	if (given == NULL && im->plan.name[0] == '\0')
 		return cx_refuse(err, CX_INVALID,
 				 "the archive gives no name to its image; give one as 'name'");
-	return cx_image_name(given != NULL ? given : im->plan.name, "name", im->name, err);
+	return given != NULL ? 0 : cx_image_name(im->plan.name, "name", im->name, err);
 }
 
 static void scanned(struct cx_import *im)
@@ -545,22 +587,25 @@ static int enqueue(struct cx_gateway *gw, struct cx_import *im, struct cx_err *e
 	return 0;
 }
 
-static int check_name(struct cx_request *req, struct cx_err *err)
+/* "" when the client leaves the name to the archive. */
+static int check_request(struct cx_request *req, char ret_name[CX_IMAGE_NAME_MAX + 8],
+			 struct cx_err *err)
 {
 	const char *given = cx_request_query(req, "name");
-	char name[CX_IMAGE_NAME_MAX + 8];
 
 	if (req->body_bytes == 0)
 		return cx_refuse(err, CX_INVALID, "the body is empty; it must be an archive");
-	return given == NULL ? 0 : cx_image_name(given, "name", name, err);
+	ret_name[0] = '\0';
+	return given == NULL ? 0 : cx_image_name(given, "name", ret_name, err);
 }
 
 void cx_handle_image_import(struct cx_request *req)
 {
+	char name[CX_IMAGE_NAME_MAX + 8];
 	struct cx_import *im = NULL;
 	struct cx_err err;
 
-	if (check_name(req, &err) < 0) {
+	if (check_request(req, name, &err) < 0) {
 		cx_request_fail(req, &err);
 		return;
 	}
@@ -573,6 +618,7 @@ void cx_handle_image_import(struct cx_request *req)
 	im->gw = req->gateway;
 	im->req = req;
 	im->holders = 1;
+	(void)strcpy(im->name, name);
 	im->archive = cx_take_fd(&req->body_fd);
 	if (enqueue(im->gw, im, &err) < 0) {
 		cx_request_fail(req, &err);

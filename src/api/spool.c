@@ -36,6 +36,24 @@ const struct cx_spool_file *cx_spool_find(const struct cx_spool *spool, const ch
 	return file;
 }
 
+const struct cx_spool_file *cx_spool_expect(const struct cx_spool *spool, const char *name,
+					    uint64_t bytes, struct cx_err *err)
+{
+	const struct cx_spool_file *file = cx_spool_find(spool, name);
+
+	if (file == NULL) {
+		(void)cx_refuse(err, CX_INVALID, "the archive has no '%.200s'", name);
+		return NULL;
+	}
+	if (bytes != CX_OCI_ANY_SIZE && bytes != file->size) {
+		(void)cx_refuse(err, CX_INVALID,
+				"'%.200s' has %llu bytes, its descriptor says %llu", name,
+				(unsigned long long)file->size, (unsigned long long)bytes);
+		return NULL;
+	}
+	return file;
+}
+
 /* ---- taking in ------------------------------------------------------------------------------ */
 
 static int check_digest(struct cx_spool *s, const struct cx_spool_file *file, struct cx_err *err)
@@ -185,17 +203,18 @@ static bool has_file(void *arg, const char *name)
 	return cx_spool_find(arg, name) != NULL;
 }
 
-static int read_file(void *arg, const char *name, struct cx_buf *ret, struct cx_err *err)
+static int read_file(void *arg, const char *name, uint64_t bytes, struct cx_buf *ret,
+		     struct cx_err *err)
 {
-	const struct cx_spool_file *file = cx_spool_find(arg, name);
+	const struct cx_spool_file *file = cx_spool_expect(arg, name, bytes, err);
 	size_t got = 0;
 	char *place;
 
 	if (file == NULL)
-		return cx_refuse(err, CX_INVALID, "the archive has no '%.200s'", name);
+		return -err->errnum;
 	if (file->size > ret->max)
-		return cx_refuse(err, CX_LIMIT, "'%.200s' has %llu bytes", name,
-				 (unsigned long long)file->size);
+		return cx_refuse(err, CX_INVALID, "'%.200s' has %llu bytes; at most %zu are read",
+				 name, (unsigned long long)file->size, ret->max);
 	place = cx_buf_reserve(ret, (size_t)file->size, err);
 	if (place == NULL)
 		return -err->errnum;

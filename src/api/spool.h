@@ -44,6 +44,9 @@ void cx_spool_free(struct cx_spool *spool); /* NULL is fine */
 
 /* Follows links. NULL when there is no such file. */
 const struct cx_spool_file *cx_spool_find(const struct cx_spool *spool, const char *name);
+/* The same with the size that its descriptor says (or CX_OCI_ANY_SIZE); NULL with err set. */
+CX_MUST const struct cx_spool_file *cx_spool_expect(const struct cx_spool *spool, const char *name,
+						    uint64_t bytes, struct cx_err *err);
 /* For cx_oci_read(); lives as long as the spool. */
 struct cx_oci_source cx_spool_source(struct cx_spool *spool);
 

@@ -73,6 +73,7 @@ int cx_cmd_image_import(struct cx_cli *cli, struct cx_err *err)
 				.has_upload = true,
 				.timeout_ms = IMPORT_PATIENCE_MS };
 	const char *name, *digest;
+	json_int_t skipped;
 
 	if (import_path(cli->args.name, &path, err) < 0 ||
 	    source_open(&s, cli->args.words[0], err) < 0)
@@ -84,6 +85,11 @@ int cx_cmd_image_import(struct cx_cli *cli, struct cx_err *err)
 	call.upload_arg = &s.pack;
 	if (cx_cli_call_raw(cli, &call, &image, err) < 0)
 		return cx_wrap(err, "import '%.100s'", cli->args.words[0]);
+	skipped = json_integer_value(json_object_get(image, "skipped"));
+	if (skipped > 0)
+		(void)fprintf(stderr,
+			      "caisson: %lld %s left out: an image brings no devices or sockets\n",
+			      (long long)skipped, skipped == 1 ? "entry" : "entries");
 	if (cx_cli_wants_json(cli))
 		return cx_cli_print_json(image, err);
 	name = json_string_value(json_object_get(image, "name"));

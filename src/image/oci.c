@@ -108,6 +108,9 @@ static int strings_of(const json_t *object, const char *key, struct cx_buf *ret,
 		if (text == NULL)
 			return cx_refuse(err, CX_INVALID,
 					 "\"%s\" holds something else than strings", key);
+		if (strlen(text) >= ret->max - ret->len)
+			return cx_refuse(err, CX_INVALID, "\"%s\" has more than %zu bytes", key,
+					 ret->max);
 		if (cx_buf_add(ret, text, strlen(text) + 1, err) < 0)
 			return cx_wrap(err, "\"%s\"", key);
 	}
@@ -169,12 +172,13 @@ static int parse(const struct cx_buf *text, json_type type, json_t **ret, struct
 }
 
 /* Reads and parses one document; id, if asked for, is the SHA-256 of its bytes. */
-static int load(const struct cx_oci_source *source, const char *file, json_type type, json_t **ret,
-		uint8_t *ret_id, struct cx_err *err)
+static int load(const struct cx_oci_source *source, const char *file, uint64_t bytes,
+		json_type type, json_t **ret, uint8_t *ret_id, struct cx_err *err)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf text = { .max = CX_OCI_DOCUMENT_MAX };
 
-	if (source->read(source->arg, file, &text, err) < 0 || parse(&text, type, ret, err) < 0)
+	if (source->read(source->arg, file, bytes, &text, err) < 0 ||
+	    parse(&text, type, ret, err) < 0)
 		return cx_wrap(err, "document '%.200s'", file);
 	if (ret_id != NULL && EVP_Digest(text.p, text.len, ret_id, NULL, EVP_sha256(), NULL) != 1)
 		return cx_fail(err, EIO, "hash '%.200s'", file);
@@ -205,14 +209,14 @@ static int read_diff_ids(const json_t *config, struct cx_oci_image *image, struc
 	return 0;
 }
 
-static int read_config(const struct cx_oci_source *source, const char *file,
+static int read_config(const struct cx_oci_source *source, const char *file, uint64_t bytes,
 		       struct cx_oci_image *image, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *doc = NULL;
 	json_t *config;
 	const char *os, *arch;
 
-	if (load(source, file, JSON_OBJECT, &doc, image->config_id, err) < 0)
+	if (load(source, file, bytes, JSON_OBJECT, &doc, image->config_id, err) < 0)
 		return -err->errnum;
 	if (text_of(doc, "os", 64, &os, err) < 0 ||
 	    text_of(doc, "architecture", 64, &arch, err) < 0)
@@ -288,19 +292,19 @@ static int read_layers(const json_t *manifest, struct cx_oci_image *image, struc
 	return 0;
 }
 
-static int read_manifest(const struct cx_oci_source *source, const char *file,
+static int read_manifest(const struct cx_oci_source *source, const char *file, uint64_t bytes,
 			 struct cx_oci_image *image, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *doc = NULL;
 	struct descriptor config;
 
-	if (load(source, file, JSON_OBJECT, &doc, NULL, err) < 0)
+	if (load(source, file, bytes, JSON_OBJECT, &doc, NULL, err) < 0)
 		return -err->errnum;
 	if (check_kind(doc, "layers", "manifests", manifest_types, err) < 0 ||
 	    parse_descriptor(json_object_get(doc, "config"), &config, err) < 0 ||
 	    read_layers(doc, image, err) < 0)
 		return cx_wrap(err, "manifest");
-	return read_config(source, config.file, image, err);
+	return read_config(source, config.file, config.size, image, err);
 }
 
 static bool fits_platform(const json_t *item)
@@ -361,8 +365,9 @@ static int choose(const struct choice *c, const json_t **ret, struct cx_err *err
 	return 0;
 }
 
-static int read_index(const struct cx_oci_source *source, const char *file, const char *wanted,
-		      unsigned depth, struct cx_oci_image *image, struct cx_err *err)
+static int read_index(const struct cx_oci_source *source, const char *file, uint64_t bytes,
+		      const char *wanted, unsigned depth, struct cx_oci_image *image,
+		      struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *doc = NULL;
 	struct choice c = { .wanted = wanted, .name = "" };
@@ -371,7 +376,7 @@ static int read_index(const struct cx_oci_source *source, const char *file, cons
 	struct descriptor d;
 	size_t i;
 
-	if (load(source, file, JSON_OBJECT, &doc, NULL, err) < 0)
+	if (load(source, file, bytes, JSON_OBJECT, &doc, NULL, err) < 0)
 		return -err->errnum;
 	if (check_kind(doc, "manifests", "layers", index_types, err) < 0 ||
 	    required(doc, "manifests", JSON_ARRAY, &manifests, err) < 0)
@@ -386,11 +391,11 @@ static int read_index(const struct cx_oci_source *source, const char *file, cons
 	if (image->name[0] == '\0')
 		(void)snprintf(image->name, sizeof image->name, "%s", c.name);
 	if (!in_list(d.type, index_types))
-		return read_manifest(source, d.file, image, err);
+		return read_manifest(source, d.file, d.size, image, err);
 	if (depth == DEPTH_MAX)
 		return cx_refuse(err, CX_INVALID, "indexes within indexes, more than %d deep",
 				 DEPTH_MAX);
-	return read_index(source, d.file, "", depth + 1, image, err);
+	return read_index(source, d.file, d.size, "", depth + 1, image, err);
 }
 
 /* ---- docker save
@@ -428,7 +433,7 @@ static int read_saved(const struct cx_oci_source *source, const char *wanted,
 	json_t *item;
 	size_t i, t;
 
-	if (load(source, "manifest.json", JSON_ARRAY, &doc, NULL, err) < 0)
+	if (load(source, "manifest.json", CX_OCI_ANY_SIZE, JSON_ARRAY, &doc, NULL, err) < 0)
 		return -err->errnum;
 	if (json_array_size(doc) > MANIFESTS_MAX)
 		return cx_refuse(err, CX_INVALID, "more than %d images", MANIFESTS_MAX);
@@ -448,7 +453,7 @@ static int read_saved(const struct cx_oci_source *source, const char *wanted,
 	    text_of(chosen, "Config", CX_OCI_NAME_MAX, &config, err) < 0)
 		return cx_wrap(err, "manifest.json");
 	(void)snprintf(image->name, sizeof image->name, "%s", c.name);
-	return read_config(source, config, image, err);
+	return read_config(source, config, CX_OCI_ANY_SIZE, image, err);
 }
 
 /* ---- either
@@ -470,7 +475,7 @@ int cx_oci_read(const struct cx_oci_source *source, const char *wanted, struct c
 	if (image == NULL)
 		return cx_fail(err, ENOMEM, "image");
 	r = source->has(source->arg, "index.json")
-		    ? read_index(source, "index.json", wanted, 0, image, err)
+		    ? read_index(source, "index.json", CX_OCI_ANY_SIZE, wanted, 0, image, err)
 		    : read_saved(source, wanted, image, err);
 	if (r == 0)
 		*ret = *image;

@@ -21,6 +21,7 @@ enum {
 	CX_OCI_NAME_MAX = 255, /* of a file in the archive, and of an image */
 	CX_OCI_STRV_MAX = 65536,
 };
+#define CX_OCI_ANY_SIZE UINT64_MAX
 
 struct cx_oci_layer {
 	char file[CX_OCI_NAME_MAX + 1]; /* its name in the archive */
@@ -43,9 +44,13 @@ void cx_oci_image_clear(struct cx_oci_image *image);
 /* Where the documents come from: files of the archive, by name. */
 struct cx_oci_source {
 	bool (*has)(void *arg, const char *file);
-	/* The whole document into ret, whose max is set; a file named by a digest has it, or fails.
+	/*
+	 * The whole document into ret, whose max is set. Fails when a file named by a digest does
+	 * not have it, or when the file does not have the size that its descriptor says: bytes, or
+	 * CX_OCI_ANY_SIZE when nobody said one.
 	 */
-	int (*read)(void *arg, const char *file, struct cx_buf *ret, struct cx_err *err);
+	int (*read)(void *arg, const char *file, uint64_t bytes, struct cx_buf *ret,
+		    struct cx_err *err);
 	void *arg;
 };
 
