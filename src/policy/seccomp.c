@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -295,6 +296,7 @@ const struct cx_syscall_arg_row cx_policy_syscall_args[] = {
 	{ ON(ioctl), EPERM, { IS(1, TIOCSTI) }, "types into a terminal (CVE-2017-5226)" },
 	{ ON(ioctl), EPERM, { IS(1, 0x541c) }, "TIOCLINUX: pastes into a console" },
 	{ ON(ioctl), EPERM, { IS(1, TIOCSETD) }, "line disciplines: modules on request, old holes" },
+	{ ON(fcntl), EPERM, { IS(1, F_SETPIPE_SZ) }, "pipes to the gateway count on its user" },
 
 	{ ON(personality), CX_SYSCALL_ALLOW, { IS(0, 0) }, "the default" },
 	{ ON(personality), CX_SYSCALL_ALLOW, { IS(0, 0xffffffff) }, "a question" },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The compiled filter, by its verdicts: each row of the policy and what no row names. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -307,6 +308,7 @@ static const struct {
 	{ "socket key", SYS_socket, { AF_KEY, SOCK_RAW, 2 }, EAFNOSUPPORT },
 	{ "socketpair unix", SYS_socketpair, { AF_UNIX, SOCK_STREAM, 0, 0 }, PASSES },
 	{ "socketpair tipc", SYS_socketpair, { AF_TIPC, SOCK_STREAM, 0, 0 }, EAFNOSUPPORT },
+	{ "F_SETPIPE_SZ", SYS_fcntl, { 0xffff, F_SETPIPE_SZ }, EPERM },
 	{ "TIOCSTI", SYS_ioctl, { 0xffff, TIOCSTI }, EPERM },
 	{ "TIOCSTI, high bits set", SYS_ioctl, { 0xffff, 1UL << 32 | TIOCSTI }, EPERM },
 	{ "TIOCLINUX", SYS_ioctl, { 0xffff, TIOCLINUX }, EPERM },
