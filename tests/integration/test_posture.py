@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who runs with what: each process against a golden row, and the directories' modes."""
 
+import contextlib
+import gzip
+import http.client
 import os
 import pwd
+import signal
 import socket
 import stat
+import subprocess
+import tarfile
+import threading
 
 import pytest
 
@@ -136,8 +143,11 @@ def test_directories(engine):
 
 def test_no_abstract_sockets(engine, make):
     make()
-    own = {os.readlink(f"/proc/{pid}/fd/{fd}") for pid in (engine.pid, engine.gateway)
-           for fd in os.listdir(f"/proc/{pid}/fd")}
+    own = set()
+    for pid in (engine.pid, engine.gateway):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed since
+                own.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
     inodes = {name[8:-1] for name in own if name.startswith("socket:")}
     for line in harness.read("/proc/net/unix").splitlines()[1:]:
         fields = line.split()
@@ -148,7 +158,10 @@ def test_gateway_holds_nothing_of_the_host(engine, make):
     """Its open files are its state, sockets and pipes."""
     make()
     for fd in os.listdir(f"/proc/{engine.gateway}/fd"):
-        target = os.readlink(f"/proc/{engine.gateway}/fd/{fd}")
+        try:
+            target = os.readlink(f"/proc/{engine.gateway}/fd/{fd}")
+        except FileNotFoundError:
+            continue  # closed since
         assert target.startswith(("socket:", "pipe:", "anon_inode:", "/dev/null",
                                   engine.state + "/gateway")) or target == engine.log_path, target
 
@@ -168,3 +181,143 @@ def test_others_cannot_connect(engine):
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+# ---- image workers -----------------------------------------------------------------------------
+
+ZEROS = 1 << 30
+
+
+@pytest.fixture
+def importing(tmp_path):
+    """Starts an import that takes a while; a list of it and of what was answered."""
+    archive = tmp_path / "large.tar.gz"
+    with gzip.open(archive, "wb", 1) as packed, tarfile.open(fileobj=packed, mode="w|") as tar:
+        entry = tarfile.TarInfo("zeros")
+        entry.size = ZEROS
+        with open("/dev/zero", "rb") as zeros:
+            tar.addfile(entry, zeros)
+    started = []
+
+    def start(engine):
+        def run():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                harness.Api(engine.socket).import_image("large", archive.read_bytes())
+        started.append(threading.Thread(target=run))
+        started[-1].start()
+
+    yield start
+    for thread in started:
+        thread.join(60)
+
+
+def confined_worker(engine):
+    """pid of a worker that has shut itself in, stopped so that it stays for a look."""
+    def find():
+        for pid in harness.children(engine.pid):
+            if harness.comm(pid) == "caisson-image":
+                status = harness.status_of(pid)
+                if status is not None and status["Seccomp"].strip() == "2":
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGSTOP)
+                        return pid
+        return None
+    return harness.wait_until(find, 20, "a worker behind its filter", every=0.002)
+
+
+def test_image_workers(engine, importing):
+    importing(engine)
+    pid = confined_worker(engine)
+    try:
+        seen = posture(pid)
+        _, base, size = map(int, harness.read(f"/proc/{pid}/uid_map").split())
+        limits = {line[:26].strip(): line[26:].split()[:2] for line in
+                  harness.read(f"/proc/{pid}/limits").splitlines()[1:]}
+        spaces = {name: os.readlink(f"/proc/{pid}/ns/{name}") !=
+                  os.readlink(f"/proc/{engine.pid}/ns/{name}")
+                  for name in ("user", "mnt", "pid", "net", "ipc", "uts")}
+        mounts, fds = harness.mounts_of(pid), os.listdir(f"/proc/{pid}/fd")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert not any(seen[name] for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")), seen
+    assert (seen["nnp"], seen["seccomp"], seen["threads"]) == ("1", "2", "1")
+    assert seen["uid"] == {base} and base >= size == 65536
+    assert all(spaces.values()), spaces
+    assert len(mounts) == 1 and set(fds) <= {"0", "1", "2", "3"}, (mounts, fds)
+    assert limits["Max processes"] == limits["Max core file size"] == ["0", "0"], limits
+    for name in ("Max address space", "Max cpu time", "Max open files"):
+        assert "unlimited" not in limits[name], (name, limits[name])
+    engine.api.remove_image("large")
+
+
+def test_image_workers_end_with_their_engine(fresh_engine, importing):
+    importing(fresh_engine)
+    pid = confined_worker(fresh_engine)
+    fresh_engine.kill()
+    harness.wait_until(lambda: not harness.alive(pid), 10, "the worker's end")
+    fresh_engine.start()
+
+
+# ---- the API over TCP --------------------------------------------------------------------------
+
+KEY = "a-key-of-this-test-only"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def over_tcp(port, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    with contextlib.closing(connection):
+        connection.request("GET", "/api/v1/sandbox", headers=headers)
+        return connection.getresponse().status
+
+
+@contextlib.contextmanager
+def listening(*options):
+    port = free_port()
+    engine = harness.Engine("--listen", f"127.0.0.1:{port}", *options)
+    try:
+        engine.start()
+        yield engine, port
+        engine.stop()
+    finally:
+        if engine.process is not None and engine.process.poll() is None:
+            engine.process.kill()
+            engine.process.wait()
+    engine.remove()
+
+
+def test_tcp_without_a_key_is_closed():
+    with listening() as (engine, port):
+        assert over_tcp(port) == 401
+        for value in ("Bearer ", "Bearer x", "Bearer " + KEY, "Basic Og=="):
+            assert over_tcp(port, Authorization=value) == 401, value
+        assert engine.api.list() == [], "the Unix socket needs none"
+
+
+def test_tcp_needs_the_key(tmp_path):
+    file = tmp_path / "key"
+    file.write_text(KEY + "\n")
+    file.chmod(0o600)
+    with listening("--admin-key-file", str(file)) as (engine, port):
+        assert over_tcp(port) == 401
+        assert over_tcp(port, Authorization="Bearer " + KEY[:-1]) == 401
+        assert over_tcp(port, Authorization="Bearer " + KEY) == 200
+        for pid in (engine.pid, engine.gateway, engine.child("caisson-spawner")):
+            for name in ("cmdline", "environ"):
+                assert KEY not in harness.read(f"/proc/{pid}/{name}")
+
+
+def test_key_that_everybody_reads_is_refused(tmp_path):
+    file = tmp_path / "key"
+    file.write_text(KEY + "\n")
+    file.chmod(0o604)
+    engine = harness.Engine("--listen", f"127.0.0.1:{free_port()}", "--admin-key-file", str(file))
+    ended = subprocess.run(engine.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           timeout=20, text=True)
+    engine.remove()
+    assert ended.returncode != 0 and "open to everybody" in ended.stdout, ended
