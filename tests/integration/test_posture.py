@@ -255,6 +255,8 @@ def test_image_workers_end_with_their_engine(fresh_engine, importing):
     pid = confined_worker(fresh_engine)
     fresh_engine.kill()
     harness.wait_until(lambda: not harness.alive(pid), 10, "the worker's end")
+    # Some of its children may still be on their way to an end, and hold its lock as long.
+    harness.wait_until(lambda: not fresh_engine.remains(), 10, "the end of its children")
     fresh_engine.start()
 
 

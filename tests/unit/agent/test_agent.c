@@ -519,6 +519,22 @@ START_TEST(posture)
 }
 END_TEST
 
+/* A session keyring of its own counts as a key of its user's, whom nobody else shares. */
+START_TEST(no_keyring_is_the_hosts)
+{
+	static char users[1 << 16];
+	struct cx_err err = { 0 };
+	char mine[16];
+
+	(void)snprintf(mine, sizeof mine, "\n%5d: ", BOX_UID);
+	if (access("/proc/key-users", F_OK) < 0)
+		return; /* a kernel without keys */
+	ck_assert_int_gt(
+		(int)cx_read_small_file(AT_FDCWD, "/proc/key-users", users, sizeof users, &err), 0);
+	ck_assert_msg(strstr(users, mine) != NULL, "no key of %d's:\n%s", BOX_UID, users);
+}
+END_TEST
+
 /* Its only child is the agent. */
 static long agent_pid(void)
 {
@@ -1118,6 +1134,7 @@ int main(void)
 	tcase_add_test(plain, options_reach_the_command);
 	tcase_add_test(plain, stdin_is_passed_and_ends);
 	tcase_add_test(plain, posture);
+	tcase_add_test(plain, no_keyring_is_the_hosts);
 	tcase_add_test(plain, a_second_claim_is_refused);
 	tcase_add_test(plain, a_host_that_does_not_read_is_dropped);
 	tcase_add_test(plain, commands_outlive_their_connection);

@@ -21,7 +21,8 @@
 
 #include "runtime/fake_agent.h"
 
-enum { BASE = 1000013824 }; /* a multiple of 65536 within the range */
+/* Multiples of 65536 within the range. */
+enum { BASE = 1000013824, OTHER_BASE = BASE + 7 * 65536 };
 
 static struct cx_err err;
 static struct cx_spawner spawner;
@@ -132,6 +133,24 @@ START_TEST(blank_is_root_of_its_own_world)
 		ck_assert_uint_eq(count, 65536);
 	}
 	end(&s);
+}
+END_TEST
+
+/* A session keyring of its own counts as a key of its user's, whom nobody else shares. */
+START_TEST(blank_has_its_own_keyring)
+{
+	static char users[1 << 16];
+	struct spawned s;
+	char mine[16];
+
+	if (access("/proc/key-users", F_OK) < 0)
+		return; /* a kernel without keys */
+	(void)snprintf(mine, sizeof mine, "\n%5d: ", OTHER_BASE);
+	ck_assert_msg(spawn(OTHER_BASE, &s) == 0, "%s", err.msg);
+	ck_assert_int_gt(
+		(int)cx_read_small_file(AT_FDCWD, "/proc/key-users", users, sizeof users, &err), 0);
+	end(&s);
+	ck_assert_msg(strstr(users, mine) != NULL, "no key of %d's:\n%s", OTHER_BASE, users);
 }
 END_TEST
 
@@ -283,6 +302,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, blank_is_root_of_its_own_world);
+	tcase_add_test(tc, blank_has_its_own_keyring);
 	tcase_add_test(tc, blank_lands_in_its_groups);
 	tcase_add_test(tc, spawner_keeps_nothing);
 	tcase_add_test(tc, bad_requests_are_refused_and_it_serves_on);
