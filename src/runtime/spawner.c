@@ -341,9 +341,20 @@ static int enter_empty_root(struct cx_err *err)
 	return 0;
 }
 
+/* What protects the daemon from the OOM killer is not for sandboxes, which inherit it from here. */
+static int give_up_oom_protection(struct cx_err *err)
+{
+	cx_autofd int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	char sign = 0;
+
+	if (fd < 0 || pread(fd, &sign, 1, 0) != 1 || (sign == '-' && pwrite(fd, "0", 1, 0) != 1))
+		return cx_fail(err, errno, "adjust the OOM score");
+	return 0;
+}
+
 static int prepare(struct spawner *s, struct cx_err *err)
 {
-	if (enter_empty_root(err) < 0)
+	if (enter_empty_root(err) < 0 || give_up_oom_protection(err) < 0)
 		return -err->errnum;
 	s->netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	s->cgroupns = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
