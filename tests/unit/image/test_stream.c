@@ -186,6 +186,7 @@ START_TEST(behind_the_end_of_gzip)
 	ck_assert_int_eq(unwrap(packed, n + 600, 3), 3); /* padding */
 	packed[n + 300] = 'x';
 	ck_assert_int_lt(unwrap(packed, n + 600, 3), 0);
+	ck_assert_str_eq(err.msg, "bytes behind the end of the gzip data");
 	packed[n + 300] = 0x1f; /* the begin of a member that does not come */
 	ck_assert_int_lt(unwrap(packed, n + 301, 3), 0);
 }
