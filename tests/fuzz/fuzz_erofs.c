@@ -5,7 +5,7 @@
  */
 #include <sys/stat.h>
 
-#include "image/write.h"
+#include "image/erofs.h"
 #include "tests/fuzz/input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -53,22 +53,23 @@ static int add_entry(struct input *in, struct cx_entry_writer *w, struct cx_err 
 	static const uint32_t types[] = { S_IFREG, S_IFDIR, S_IFLNK, S_IFIFO };
 	static const uint8_t content[3000] = { 1 };
 	struct text path, target;
-	uint8_t what = take_byte(in);
+	uint8_t what = take_byte(in), shift;
 	struct cx_entry e = { .mode = types[what & 3] | 0644, .flags = what >> 2 & 7 };
 
 	e.path = make_path(in, &path);
 	if (S_ISLNK(e.mode) || (e.flags & CX_ENTRY_HARDLINK) != 0)
 		e.target = make_path(in, &target);
+	shift = (what & 128) != 0 ? take_byte(in) % 48 : 0;
 	if (S_ISREG(e.mode) && e.flags == 0)
-		e.size = (uint64_t)take_u16(in) << ((what & 128) != 0 ? take_byte(in) % 48 : 0);
+		e.size = (uint64_t)take_u16(in) << shift;
 	if ((what & 64) != 0)
 		make_xattrs(in, &e);
 	if (cx_entry_write(w, &e, err) < 0)
 		return -err->errnum;
 	if (e.size == 0)
 		return 0;
-	return cx_entry_write_data(w, take_u16(in) % e.size, content, take_u16(in) % sizeof content,
-				   err);
+	return cx_entry_write_data(w, ((uint64_t)take_u16(in) << shift) % e.size, content,
+				   take_u16(in) % sizeof content, err);
 }
 
 static void make_stream(struct input *in, int fd)
@@ -187,12 +188,47 @@ static void look_at(int fd, uint64_t size)
 		abort();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* A multiple of 64 bytes, or one record. */
+static size_t piece_at(int stream, off_t at, uint8_t how)
+{
+	uint8_t head[5];
+	uint32_t len;
+
+	if (how < 128 || pread(stream, head, sizeof head, at) != sizeof head)
+		return ((size_t)how + 1) * 64;
+	memcpy(&len, head + 1, sizeof len);
+	return sizeof head + (len < CX_ENTRY_RECORD_MAX ? len : CX_ENTRY_RECORD_MAX);
+}
+
+/* As cmd/image.c does, but in pieces of any size. */
+static int lay_out(int stream, uint8_t how, int out, uint64_t *ret_size)
 {
 	static const struct cx_erofs_limits limits = { IMAGE_MAX, ENTRIES_MAX };
+	static uint8_t bytes[5 + CX_ENTRY_RECORD_MAX];
+	struct cx_err err = { 0 };
+	struct cx_erofs *image;
+	ssize_t n;
+	int r = 0;
+
+	if (cx_erofs_new(out, &limits, &image, &err) < 0)
+		abort();
+	for (off_t at = 0; r == 0 && (n = pread(stream, bytes, piece_at(stream, at, how), at)) > 0;
+	     at += n)
+		r = cx_erofs_feed(image, bytes, (size_t)n, &err);
+	if (r == 0)
+		r = cx_erofs_finish(image, ret_size, &err);
+	cx_erofs_free(image);
+	if ((r < 0 && err.errnum == 0) || lseek(out, 0, SEEK_END) > IMAGE_MAX)
+		abort();
+	return r;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
 	static int stream = -1, out = -1;
 	struct input in = { data, size };
-	struct cx_report report;
+	uint8_t how = take_byte(&in);
+	uint64_t image_size;
 
 	if (size > 4096)
 		return 0;
@@ -200,16 +236,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		stream = memory_file();
 		out = memory_file();
 	}
-	if (size > 0 && take_byte(&in) == 0)
+	if (how == 0)
 		fill_file(stream, in.p, in.left); /* the bytes as they are */
 	else
 		make_stream(&in, stream);
-	if (lseek(stream, 0, SEEK_SET) != 0)
-		abort();
 	fill_file(out, NULL, 0);
-	if (cx_write_layer(stream, out, &limits, &report) == 0)
-		look_at(out, report.image_bytes);
-	else if (report.ok || report.err.errnum == 0 || lseek(out, 0, SEEK_END) > IMAGE_MAX)
-		abort();
+	if (lay_out(stream, how, out, &image_size) == 0)
+		look_at(out, image_size);
 	return 0;
 }
