@@ -456,7 +456,8 @@ class Engine:
     def note(self):
         """Remembers which processes and groups are this engine's, to look for them afterwards."""
         for pid in children(self.pid):
-            self.seen.add((pid, read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[19]))
+            with contextlib.suppress(OSError, IndexError):  # it may end while we look
+                self.seen.add((pid, read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[19]))
 
     def instance(self):
         """The path of this engine's groups below each tree."""
