@@ -7,16 +7,23 @@
 
 #include "base/fd.h"
 
-int cx_idmap_write(pid_t pid, uint32_t uid_base, struct cx_err *err)
+int cx_idmap_check(uint32_t uid_base, struct cx_err *err)
 {
-	cx_autofd int dir = -EBADF;
-	char path[32], map[48];
-
 	if (uid_base % CX_IDS_COUNT != 0 || uid_base < CX_IDS_FIRST ||
 	    uid_base > CX_IDS_LAST - CX_IDS_COUNT + 1)
 		return cx_refuse(err, CX_INVALID,
 				 "ids from %u: allowed are multiples of %d from %d to %d", uid_base,
 				 CX_IDS_COUNT, CX_IDS_FIRST, CX_IDS_LAST);
+	return 0;
+}
+
+int cx_idmap_write(pid_t pid, uint32_t uid_base, struct cx_err *err)
+{
+	cx_autofd int dir = -EBADF;
+	char path[32], map[48];
+
+	if (cx_idmap_check(uid_base, err) < 0)
+		return -err->errnum;
 	(void)snprintf(path, sizeof path, "/proc/%d", pid);
 	(void)snprintf(map, sizeof map, "0 %u %d\n", uid_base, CX_IDS_COUNT);
 	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/keyctl.h>
 #include <linux/sched.h>
+#include <linux/securebits.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -192,6 +193,31 @@ static int leave(const struct spawner *s, struct cx_err *err)
 
 /* ---- one request ---------------------------------------------------------------------------- */
 
+/*
+ * A user namespace belongs to the effective id of its maker, and what the kernel counts per user
+ * (inotify instances, queued signals, namespaces) it counts for the owner too. Were that root, all
+ * sandboxes and the host's root would have one share together.
+ */
+static int become_owner(uid_t uid, struct cx_err *err)
+{
+	if (seteuid(uid) < 0)
+		return cx_fail(err, errno, "take the sandbox's id %u", uid);
+	/* Else /proc/PID/ns of the clone would take CAP_SYS_PTRACE over the host. */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+		return cx_fail(err, errno, "PR_SET_DUMPABLE");
+	return 0;
+}
+
+/* It is not dumpable again, too: the kernel does that whenever an effective id changes. */
+static int become_root(struct cx_err *err)
+{
+	if (seteuid(0) < 0)
+		return cx_fail(err, errno, "take root's id again");
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) /* the change cleared it */
+		return cx_fail(err, errno, "PR_SET_PDEATHSIG");
+	return 0;
+}
+
 static int clone_child(struct blank *b, int *ret_pidfd, struct cx_err *err)
 {
 	/* CLONE_PARENT: the child is caissond's to wait for, and its exit signal is ours. */
@@ -245,32 +271,57 @@ static int collect_report(int fd, struct cx_err *err)
 	return -err->errnum;
 }
 
+/* The owner may look at it and write its maps: over its namespace it has every capability. */
+static int make_child(struct blank *b, int *ret_pid, int *ret_pidfd, int *ret_userns,
+		      struct cx_err *err)
+{
+	int pid = clone_inside(b, ret_pidfd, err);
+
+	if (pid < 0)
+		return pid;
+	*ret_pid = pid;
+	*ret_userns = open_userns(pid, err);
+	return *ret_userns >= 0 ? cx_idmap_write(pid, b->msg.uid_base, err) : -err->errnum;
+}
+
+static int make_child_as_owner(struct blank *b, int *ret_pid, int *ret_pidfd, int *ret_userns,
+			       struct cx_err *err)
+{
+	struct cx_err back = { 0 };
+	int r = become_owner(b->msg.uid_base, err);
+
+	if (r == 0)
+		r = make_child(b, ret_pid, ret_pidfd, ret_userns, err);
+	if (become_root(&back) < 0) {
+		*err = back;
+		return -err->errnum;
+	}
+	return r;
+}
+
 /* *ret_pid is also set on failure, when there is a child to wait for. */
 static int make_blank(struct blank *b, int *ret_pid, int *ret_pidfd, int *ret_userns,
 		      struct cx_err *err)
 {
 	cx_autofd int go = -EBADF, go_child = -EBADF, report = -EBADF, report_child = -EBADF;
 	cx_autofd int pidfd = -EBADF, userns = -EBADF;
-	int pid;
+	int r;
 
 	if (cx_pipe(&go_child, &go, err) < 0 || cx_pipe(&report, &report_child, err) < 0)
 		return -err->errnum;
 	b->go = go_child;
 	b->report = report_child;
-	pid = clone_inside(b, &pidfd, err);
+	r = make_child_as_owner(b, ret_pid, &pidfd, &userns, err);
 	cx_close(&report_child);
-	if (pid > 0) {
-		*ret_pid = pid;
-		userns = open_userns(pid, err);
-		if (userns >= 0 && cx_idmap_write(pid, b->msg.uid_base, err) == 0 &&
-		    cx_write_all(go, "g", 1, err) == 0 && collect_report(report, err) == 0) {
-			*ret_pidfd = cx_take_fd(&pidfd);
-			*ret_userns = cx_take_fd(&userns);
-			return 0;
-		}
-		/* caissond is its parent and will find it dead; it never ran a program. */
-		(void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	if (r == 0 && cx_write_all(go, "g", 1, err) == 0 && collect_report(report, err) == 0) {
+		*ret_pidfd = cx_take_fd(&pidfd);
+		*ret_userns = cx_take_fd(&userns);
+		return 0;
 	}
+	/* Until "go" its real id is root's, so this may be sent; later it ends by itself. caissond
+	 * is its parent and will find it dead; it never ran a program. */
+	if (pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 	return -err->errnum;
 }
 
@@ -297,7 +348,9 @@ static int handle(const struct spawner *s, struct cx_packet *pkt, int *ret_pid, 
 
 	if (pkt->type != CX_MSG_spawn || !cx_msg_spawn_get(&pkt->body, &b.msg))
 		return cx_refuse(err, CX_INVALID, "malformed request of type %#x", pkt->type);
-	if (take_fds(pkt, &b, err) < 0 || make_blank(&b, ret_pid, &pidfd, &userns, err) < 0)
+	if (cx_idmap_check(b.msg.uid_base, err) < 0 || take_fds(pkt, &b, err) < 0)
+		return -err->errnum;
+	if (make_blank(&b, ret_pid, &pidfd, &userns, err) < 0)
 		return -err->errnum;
 	spawned.pid = (uint32_t)*ret_pid;
 	return cx_msg_spawned_send(s->control, pkt->request, &spawned,
@@ -366,6 +419,10 @@ static int prepare(struct spawner *s, struct cx_err *err)
 	    fcntl(s->agent_image, F_SETFD, FD_CLOEXEC) < 0 ||
 	    fcntl(s->filter, F_SETFD, FD_CLOEXEC) < 0)
 		return cx_fail(err, errno, "descriptors of caissond");
+	/* Taking a sandbox's id and root's again costs no capability. */
+	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED, 0, 0,
+		  0) < 0)
+		return cx_fail(err, errno, "PR_SET_SECUREBITS");
 	if (cx_caps_bound(cx_policy_spawner_caps, cx_policy_nspawner_caps, err) < 0)
 		return -err->errnum;
 	return cx_caps_keep(cx_policy_spawner_caps, cx_policy_nspawner_caps, err);

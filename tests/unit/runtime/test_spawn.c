@@ -3,8 +3,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -154,6 +156,26 @@ START_TEST(blank_has_its_own_keyring)
 }
 END_TEST
 
+/*
+ * The kernel's pools per user are the owner's as well, so it must be nobody else's id; root would
+ * share them with every sandbox.
+ */
+START_TEST(blank_owns_its_namespace)
+{
+	static const uid_t bases[] = { BASE, OTHER_BASE };
+
+	for (size_t i = 0; i < CX_LEN(bases); i++) {
+		uid_t owner = 0;
+		struct spawned s;
+
+		ck_assert_msg(spawn(bases[i], &s) == 0, "%s", err.msg);
+		ck_assert_int_eq(ioctl(s.userns, NS_GET_OWNER_UID, &owner), 0);
+		ck_assert_uint_eq(owner, bases[i]);
+		end(&s);
+	}
+}
+END_TEST
+
 static int fds_of(pid_t pid)
 {
 	char path[64];
@@ -262,6 +284,7 @@ START_TEST(spawner_is_trimmed)
 	ck_assert_uint_eq(have & ~want, 0);
 	ck_assert_int_eq(sscanf(strstr(status, "CapBnd:"), "CapBnd: %llx", &have), 1);
 	ck_assert_uint_eq(have & ~want, 0);
+	ck_assert_ptr_nonnull(strstr(status, "\nUid:\t0\t0\t0\t0\n"));
 	(void)snprintf(path, sizeof path, "/proc/%d/root/etc", spawner.pid);
 	ck_assert_int_lt(access(path, F_OK), 0);
 }
@@ -303,6 +326,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, blank_is_root_of_its_own_world);
 	tcase_add_test(tc, blank_has_its_own_keyring);
+	tcase_add_test(tc, blank_owns_its_namespace);
 	tcase_add_test(tc, blank_lands_in_its_groups);
 	tcase_add_test(tc, spawner_keeps_nothing);
 	tcase_add_test(tc, bad_requests_are_refused_and_it_serves_on);
