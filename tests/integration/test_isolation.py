@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two sandboxes, a sandbox and the host, and images whose configuration is an attack."""
 
+import ctypes
 import os
 import re
 import socket
@@ -160,6 +161,43 @@ def test_reused_range_carries_nothing(api, engine):
         api.exec(key, "echo left >/mark; touch /tmp/left /dev/shm/left /workspace/left /root/left; "
                       "setsid sleep 6666 >/dev/null 2>&1 &")
         api.delete(key).ok()
+
+
+HOARD = r"""
+import ctypes, time
+libc, held = ctypes.CDLL(None), 0
+while libc.inotify_init1(0) >= 0:
+    held += 1
+print("have", held, flush=True)
+time.sleep(1000)
+"""
+
+
+def inotify_instances():
+    """How many more this process's user can have."""
+    libc, held = ctypes.CDLL(None), []
+    while (fd := libc.inotify_init1(os.O_CLOEXEC)) >= 0:
+        held.append(fd)
+    for fd in held:
+        os.close(fd)
+    return len(held)
+
+
+def test_inotify_instances_are_its_own(api, engine, make, python_image):
+    """The kernel counts them per user: one sandbox takes all of its own, and nobody else has fewer."""
+    limit = int(harness.read("/proc/sys/fs/inotify/max_user_instances"))
+    if limit > 900:
+        conftest.skip(f"{limit} inotify instances: more than a process has descriptors")
+    keys = [make(python_image) for _ in range(2)]
+    before = inotify_instances()
+    with api.stream(keys[0], ["python3", "-c", HOARD]) as one, \
+            harness.Api(engine.socket).stream(keys[1], ["python3", "-c", HOARD]) as two:
+        for stream in (one, two):
+            stream.until(b"\n")
+            assert int(stream.out.split()[1]) == limit, stream.out
+        # Others may use the machine meanwhile; a shared pool would have nothing left.
+        assert before > limit // 4 and inotify_instances() >= before - limit // 4
+        one.signal(9), two.signal(9)
 
 
 def test_interfaces(api, sandbox):
