@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -192,6 +193,8 @@ int main(int argc, char **argv)
 	struct program prog = { .status = EXIT_SUCCESS };
 	struct cx_err err;
 
+	/* Executed by descriptor: older kernels take its number for a name. */
+	(void)prctl(PR_SET_NAME, "caisson-gateway");
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		(void)printf("caisson-gateway %s\n", CX_VERSION);
 		return EXIT_SUCCESS;

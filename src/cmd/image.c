@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "base/fd.h"
 #include "base/str.h"
@@ -83,6 +84,8 @@ int main(int argc, char **argv)
 	size_t role;
 	int r;
 
+	/* Executed by descriptor: older kernels take its number for a name. */
+	(void)prctl(PR_SET_NAME, "caisson-image");
 	(void)signal(SIGPIPE, SIG_IGN); /* the writer's end shows as an error with a name */
 	/* Names are bytes; this keeps libarchive from converting those that are UTF-8. */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");

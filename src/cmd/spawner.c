@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/prctl.h>
+
 #include "base/log.h"
 #include "proto/spawn_msgs.h"
 #include "runtime/spawn.h"
@@ -9,6 +11,8 @@ int main(int argc, char **argv)
 	struct cx_err err = { 0 };
 
 	(void)argv;
+	/* Executed by descriptor: older kernels take its number for a name. */
+	(void)prctl(PR_SET_NAME, "caisson-spawner");
 	cx_log_open("caisson-spawner", CX_LOG_INFO);
 	if (argc == 1 && cx_spawner_serve(CX_SPAWNER_FD_CONTROL, CX_SPAWNER_FD_AGENT,
 					  CX_SPAWNER_FD_SECCOMP, &err) == 0)

@@ -35,6 +35,11 @@ struct child {
 	const struct cx_process_plan *plan;
 	int go;	    /* read end: one byte when the id maps are written */
 	int report; /* write end: a struct cx_err, or end of file by execve */
+	/*
+	 * Opened by the parent: a tree that only root may enter, such as a home directory, is then
+	 * no reason that the child cannot execute what lies in it.
+	 */
+	int program;
 };
 
 static int step_maps(const struct child *c, struct cx_err *err)
@@ -200,11 +205,13 @@ static _Noreturn void child_main(struct child *c)
 
 	/* Out of the way of the numbers that the program is to have. */
 	c->report = fcntl(c->report, F_DUPFD_CLOEXEC, FDS_MAX);
+	c->program = fcntl(c->program, F_DUPFD_CLOEXEC, FDS_MAX);
 	for (size_t i = 0; i < CX_LEN(steps) && err.errnum == 0; i++)
 		if (steps[i].run(c, &err) < 0)
 			(void)cx_wrap(&err, "step '%s'", steps[i].name);
 	if (err.errnum == 0) {
-		(void)execve(c->plan->path, c->plan->argv, c->plan->envp);
+		(void)syscall(SYS_execveat, c->program, "", c->plan->argv, c->plan->envp,
+			      AT_EMPTY_PATH);
 		(void)cx_fail(&err, errno, "execute");
 	}
 	(void)!cx_write_all(c->report, &err, sizeof err, &lost);
@@ -254,6 +261,7 @@ int cx_process_start(const struct cx_process_plan *plan, pid_t *ret_pid, int *re
 		     struct cx_err *err)
 {
 	cx_autofd int pidfd = -EBADF, go_read = -EBADF, go_write = -EBADF, read_end = -EBADF;
+	cx_autofd int program = -EBADF;
 	struct child c = { .plan = plan, .report = -EBADF };
 	struct clone_args args = { .flags = plan->namespaces | CLONE_PIDFD,
 				   .pidfd = (uintptr_t)&pidfd,
@@ -262,9 +270,13 @@ int cx_process_start(const struct cx_process_plan *plan, pid_t *ret_pid, int *re
 
 	if (check_plan(plan, err) < 0)
 		return -err->errnum;
+	program = open(plan->path, O_PATH | O_CLOEXEC);
+	if (program < 0)
+		return cx_fail(err, errno, "start '%s': open", plan->path);
 	if (cx_pipe(&go_read, &go_write, err) < 0 || cx_pipe(&read_end, &c.report, err) < 0)
 		return -err->errnum;
 	c.go = go_read;
+	c.program = program;
 	pid = syscall(SYS_clone3, &args, sizeof args);
 	if (pid == 0) {
 		cx_close(&go_write); /* so that the parent's death is seen, at both pipes */

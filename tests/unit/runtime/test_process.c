@@ -34,7 +34,8 @@ static const char *output_of(struct cx_process_plan *plan, const char *text)
 
 	ck_assert_int_eq(cx_pipe(&r, &w, &err), 0);
 	fds[1] = fds[2] = w;
-	plan->path = "/bin/sh";
+	if (plan->path == NULL)
+		plan->path = "/bin/sh";
 	plan->argv = argv;
 	plan->envp = environment;
 	plan->fds = fds;
@@ -103,6 +104,23 @@ START_TEST(no_capability_is_left)
 			       "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n"
 			       "CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n"
 			       "CapAmb:\t0000000000000000\nNoNewPrivs:\t1\n");
+}
+END_TEST
+
+START_TEST(a_directory_of_root_only_is_no_obstacle)
+{
+	char dir[] = "/tmp/caisson-process.XXXXXX", shell[64], copy[96];
+	struct cx_process_plan plan = { .drop_caps = 1, .uid = 1234, .gid = 4321, .path = shell };
+	const char *said;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir)); /* mode 0700 */
+	(void)snprintf(shell, sizeof shell, "%s/sh", dir);
+	(void)snprintf(copy, sizeof copy, "cp /bin/sh %s", shell);
+	ck_assert_int_eq(system(copy), 0);
+	said = output_of(&plan, "echo here");
+	ck_assert_int_eq(unlink(shell), 0);
+	ck_assert_int_eq(rmdir(dir), 0);
+	ck_assert_str_eq(said, "here\n");
 }
 END_TEST
 
@@ -286,6 +304,7 @@ int main(void)
 	tcase_add_test(tc, mounts_of_the_host_are_never_changed);
 	tcase_add_test(tc, signals_are_as_new);
 	tcase_add_test(tc, no_capability_is_left);
+	tcase_add_test(tc, a_directory_of_root_only_is_no_obstacle);
 	tcase_add_test(tc, limits_are_lowered);
 	tcase_add_test(tc, namespaces_and_ids);
 	tcase_add_loop_test(tc, a_failure_is_reported_and_leaves_no_process, 0, CX_LEN(refused));
