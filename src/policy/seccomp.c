@@ -100,8 +100,6 @@ const struct cx_syscall_row cx_policy_syscalls[] = {
 	OK(FILES, fallocate), OK(FILES, dup3), OK(FILES, pipe2), OK(FILES, preadv),
 	OK(FILES, pwritev), OK(FILES, preadv2), OK(FILES, pwritev2), OK(FILES, copy_file_range),
 	OK(FILES, statx), OK(FILES, close_range), OK(FILES, cachestat), OK(FILES, memfd_create),
-	OK(FILES, io_setup), OK(FILES, io_destroy), OK(FILES, io_getevents),
-	OK(FILES, io_submit), OK(FILES, io_cancel), OK(FILES, io_pgetevents),
 
 	OK(EVENTS, poll), OK(EVENTS, select), OK(EVENTS, pselect6), OK(EVENTS, ppoll),
 	OK(EVENTS, epoll_create), OK(EVENTS, epoll_wait), OK(EVENTS, epoll_ctl),
@@ -178,6 +176,15 @@ const struct cx_syscall_row cx_policy_syscalls[] = {
 
 	{ "sync", SYS_sync, CX_SYSCALL_IGNORE,
 	  "would write out the whole host; a sandbox's files are not kept over a power cut" },
+
+	/* As if the kernel were built without it: libaio's users then do without. */
+	{ "io_setup", SYS_io_setup, ENOSYS,
+	  "contexts come out of one pool of the host (fs.aio-max-nr), and one user can take it all" },
+	{ "io_submit", SYS_io_submit, ENOSYS, "as io_setup" },
+	{ "io_getevents", SYS_io_getevents, ENOSYS, "as io_setup" },
+	{ "io_pgetevents", SYS_io_pgetevents, ENOSYS, "as io_setup" },
+	{ "io_cancel", SYS_io_cancel, ENOSYS, "as io_setup" },
+	{ "io_destroy", SYS_io_destroy, ENOSYS, "as io_setup" },
 
 	NO(mount, "the mount table is the agent's work and stays as it was made"),
 	NO(umount2, "what lies under a mask stays under it"),

@@ -21,7 +21,11 @@
  * joined into one program: where the first would allow, it goes on to the second.
  */
 
-enum { PROGRAM_MAX = BPF_MAXINSNS, ALTERNATIVES_MAX = 64 };
+enum {
+	PROGRAM_MAX = BPF_MAXINSNS,
+	ALTERNATIVES_MAX = 64,
+	UNLISTED = ENOSYS, /* what no row names: as a kernel without it would say */
+};
 
 struct program {
 	struct sock_filter insns[PROGRAM_MAX];
@@ -109,8 +113,10 @@ static int add_list(scmp_filter_ctx ctx, struct cx_err *err)
 {
 	for (size_t i = 0; i < cx_policy_nsyscalls; i++) {
 		const struct cx_syscall_row *row = &cx_policy_syscalls[i];
-		int r = seccomp_rule_add(ctx, action_of(row->verdict), (int)row->nr, 0);
+		int r = 0;
 
+		if (row->verdict != UNLISTED) /* libseccomp takes no rule that says the same */
+			r = seccomp_rule_add(ctx, action_of(row->verdict), (int)row->nr, 0);
 		if (r < 0)
 			return cx_fail(err, -r, "rule for '%s'", row->name);
 	}
@@ -140,7 +146,7 @@ static int export_program(scmp_filter_ctx ctx, struct program *ret, struct cx_er
 /* Compiles the rows of one of both filters. */
 static int compile(bool arguments, struct program *ret, struct cx_err *err)
 {
-	uint32_t rest = arguments ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOSYS);
+	uint32_t rest = arguments ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(UNLISTED);
 	CX_AUTO(seccomp_releasep) scmp_filter_ctx ctx = seccomp_init(rest);
 	int r;
 

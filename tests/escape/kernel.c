@@ -122,6 +122,16 @@ static int uring(const struct probe_row *row)
 	return close_if(syscall(SYS_io_uring_setup, 1U, &params));
 }
 
+static int aio(const struct probe_row *row)
+{
+	aio_context_t context = 0;
+	long r = syscall(SYS_io_setup, row->a, &context);
+
+	if (r == 0)
+		(void)syscall(SYS_io_destroy, context);
+	return probe_unreachable(r);
+}
+
 static int fanotify(const struct probe_row *row)
 {
 	return close_if(syscall(SYS_fanotify_init, row->a, O_RDONLY));
@@ -433,6 +443,7 @@ static const struct probe_row rows[] = {
 	CALL("io_uring_enter", SYS_io_uring_enter, -1, 0, SAFE, "system calls that no filter sees"),
 	CALL("io_uring_register", SYS_io_uring_register, -1, 0, SAFE,
 	     "system calls that no filter sees"),
+	{ "io_setup", aio, NULL, 1, 0, 0, SAFE, "a pool of the whole host (fs.aio-max-nr)" },
 	{ "fanotify", fanotify, NULL, 0, 0, 0, SAFE, "every file opened on the machine" },
 	{ "fanotify_fid", fanotify, NULL, FAN_REPORT_FID, 0, 0, SAFE, "file handles" },
 	{ "handle_root", file_handle, "/", 0, 0, 0, SAFE, "handles for open_by_handle_at" },
