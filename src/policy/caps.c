@@ -21,7 +21,7 @@ const struct cx_cap_row cx_policy_caps[] = {
 };
 const size_t cx_policy_ncaps = sizeof cx_policy_caps / sizeof cx_policy_caps[0];
 
-/* Over namespaces that it made, root has every capability anyway; these are for the host. */
+/* Those over the host. They count over sandboxes too, whose namespaces are not root's. */
 const struct cx_cap_row cx_policy_supervisor_caps[] = {
 	{ CAP_SYS_ADMIN, "mounts, namespaces, id-mapped layers, the device filter of cgroup v2" },
 	{ CAP_SYS_CHROOT, "setns() into a mount namespace" },

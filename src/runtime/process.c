@@ -148,10 +148,12 @@ static int step_bounding(const struct child *c, struct cx_err *err)
 
 static int step_caps(const struct child *c, struct cx_err *err)
 {
-	if (!c->plan->drop_caps)
-		return 0;
-	if (cx_caps_keep(NULL, 0, err) < 0)
-		return -err->errnum;
+	return c->plan->drop_caps ? cx_caps_keep(NULL, 0, err) : 0;
+}
+
+static int step_no_new_privs(const struct child *c, struct cx_err *err)
+{
+	(void)c;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return cx_fail(err, errno, "no_new_privs");
 	return 0;
@@ -187,15 +189,11 @@ static const struct {
 	const char *name;
 	int (*run)(const struct child *c, struct cx_err *err);
 } steps[] = {
-	{ "id maps", step_maps },
-	{ "signals", step_signals },
-	{ "session", step_session },
-	{ "mounts", step_mounts },
-	{ "bounding set", step_bounding },
-	{ "ids", step_ids },
-	{ "capabilities", step_caps },
-	{ "death signal", step_death },
-	{ "descriptors", step_fds },
+	{ "id maps", step_maps },	   { "signals", step_signals },
+	{ "session", step_session },	   { "mounts", step_mounts },
+	{ "bounding set", step_bounding }, { "ids", step_ids },
+	{ "capabilities", step_caps },	   { "no_new_privs", step_no_new_privs },
+	{ "death signal", step_death },	   { "descriptors", step_fds },
 	{ "limits", step_rlimits }, /* after the parent's many descriptors are gone */
 };
 
@@ -301,6 +299,8 @@ int cx_process_start(const struct cx_process_plan *plan, pid_t *ret_pid, int *re
 
 int cx_process_trim_supervisor(struct cx_err *err)
 {
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return cx_fail(err, errno, "no_new_privs");
 	if (cx_caps_bound(cx_policy_supervisor_caps, cx_policy_nsupervisor_caps, err) < 0)
 		return -err->errnum;
 	return cx_caps_keep(cx_policy_supervisor_caps, cx_policy_nsupervisor_caps, err);

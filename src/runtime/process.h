@@ -9,7 +9,8 @@
 
 /*
  * Starts one of our own programs (gateway, spawner, image workers, sweeper): clone3, a table of
- * steps, execve. Not for sandboxes: those are made by the spawner.
+ * steps, execve. None gains a privilege by what it executes: no_new_privs is set for all. Not for
+ * sandboxes: those are made by the spawner.
  */
 struct cx_process_plan {
 	const char *path; /* absolute */
@@ -21,8 +22,8 @@ struct cx_process_plan {
 	uint32_t uid_base;
 	uid_t uid; /* with CLONE_NEWUSER: 0 and 0, inside */
 	gid_t gid;
-	int drop_caps;	 /* 1: no capability at all, bounding set included, and no_new_privs */
-	uint64_t nofile; /* RLIMIT_NOFILE, soft and hard; 0 leaves it */
+	int drop_caps;		/* 1: no capability at all, bounding set included */
+	uint64_t nofile;	/* RLIMIT_NOFILE, soft and hard; 0 leaves it */
 	uint64_t address_space; /* RLIMIT_AS, bytes; 0 leaves it */
 	uint64_t cpu_seconds;	/* RLIMIT_CPU; 0 leaves it */
 	int die_with_parent;	/* 1: PR_SET_PDEATHSIG SIGKILL */
@@ -39,7 +40,7 @@ CX_MUST int cx_process_reset_signals(struct cx_err *err);
 
 /*
  * Cuts the calling process to the capabilities of policy/caps.c's supervisor list: permitted,
- * effective and bounding; inheritable and ambient are emptied.
+ * effective and bounding; inheritable and ambient are emptied. Sets no_new_privs.
  */
 CX_MUST int cx_process_trim_supervisor(struct cx_err *err);
 

@@ -124,6 +124,14 @@ START_TEST(a_directory_of_root_only_is_no_obstacle)
 }
 END_TEST
 
+START_TEST(nothing_gains_a_privilege)
+{
+	struct cx_process_plan plan = { .uid = 0 };
+
+	ck_assert_str_eq(output_of(&plan, "grep NoNew /proc/self/status"), "NoNewPrivs:\t1\n");
+}
+END_TEST
+
 START_TEST(limits_are_lowered)
 {
 	struct cx_process_plan plan = { .nofile = 100,
@@ -305,6 +313,7 @@ int main(void)
 	tcase_add_test(tc, signals_are_as_new);
 	tcase_add_test(tc, no_capability_is_left);
 	tcase_add_test(tc, a_directory_of_root_only_is_no_obstacle);
+	tcase_add_test(tc, nothing_gains_a_privilege);
 	tcase_add_test(tc, limits_are_lowered);
 	tcase_add_test(tc, namespaces_and_ids);
 	tcase_add_loop_test(tc, a_failure_is_reported_and_leaves_no_process, 0, CX_LEN(refused));

@@ -285,6 +285,7 @@ START_TEST(spawner_is_trimmed)
 	ck_assert_int_eq(sscanf(strstr(status, "CapBnd:"), "CapBnd: %llx", &have), 1);
 	ck_assert_uint_eq(have & ~want, 0);
 	ck_assert_ptr_nonnull(strstr(status, "\nUid:\t0\t0\t0\t0\n"));
+	ck_assert_ptr_nonnull(strstr(status, "\nNoNewPrivs:\t1\n"));
 	(void)snprintf(path, sizeof path, "/proc/%d/root/etc", spawner.pid);
 	ck_assert_int_lt(access(path, F_OK), 0);
 }
