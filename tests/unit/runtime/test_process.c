@@ -169,7 +169,7 @@ static const struct {
 	int uid, errnum;
 	const char *says;
 } refused[] = {
-	{ "/nowhere/at-all", 0, 0, 0, ENOENT, "execute" },
+	{ "/nowhere/at-all", 0, 0, 0, ENOENT, "open" },
 	{ "sh", 0, 0, 0, EINVAL, "absolute" },
 	{ "/bin/sh", CLONE_NEWUSER, 0, 0, EINVAL, "ids from" },
 	{ "/bin/sh", CLONE_NEWUSER, 1000, 0, EINVAL, "ids from" },
