@@ -103,9 +103,11 @@ extern const struct cx_cgroup_version cx_cgroup_v2;
 CX_MUST int cx_cgroups_find(struct cx_cgroups *groups, struct cx_err *err);
 
 /*
- * On v2: the group that this process may divide. Under a service manager that delegated it one,
- * that one (this process is moved to its "supervisor" group first, as no group with controllers may
- * hold processes), else the root of the tree. Returns a directory.
+ * On v2: the group that this process may divide. No group with controllers for its children may
+ * hold processes. So under a service manager it is the group that was delegated only if this
+ * process was started in "supervisor" below that (DelegateSubgroup=, systemd 254); a manager that
+ * starts services in the group itself could not do so again while sandboxes live. Else it is the
+ * root of the tree. Returns a directory.
  */
 CX_MUST int cx_cgroup_v2_root(const char *mount, struct cx_err *err);
 

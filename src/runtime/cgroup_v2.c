@@ -132,7 +132,7 @@ static int kill_group(int dir, struct cx_err *err)
 
 /* ---- the root -------------------------------------------------------------------------------- */
 
-enum { OWN_MAX = 4096, MOVES_MAX = 1024 };
+enum { OWN_MAX = 4096 };
 
 /* This process's group, as "/a/b", from the line "0::/a/b". */
 static int own_group(char *buf, size_t size, char **ret, struct cx_err *err)
@@ -161,35 +161,6 @@ static bool is_delegated(int dir)
 	       (fgetxattr(dir, "trusted.delegate", value, 1) == 1 && value[0] == '1');
 }
 
-/* No group that has controllers for its children may hold processes: ours move into a leaf. */
-static int move_to_supervisor(int dir, struct cx_err *err)
-{
-	cx_autofd int leaf = -EBADF;
-
-	if (mkdirat(dir, "supervisor", 0755) < 0 && errno != EEXIST)
-		return cx_fail(err, errno, "make group 'supervisor'");
-	leaf = cx_cgroup_child(dir, "supervisor", err);
-	if (leaf < 0)
-		return -err->errnum;
-	for (int i = 0; i < MOVES_MAX; i++) {
-		cx_autofd int procs = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
-		char pid[24] = "";
-
-		if (procs < 0)
-			return cx_fail(err, errno, "open 'cgroup.procs'");
-		if (cx_read_upto(procs, pid, sizeof pid - 1, err) < 0)
-			return -err->errnum;
-		if (pid[0] == '\0')
-			return 0;
-		pid[strcspn(pid, "\n")] = '\0';
-		if (cx_write_file(leaf, "cgroup.procs", pid, err) < 0 && err->errnum != ESRCH)
-			return -err->errnum;
-		*err = (struct cx_err){ 0 };
-	}
-	return cx_refuse(err, CX_LIMIT, "more than %d processes in the daemon's own group",
-			 MOVES_MAX);
-}
-
 static int open_group(const char *mount, const char *group, struct cx_err *err)
 {
 	char path[PATH_MAX];
@@ -211,16 +182,13 @@ int cx_cgroup_v2_root(const char *mount, struct cx_err *err)
 	if (own_group(buf, sizeof buf, &own, err) < 0)
 		return -err->errnum;
 	len = strlen(own);
-	if (len >= sizeof leaf - 1 && strcmp(own + len - (sizeof leaf - 1), leaf) == 0)
-		own[len - (sizeof leaf - 1)] = '\0'; /* where an earlier call has put us */
+	if (len < sizeof leaf || strcmp(own + len - (sizeof leaf - 1), leaf) != 0)
+		return open_group(mount, "", err);
+	own[len - (sizeof leaf - 1)] = '\0';
 	dir = open_group(mount, own, err);
 	if (dir < 0)
 		return -err->errnum;
-	if (!is_delegated(dir))
-		return open_group(mount, "", err);
-	if (own[len - 1] != '\0' && move_to_supervisor(dir, err) < 0)
-		return cx_wrap(err, "cgroup '%s'", own);
-	return cx_take_fd(&dir);
+	return is_delegated(dir) ? cx_take_fd(&dir) : open_group(mount, "", err);
 }
 
 const struct cx_cgroup_version cx_cgroup_v2 = {

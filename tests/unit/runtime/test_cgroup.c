@@ -633,36 +633,44 @@ START_TEST(test_reopen)
 }
 END_TEST
 
-/* Under a service manager that delegated this process a group, all happens below that group. */
+/*
+ * Under a service manager that delegated a group and started this process in a leaf of it, all
+ * happens below that group. In the group itself it must not: no process could be started there
+ * again while it has controllers for its children.
+ */
 START_TEST(test_delegated_root)
 {
-	char path[64], text[4096];
-	struct cx_cgroups *own, *again;
+	char path[64];
+	struct cx_cgroups *outer, *own;
 	struct cx_cgroup inner;
-	int dir, leaf;
+	int dir, leaf, root = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	(void)snprintf(path, sizeof path, "/sys/fs/cgroup/%s.service", instance);
 	ck_assert_int_eq(mkdir(path, 0755), 0);
 	ck_assert_int_eq(setxattr(path, "trusted.delegate", "1", 1, 0), 0);
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_eq(attach_file(dir, "."), 0);
+	ok(cx_cgroups_open("inner", &outer, &err));
+	ck_assert_int_lt(faccessat(dir, "caisson-inner", F_OK, 0), 0);
+	ck_assert_int_eq(faccessat(root, "caisson-inner", F_OK, 0), 0);
+	cx_cgroups_close(outer, true);
+	ck_assert_int_eq(attach_file(dir, "."), 0); /* as a restart would */
+	ck_assert_int_eq(mkdirat(dir, "supervisor", 0755), 0);
+	leaf = openat(dir, "supervisor", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(attach_file(leaf, "."), 0);
 	ok(cx_cgroups_open("inner", &own, &err));
-	ok(cx_read_small_file(AT_FDCWD, "/proc/self/cgroup", text, sizeof text, &err));
-	ck_assert_ptr_nonnull(strstr(text, ".service/supervisor\n"));
-	ck_assert_int_eq(faccessat(dir, "caisson-inner", F_OK, 0), 0);
-	ok(cx_cgroups_open("inner", &again, &err)); /* from where the first one has put us */
-	ok(cx_cgroup_make(again, "one", UID_BASE, &inner, &err));
+	ok(cx_cgroup_make(own, "one", UID_BASE, &inner, &err));
 	ck_assert_int_eq(faccessat(dir, "caisson-inner/one/work", F_OK, 0), 0);
+	ck_assert_int_eq(attach_file(leaf, "."), 0); /* as a restart would */
 	cx_cgroup_close(&inner);
 	ck_assert_int_eq(remove_all(own, "one"), 0);
-	cx_cgroups_close(again, false);
 	cx_cgroups_close(own, true);
-	leaf = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ck_assert_int_eq(attach_file(leaf, "."), 0);
+	ck_assert_int_eq(attach_file(root, "."), 0);
 	ck_assert_int_eq(unlinkat(dir, "supervisor", AT_REMOVEDIR), 0);
 	ck_assert_int_eq(rmdir(path), 0);
 	(void)close(dir);
 	(void)close(leaf);
+	(void)close(root);
 }
 END_TEST
 
