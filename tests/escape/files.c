@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -184,6 +186,25 @@ static int host_file(const struct probe_row *row)
 	return strstr(text, probe_host.text) != NULL ? PROBE_OPEN : -ENOENT;
 }
 
+/* Covered by something that is empty and not of procfs. */
+static int unmasked(const struct probe_row *row)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (statfs(row->path, &fs) < 0 || stat(row->path, &st) < 0)
+		return -errno;
+	if (fs.f_type == PROC_SUPER_MAGIC) {
+		probe_note("the kernel's own");
+		return PROBE_OPEN;
+	}
+	return S_ISDIR(st.st_mode) ? probe_list(row) : probe_read(row);
+}
+
+#define MASKED(name, why)                                                \
+	{                                                                \
+		"masked_" name, unmasked, "/proc/" name, 0, 0, 0, 0, why \
+	}
 #define SYSCTL(name, path, why)                                                      \
 	{                                                                            \
 		"sysctl_" name, probe_open_write, "/proc/sys/" path, 0, 0, 0, 0, why \
@@ -300,6 +321,39 @@ static const struct probe_row rows[] = {
 	LIST("proc_fs", "/proc/fs", "file systems of the host"),
 	LIST("driver", "/proc/driver", "devices of the machine"),
 	LIST("dynamic_debug", "/proc/dynamic_debug", "the kernel's log"),
+	/* under a mask, whether or not its owner's bits would refuse us as well */
+	MASKED("acpi", "devices of the machine"),
+	MASKED("asound", "devices of the machine"),
+	MASKED("bus", "devices of the machine"),
+	MASKED("cmdline", "boot options of the host"),
+	MASKED("config.gz", "how the host's kernel was built"),
+	MASKED("diskstats", "what others write"),
+	MASKED("driver", "devices of the machine"),
+	MASKED("fs", "file systems of the host"),
+	MASKED("interrupts", "when others type and send"),
+	MASKED("iomem", "addresses of the machine"),
+	MASKED("ioports", "ports of the machine"),
+	MASKED("irq", "interrupts of the machine"),
+	MASKED("kallsyms", "kernel addresses"),
+	MASKED("kcore", "the memory of the machine"),
+	MASKED("key-users", "ids of the host that hold keys"),
+	MASKED("keys", "keys by name"),
+	MASKED("kmsg", "the kernel's log"),
+	MASKED("latency_stats", "stacks of other processes"),
+	MASKED("locks", "locks of every process"),
+	MASKED("mdstat", "the host's disks"),
+	MASKED("modules", "what the host's kernel has loaded"),
+	MASKED("mtrr", "memory types"),
+	MASKED("partitions", "the host's disks"),
+	MASKED("pressure", "what others wait for"),
+	MASKED("sched_debug", "every process of the host"),
+	MASKED("schedstat", "what other processes do"),
+	MASKED("scsi", "the host's disks"),
+	MASKED("softirqs", "when others type and send"),
+	MASKED("swaps", "paths of the host"),
+	MASKED("timer_list", "what the host waits for"),
+	MASKED("timer_stats", "what the host waits for"),
+	MASKED("tty", "the host's terminals"),
 	{ "kallsyms", kernel_addresses, "/proc/kallsyms", 0, 0, 0, PROBE_SAFE_OUTSIDE,
 	  "kernel addresses" },
 	{ "modules", kernel_addresses, "/proc/modules", 0, 0, 0, 0, "kernel addresses" },

@@ -142,6 +142,15 @@ static int memory_policy(const struct probe_row *row)
 }
 
 #define SAFE PROBE_SAFE_OUTSIDE
+/* As many as a at the same time. */
+static int many_terminals(const struct probe_row *row)
+{
+	for (long i = 0; i < row->a; i++)
+		if (posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC) < 0)
+			return -errno;
+	return PROBE_OPEN;
+}
+
 static const struct probe_row rows[] = {
 	{ "fifo", real_time, NULL, SCHED_FIFO, 0, 0, SAFE, "a processor for oneself" },
 	{ "rr", real_time, NULL, SCHED_RR, 0, 0, SAFE, "a processor for oneself" },
@@ -158,6 +167,10 @@ static const struct probe_row rows[] = {
 	  "signals in kernel memory" },
 	{ "hard_rtprio", raise_hard, NULL, RLIMIT_RTPRIO, 1, 0, 0, "a processor for oneself" },
 	{ "hard_nice", raise_hard, NULL, RLIMIT_NICE, 1, 0, 0, "a larger share" },
+	{ "grant_nofile", granted_more, NULL, RLIMIT_NOFILE, 16384, 0, 0, "the host's open files" },
+	{ "grant_sigpending", granted_more, NULL, RLIMIT_SIGPENDING, 4096, 0, 0,
+	  "signals in kernel memory" },
+	{ "terminals", many_terminals, NULL, 257, 0, 0, 0, "the machine's terminals, all in use" },
 	{ "grant_core", granted_more, NULL, RLIMIT_CORE, 0, 0, 0,
 	  "cores go to the host's core_pattern" },
 	{ "grant_rtprio", granted_more, NULL, RLIMIT_RTPRIO, 0, 0, 0, "a processor for oneself" },

@@ -193,6 +193,7 @@ static _Noreturn inline void box_agent(int go, int exe, const int *fds, unsigned
 	exe = must(fcntl(exe, F_DUPFD_CLOEXEC, 64));
 	must(cx_fds_arrange(fds, CX_AGENT_FD_WORK - CX_AGENT_FD_LISTEN + nwork, CX_AGENT_FD_LISTEN,
 			    &err));
+	must(fcntl(exe, F_DUPFD, 200)); /* one too many, which the agent has to close */
 	must(syscall(SYS_execveat, exe, "", argv, envp, AT_EMPTY_PATH));
 	_exit(98);
 }

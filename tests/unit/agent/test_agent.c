@@ -549,6 +549,46 @@ static long agent_pid(void)
 	return strtol(text, NULL, 10);
 }
 
+/* What the agent says to a process that became another and then connected; empty if it hangs up. */
+static ssize_t greeting(bool inside, uid_t uid)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	char path[64], byte;
+	int sock, fd, status;
+	pid_t pid = fork();
+
+	if (pid > 0) {
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		return WEXITSTATUS(status);
+	}
+	(void)snprintf(path, sizeof path, "%s/sock", box.dir);
+	fd = must(open(path, O_PATH | O_CLOEXEC));
+	must(fchmodat(AT_FDCWD, path, 0777, 0));
+	(void)snprintf(to.sun_path, sizeof to.sun_path, "/proc/self/fd/%d", fd);
+	(void)snprintf(path, sizeof path, "/proc/%ld/ns/pid", agent_pid());
+	fd = must(open(path, O_RDONLY | O_CLOEXEC));
+	if (inside)
+		must(setns(fd, CLONE_NEWPID));
+	pid = must(fork()); /* only a child gets into the namespace */
+	if (pid > 0) {
+		must(waitpid(pid, &status, 0));
+		_exit(WEXITSTATUS(status));
+	}
+	must(setresuid(uid, uid, uid));
+	sock = must(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+	must(connect(sock, (struct sockaddr *)&to, sizeof to));
+	_exit(recv(sock, &byte, 1, 0) > 0);
+}
+
+START_TEST(only_the_host_is_served)
+{
+	ck_assert_int_eq(greeting(false, 0), 1);
+	ck_assert_int_eq(greeting(true, 0), 0);
+	ck_assert_int_eq(greeting(false, BOX_UID), 0);
+	ck_assert_int_eq(greeting(true, BOX_UID), 0);
+}
+END_TEST
+
 /* Seen from the host, everything that the agent has open, with one command waiting. */
 START_TEST(the_agent_holds_only_its_own)
 {
@@ -1135,6 +1175,7 @@ int main(void)
 	tcase_add_test(plain, stdin_is_passed_and_ends);
 	tcase_add_test(plain, posture);
 	tcase_add_test(plain, no_keyring_is_the_hosts);
+	tcase_add_test(plain, only_the_host_is_served);
 	tcase_add_test(plain, a_second_claim_is_refused);
 	tcase_add_test(plain, a_host_that_does_not_read_is_dropped);
 	tcase_add_test(plain, commands_outlive_their_connection);

@@ -225,6 +225,8 @@ START_TEST(devices_and_set_user_id_are_inert)
 	ck_assert_int_ne(fs.f_flags & ST_NODEV, 0);
 	ck_assert_int_eq(fstatfs(layers[0], &fs), 0);
 	ck_assert_int_ne(fs.f_flags & ST_RDONLY, 0);
+	ck_assert_int_ne(fs.f_flags & ST_NOSUID, 0);
+	ck_assert_int_ne(fs.f_flags & ST_NODEV, 0);
 }
 END_TEST
 
@@ -248,6 +250,7 @@ END_TEST
 START_TEST(dev_holds_the_policy_and_nothing_else)
 {
 	cx_autofd int dev = cx_devfs_make(BASE, &err), null = -EBADF;
+	struct statfs fs;
 	struct stat st;
 	size_t n = 0;
 
@@ -265,6 +268,11 @@ START_TEST(dev_holds_the_policy_and_nothing_else)
 	ck_assert_uint_eq(st.st_uid, BASE);
 	n = (size_t)st.st_nlink - 2;
 	ck_assert_uint_eq(n, cx_policy_ndev_dirs);
+	ck_assert_int_eq(fstatfs(dev, &fs), 0);
+	ck_assert_int_ne(fs.f_flags & ST_NOSUID, 0);
+	ck_assert_int_ne(fs.f_flags & ST_NOEXEC, 0);
+	ck_assert_uint_le((uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize, 64 << 10);
+	ck_assert_uint_le(fs.f_files, 64);
 	null = openat(dev, "null", O_WRONLY | O_CLOEXEC);
 	ck_assert_int_ge(null, 0);
 }

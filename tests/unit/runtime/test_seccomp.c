@@ -252,6 +252,18 @@ START_TEST(argument_row)
 }
 END_TEST
 
+/* The agent that loads it gets the very descriptor. */
+START_TEST(nobody_can_change_it)
+{
+	cx_autofd int fd = cx_seccomp_compile(&err);
+
+	ck_assert_msg(fd >= 0, "%s", err.msg);
+	ck_assert_int_lt(pwrite(fd, "x", 1, 0), 0);
+	ck_assert_int_lt(ftruncate(fd, 0), 0);
+	ck_assert_int_lt(ftruncate(fd, 1 << 20), 0);
+}
+END_TEST
+
 START_TEST(other_abis_are_killed)
 {
 	static const unsigned long zeros[6];
@@ -376,6 +388,7 @@ int main(void)
 	tcase_add_test(tc, golden);
 	tcase_add_test(tc, listed_rows);
 	tcase_add_loop_test(tc, argument_row, 0, (int)cx_policy_nsyscall_args);
+	tcase_add_test(tc, nobody_can_change_it);
 	tcase_add_test(tc, other_abis_are_killed);
 	tcase_add_test(tc, refused_rows);
 	tcase_add_loop_test(tc, edge, 0, (int)CX_LEN(edges));

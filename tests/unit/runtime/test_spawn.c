@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -38,6 +39,8 @@ static void setup(void)
 
 	ck_assert_ptr_nonnull(realpath("caisson-spawner", path)); /* "make check" runs at the top */
 	ck_assert_int_eq(cx_mounts_unshare(&err), 0);
+	/* As systemd leaves it: what the spawner mounts would be seen here, were it not careful. */
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL), 0);
 	image = cx_process_seal_file("tests/unit/runtime/fake_agent", 0111, &err);
 	ck_assert_msg(image >= 0, "%s", err.msg);
 	filter = cx_seccomp_compile(&err);
@@ -288,6 +291,10 @@ START_TEST(spawner_is_trimmed)
 	ck_assert_ptr_nonnull(strstr(status, "\nNoNewPrivs:\t1\n"));
 	(void)snprintf(path, sizeof path, "/proc/%d/root/etc", spawner.pid);
 	ck_assert_int_lt(access(path, F_OK), 0);
+	(void)snprintf(path, sizeof path, "/proc/%d/mountinfo", spawner.pid);
+	ck_assert_int_gt((int)cx_read_small_file(AT_FDCWD, path, status, sizeof status, &err), 0);
+	ck_assert_msg(strstr(status, "shared:") == NULL && strstr(status, "master:") == NULL, "%s",
+		      status);
 }
 END_TEST
 
