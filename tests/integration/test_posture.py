@@ -224,14 +224,19 @@ def importing(large_archive):
 
 def confined_worker(engine):
     """pid of a worker that has shut itself in, stopped so that it stays for a look."""
+    def stops(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            harness.wait_until(lambda: not harness.alive(pid) or
+                               (harness.status_of(pid) or {"State": "X"})["State"][0] in "TX", 5, "its stop")
+        return harness.alive(pid)
+
     def find():
         for pid in harness.children(engine.pid):
             if harness.comm(pid) == "caisson-image":
                 status = harness.status_of(pid)
-                if status is not None and status["Seccomp"].strip() == "2":
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGSTOP)
-                        return pid
+                if status is not None and status["Seccomp"].strip() == "2" and stops(pid):
+                    return pid
         return None
     return harness.wait_until(find, 20, "a worker behind its filter", every=0.002)
 
