@@ -84,6 +84,16 @@ START_TEST(paths_stay_inside)
 }
 END_TEST
 
+/* What is mounted below is another tree. */
+START_TEST(mounts_are_not_entered)
+{
+	cx_autofd int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	ck_assert_int_lt(cx_open_beneath(root, "proc/version", O_RDONLY, 0, &err), 0);
+	ck_assert_int_eq(err.kind, CX_DENIED);
+}
+END_TEST
+
 START_TEST(state_is_replaced_whole)
 {
 	cx_autofd int sub = openat(dir, "in", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -185,6 +195,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, paths_stay_inside, 0, (int)CX_LEN(paths));
+	tcase_add_test(tc, mounts_are_not_entered);
 	tcase_add_test(tc, state_is_replaced_whole);
 	tcase_add_test(tc, small_file_is_never_cut);
 	tcase_add_test(tc, mkdir_p_makes_parents);
