@@ -31,6 +31,7 @@ SUPERVISOR = {"SYS_ADMIN", "SYS_CHROOT", "SETUID", "SETGID", "SETPCAP", "CHOWN",
               "MKNOD", "KILL", "NET_ADMIN", "NET_BIND_SERVICE"}
 SPAWNER = {"SYS_ADMIN", "SETUID", "SETGID", "NET_ADMIN"}
 
+
 def caps(text):
     value = int(text, 16)
     return {CAPS[bit] if bit < len(CAPS) else str(bit) for bit in range(64) if value >> bit & 1}
