@@ -278,6 +278,27 @@ START_TEST(dev_holds_the_policy_and_nothing_else)
 }
 END_TEST
 
+/* From shared mounts, as systemd leaves them; in a child, whose namespace goes with it. */
+START_TEST(unshared_mounts_are_private)
+{
+	static char mounts[1 << 18];
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNS) < 0 ||
+		    mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0 ||
+		    cx_mounts_unshare(&err) < 0 ||
+		    cx_read_small_file(AT_FDCWD, "/proc/self/mountinfo", mounts, sizeof mounts,
+				       &err) < 0)
+			_exit(2);
+		_exit(strstr(mounts, "shared:") != NULL || strstr(mounts, "master:") != NULL);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("runtime/rootfs");
@@ -293,6 +314,7 @@ int main(void)
 	tcase_add_test(tc, no_layer_or_too_many_are_refused);
 	tcase_add_test(tc, what_is_no_layer_is_refused);
 	tcase_add_test(tc, dev_holds_the_policy_and_nothing_else);
+	tcase_add_test(tc, unshared_mounts_are_private);
 	suite_add_tcase(s, tc);
 	return run_root_suite(s);
 }
