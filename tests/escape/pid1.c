@@ -23,13 +23,14 @@
 
 enum { AGENT = 1, SETTLE_NS = 100 * 1000 * 1000, IOPRIO_WHO_PROCESS = 1, IOPRIO_IDLE = 3 << 13 };
 
+/* The stop that attaching sends is taken before we go: else it would stop pid 1 for good. */
 static int trace(const struct probe_row *row)
 {
 	long rc = ptrace((enum __ptrace_request)row->a, AGENT, NULL, NULL);
 	int result = probe_result(rc);
 
-	if (rc == 0) {
-		(void)waitpid(AGENT, NULL, WNOHANG | __WALL);
+	if (rc == 0 && row->a == PTRACE_ATTACH) {
+		(void)waitpid(AGENT, NULL, __WALL);
 		(void)ptrace(PTRACE_DETACH, AGENT, NULL, NULL);
 	}
 	return result;

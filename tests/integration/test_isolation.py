@@ -265,7 +265,6 @@ def test_probe_on_a_terminal(engine, api, make, escape_image, host):
     assert end["exit_code"] == 0, [line for line in stream.out.decode().splitlines() if "OPEN" in line]
 
 
-@pytest.mark.timeout(330)
 def test_probe_control():
     """Outside a sandbox the same program succeeds at most of what is harmless: it can fail."""
     import subprocess
@@ -274,7 +273,7 @@ def test_probe_control():
         conftest.skip(f"{probe} is not built")
     script = os.path.join(harness.ROOT, "tests", "escape", "outside")
     result = subprocess.run([script, probe], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            timeout=300)
+                            timeout=100)
     table = rows(result.stdout)
     assert result.returncode == 0, result.stderr[-2000:] + result.stdout[-2000:]
     opened = [row[1].split(".")[0] for row in table if row[0] == "OPEN"]
