@@ -35,9 +35,12 @@ static const struct cx_cgroup *group = &no_groups;
 
 static void setup(void)
 {
+	struct cx_err lost;
 	char path[PATH_MAX];
 
 	ck_assert_ptr_nonnull(realpath("caisson-spawner", path)); /* "make check" runs at the top */
+	/* Where we may, we are protected as a system's daemon is; a sandbox must not be. */
+	(void)!cx_write_file(AT_FDCWD, "/proc/self/oom_score_adj", "-500", &lost);
 	ck_assert_int_eq(cx_mounts_unshare(&err), 0);
 	/* As systemd leaves it: what the spawner mounts would be seen here, were it not careful. */
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL), 0);
@@ -289,6 +292,9 @@ START_TEST(spawner_is_trimmed)
 	ck_assert_ptr_nonnull(strstr(status, "\nNoNewPrivs:\t1\n"));
 	(void)snprintf(path, sizeof path, "/proc/%d/root/etc", spawner.pid);
 	ck_assert_int_lt(access(path, F_OK), 0);
+	(void)snprintf(path, sizeof path, "/proc/%d/oom_score_adj", spawner.pid);
+	ck_assert_int_gt((int)cx_read_small_file(AT_FDCWD, path, status, sizeof status, &err), 0);
+	ck_assert_msg(status[0] != '-', "protected from the OOM killer: %s", status);
 	(void)snprintf(path, sizeof path, "/proc/%d/mountinfo", spawner.pid);
 	ck_assert_int_gt((int)cx_read_small_file(AT_FDCWD, path, status, sizeof status, &err), 0);
 	ck_assert_msg(strstr(status, "shared:") == NULL && strstr(status, "master:") == NULL, "%s",
