@@ -293,8 +293,9 @@ int main(int argc, char **argv)
 	Suite *s = suite_create("image/confine");
 	TCase *tc = tcase_create("all");
 
+	/* Not by libc: what a sanitizer does at the end is nothing that a worker may. */
 	if (argc == 2)
-		return worker(argv[1]);
+		syscall(SYS_exit_group, worker(argv[1]));
 	tcase_add_test(tc, nothing_is_left);
 	tcase_add_test(tc, limits_are_low);
 	tcase_add_test(tc, root_is_empty);
