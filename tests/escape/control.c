@@ -108,6 +108,17 @@ static int low_port(const struct probe_row *row)
 	return probe_result(bind(fd, (struct sockaddr *)&four, sizeof(four)));
 }
 
+static int ping_socket(const struct probe_row *row)
+{
+	cx_autofd int fd = -EBADF;
+
+	(void)row;
+	if (probe_host.outside) /* as the host's settings are */
+		return PROBE_OPEN;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
+	return probe_result(fd);
+}
+
 static int unix_socket(const struct probe_row *row)
 {
 	struct sockaddr_un name = { .sun_family = AF_UNIX };
@@ -256,6 +267,7 @@ static const struct probe_row rows[] = {
 	  "servers and clients within a sandbox" },
 	{ "loopback6", loopback, NULL, AF_INET6, 0, 0, PROBE_CONTROL, "the same over IPv6" },
 	{ "low_port", low_port, NULL, 0, 0, 0, PROBE_CONTROL, "port 80 of one's own network" },
+	{ "ping", ping_socket, NULL, 0, 0, 0, PROBE_CONTROL, "ping without raw sockets" },
 	{ "unix_socket", unix_socket, NULL, 0, 0, 0, PROBE_CONTROL,
 	  "an abstract socket of one's own" },
 	{ "thread", thread, NULL, 0, 0, 0, PROBE_CONTROL, "threads, whatever became of clone3" },
