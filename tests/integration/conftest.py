@@ -39,7 +39,7 @@ def pytest_runtest_makereport(item, call):
 
 def run_engine(*options):
     """Starts an engine, hands it out, ends it, and compares the machine with what it was before."""
-    before = harness.Snapshot()
+    before = harness.settled()
     engine = harness.Engine(*options)
     try:
         engine.start()

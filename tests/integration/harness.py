@@ -164,6 +164,18 @@ class Snapshot:
                 for item in sorted(items - before.sets[kind])]
 
 
+def settled():
+    """A Snapshot at a moment when nothing goes on: another engine may just be filling its pool."""
+    last = Snapshot()
+    for _ in range(50):
+        time.sleep(0.1)
+        now = Snapshot()
+        if now.sets == last.sets:
+            break
+        last = now
+    return now
+
+
 # ---- the API ---------------------------------------------------------------------------------------
 
 class UnixConnection(http.client.HTTPConnection):

@@ -269,7 +269,7 @@ def test_idle_connections_delay_nobody(engine):
 
 def test_full_disk_has_its_own_message(tmp_path):
     """State on a file system that is nearly full: an import says so and leaves nothing."""
-    before = harness.Snapshot()
+    before = harness.settled()
     engine = harness.Engine()
     os.mkdir(engine.state)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", engine.state], check=True)

@@ -54,10 +54,11 @@ def test_churn(engine):
     before = held()
     for _ in range(min(100, harness.SCALE)):
         once()
-    after = held()
-    for name, (fds, rss) in after.items():
-        assert fds <= before[name][0] + 10, (name, before, after)
-        assert rss <= before[name][1] + 8192, (name, before, after)
+
+    def is_back():  # once the pool is full again: a request in the making holds descriptors
+        return all(fds <= before[name][0] + 10 and rss <= before[name][1] + 8192
+                   for name, (fds, rss) in held().items())
+    harness.wait_until(is_back, 5, f"no more than {before}")
 
 
 @pytest.fixture
