@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every decoder of the three protocols: what it accepts must encode to the same bytes again. */
+/* Every decoder of the four protocols: what it accepts must encode to the same bytes again. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/agent_msgs.h"
 #include "proto/control_msgs.h"
+#include "proto/fetch_msgs.h"
 #include "proto/spawn_msgs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -30,5 +31,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CX_CONTROL_MSGS(TRY)
 	CX_AGENT_MSGS(TRY)
 	CX_SPAWN_MSGS(TRY)
+	CX_FETCH_MSGS(TRY)
 	return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "proto/agent_msgs.h"
 #include "proto/control_msgs.h"
+#include "proto/fetch_msgs.h"
 #include "proto/spawn_msgs.h"
 
 static uint8_t again[256]; /* what a decoded message encodes to */
@@ -48,17 +49,20 @@ static uint8_t again[256]; /* what a decoded message encodes to */
 CX_CONTROL_MSGS(CODEC)
 CX_AGENT_MSGS(CODEC)
 CX_SPAWN_MSGS(CODEC)
+CX_FETCH_MSGS(CODEC)
 
 #define ROW(protocol, id, name) { #name, protocol, id, encode_##name, decode_##name },
 #define CONTROL(id, name, F)	ROW(0, id, name)
 #define AGENT(id, name, F)	ROW(1, id, name)
 #define SPAWN(id, name, F)	ROW(2, id, name)
+#define FETCH(id, name, F)	ROW(3, id, name)
 static const struct {
 	const char *name;
 	unsigned protocol, id;
 	size_t (*encode)(uint8_t *to, size_t size);
 	bool (*decode)(const uint8_t *from, size_t len);
-} msgs[] = { CX_CONTROL_MSGS(CONTROL) CX_AGENT_MSGS(AGENT) CX_SPAWN_MSGS(SPAWN) };
+} msgs[] = { CX_CONTROL_MSGS(CONTROL) CX_AGENT_MSGS(AGENT) CX_SPAWN_MSGS(SPAWN)
+		     CX_FETCH_MSGS(FETCH) };
 
 START_TEST(round_trip)
 {
