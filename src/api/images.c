@@ -73,9 +73,9 @@ void cx_handle_image_list(struct cx_request *req)
 
 static int find(struct cx_request *req, struct cx_image_row *ret, struct cx_err *err)
 {
-	char name[CX_IMAGE_NAME_MAX + 8];
+	char name[CX_IMAGE_NAME_MAX + 1];
 
-	if (cx_image_name(req->param, "name", name, err) < 0)
+	if (cx_image_name(req->param, "name", req->gateway->host.registry, name, err) < 0)
 		return -err->errnum;
 	return cx_store_image_find(req->gateway->store, name, ret, err);
 }

@@ -56,7 +56,7 @@ struct cx_import {
 	unsigned at; /* the layer at work */
 	uint64_t token;
 	bool has_token;
-	char name[CX_IMAGE_NAME_MAX + 8]; /* "" until it is known, from the client or the archive */
+	char name[CX_IMAGE_NAME_MAX + 1]; /* "" until it is known, from the client or the archive */
 	struct cx_err stream_err, call_err;
 	unsigned skipped; /* entries that became nothing, of the layers that were read */
 };
@@ -511,7 +511,9 @@ static int make_plan(struct cx_import *im, const struct cx_report *report, struc
 	if (given == NULL && im->plan.name[0] == '\0')
 		return cx_refuse(err, CX_INVALID,
 				 "the archive gives no name to its image; give one as 'name'");
-	return given != NULL ? 0 : cx_image_name(im->plan.name, "name", im->name, err);
+	return given != NULL
+		       ? 0
+		       : cx_image_name(im->plan.name, "name", im->gw->host.registry, im->name, err);
 }
 
 static void scanned(struct cx_import *im)
@@ -588,7 +590,7 @@ static int enqueue(struct cx_gateway *gw, struct cx_import *im, struct cx_err *e
 }
 
 /* "" when the client leaves the name to the archive. */
-static int check_request(struct cx_request *req, char ret_name[CX_IMAGE_NAME_MAX + 8],
+static int check_request(struct cx_request *req, char ret_name[CX_IMAGE_NAME_MAX + 1],
 			 struct cx_err *err)
 {
 	const char *given = cx_request_query(req, "name");
@@ -596,12 +598,14 @@ static int check_request(struct cx_request *req, char ret_name[CX_IMAGE_NAME_MAX
 	if (req->body_bytes == 0)
 		return cx_refuse(err, CX_INVALID, "the body is empty; it must be an archive");
 	ret_name[0] = '\0';
-	return given == NULL ? 0 : cx_image_name(given, "name", ret_name, err);
+	return given == NULL
+		       ? 0
+		       : cx_image_name(given, "name", req->gateway->host.registry, ret_name, err);
 }
 
 void cx_handle_image_import(struct cx_request *req)
 {
-	char name[CX_IMAGE_NAME_MAX + 8];
+	char name[CX_IMAGE_NAME_MAX + 1];
 	struct cx_import *im = NULL;
 	struct cx_err err;
 

