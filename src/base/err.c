@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
+
 static const struct {
 	const char *name;
 	int errnum; /* what a refusal of this kind returns */
@@ -55,9 +57,7 @@ __attribute__((format(printf, 2, 0))) static void set_msg(struct cx_err *err, co
 		n = sizeof err->msg - 1;
 	err->msg[n] = '\0';
 	/* A name out of an archive may hold anything; what is shown must not drive a terminal. */
-	for (int i = 0; i < n; i++)
-		if ((unsigned char)err->msg[i] < 0x20 || err->msg[i] == 0x7f)
-			err->msg[i] = '?';
+	cx_clean(err->msg, (size_t)n);
 	err->len = (uint16_t)n;
 }
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/str.h"
+
 enum { TEXT_MAX = 256 << 20 };
 
 static unsigned shown_width(const char *text)
@@ -18,16 +20,12 @@ int cx_table_add(struct cx_table *table, const char *cell, struct cx_err *err)
 {
 	const char *text = cell != NULL && *cell != '\0' ? cell : "-";
 	unsigned column = table->ncells % table->columns, width = shown_width(text);
-	char *copy;
 
 	assert(table->columns > 0 && table->columns <= CX_TABLE_COLUMNS_MAX);
 	table->text.max = TEXT_MAX;
 	if (cx_buf_add(&table->text, text, strlen(text) + 1, err) < 0)
 		return -err->errnum;
-	copy = table->text.p + table->text.len - strlen(text) - 1;
-	for (; *copy != '\0'; copy++)
-		if ((unsigned char)*copy < 0x20 || *copy == 0x7f)
-			*copy = '?';
+	cx_clean(table->text.p + table->text.len - strlen(text) - 1, strlen(text));
 	if (width > table->width[column])
 		table->width[column] = width;
 	table->ncells++;
