@@ -37,18 +37,24 @@ static void hide(const struct cx_err *err, char *text, size_t size)
 		       reference);
 }
 
-int cx_error_body(const struct cx_err *err, struct cx_buf *ret, struct cx_err *failed)
+void cx_error_write(struct cx_jsonw *w, const struct cx_err *err)
 {
-	struct cx_jsonw w = { .out = ret };
 	char text[sizeof err->msg + 128];
 
 	if (err->kind == CX_INTERNAL && !err->refused)
 		hide(err, text, sizeof text);
 	else
 		(void)cx_err_render(err, text, sizeof text);
+	cx_jsonw_text(w, "detail", text);
+	cx_jsonw_text(w, "code", cx_kind_name(err->kind));
+}
+
+int cx_error_body(const struct cx_err *err, struct cx_buf *ret, struct cx_err *failed)
+{
+	struct cx_jsonw w = { .out = ret };
+
 	cx_jsonw_object(&w, NULL);
-	cx_jsonw_text(&w, "detail", text);
-	cx_jsonw_text(&w, "code", cx_kind_name(err->kind));
+	cx_error_write(&w, err);
 	cx_jsonw_end(&w);
 	return cx_jsonw_finish(&w, failed);
 }

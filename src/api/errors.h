@@ -5,6 +5,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+struct cx_jsonw;
+
 /* What a client sees of a failure: one row per kind, so a new kind cannot be forgotten. */
 struct cx_error_row {
 	enum cx_kind kind;
@@ -16,9 +18,12 @@ extern const struct cx_error_row cx_error_rows[CX_KIND_MAX];
 unsigned cx_error_status(unsigned kind);
 
 /*
- * {"detail": text, "code": word} for err. A failure of the host (not a refusal) of kind CX_INTERNAL
- * is told by a reference only and logged with it: its text may name things of the host.
+ * The members "detail" (text) and "code" (word) for err. A failure of the host (not a refusal) of
+ * kind CX_INTERNAL is told by a reference only and logged with it: its text may name things of the
+ * host.
  */
+void cx_error_write(struct cx_jsonw *w, const struct cx_err *err);
+/* An object of them. */
 CX_MUST int cx_error_body(const struct cx_err *err, struct cx_buf *ret, struct cx_err *failed);
 
 #endif

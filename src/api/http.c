@@ -19,6 +19,8 @@
 
 enum {
 	IDLE_SECONDS = 60,
+	STALL_SECONDS = 600, /* in a body that is sent in pieces: somebody may think meanwhile */
+	PIECE = 64 * 1024,
 	HEADER_MEMORY = 128 * 1024, /* of one connection: its headers, then a window on its body */
 	LISTENERS_MAX = 18,
 	DROP_MAX = 64 << 20, /* bytes of a body that is read only so that its answer arrives */
@@ -41,7 +43,7 @@ struct cx_http {
 	struct cx_lingers lingers;
 };
 
-/* ---- answers -------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void free_request(struct cx_request *req)
 {
@@ -73,18 +75,23 @@ static void release_request(struct cx_request *req)
 	free_request(req);
 }
 
+static void resume(struct cx_request *req)
+{
+	if (!req->suspended)
+		return;
+	req->suspended = false;
+	MHD_resume_connection(req->connection);
+	/* With a loop of our own, libmicrohttpd has no way to wake itself up for it. */
+	req->http->resumed = true;
+	cx_timer_set(req->http->o.loop, &req->http->timer, 0);
+}
+
 static void deliver(struct cx_request *req, unsigned status, struct MHD_Response *response)
 {
 	req->answered = true;
 	req->response = response;
 	req->status = status;
-	if (req->suspended) {
-		req->suspended = false;
-		MHD_resume_connection(req->connection);
-		/* With a loop of our own, libmicrohttpd has no way to wake itself up for it. */
-		req->http->resumed = true;
-		cx_timer_set(req->http->o.loop, &req->http->timer, 0);
-	}
+	resume(req);
 }
 
 static struct MHD_Response *json_response(struct cx_buf *json)
@@ -145,7 +152,83 @@ __attribute__((format(printf, 4, 5))) static void refuse(struct cx_request *req,
 	cx_request_answer(req, status, &json);
 }
 
-/* ---- upgrades ------------------------------------------------------------------------------- */
+/* ---- clients that leave ---------------------------------------------------------------------- */
+
+static void client_moved(struct cx_source *watch, uint32_t events)
+{
+	struct cx_request *req = cx_container_of(watch, struct cx_request, watch);
+	void (*gone)(struct cx_request *) = req->gone;
+
+	(void)events;
+	cx_loop_drop(req->http->o.loop, watch);
+	req->lost = true;
+	req->gone = NULL;
+	if (req->stream != NULL)
+		resume(req); /* to its end */
+	else if (gone != NULL && !req->answered)
+		gone(req);
+}
+
+/* MHD looks away from a suspended connection, so somebody else has to see its end. */
+static void watch_client(struct cx_request *req)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(req->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct cx_err err;
+	int fd = info != NULL ? fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 3) : -1;
+
+	if (fd < 0)
+		return;
+	req->watch = (struct cx_source){ .fd = fd, .ready = client_moved };
+	if (cx_loop_add(req->http->o.loop, &req->watch, EPOLLRDHUP, &err) < 0)
+		cx_close(&req->watch.fd);
+}
+
+/* ---- bodies in pieces ------------------------------------------------------------------------ */
+
+static ssize_t read_piece(void *cls, uint64_t pos, char *to, size_t max)
+{
+	struct cx_request *req = cls;
+	ssize_t n = req->lost ? CX_PIECES_CUT : req->stream->read(req->stream, to, max);
+
+	(void)pos;
+	if (n == CX_PIECES_END)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (n < 0)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	if (n == 0) {
+		req->suspended = true;
+		MHD_suspend_connection(req->connection);
+	}
+	return n;
+}
+
+void cx_request_stream(struct cx_request *req, unsigned status, const char *type,
+		       struct cx_pieces *body)
+{
+	struct MHD_Response *response =
+		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE, read_piece, req, NULL);
+
+	body->req = req;
+	req->stream = body;
+	if (response != NULL)
+		(void)MHD_add_response_header(response, "Content-Type", type);
+	if (!req->watch.added && !req->lost)
+		watch_client(req);
+	deliver(req, status, response);
+}
+
+void cx_pieces_wake(struct cx_pieces *body)
+{
+	resume(body->req);
+}
+
+bool cx_request_sees_cut(const struct cx_request *req)
+{
+	return !req->http_1_0;
+}
+
+/* ---- upgrades -------------------------------------------------------------------------------- */
 
 static void hand_over(void *cls, struct MHD_Connection *connection, void *con_cls,
 		      const char *extra, size_t extra_len, MHD_socket sock,
@@ -197,39 +280,15 @@ bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol
 	return value != NULL && strcasecmp(value, protocol) == 0;
 }
 
-/* ---- a request from first header to last byte ----------------------------------------------- */
-
-static void client_moved(struct cx_source *watch, uint32_t events)
-{
-	struct cx_request *req = cx_container_of(watch, struct cx_request, watch);
-	void (*gone)(struct cx_request *) = req->gone;
-
-	(void)events;
-	cx_loop_drop(req->http->o.loop, watch);
-	req->gone = NULL;
-	if (gone != NULL && !req->answered)
-		gone(req);
-}
-
-/* MHD looks away from a suspended connection, so somebody else has to see its end. */
-static void watch_client(struct cx_request *req)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(req->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	struct cx_err err;
-	int fd = info != NULL ? fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 3) : -1;
-
-	if (fd < 0)
-		return;
-	req->watch = (struct cx_source){ .fd = fd, .ready = client_moved };
-	if (cx_loop_add(req->http->o.loop, &req->watch, EPOLLRDHUP, &err) < 0)
-		cx_close(&req->watch.fd);
-}
+/* ---- a request from first header to last byte ------------------------------------------------ */
 
 static enum MHD_Result queue_answer(struct cx_request *req)
 {
 	if (req->response == NULL)
 		return MHD_NO;
+	if (req->stream != NULL)
+		(void)MHD_set_connection_option(req->connection, MHD_CONNECTION_OPTION_TIMEOUT,
+						(unsigned)STALL_SECONDS);
 	return MHD_queue_response(req->connection, req->status, req->response);
 }
 
@@ -437,6 +496,9 @@ static struct cx_request *begin_request(struct listener *at, struct MHD_Connecti
 
 	if (req == NULL)
 		return NULL;
+	/* What came before on this connection may have been a stream. */
+	(void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+					(unsigned)IDLE_SECONDS);
 	req->gateway = at->http->o.gateway;
 	req->http = at->http;
 	req->connection = connection;
@@ -457,13 +519,13 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
 	struct listener *at = cls;
 	struct cx_request *req = *con_cls;
 
-	(void)version;
 	if (req != NULL)
 		return *len > 0 ? take_bytes(req, data, len) : handle_complete(req);
 	req = begin_request(at, connection);
 	if (req == NULL)
 		return MHD_NO;
 	*con_cls = req;
+	req->http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
 	judge_headers(at, req, method, url);
 	return req->answered ? answer_early(req) : MHD_YES;
 }
@@ -490,10 +552,18 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 		linger(req->http, connection);
 	if (req->upgraded != NULL)
 		req->upgraded(req->upgrade_arg, -1, NULL);
+	if (req->stream != NULL)
+		req->stream->closed(req->stream);
 	release_request(req);
 }
 
-/* ---- query ---------------------------------------------------------------------------------- */
+/* ---- what a handler asks
+ * -------------------------------------------------------------------------- */
+
+struct cx_loop *cx_request_loop(const struct cx_request *req)
+{
+	return req->http->o.loop;
+}
 
 const char *cx_request_query(const struct cx_request *req, const char *name)
 {
@@ -560,7 +630,7 @@ static size_t unescape(void *cls, struct MHD_Connection *connection, char *s)
 	return (size_t)(to - s);
 }
 
-/* ---- the loop ------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static void set_timer(struct cx_http *http)
 {

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "api/auth.h"
 #include "api/routes.h"
@@ -20,6 +21,24 @@ struct cx_http;
 struct MHD_Connection;
 struct MHD_Response;
 struct MHD_UpgradeResponseHandle;
+
+enum { CX_PIECES_END = -1, CX_PIECES_CUT = -2 };
+
+/*
+ * The body of an answer whose length nobody knows yet, embedded in its owner. Its bytes are asked
+ * for as fast as the client takes them; one that takes none for ten minutes counts as gone.
+ */
+struct cx_pieces {
+	/*
+	 * Up to max bytes into to, and how many. 0: none now; cx_pieces_wake() follows.
+	 * CX_PIECES_END: that was all. CX_PIECES_CUT: the connection is cut, so that the client
+	 * sees (but over HTTP/1.0) that the rest is missing.
+	 */
+	ssize_t (*read)(struct cx_pieces *body, char *to, size_t max);
+	/* The last call, exactly once: all is sent, or it was cut, or the client went away. */
+	void (*closed)(struct cx_pieces *body);
+	struct cx_request *req; /* private */
+};
 
 struct cx_request {
 	struct cx_gateway *gateway;
@@ -41,7 +60,10 @@ struct cx_request {
 	struct MHD_Connection *connection;
 	struct MHD_Response *response;
 	unsigned status;
+	struct cx_pieces *stream;
 	bool handled, answered, suspended, too_large;
+	bool http_1_0;
+	bool lost;    /* the client has gone */
 	bool unclear; /* where it ends */
 	bool linger;  /* its body is left unread */
 	struct cx_err body_err;
@@ -68,6 +90,7 @@ CX_MUST int cx_http_listen(struct cx_http *http, int *sock, bool trusted, struct
 /* Every request must have been answered. */
 void cx_http_close(struct cx_http *http);
 
+struct cx_loop *cx_request_loop(const struct cx_request *req);
 /* A query parameter, decoded; NULL when there is none. */
 const char *cx_request_query(const struct cx_request *req, const char *name);
 void cx_request_query_each(const struct cx_request *req, const char *name,
@@ -81,6 +104,17 @@ void cx_request_answer(struct cx_request *req, unsigned status, struct cx_buf *j
 void cx_request_fail(struct cx_request *req, const struct cx_err *err);
 /* The same with another HTTP status than the kind has. */
 void cx_request_fail_as(struct cx_request *req, unsigned status, const struct cx_err *err);
+
+/*
+ * Answers with a body in pieces, chunked (or up to the end of the connection for HTTP/1.0). body is
+ * borrowed until its closed(), which may also come when nothing could be sent.
+ */
+void cx_request_stream(struct cx_request *req, unsigned status, const char *type,
+		       struct cx_pieces *body);
+/* There is something to read() again. Harmless when nobody waits for it. */
+void cx_pieces_wake(struct cx_pieces *body);
+/* Can the client tell a body that was cut from a whole one? */
+bool cx_request_sees_cut(const struct cx_request *req);
 
 /*
  * Answers 101. upgraded() follows exactly once: with the connection's socket, not blocking, which
