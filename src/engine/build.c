@@ -14,13 +14,46 @@
 #include "base/fd.h"
 #include "base/str.h"
 
-enum { PARTS = 2, CPU_SECONDS = 1200, FILES = 64, SCAN_MAX_ENTRIES = 4000000 };
-static const uint64_t address_space = (uint64_t)2 << 30;
+enum { PARTS = 2, SCAN_MAX_ENTRIES = 4000000, BUSY_MIN = 2, BUSY_MAX = 8 };
 static const uint64_t scan_max_bytes = (uint64_t)1 << 40;
+
+/* ---- what workers there are ------------------------------------------------------------------ */
+
+enum {
+	OWN = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS,
+	ALONE = OWN | CLONE_NEWNET,
+	FILES = 64,
+	CPU_SECONDS = 1200,
+};
+#define MEMORY ((uint64_t)2 << 30)
+
+enum role_id { READ, WRITE, SCAN };
+
+/* What caissond shuts a process into before it runs; image/confine.c takes away the rest. */
+static const struct role {
+	const char *name; /* the program's first argument */
+	uint64_t namespaces, nofile, address_space, cpu_seconds;
+	bool bounded; /* it is told how many bytes and entries there may be */
+	const char *why;
+} roles[] = {
+	[READ] = { "read", ALONE, FILES, MEMORY, CPU_SECONDS, true, "an archive to entries" },
+	[WRITE] = { "write", ALONE, FILES, MEMORY, CPU_SECONDS, true, "entries to a layer" },
+	[SCAN] = { "scan", ALONE, FILES, MEMORY, CPU_SECONDS, true, "an image's files" },
+};
+
+/* Those of one kind wait for each other. */
+static const struct kind {
+	const char *what;
+	unsigned running_max; /* 0: as many as there are processors */
+	int minutes;
+	const char *why;
+} kinds[CX_BUILD_KINDS] = {
+	[CX_BUILD_IMAGE] = { "image layers", 0, 30, "each keeps a processor busy" },
+};
 
 struct part { /* one worker process */
 	struct cx_build *build;
-	const char *role;
+	const struct role *role;
 	struct cx_child *child;
 	uint32_t uid_base;
 	int fds[4]; /* as the worker gets them: 0, 1, (2), 3 */
@@ -31,6 +64,7 @@ enum state { WAITING, WORKING, FINISHED };
 struct cx_build {
 	struct cx_builds *set;
 	struct cx_build *next;
+	enum cx_build_kind kind;
 	enum state state;
 	uint64_t token, tag;
 	struct cx_build_limits limits;
@@ -43,11 +77,22 @@ struct cx_build {
 	void *arg;
 };
 
-static void start_waiting(struct cx_builds *builds);
+static void start_waiting(struct cx_builds *builds, enum cx_build_kind kind);
 
 void cx_builds_open(struct cx_builds *ret, struct cx_host *host)
 {
 	*ret = (struct cx_builds){ .host = host };
+}
+
+static unsigned running_max(const struct cx_builds *builds, enum cx_build_kind kind)
+{
+	unsigned cpus = builds->host->cpus;
+
+	if (kinds[kind].running_max > 0)
+		return kinds[kind].running_max;
+	if (cpus < BUSY_MIN)
+		return BUSY_MIN;
+	return cpus < BUSY_MAX ? cpus : BUSY_MAX;
 }
 
 /* Its processes are gone, or will be: killed, and reaped by the loop. */
@@ -59,8 +104,8 @@ static void free_build(struct cx_build *b)
 	while (*at != b)
 		at = &(*at)->next;
 	*at = b->next;
-	set->total--;
-	set->running -= b->state == WORKING;
+	set->total[b->kind]--;
+	set->running[b->kind] -= b->state == WORKING;
 	cx_timer_clear(&b->deadline);
 	cx_close(&b->file);
 	for (unsigned i = 0; i < b->nparts; i++) {
@@ -80,7 +125,11 @@ void cx_builds_close(struct cx_builds *builds)
 
 bool cx_builds_busy(const struct cx_builds *builds)
 {
-	return builds->running > 0;
+	unsigned n = 0;
+
+	for (size_t i = 0; i < CX_LEN(builds->running); i++)
+		n += builds->running[i];
+	return n > 0;
 }
 
 static void blame(struct cx_build *b, const struct cx_err *err)
@@ -100,6 +149,7 @@ static void kill_parts(struct cx_build *b)
 static void finish(struct cx_build *b)
 {
 	struct cx_builds *set = b->set;
+	enum cx_build_kind kind = b->kind;
 	cx_build_done *done = b->done;
 	void *arg = b->arg;
 	uint64_t tag = b->tag, token = b->token, size = 0;
@@ -118,14 +168,14 @@ static void finish(struct cx_build *b)
 		token = 0;
 	} else {
 		b->state = FINISHED;
-		set->running--;
+		set->running[kind]--;
 		for (unsigned i = 0; i < b->nparts; i++) {
 			cx_ids_release(&set->host->ids, b->parts[i].uid_base);
 			b->parts[i].uid_base = 0;
 		}
 	}
 	done(arg, tag, token, size, err.errnum != 0 ? &err : NULL);
-	start_waiting(set);
+	start_waiting(set, kind);
 }
 
 static void part_exited(void *owner, const struct cx_child_end *end)
@@ -139,7 +189,7 @@ static void part_exited(void *owner, const struct cx_child_end *end)
 	part->child = NULL;
 	if (end->code != CLD_EXITED || end->status != 0) {
 		/* What was wrong with the archive it has told by its report, not us. */
-		(void)cx_refuse(&err, CX_INVALID, "caisson-image %s %s", part->role,
+		(void)cx_refuse(&err, CX_INVALID, "caisson-image %s %s", part->role->name,
 				cx_child_describe(end, how, sizeof how));
 		blame(b, &err);
 		kill_parts(b);
@@ -155,8 +205,8 @@ static void too_long(struct cx_timer *timer)
 	struct cx_build *b = cx_container_of(timer, struct cx_build, deadline);
 	struct cx_err err;
 
-	(void)cx_refuse(&err, CX_TIMEOUT, "the image took more than %d minutes",
-			CX_BUILD_WALL_MS / 60000);
+	(void)cx_refuse(&err, CX_TIMEOUT, "one of the %s took more than %d minutes",
+			kinds[b->kind].what, kinds[b->kind].minutes);
 	blame(b, &err);
 	kill_parts(b);
 }
@@ -165,26 +215,27 @@ static int start_part(struct part *part, struct cx_err *err)
 {
 	struct cx_build *b = part->build;
 	struct cx_host *h = b->set->host;
+	const struct role *r = part->role;
 	char name[] = "caisson-image", bytes_option[] = "--max-bytes",
 	     entries_option[] = "--max-entries";
 	char role[8], bytes[24], entries[16], path[CX_CONFIG_TEXT + 32], owner[CX_ID_OWNER_MAX];
-	char *argv[] = { name, role, bytes_option, bytes, entries_option, entries, NULL };
+	char *argv[] = { name,	  role, r->bounded ? bytes_option : NULL, bytes, entries_option,
+			 entries, NULL };
 	struct cx_process_plan plan = {
 		.path = path,
 		.argv = argv,
 		.envp = cx_host_environment,
 		.fds = part->fds,
 		.nfds = CX_LEN(part->fds),
-		.namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
-			      CLONE_NEWIPC | CLONE_NEWUTS,
-		.nofile = FILES,
-		.address_space = address_space,
-		.cpu_seconds = CPU_SECONDS,
+		.namespaces = r->namespaces,
+		.nofile = r->nofile,
+		.address_space = r->address_space,
+		.cpu_seconds = r->cpu_seconds,
 		.die_with_parent = 1,
 		.new_mounts = 1,
 	};
 
-	(void)snprintf(role, sizeof role, "%s", part->role);
+	(void)snprintf(role, sizeof role, "%s", r->name);
 	(void)snprintf(bytes, sizeof bytes, "%" PRIu64, b->limits.max_bytes);
 	(void)snprintf(entries, sizeof entries, "%" PRIu32, b->limits.max_entries);
 	if (cx_format(path, sizeof path, "%s/caisson-image", err, h->config->libexec) < 0 ||
@@ -201,11 +252,11 @@ static void start_build(struct cx_build *b)
 	bool any = false;
 
 	b->state = WORKING;
-	b->set->running++;
-	cx_timer_set(&b->set->host->loop, &b->deadline, CX_BUILD_WALL_MS);
+	b->set->running[b->kind]++;
+	cx_timer_set(&b->set->host->loop, &b->deadline, (uint64_t)kinds[b->kind].minutes * 60000);
 	for (unsigned i = 0; i < b->nparts && b->why.errnum == 0; i++) {
 		if (start_part(&b->parts[i], &err) < 0) {
-			(void)cx_wrap(&err, "start caisson-image %s", b->parts[i].role);
+			(void)cx_wrap(&err, "start caisson-image %s", b->parts[i].role->name);
 			blame(b, &err);
 			break;
 		}
@@ -222,30 +273,31 @@ static void start_build(struct cx_build *b)
 		finish(b);
 }
 
-static void start_waiting(struct cx_builds *builds)
+static void start_waiting(struct cx_builds *builds, enum cx_build_kind kind)
 {
 	struct cx_build *oldest;
 
 	do { /* the list is newest first */
 		oldest = NULL;
 		for (struct cx_build *b = builds->first; b != NULL; b = b->next)
-			if (b->state == WAITING)
+			if (b->state == WAITING && b->kind == kind)
 				oldest = b;
-		if (oldest != NULL && builds->running < CX_BUILDS_RUNNING_MAX)
+		if (oldest != NULL && builds->running[kind] < running_max(builds, kind))
 			start_build(oldest);
 		else
 			break;
 	} while (true);
 }
 
-static struct cx_build *add(struct cx_builds *builds, const struct cx_build_limits *limits,
-			    cx_build_done *done, void *arg, uint64_t tag, struct cx_err *err)
+static struct cx_build *add(struct cx_builds *builds, enum cx_build_kind kind,
+			    const struct cx_build_limits *limits, cx_build_done *done, void *arg,
+			    uint64_t tag, struct cx_err *err)
 {
 	struct cx_build *b;
 
-	if (builds->total >= CX_BUILDS_MAX) {
-		(void)cx_refuse(err, CX_UNAVAILABLE, "%d image layers are being built already",
-				CX_BUILDS_MAX);
+	if (builds->total[kind] >= CX_BUILDS_MAX) {
+		(void)cx_refuse(err, CX_UNAVAILABLE, "%d %s are at work or waiting already",
+				CX_BUILDS_MAX, kinds[kind].what);
 		return NULL;
 	}
 	b = calloc(1, sizeof *b);
@@ -255,6 +307,7 @@ static struct cx_build *add(struct cx_builds *builds, const struct cx_build_limi
 	}
 	*b = (struct cx_build){ .set = builds,
 				.next = builds->first,
+				.kind = kind,
 				.token = ++builds->last_token,
 				.tag = tag,
 				.limits = *limits,
@@ -263,16 +316,16 @@ static struct cx_build *add(struct cx_builds *builds, const struct cx_build_limi
 				.done = done,
 				.arg = arg };
 	builds->first = b;
-	builds->total++;
+	builds->total[kind]++;
 	return b;
 }
 
-static void add_part(struct cx_build *b, const char *role, int *in, int *out, int *report)
+static void add_part(struct cx_build *b, enum role_id role, int *in, int *out, int *report)
 {
 	struct part *part = &b->parts[b->nparts++];
 
 	*part = (struct part){ .build = b,
-			       .role = role,
+			       .role = &roles[role],
 			       .fds = { cx_take_fd(in), cx_take_fd(out), -EBADF,
 					cx_take_fd(report) } };
 }
@@ -281,7 +334,7 @@ int cx_build_layer(struct cx_builds *builds, const struct cx_build_limits *limit
 		   cx_build_done *done, void *arg, uint64_t tag, struct cx_err *err)
 {
 	cx_autofd int entries_out = -EBADF, entries_in = -EBADF, out = -EBADF;
-	struct cx_build *b = add(builds, limits, done, arg, tag, err);
+	struct cx_build *b = add(builds, CX_BUILD_IMAGE, limits, done, arg, tag, err);
 
 	if (b == NULL)
 		return -err->errnum;
@@ -293,9 +346,9 @@ int cx_build_layer(struct cx_builds *builds, const struct cx_build_limits *limit
 		free_build(b);
 		return -err->errnum;
 	}
-	add_part(b, "read", &fds[0], &entries_out, &fds[1]);
-	add_part(b, "write", &entries_in, &out, &fds[2]);
-	start_waiting(builds);
+	add_part(b, READ, &fds[0], &entries_out, &fds[1]);
+	add_part(b, WRITE, &entries_in, &out, &fds[2]);
+	start_waiting(builds, CX_BUILD_IMAGE);
 	return 0;
 }
 
@@ -304,12 +357,12 @@ int cx_build_scan(struct cx_builds *builds, int fds[3], cx_build_done *done, voi
 {
 	struct cx_build_limits limits = { .max_bytes = scan_max_bytes,
 					  .max_entries = SCAN_MAX_ENTRIES };
-	struct cx_build *b = add(builds, &limits, done, arg, tag, err);
+	struct cx_build *b = add(builds, CX_BUILD_IMAGE, &limits, done, arg, tag, err);
 
 	if (b == NULL)
 		return -err->errnum;
-	add_part(b, "scan", &fds[0], &fds[1], &fds[2]);
-	start_waiting(builds);
+	add_part(b, SCAN, &fds[0], &fds[1], &fds[2]);
+	start_waiting(builds, CX_BUILD_IMAGE);
 	return 0;
 }
 

@@ -10,17 +10,14 @@
  * given, each in namespaces and ids of its own. caissond starts them, and keeps the unnamed layer
  * file that they wrote until it is named or dropped. It never reads a byte of archive or layer.
  */
-enum {
-	CX_BUILDS_RUNNING_MAX = 2, /* further ones wait */
-	CX_BUILDS_MAX = 64,	   /* running, waiting and finished ones */
-	CX_BUILD_WALL_MS = 30 * 60 * 1000,
-};
+enum cx_build_kind { CX_BUILD_IMAGE, CX_BUILD_KINDS };
+enum { CX_BUILDS_MAX = 64 }; /* of a kind: running, waiting and finished ones */
 
 struct cx_build;
 struct cx_builds {
 	struct cx_host *host;
 	struct cx_build *first;
-	unsigned total, running;
+	unsigned total[CX_BUILD_KINDS], running[CX_BUILD_KINDS];
 	uint64_t last_token;
 };
 
