@@ -288,6 +288,14 @@ int cx_engine_scan(struct cx_engine *engine, const int fds[3], struct cx_engine_
 	ASK(scan, scanned, CX_ENGINE_BUILD_MS, &m, fds, 3);
 }
 
+int cx_engine_fetch(struct cx_engine *engine, int sock, struct cx_engine_call *call,
+		    struct cx_err *err)
+{
+	struct cx_msg_fetch m;
+
+	ASK(fetch, fetched, CX_ENGINE_FETCH_MS, &m, &sock, 1);
+}
+
 /* ---- receiving ------------------------------------------------------------------------------ */
 
 static bool decode_id(struct cx_str id, char out[33])
@@ -364,7 +372,7 @@ static bool decode_answer(struct cx_packet *pkt, struct cx_engine_answer *a)
 		return cx_msg_layer_built_get(r, &a->layer_built);
 	case CX_MSG_layer_info:
 		return cx_msg_layer_info_get(r, &a->layer_info);
-	default: /* destroyed, list_end, layer_done, scanned: no fields */
+	default: /* destroyed, list_end, layer_done, scanned, fetched: no fields */
 		return r->left == 0;
 	}
 }

@@ -18,7 +18,12 @@
  */
 struct cx_engine;
 
-enum { CX_ENGINE_ANSWER_MS = 120000, CX_ENGINE_BUILD_MS = 3600000, CX_ENGINE_QUEUE_MAX = 4096 };
+enum {
+	CX_ENGINE_ANSWER_MS = 120000,
+	CX_ENGINE_BUILD_MS = 3600000,
+	CX_ENGINE_FETCH_MS = 12 * 3600000, /* engine/build.c ends a worker long before */
+	CX_ENGINE_QUEUE_MAX = 4096,
+};
 
 struct cx_engine_answer { /* the member that belongs to the request; valid in done() only */
 	struct cx_msg_ready ready;
@@ -80,5 +85,8 @@ CX_MUST int cx_engine_layer_stat(struct cx_engine *engine, const uint8_t diff_id
 				 struct cx_engine_call *call, struct cx_err *err);
 CX_MUST int cx_engine_scan(struct cx_engine *engine, const int fds[3], struct cx_engine_call *call,
 			   struct cx_err *err);
+/* A worker for proto/fetch_msgs.h gets sock; done() comes when it has ended or cannot start. */
+CX_MUST int cx_engine_fetch(struct cx_engine *engine, int sock, struct cx_engine_call *call,
+			    struct cx_err *err);
 
 #endif

@@ -24,10 +24,12 @@ enum {
 	ALONE = OWN | CLONE_NEWNET,
 	FILES = 64,
 	CPU_SECONDS = 1200,
+	FETCH_FILES = 256,
+	FETCH_CPU_SECONDS = 7200,
 };
 #define MEMORY ((uint64_t)2 << 30)
 
-enum role_id { READ, WRITE, SCAN };
+enum role_id { READ, WRITE, SCAN, FETCH };
 
 /* What caissond shuts a process into before it runs; image/confine.c takes away the rest. */
 static const struct role {
@@ -39,6 +41,8 @@ static const struct role {
 	[READ] = { "read", ALONE, FILES, MEMORY, CPU_SECONDS, true, "an archive to entries" },
 	[WRITE] = { "write", ALONE, FILES, MEMORY, CPU_SECONDS, true, "entries to a layer" },
 	[SCAN] = { "scan", ALONE, FILES, MEMORY, CPU_SECONDS, true, "an image's files" },
+	[FETCH] = { "fetch", OWN, FETCH_FILES, MEMORY, FETCH_CPU_SECONDS, false,
+		    "speaks with registries, over the host's network" },
 };
 
 /* Those of one kind wait for each other. */
@@ -49,6 +53,7 @@ static const struct kind {
 	const char *why;
 } kinds[CX_BUILD_KINDS] = {
 	[CX_BUILD_IMAGE] = { "image layers", 0, 30, "each keeps a processor busy" },
+	[CX_BUILD_TRANSFER] = { "transfers", 8, 360, "they mostly wait for a network" },
 };
 
 struct part { /* one worker process */
@@ -68,7 +73,7 @@ struct cx_build {
 	enum state state;
 	uint64_t token, tag;
 	struct cx_build_limits limits;
-	int file; /* the layer; -EBADF for a scan */
+	int file; /* the layer; -EBADF when none is made */
 	struct part parts[PARTS];
 	unsigned nparts;
 	struct cx_timer deadline;
@@ -363,6 +368,20 @@ int cx_build_scan(struct cx_builds *builds, int fds[3], cx_build_done *done, voi
 		return -err->errnum;
 	add_part(b, SCAN, &fds[0], &fds[1], &fds[2]);
 	start_waiting(builds, CX_BUILD_IMAGE);
+	return 0;
+}
+
+int cx_build_fetch(struct cx_builds *builds, int *sock, cx_build_done *done, void *arg,
+		   uint64_t tag, struct cx_err *err)
+{
+	static const struct cx_build_limits none;
+	struct cx_build *b = add(builds, CX_BUILD_TRANSFER, &none, done, arg, tag, err);
+	int null = -EBADF;
+
+	if (b == NULL)
+		return -err->errnum;
+	add_part(b, FETCH, sock, &null, &null);
+	start_waiting(builds, CX_BUILD_TRANSFER);
 	return 0;
 }
 

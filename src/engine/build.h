@@ -7,10 +7,11 @@
 
 /*
  * Image workers: caisson-image processes that see nothing of the host but the descriptors they are
- * given, each in namespaces and ids of its own. caissond starts them, and keeps the unnamed layer
- * file that they wrote until it is named or dropped. It never reads a byte of archive or layer.
+ * given, each in namespaces and ids of its own; only those that speak with registries share the
+ * host's network. caissond starts them, and keeps the unnamed layer file that they wrote until it
+ * is named or dropped. It never reads a byte of archive or layer.
  */
-enum cx_build_kind { CX_BUILD_IMAGE, CX_BUILD_KINDS };
+enum cx_build_kind { CX_BUILD_IMAGE, CX_BUILD_TRANSFER, CX_BUILD_KINDS };
 enum { CX_BUILDS_MAX = 64 }; /* of a kind: running, waiting and finished ones */
 
 struct cx_build;
@@ -26,7 +27,7 @@ struct cx_build_limits {
 	uint32_t max_entries;
 };
 
-/* Once. err NULL: done; token and size tell of the layer file (both 0 for a scan). */
+/* Once. err NULL: done; token and size tell of the layer file (both 0 when it makes none). */
 typedef void cx_build_done(void *arg, uint64_t tag, uint64_t token, uint64_t size,
 			   const struct cx_err *err);
 
@@ -42,6 +43,9 @@ CX_MUST int cx_build_layer(struct cx_builds *builds, const struct cx_build_limit
 /* fds: archive, entry stream out, report. */
 CX_MUST int cx_build_scan(struct cx_builds *builds, int fds[3], cx_build_done *done, void *arg,
 			  uint64_t tag, struct cx_err *err);
+/* sock: the worker's end; it lives until that is closed. Taken over (left -EBADF). */
+CX_MUST int cx_build_fetch(struct cx_builds *builds, int *sock, cx_build_done *done, void *arg,
+			   uint64_t tag, struct cx_err *err);
 
 /* Names a finished layer, or drops it; either way its token is spent. */
 CX_MUST int cx_build_commit(struct cx_builds *builds, uint64_t token, const uint8_t id[CX_DIFF_ID],

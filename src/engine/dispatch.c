@@ -34,6 +34,7 @@ union request {
 	struct cx_msg_layer_remove layer_remove;
 	struct cx_msg_layer_stat layer_stat;
 	struct cx_msg_scan scan;
+	struct cx_msg_fetch fetch;
 };
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -267,6 +268,20 @@ static void scanned(void *arg, uint64_t tag, uint64_t token, uint64_t size,
 		ANSWER_EMPTY(d, asker, scanned);
 }
 
+static void fetched(void *arg, uint64_t tag, uint64_t token, uint64_t size,
+		    const struct cx_err *err)
+{
+	struct cx_dispatch *d = arg;
+	struct asker asker = { .generation = d->gateway->generation, .request = (uint32_t)tag };
+
+	(void)token;
+	(void)size;
+	if (err != NULL)
+		answer_error(d, asker, err);
+	else
+		ANSWER_EMPTY(d, asker, fetched);
+}
+
 static int do_layer_build(struct cx_dispatch *d, struct asker asker, const union request *m,
 			  int *fds, struct cx_err *err)
 {
@@ -283,6 +298,13 @@ static int do_scan(struct cx_dispatch *d, struct asker asker, const union reques
 {
 	(void)m;
 	return cx_build_scan(d->builds, fds, scanned, d, asker.request, err);
+}
+
+static int do_fetch(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		    struct cx_err *err)
+{
+	(void)m;
+	return cx_build_fetch(d->builds, &fds[0], fetched, d, asker.request, err);
 }
 
 static const uint8_t *layer_id(struct cx_str id, struct cx_err *err)
@@ -363,6 +385,7 @@ DECODER(layer_abort)
 DECODER(layer_remove)
 DECODER(layer_stat)
 DECODER(scan)
+DECODER(fetch)
 
 static const struct op {
 	const char *name;
@@ -379,6 +402,7 @@ static const struct op {
 	OP(layer_build, CX_PEER_READY, 3, true),  OP(layer_commit, CX_PEER_READY, 0, false),
 	OP(layer_abort, CX_PEER_READY, 0, false), OP(layer_remove, CX_PEER_READY, 0, false),
 	OP(layer_stat, CX_PEER_READY, 0, false),  OP(scan, CX_PEER_READY, 3, true),
+	OP(fetch, CX_PEER_READY, 1, true),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)

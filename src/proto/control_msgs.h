@@ -38,7 +38,9 @@
 	M(0x26, layer_stat, CX_FIELDS_LAYER_ID)	  /* -> layer_info */                             \
 	M(0x27, layer_info, CX_FIELDS_LAYER_INFO)                                                 \
 	M(0x28, scan, CX_FIELDS_NONE) /* fds: archive, entry pipe, report pipe -> scanned */      \
-	M(0x29, scanned, CX_FIELDS_NONE)
+	M(0x29, scanned, CX_FIELDS_NONE)                                                          \
+	M(0x2a, fetch, CX_FIELDS_NONE)	 /* fd: the worker's end (fetch_msgs.h) -> fetched */     \
+	M(0x2b, fetched, CX_FIELDS_NONE) /* that worker has ended */
 
 #define CX_FIELDS_NONE(F)
 #define CX_FIELDS_HELLO(F) F(u32, version, 1)
