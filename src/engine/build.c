@@ -28,20 +28,21 @@ enum {
 	FETCH_CPU_SECONDS = 7200,
 };
 #define MEMORY ((uint64_t)2 << 30)
+#define IMAGE  "caisson-image"
 
 enum role_id { READ, WRITE, SCAN, FETCH };
 
 /* What caissond shuts a process into before it runs; image/confine.c takes away the rest. */
 static const struct role {
-	const char *name; /* the program's first argument */
+	const char *program;
+	const char *argument; /* its first, before the limits; NULL: it takes none at all */
 	uint64_t namespaces, nofile, address_space, cpu_seconds;
-	bool bounded; /* it is told how many bytes and entries there may be */
 	const char *why;
 } roles[] = {
-	[READ] = { "read", ALONE, FILES, MEMORY, CPU_SECONDS, true, "an archive to entries" },
-	[WRITE] = { "write", ALONE, FILES, MEMORY, CPU_SECONDS, true, "entries to a layer" },
-	[SCAN] = { "scan", ALONE, FILES, MEMORY, CPU_SECONDS, true, "an image's files" },
-	[FETCH] = { "fetch", OWN, FETCH_FILES, MEMORY, FETCH_CPU_SECONDS, false,
+	[READ] = { IMAGE, "read", ALONE, FILES, MEMORY, CPU_SECONDS, "an archive to entries" },
+	[WRITE] = { IMAGE, "write", ALONE, FILES, MEMORY, CPU_SECONDS, "entries to a layer" },
+	[SCAN] = { IMAGE, "scan", ALONE, FILES, MEMORY, CPU_SECONDS, "an image's files" },
+	[FETCH] = { "caisson-fetch", NULL, OWN, FETCH_FILES, MEMORY, FETCH_CPU_SECONDS,
 		    "speaks with registries, over the host's network" },
 };
 
@@ -137,6 +138,14 @@ bool cx_builds_busy(const struct cx_builds *builds)
 	return n > 0;
 }
 
+/* "caisson-image read", for people. */
+static const char *title(const struct role *role, char *buf, size_t size)
+{
+	(void)snprintf(buf, size, "%s%s%s", role->program, role->argument != NULL ? " " : "",
+		       role->argument != NULL ? role->argument : "");
+	return buf;
+}
+
 static void blame(struct cx_build *b, const struct cx_err *err)
 {
 	if (b->why.errnum == 0)
@@ -188,13 +197,13 @@ static void part_exited(void *owner, const struct cx_child_end *end)
 	struct part *part = owner;
 	struct cx_build *b = part->build;
 	struct cx_err err;
-	char how[48];
+	char how[48], what[32];
 	bool busy = false;
 
 	part->child = NULL;
 	if (end->code != CLD_EXITED || end->status != 0) {
 		/* What was wrong with the archive it has told by its report, not us. */
-		(void)cx_refuse(&err, CX_INVALID, "caisson-image %s %s", part->role->name,
+		(void)cx_refuse(&err, CX_INVALID, "%s %s", title(part->role, what, sizeof what),
 				cx_child_describe(end, how, sizeof how));
 		blame(b, &err);
 		kill_parts(b);
@@ -221,11 +230,16 @@ static int start_part(struct part *part, struct cx_err *err)
 	struct cx_build *b = part->build;
 	struct cx_host *h = b->set->host;
 	const struct role *r = part->role;
-	char name[] = "caisson-image", bytes_option[] = "--max-bytes",
-	     entries_option[] = "--max-entries";
-	char role[8], bytes[24], entries[16], path[CX_CONFIG_TEXT + 32], owner[CX_ID_OWNER_MAX];
-	char *argv[] = { name,	  role, r->bounded ? bytes_option : NULL, bytes, entries_option,
-			 entries, NULL };
+	char bytes_option[] = "--max-bytes", entries_option[] = "--max-entries";
+	char name[16], role[8], bytes[24], entries[16];
+	char path[CX_CONFIG_TEXT + 32], owner[CX_ID_OWNER_MAX];
+	char *argv[] = { name,
+			 r->argument != NULL ? role : NULL,
+			 bytes_option,
+			 bytes,
+			 entries_option,
+			 entries,
+			 NULL };
 	struct cx_process_plan plan = {
 		.path = path,
 		.argv = argv,
@@ -240,10 +254,11 @@ static int start_part(struct part *part, struct cx_err *err)
 		.new_mounts = 1,
 	};
 
-	(void)snprintf(role, sizeof role, "%s", r->name);
+	(void)snprintf(name, sizeof name, "%s", r->program);
+	(void)snprintf(role, sizeof role, "%s", r->argument != NULL ? r->argument : "");
 	(void)snprintf(bytes, sizeof bytes, "%" PRIu64, b->limits.max_bytes);
 	(void)snprintf(entries, sizeof entries, "%" PRIu32, b->limits.max_entries);
-	if (cx_format(path, sizeof path, "%s/caisson-image", err, h->config->libexec) < 0 ||
+	if (cx_format(path, sizeof path, "%s/%s", err, h->config->libexec, r->program) < 0 ||
 	    cx_format(owner, sizeof owner, "%s/lock", err, h->dirs.run_path) < 0 ||
 	    cx_ids_reserve(&h->ids, owner, &part->uid_base, err) < 0)
 		return -err->errnum;
@@ -254,6 +269,7 @@ static int start_part(struct part *part, struct cx_err *err)
 static void start_build(struct cx_build *b)
 {
 	struct cx_err err;
+	char what[32];
 	bool any = false;
 
 	b->state = WORKING;
@@ -261,7 +277,7 @@ static void start_build(struct cx_build *b)
 	cx_timer_set(&b->set->host->loop, &b->deadline, (uint64_t)kinds[b->kind].minutes * 60000);
 	for (unsigned i = 0; i < b->nparts && b->why.errnum == 0; i++) {
 		if (start_part(&b->parts[i], &err) < 0) {
-			(void)cx_wrap(&err, "start caisson-image %s", b->parts[i].role->name);
+			(void)cx_wrap(&err, "start %s", title(b->parts[i].role, what, sizeof what));
 			blame(b, &err);
 			break;
 		}

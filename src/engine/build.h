@@ -6,10 +6,10 @@
 #include "engine/host.h"
 
 /*
- * Image workers: caisson-image processes that see nothing of the host but the descriptors they are
- * given, each in namespaces and ids of its own; only those that speak with registries share the
- * host's network. caissond starts them, and keeps the unnamed layer file that they wrote until it
- * is named or dropped. It never reads a byte of archive or layer.
+ * Image workers: caisson-image and caisson-fetch processes that see nothing of the host but the
+ * descriptors they are given, each in namespaces and ids of its own; only those that speak with
+ * registries share the host's network. caissond starts them, and keeps the unnamed layer file that
+ * they wrote until it is named or dropped. It never reads a byte of archive or layer.
  */
 enum cx_build_kind { CX_BUILD_IMAGE, CX_BUILD_TRANSFER, CX_BUILD_KINDS };
 enum { CX_BUILDS_MAX = 64 }; /* of a kind: running, waiting and finished ones */
