@@ -93,7 +93,7 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "caisson-image: %s\n", report.err.msg);
 		return EXIT_USAGE;
 	}
-	r = cx_confine(&report.err);
+	r = cx_confine(CX_CONFINE_ARCHIVE, &report.err);
 	if (r == 0)
 		r = roles[role].run(&limits, &report);
 	send_report(&report);

@@ -4,25 +4,268 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LAST_FD = 3 };
+#include "base/fd.h"
+#include "base/str.h"
 
-/* A directory with nothing in it becomes the root. /proc only serves as a place that exists. */
-static int leave_files(struct cx_err *err)
+/* ---- what is left, by purpose ---------------------------------------------------------------- */
+
+#define ALLOW(name)                                    \
+	{                                              \
+		.call = name, .action = SCMP_ACT_ALLOW \
+	}
+#define ALLOW_IF(name, n, ...)                                                              \
+	{                                                                                   \
+		.call = name, .action = SCMP_ACT_ALLOW, .nargs = n, .args = { __VA_ARGS__ } \
+	}
+#define FAIL_IF(name, errnum, ...)                                                    \
+	{                                                                             \
+		.call = name, .action = SCMP_ACT_ERRNO(errnum), .nargs = 1, .args = { \
+			__VA_ARGS__                                                   \
+		}                                                                     \
+	}
+/* Libraries that look for an optional file get the answer that the empty root would give. */
+#define ABSENT(name)                                           \
+	{                                                      \
+		.call = name, .action = SCMP_ACT_ERRNO(ENOENT) \
+	}
+
+#define IS(n, value)                                          \
+	{                                                     \
+		.arg = n, .op = SCMP_CMP_EQ, .datum_a = value \
+	}
+#define BITS(n, mask, value)                                                          \
+	{                                                                             \
+		.arg = n, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value \
+	}
+#define ANY_NAMESPACE                                                                              \
+	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | \
+	 CLONE_NEWCGROUP)
+enum { SOCKET_KIND = 0xf }; /* the bits of socket's type that are no flags */
+
+struct rule {
+	const char *call;
+	uint32_t action;
+	unsigned nargs; /* conditions, all of which must hold */
+	struct scmp_arg_cmp args[2];
+};
+
+static const struct rule archive_rules[] = {
+	ALLOW("read"),		 ALLOW("write"),	   ALLOW("pwrite64"),
+	ALLOW("lseek"),		 ALLOW("fstat"),	   ALLOW("newfstatat"),
+	ALLOW("ftruncate"),	 ALLOW("close"),	   ALLOW("brk"),
+	ALLOW("mmap"),		 ALLOW("munmap"),	   ALLOW("mremap"),
+	ALLOW("mprotect"),	 ALLOW("madvise"),	   ALLOW("exit"),
+	ALLOW("exit_group"),	 ALLOW("futex"),	   ALLOW("rt_sigreturn"),
+	ALLOW("rt_sigprocmask"), ALLOW("clock_gettime"),   ALLOW("getrandom"),
+	ALLOW("sysinfo"),	 ALLOW("restart_syscall"), ABSENT("open"),
+	ABSENT("openat"),	 ABSENT("access"),	   ABSENT("readlink"),
+};
+
+/* libcurl with its resolver's threads, OpenSSL, and what libc asks to resolve a name. */
+static const struct rule network_rules[] = {
+	/* files: those it is handed, and the copies below /etc */
+	ALLOW("read"),
+	ALLOW("write"),
+	ALLOW("readv"),
+	ALLOW("writev"),
+	ALLOW("pread64"),
+	ALLOW("pwrite64"),
+	ALLOW("lseek"),
+	ALLOW("stat"),
+	ALLOW("fstat"),
+	ALLOW("lstat"),
+	ALLOW("newfstatat"),
+	ALLOW("statx"),
+	ALLOW("ftruncate"),
+	ALLOW("fsync"),
+	ALLOW("fdatasync"),
+	ALLOW("sendfile"),
+	ALLOW("open"),
+	ALLOW("openat"),
+	ABSENT("access"),
+	ABSENT("faccessat"),
+	ABSENT("faccessat2"),
+	ABSENT("readlink"),
+	ABSENT("readlinkat"),
+	ABSENT("getcwd"),
+	ALLOW("fcntl"),
+	ALLOW("dup"),
+	ALLOW("close"),
+	/* memory, none of it to be executed */
+	ALLOW("brk"),
+	ALLOW_IF("mmap", 1, BITS(2, PROT_EXEC, 0)),
+	ALLOW_IF("mprotect", 1, BITS(2, PROT_EXEC, 0)),
+	ALLOW("munmap"),
+	ALLOW("mremap"),
+	ALLOW("madvise"),
+	/* sockets: IP, and the kernel's list of addresses by which libc sorts those of a name */
+	ALLOW_IF("socket", 2, IS(0, AF_INET), BITS(1, SOCKET_KIND, SOCK_STREAM)),
+	ALLOW_IF("socket", 2, IS(0, AF_INET), BITS(1, SOCKET_KIND, SOCK_DGRAM)),
+	ALLOW_IF("socket", 2, IS(0, AF_INET6), BITS(1, SOCKET_KIND, SOCK_STREAM)),
+	ALLOW_IF("socket", 2, IS(0, AF_INET6), BITS(1, SOCKET_KIND, SOCK_DGRAM)),
+	ALLOW_IF("socket", 2, IS(0, AF_NETLINK), IS(2, NETLINK_ROUTE)),
+	FAIL_IF("socket", EAFNOSUPPORT, IS(0, AF_UNIX)), /* nscd */
+	ALLOW("socketpair"),
+	ALLOW("connect"),
+	ALLOW("bind"),
+	ALLOW("getsockname"),
+	ALLOW("getpeername"),
+	ALLOW("getsockopt"),
+	ALLOW("setsockopt"),
+	ALLOW("sendto"),
+	ALLOW("sendmsg"),
+	ALLOW("sendmmsg"),
+	ALLOW("recvfrom"),
+	ALLOW("recvmsg"),
+	ALLOW("recvmmsg"),
+	ALLOW("shutdown"),
+	ALLOW_IF("ioctl", 1, IS(1, 0x541b)), /* FIONREAD, of an answer of a name server */
+	/* waiting */
+	ALLOW("poll"),
+	ALLOW("ppoll"),
+	ALLOW("select"),
+	ALLOW("pselect6"),
+	ALLOW("epoll_create1"),
+	ALLOW("epoll_ctl"),
+	ALLOW("epoll_wait"),
+	ALLOW("epoll_pwait"),
+	ALLOW("epoll_pwait2"),
+	ALLOW("eventfd2"),
+	ALLOW("pipe"),
+	ALLOW("pipe2"),
+	ALLOW("nanosleep"),
+	ALLOW("clock_nanosleep"),
+	/* threads; clone3 hides its flags, and libc goes on with clone when it is not there */
+	ALLOW_IF("clone", 1, BITS(0, CLONE_THREAD | ANY_NAMESPACE, CLONE_THREAD)),
+	ALLOW("set_robust_list"),
+	ALLOW("rseq"),
+	ALLOW("gettid"),
+	ALLOW("sched_yield"),
+	ALLOW("sched_getaffinity"),
+	ALLOW("futex"),
+	ALLOW_IF("prlimit64", 2, IS(0, 0), IS(2, 0)), /* to ask, not to set */
+	/* the rest */
+	ALLOW("exit"),
+	ALLOW("exit_group"),
+	ALLOW("rt_sigaction"),
+	ALLOW("rt_sigprocmask"),
+	ALLOW("rt_sigreturn"),
+	ALLOW("sigaltstack"),
+	ALLOW("restart_syscall"),
+	ALLOW("clock_gettime"),
+	ALLOW("clock_getres"),
+	ALLOW("gettimeofday"),
+	ALLOW("time"),
+	ALLOW("getrandom"),
+	ALLOW("getpid"),
+	ALLOW("getuid"),
+	ALLOW("geteuid"),
+	ALLOW("getgid"),
+	ALLOW("getegid"),
+	ALLOW("uname"),
+	ALLOW("sysinfo"),
+};
+
+enum { COPIES = 3, COPY_MAX = 4 << 20 };
+
+static const struct profile {
+	const char *root;	    /* options of the file system that becomes it */
+	const char *copies[COPIES]; /* in /etc, of the host's if it has them */
+	unsigned last_fd;
+	rlim_t processes, files; /* threads count; a new descriptor's number is below files */
+	const struct rule *rules;
+	size_t nrules;
+	uint32_t otherwise; /* what becomes of all other calls */
+} profiles[CX_CONFINE_MAX] = {
+	[CX_CONFINE_ARCHIVE] = { .root = "mode=0,size=4k",
+				 .last_fd = 3,
+				 .processes = 0,
+				 .files = 4,
+				 .rules = archive_rules,
+				 .nrules = CX_LEN(archive_rules),
+				 .otherwise = SCMP_ACT_KILL_PROCESS },
+	[CX_CONFINE_NETWORK] = { .root = "mode=0755,size=16m",
+				 .copies = { "resolv.conf", "hosts", "nsswitch.conf" },
+				 .last_fd = 2,
+				 .processes = 32,
+				 .files = 256,
+				 .rules = network_rules,
+				 .nrules = CX_LEN(network_rules),
+				 .otherwise = SCMP_ACT_ERRNO(ENOSYS) },
+};
+
+/* ---- the steps ------------------------------------------------------------------------------- */
+
+static int copy_bytes(int from, int to, struct cx_err *err)
+{
+	char chunk[65536];
+	size_t all = 0;
+
+	for (;;) {
+		ssize_t n = read(from, chunk, sizeof chunk);
+
+		if (n <= 0)
+			return n == 0 ? 0 : cx_fail(err, errno, "read");
+		all += (size_t)n;
+		if (all > COPY_MAX)
+			return cx_refuse(err, CX_LIMIT, "it has more than %d bytes", COPY_MAX);
+		if (cx_write_all(to, chunk, (size_t)n, err) < 0)
+			return -err->errnum;
+	}
+}
+
+/* A host that has none of it, or shows it to root only, resolves names without. */
+static int copy_file(const char *name, struct cx_err *err)
+{
+	cx_autofd int from = -EBADF, to = -EBADF;
+	char there[64], here[64];
+
+	if (cx_format(there, sizeof there, "/etc/%s", err, name) < 0 ||
+	    cx_format(here, sizeof here, "/proc/etc/%s", err, name) < 0)
+		return -err->errnum;
+	from = open(there, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (from < 0)
+		return errno == ENOENT || errno == EACCES ? 0 : cx_fail(err, errno, "%s", there);
+	to = open(here, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (to < 0)
+		return cx_fail(err, errno, "%s", here);
+	return copy_bytes(from, to, err) < 0 ? cx_wrap(err, "copy %s", there) : 0;
+}
+
+static int copy_files(const struct profile *p, struct cx_err *err)
+{
+	if (p->copies[0] != NULL && mkdir("/proc/etc", 0755) < 0)
+		return cx_fail(err, errno, "make /etc");
+	for (unsigned i = 0; i < COPIES && p->copies[i] != NULL; i++)
+		if (copy_file(p->copies[i], err) < 0)
+			return -err->errnum;
+	return 0;
+}
+
+/* A directory with nothing else in it becomes the root. /proc only serves as a place that exists.
+ */
+static int leave_files(const struct profile *p, struct cx_err *err)
 {
 	/* Made here once more, so that nothing outside can ever be meant. */
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return cx_fail(err, errno, "own mount namespace");
-	if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0,size=4k") < 0)
+	if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, p->root) < 0)
 		return cx_fail(err, errno, "mount an empty root");
+	if (copy_files(p, err) < 0)
+		return -err->errnum;
 	if (chdir("/proc") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
 	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return cx_fail(err, errno, "enter the empty root");
@@ -32,18 +275,19 @@ static int leave_files(struct cx_err *err)
 	return 0;
 }
 
-static int leave_descriptors(struct cx_err *err)
+static int leave_descriptors(const struct profile *p, struct cx_err *err)
 {
-	if (syscall(SYS_close_range, LAST_FD + 1U, ~0U, 0) < 0)
+	if (syscall(SYS_close_range, p->last_fd + 1, ~0U, 0) < 0)
 		return cx_fail(err, errno, "close descriptors");
 	return 0;
 }
 
-static int leave_privileges(struct cx_err *err)
+static int leave_privileges(const struct profile *p, struct cx_err *err)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[2] = { 0 };
 
+	(void)p;
 	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 			return cx_fail(err, errno, "drop capability %u", cap);
@@ -54,42 +298,30 @@ static int leave_privileges(struct cx_err *err)
 	return 0;
 }
 
-static int leave_resources(struct cx_err *err)
+static int leave_resources(const struct profile *p, struct cx_err *err)
 {
-	const struct rlimit none = { 0, 0 }, files = { LAST_FD + 1, LAST_FD + 1 };
+	const struct rlimit none = { 0, 0 }, files = { p->files, p->files };
+	const struct rlimit processes = { p->processes, p->processes };
 
-	if (setrlimit(RLIMIT_NPROC, &none) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
+	if (setrlimit(RLIMIT_NPROC, &processes) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
 	    setrlimit(RLIMIT_NOFILE, &files) < 0)
 		return cx_fail(err, errno, "limits");
 	return 0;
 }
 
-static const char *const calls[] = {
-	"read",		  "write",	     "pwrite64",
-	"lseek",	  "fstat",	     "newfstatat",
-	"ftruncate",	  "close",	     "brk",
-	"mmap",		  "munmap",	     "mremap",
-	"mprotect",	  "madvise",	     "exit",
-	"exit_group",	  "futex",	     "rt_sigreturn",
-	"rt_sigprocmask", "clock_gettime",   "getrandom",
-	"sysinfo",	  "restart_syscall",
-};
-
-/* Libraries that look for an optional file get the answer that the empty root would give. */
-static const char *const absent[] = { "open", "openat", "access", "readlink" };
-
-static int leave_system_calls(struct cx_err *err)
+static int leave_system_calls(const struct profile *p, struct cx_err *err)
 {
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	scmp_filter_ctx ctx = seccomp_init(p->otherwise);
 	int r = ctx != NULL ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < CX_LEN(absent) && r == 0; i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOENT),
-				     seccomp_syscall_resolve_name(absent[i]), 0);
+	for (size_t i = 0; i < p->nrules && r == 0; i++) {
+		const struct rule *rule = &p->rules[i];
+		int number = seccomp_syscall_resolve_name(rule->call);
 
-	for (size_t i = 0; i < CX_LEN(calls) && r == 0; i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, seccomp_syscall_resolve_name(calls[i]),
-				     0);
+		if (number != __NR_SCMP_ERROR) /* else libseccomp is older than the call */
+			r = seccomp_rule_add_array(ctx, rule->action, number, rule->nargs,
+						   rule->args);
+	}
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
@@ -98,7 +330,7 @@ static int leave_system_calls(struct cx_err *err)
 
 static const struct {
 	const char *name;
-	int (*run)(struct cx_err *err);
+	int (*run)(const struct profile *p, struct cx_err *err);
 } steps[] = {
 	{ "files", leave_files },
 	{ "descriptors", leave_descriptors },
@@ -107,10 +339,10 @@ static const struct {
 	{ "system calls", leave_system_calls }, /* last: those above need more */
 };
 
-int cx_confine(struct cx_err *err)
+int cx_confine(enum cx_confine_for purpose, struct cx_err *err)
 {
 	for (size_t i = 0; i < CX_LEN(steps); i++)
-		if (steps[i].run(err) < 0)
+		if (steps[i].run(&profiles[purpose], err) < 0)
 			return cx_wrap(err, "confine: step '%s'", steps[i].name);
 	return 0;
 }

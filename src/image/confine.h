@@ -4,13 +4,25 @@
 
 #include "base/err.h"
 
+enum cx_confine_for {
+	CX_CONFINE_ARCHIVE, /* descriptors 0 to 3, an empty root, two dozen system calls */
+	CX_CONFINE_NETWORK, /* descriptors 0 to 2, IP sockets, some threads, files of the resolver
+			     */
+	CX_CONFINE_MAX,
+};
+
 /*
- * Shuts the calling process off before it looks at the first byte of an archive. It was started in
- * user, network, IPC, pid and other namespaces of its own (engine/build.c); what is left to lose
- * is lost here: the sight of any file, all descriptors but 0 to 3, every capability, and every
- * system call but the dozen that copying bytes takes. Not to be undone; a failure must end the
- * process.
+ * Shuts the calling process off before it looks at the first byte from outside. It was started in
+ * user, IPC, pid and other namespaces of its own (engine/build.c); what is left to lose is lost
+ * here: the sight of any file, all descriptors but its own, every capability, and every system
+ * call that is not listed for its purpose. One that is not ends a process of ARCHIVE and fails in
+ * one of NETWORK, whose libraries try what they may not need.
+ *
+ * NETWORK keeps copies of the host's resolv.conf, hosts and nsswitch.conf in a root that is
+ * otherwise empty. A library that wants to load more has to have done so before.
+ *
+ * Not to be undone; a failure must end the process.
  */
-CX_MUST int cx_confine(struct cx_err *err);
+CX_MUST int cx_confine(enum cx_confine_for purpose, struct cx_err *err);
 
 #endif

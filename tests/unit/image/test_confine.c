@@ -7,10 +7,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/netlink.h>
+#include <netdb.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -76,30 +82,195 @@ static int control_terminal(void)
 	return CAME_BACK;
 }
 
+/* ---- one that has a network ------------------------------------------------------------------ */
+
+/* What must fail: 0 when it does with this errno. */
+static int failed(long r, int errnum)
+{
+	return r < 0 && errno == errnum ? 0 : CAME_BACK;
+}
+
+static int find_no_files(void)
+{
+	static const char *const there[] = { "/etc/passwd", "/etc/ld.so.cache", "/proc/self/maps",
+					     "/usr/lib", "/run" };
+
+	for (size_t i = 0; i < CX_LEN(there); i++)
+		if (failed(open(there[i], O_RDONLY | O_CLOEXEC), ENOENT) != 0)
+			return CAME_BACK;
+	if (failed(open("/etc/hosts", O_WRONLY | O_CLOEXEC), EACCES) != 0)
+		return CAME_BACK;
+	return failed(open("/new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600), EROFS);
+}
+
+static int find_address(void)
+{
+	const struct addrinfo wish = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found = NULL;
+
+	return getaddrinfo("localhost", "80", &wish, &found) == 0 && found != NULL ? 0 : FAILED;
+}
+
+static int make_ip_sockets(void)
+{
+	static const struct {
+		int family, type, protocol;
+	} kinds[] = { { AF_INET, SOCK_STREAM, 0 },
+		      { AF_INET, SOCK_DGRAM, 0 },
+		      { AF_NETLINK, SOCK_RAW, NETLINK_ROUTE } };
+
+	for (size_t i = 0; i < CX_LEN(kinds); i++)
+		if (socket(kinds[i].family, kinds[i].type | SOCK_CLOEXEC, kinds[i].protocol) < 0)
+			return FAILED;
+	if (socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0 && errno != EAFNOSUPPORT)
+		return FAILED;
+	return 0;
+}
+
+static int make_other_sockets(void)
+{
+	static const struct {
+		int family, type, protocol, errnum;
+	} kinds[] = { { AF_UNIX, SOCK_STREAM, 0, EAFNOSUPPORT },
+		      { AF_UNIX, SOCK_SEQPACKET, 0, EAFNOSUPPORT },
+		      { AF_PACKET, SOCK_DGRAM, 0, ENOSYS },
+		      { AF_INET, SOCK_RAW, 1, ENOSYS },
+		      { AF_INET6, SOCK_RAW, 58, ENOSYS },
+		      { AF_NETLINK, SOCK_RAW, NETLINK_AUDIT, ENOSYS },
+		      { AF_VSOCK, SOCK_STREAM, 0, ENOSYS } };
+
+	for (size_t i = 0; i < CX_LEN(kinds); i++)
+		if (failed(socket(kinds[i].family, kinds[i].type | SOCK_CLOEXEC, kinds[i].protocol),
+			   kinds[i].errnum) != 0)
+			return (int)i + 1;
+	return 0;
+}
+
+static int serve(void)
+{
+	int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return failed(listen(sock, 1), ENOSYS);
+}
+
+static void *sleep_long(void *arg)
+{
+	(void)arg;
+	(void)sleep(30);
+	return NULL;
+}
+
+/* Some, but not as many as it likes. */
+static int make_threads(void)
+{
+	pthread_t thread;
+	int n = 0;
+
+	while (n < 64 && pthread_create(&thread, NULL, sleep_long, NULL) == 0)
+		n++;
+	return n >= 8 && n < 32 ? 0 : CAME_BACK;
+}
+
+static int make_child(void)
+{
+	return failed(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0), ENOSYS);
+}
+
+static int make_namespace(void)
+{
+	if (failed(syscall(SYS_clone, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_NEWUTS, 0, 0,
+			   0, 0),
+		   ENOSYS) != 0)
+		return CAME_BACK;
+	return failed(unshare(CLONE_NEWUSER), ENOSYS);
+}
+
+static int execute_something(void)
+{
+	char name[] = "true", *argv[] = { name, NULL };
+
+	if (failed(syscall(SYS_execveat, 0, "", argv, argv + 1, AT_EMPTY_PATH), ENOSYS) != 0)
+		return CAME_BACK;
+	return failed(execve("/bin/true", argv, argv + 1), ENOSYS);
+}
+
+static int make_code(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED || failed(mprotect(p, 4096, PROT_READ | PROT_EXEC), ENOSYS) != 0)
+		return CAME_BACK;
+	p = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return p == MAP_FAILED ? 0 : CAME_BACK;
+}
+
+static int trace(void)
+{
+	char byte;
+	struct iovec here = { &byte, 1 };
+
+	if (failed(ptrace(PTRACE_TRACEME, 0, NULL, NULL), ENOSYS) != 0)
+		return CAME_BACK;
+	return failed(syscall(SYS_process_vm_readv, 1, &here, 1, &here, 1, 0), ENOSYS);
+}
+
+static int rule_the_host(void)
+{
+	struct sockaddr_in web = { .sin_family = AF_INET, .sin_port = htons(1) };
+	struct rlimit more = { 1024, 1024 };
+	int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (failed(bind(sock, (struct sockaddr *)&web, sizeof web), EACCES) != 0 ||
+	    failed(setrlimit(RLIMIT_NOFILE, &more), ENOSYS) != 0 ||
+	    failed(mount("none", "/", "tmpfs", 0, NULL), ENOSYS) != 0 ||
+	    failed(setgid(1), ENOSYS) != 0 || failed(kill(1, 0), ENOSYS) != 0)
+		return CAME_BACK;
+	return failed(syscall(SYS_ioctl, 0, 0x5412, "x"), ENOSYS);
+}
+
 static const struct {
+	enum cx_confine_for purpose;
 	const char *name;
 	int (*run)(void);
 	int signo; /* that ends it; 0: it exits with 0 */
 } acts[] = {
-	{ "wait", wait_for_end, 0 },	   { "open", look_for_file, 0 },
-	{ "socket", make_socket, SIGSYS }, { "fork", make_process, SIGSYS },
-	{ "execve", execute, SIGSYS },	   { "mount", mount_something, SIGSYS },
-	{ "kill", signal_itself, SIGSYS }, { "ioctl", control_terminal, SIGSYS },
+	{ CX_CONFINE_ARCHIVE, "wait", wait_for_end, 0 },
+	{ CX_CONFINE_ARCHIVE, "open", look_for_file, 0 },
+	{ CX_CONFINE_ARCHIVE, "socket", make_socket, SIGSYS },
+	{ CX_CONFINE_ARCHIVE, "fork", make_process, SIGSYS },
+	{ CX_CONFINE_ARCHIVE, "execve", execute, SIGSYS },
+	{ CX_CONFINE_ARCHIVE, "mount", mount_something, SIGSYS },
+	{ CX_CONFINE_ARCHIVE, "kill", signal_itself, SIGSYS },
+	{ CX_CONFINE_ARCHIVE, "ioctl", control_terminal, SIGSYS },
+	{ CX_CONFINE_NETWORK, "net-wait", wait_for_end, 0 },
+	{ CX_CONFINE_NETWORK, "net-files", find_no_files, 0 },
+	{ CX_CONFINE_NETWORK, "net-address", find_address, 0 },
+	{ CX_CONFINE_NETWORK, "net-ip", make_ip_sockets, 0 },
+	{ CX_CONFINE_NETWORK, "net-other", make_other_sockets, 0 },
+	{ CX_CONFINE_NETWORK, "net-serve", serve, 0 },
+	{ CX_CONFINE_NETWORK, "net-threads", make_threads, 0 },
+	{ CX_CONFINE_NETWORK, "net-fork", make_child, 0 },
+	{ CX_CONFINE_NETWORK, "net-spaces", make_namespace, 0 },
+	{ CX_CONFINE_NETWORK, "net-execve", execute_something, 0 },
+	{ CX_CONFINE_NETWORK, "net-code", make_code, 0 },
+	{ CX_CONFINE_NETWORK, "net-ptrace", trace, 0 },
+	{ CX_CONFINE_NETWORK, "net-rule", rule_the_host, 0 },
 };
 
 static int worker(const char *name)
 {
 	struct cx_err err = { 0 };
+	size_t i = 0;
 
+	while (i < CX_LEN(acts) && strcmp(name, acts[i].name) != 0)
+		i++;
 	/* A descriptor more than a worker may have. */
-	if (open("/", O_RDONLY | O_DIRECTORY) < 0 || cx_confine(&err) < 0)
+	if (i == CX_LEN(acts) || open("/", O_RDONLY | O_DIRECTORY) < 0 ||
+	    cx_confine(acts[i].purpose, &err) < 0)
 		return FAILED;
 	if (write(STDOUT_FILENO, "c", 1) != 1)
 		return FAILED;
-	for (size_t i = 0; i < CX_LEN(acts); i++)
-		if (strcmp(name, acts[i].name) == 0)
-			return acts[i].run();
-	return FAILED;
+	return acts[i].run();
 }
 
 /* ---- outside --------------------------------------------------------------------------------- */
@@ -179,6 +350,17 @@ static int entries_of(int at, const char *name)
 	return n - 2;
 }
 
+/* What differs between the purposes, seen from outside. */
+static const struct {
+	const char *wait;
+	int fds;
+	unsigned processes, files;
+	const char *const root[2], *const etc[4];
+} purposes[] = {
+	{ "wait", 4, 0, 4, { NULL }, { NULL } },
+	{ "net-wait", 3, 32, 256, { "etc" }, { "resolv.conf", "hosts", "nsswitch.conf" } },
+};
+
 START_TEST(nothing_is_left)
 {
 	static const char *const lines[] = {
@@ -192,11 +374,11 @@ START_TEST(nothing_is_left)
 	};
 	struct worker w;
 
-	start(&w, "wait");
+	start(&w, purposes[_i].wait);
 	for (size_t i = 0; i < CX_LEN(lines); i++)
 		ck_assert_msg(strstr(read_proc(&w, "status"), lines[i]) != NULL, "not %s",
 			      lines[i]);
-	ck_assert_int_eq(entries_of(w.proc, "fd"), 4);
+	ck_assert_int_eq(entries_of(w.proc, "fd"), purposes[_i].fds);
 	ck_assert_int_eq(end(&w), 0);
 }
 END_TEST
@@ -216,23 +398,35 @@ START_TEST(limits_are_low)
 	struct worker w;
 	const char *limits;
 
-	start(&w, "wait");
+	start(&w, purposes[_i].wait);
 	limits = read_proc(&w, "limits");
-	expect_limit(limits, "Max processes", 0);
+	expect_limit(limits, "Max processes", purposes[_i].processes);
 	expect_limit(limits, "Max core file size", 0);
-	expect_limit(limits, "Max open files", 4);
+	expect_limit(limits, "Max open files", purposes[_i].files);
 	ck_assert_int_eq(end(&w), 0);
 }
 END_TEST
 
-/* One mount, which is empty, can be written by nobody, and has no connection to the host's. */
+/* Every entry of a directory is one of the names; the host need not have all. */
+static void expect_only(int at, const char *name, const char *const *names)
+{
+	cx_autofd int dir = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int found = 0;
+
+	ck_assert_msg(dir >= 0, "%s: %s", name, strerror(errno));
+	for (; *names != NULL; names++)
+		found += faccessat(dir, *names, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	ck_assert_int_eq(entries_of(at, name), found);
+}
+
+/* One mount, which can be written by nobody and has no connection to the host's. */
 START_TEST(root_is_empty)
 {
 	struct worker w;
 	const char *mounts;
 	char *line_end;
 
-	start(&w, "wait");
+	start(&w, purposes[_i].wait);
 	mounts = read_proc(&w, "mountinfo");
 	line_end = strchr(mounts, '\n');
 	ck_assert_ptr_nonnull(line_end);
@@ -240,8 +434,10 @@ START_TEST(root_is_empty)
 	ck_assert_msg(strstr(mounts, " / / ro,nosuid,nodev,noexec,") != NULL, "%s", mounts);
 	ck_assert_msg(strstr(mounts, "shared:") == NULL && strstr(mounts, "master:") == NULL, "%s",
 		      mounts);
-	ck_assert_int_eq(entries_of(w.proc, "root/"), 0);
-	ck_assert_int_eq(entries_of(w.proc, "cwd/"), 0);
+	expect_only(w.proc, "root/", purposes[_i].root);
+	expect_only(w.proc, "cwd/", purposes[_i].root);
+	if (purposes[_i].root[0] != NULL)
+		expect_only(w.proc, "root/etc/", purposes[_i].etc);
 	ck_assert_int_eq(end(&w), 0);
 }
 END_TEST
@@ -255,7 +451,7 @@ START_TEST(untraceable)
 	int status = -1;
 	pid_t pid;
 
-	start(&w, "wait");
+	start(&w, purposes[_i].wait);
 	pid = fork();
 	if (pid == 0) {
 		int user = openat(w.proc, "ns/user", O_RDONLY | O_CLOEXEC);
@@ -296,10 +492,10 @@ int main(int argc, char **argv)
 	/* Not by libc: what a sanitizer does at the end is nothing that a worker may. */
 	if (argc == 2)
 		syscall(SYS_exit_group, worker(argv[1]));
-	tcase_add_test(tc, nothing_is_left);
-	tcase_add_test(tc, limits_are_low);
-	tcase_add_test(tc, root_is_empty);
-	tcase_add_test(tc, untraceable);
+	tcase_add_loop_test(tc, nothing_is_left, 0, CX_LEN(purposes));
+	tcase_add_loop_test(tc, limits_are_low, 0, CX_LEN(purposes));
+	tcase_add_loop_test(tc, root_is_empty, 0, CX_LEN(purposes));
+	tcase_add_loop_test(tc, untraceable, 0, CX_LEN(purposes));
 	tcase_add_loop_test(tc, only_listed_calls, 0, CX_LEN(acts));
 	suite_add_tcase(s, tc);
 	return run_root_suite(s);
