@@ -314,21 +314,43 @@ static bool on_ended(struct cx_engine *engine, struct cx_packet *pkt)
 	return true;
 }
 
-/* An answer that nobody waits for: only a sandbox that it brings needs care. */
-static bool on_late(struct cx_engine *engine, struct cx_packet *pkt)
+static bool on_late_sandbox(struct cx_engine *engine, struct cx_packet *pkt)
 {
 	struct cx_msg_created m;
 	struct cx_err err;
 	char id[33];
 
-	if (pkt->type != CX_MSG_created)
-		return true;
 	if (!cx_msg_created_get(&pkt->body, &m) || !decode_id(m.id, id))
 		return false;
 	cx_log(CX_LOG_WARNING, "a sandbox came too late and is destroyed", "id", id, NULL);
 	if (cx_engine_destroy(engine, id, NULL, &err) < 0)
 		cx_log_err(CX_LOG_ERROR, &err, "destroy failed", "id", id, NULL);
 	return true;
+}
+
+static bool on_late_layer(struct cx_engine *engine, struct cx_packet *pkt)
+{
+	struct cx_msg_layer_built m;
+	struct cx_err err;
+
+	if (!cx_msg_layer_built_get(&pkt->body, &m))
+		return false;
+	if (cx_engine_layer_abort(engine, m.token, NULL, &err) < 0)
+		cx_log_err(CX_LOG_WARNING, &err, "layer not dropped", NULL);
+	return true;
+}
+
+/* An answer that nobody waits for any more: what it brings would stay for good. */
+static bool on_late(struct cx_engine *engine, struct cx_packet *pkt)
+{
+	switch (pkt->type) {
+	case CX_MSG_created:
+		return on_late_sandbox(engine, pkt);
+	case CX_MSG_layer_built:
+		return on_late_layer(engine, pkt);
+	default:
+		return true;
+	}
 }
 
 static bool on_error(struct cx_engine_call *call, struct cx_packet *pkt)

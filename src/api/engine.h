@@ -14,7 +14,7 @@
  *
  * Who asks embeds a struct cx_engine_call with done set. done() comes exactly once, never inside
  * the function that asked, unless cx_engine_forget() was called first. When a forgotten or
- * overdue create succeeds after all, its sandbox is destroyed.
+ * overdue create or layer_build succeeds after all, its sandbox is destroyed, its layer dropped.
  */
 struct cx_engine;
 

@@ -2,6 +2,7 @@
 #ifndef CX_API_GATEWAY_H
 #define CX_API_GATEWAY_H
 
+#include "api/blobs.h"
 #include "api/engine.h"
 #include "api/http.h"
 #include "api/spec.h"
@@ -10,6 +11,7 @@
 /* Everything that the handlers share; owned by main(). */
 struct cx_box;
 struct cx_import;
+struct cx_intake;
 
 struct cx_gateway {
 	struct cx_loop *loop;
@@ -20,6 +22,8 @@ struct cx_gateway {
 	struct cx_host host;
 	struct cx_box *boxes;  /* the live sandboxes */
 	uint64_t output_bytes; /* of commands, kept in memory until their answers are sent */
+	struct cx_blobs blobs;
+	struct cx_intake *intakes; /* images on their way in */
 	struct cx_import *import, *imports_waiting;
 	bool sweeping; /* unused layers are being removed */
 };

@@ -5,27 +5,45 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "api/intake.h"
 #include "api/present.h"
 #include "base/log.h"
 #include "base/str.h"
 
 enum { ANSWER_MAX = 64 << 20 };
 
+static void write_digest(struct cx_jsonw *w, const char *key, const uint8_t id[32])
+{
+	char text[7 + 64 + 1] = "sha256:";
+
+	cx_to_hex(id, 32, text + 7);
+	cx_jsonw_text(w, key, text);
+}
+
 void cx_image_present(struct cx_jsonw *w, const struct cx_image_row *image)
 {
-	char created[32], diff_id[7 + 64 + 1] = "sha256:";
+	char created[32];
 
 	cx_present_time(image->created_ms, created);
 	cx_jsonw_text(w, "name", image->name);
-	cx_jsonw_text(w, "digest", image->digest);
+	write_digest(w, "id", image->config_id);
+	write_digest(w, "digest", image->manifest_id);
+	cx_jsonw_text(w, "mediaType", image->manifest_type);
+	cx_jsonw_text(w, "platform", "linux/amd64");
 	cx_jsonw_int(w, "sizeBytes", image->size_bytes);
+	cx_jsonw_int(w, "uniqueBytes", image->unique_bytes);
+	cx_jsonw_int(w, "sharedBytes", image->size_bytes - image->unique_bytes);
 	cx_jsonw_text(w, "createdAt", created);
 	cx_jsonw_array(w, "layers");
 	for (unsigned i = 0; i < image->nlayers; i++) {
-		cx_to_hex(image->layers[i].diff_id, 32, diff_id + 7);
+		const struct cx_layer_row *layer = &image->layers[i];
+
 		cx_jsonw_object(w, NULL);
-		cx_jsonw_text(w, "diffId", diff_id);
-		cx_jsonw_int(w, "sizeBytes", image->layers[i].size_bytes);
+		write_digest(w, "diffId", layer->diff_id);
+		write_digest(w, "digest", layer->blob_id);
+		cx_jsonw_text(w, "mediaType", layer->media_type);
+		cx_jsonw_int(w, "blobBytes", layer->blob_bytes);
+		cx_jsonw_int(w, "sizeBytes", layer->size_bytes);
 		cx_jsonw_end(w);
 	}
 	cx_jsonw_end(w);
@@ -80,19 +98,31 @@ static int find(struct cx_request *req, struct cx_image_row *ret, struct cx_err 
 	return cx_store_image_find(req->gateway->store, name, ret, err);
 }
 
+static int read_history(struct cx_gateway *gw, const struct cx_image_row *image, char **ret,
+			struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf config = { .max = CX_OCI_DOCUMENT_MAX };
+
+	if (cx_blob_read(&gw->blobs, image->config_id, &config, err) < 0)
+		return -err->errnum;
+	return cx_oci_history(&config, ret, err);
+}
+
 void cx_handle_image_get(struct cx_request *req)
 {
 	CX_AUTO(cx_image_row_clear) struct cx_image_row image = { 0 };
+	cx_autofree char *history = NULL;
 	struct cx_buf json = { .max = ANSWER_MAX };
 	struct cx_jsonw w = { .out = &json };
 	struct cx_err err;
 
-	if (find(req, &image, &err) < 0) {
+	if (find(req, &image, &err) < 0 || read_history(req->gateway, &image, &history, &err) < 0) {
 		cx_request_fail(req, &err);
 		return;
 	}
 	cx_jsonw_object(&w, NULL);
 	cx_image_present(&w, &image);
+	cx_jsonw_raw(&w, "history", history);
 	cx_jsonw_end(&w);
 	answer(req, &w);
 }
@@ -121,22 +151,33 @@ void cx_handle_image_delete(struct cx_request *req)
 		cx_request_fail(req, &err);
 		return;
 	}
-	cx_log(CX_LOG_INFO, "image removed", "name", image.name, "digest", image.digest, NULL);
+	cx_log(CX_LOG_INFO, "image removed", "name", image.name, NULL);
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_text(&w, "name", image.name);
-	cx_jsonw_text(&w, "digest", image.digest);
+	write_digest(&w, "digest", image.manifest_id);
 	cx_jsonw_end(&w);
 	answer(req, &w);
 	cx_images_sweep(req->gateway);
 }
 
-/* ---- layers that nobody needs --------------------------------------------------------------- */
+/* ---- layers and blobs that nobody needs ----------------------------------------------------- */
 
 struct sweep {
 	struct cx_gateway *gw;
 	struct cx_engine_call call;
 	uint8_t at[32];
 };
+
+static int sweep_blob(const uint8_t id[32], uint64_t size, void *arg, struct cx_err *err)
+{
+	struct cx_gateway *gw = arg;
+	int used = cx_store_blob_used(gw->store, id, err);
+
+	(void)size;
+	if (used != 0 || cx_intakes_hold_blob(gw, id))
+		return used < 0 ? used : 0;
+	return cx_blob_remove(&gw->blobs, id, err);
+}
 
 static void sweep_over(struct sweep *sweep)
 {
@@ -162,18 +203,25 @@ static void on_layer_removed(struct cx_engine_call *call, struct cx_engine_answe
 	sweep_next(sweep, sweep->at);
 }
 
+/* Removes the next layer that is nobody's: 1 under way, 0 there is none. */
+static int remove_next(struct sweep *sweep, const uint8_t *after, struct cx_err *err)
+{
+	struct cx_gateway *gw = sweep->gw;
+	int found;
+
+	do
+		found = cx_store_layer_unused(gw->store, after, sweep->at, err);
+	while (found == 1 && cx_intakes_hold_layer(gw, after = sweep->at));
+	if (found != 1)
+		return found;
+	return cx_engine_layer_remove(gw->engine, sweep->at, &sweep->call, err) == 0 ? 1 : -1;
+}
+
 static void sweep_next(struct sweep *sweep, const uint8_t *after)
 {
 	struct cx_err err;
-	int found = 0;
+	int found = remove_next(sweep, after, &err);
 
-	if (sweep->gw->import == NULL)
-		found = cx_store_layer_unused(sweep->gw->store, after, sweep->at, &err);
-	if (found == 1)
-		found = cx_engine_layer_remove(sweep->gw->engine, sweep->at, &sweep->call, &err) ==
-					0
-				? 1
-				: -1;
 	if (found < 0)
 		cx_log_err(CX_LOG_ERROR, &err, "unused layers not removed", NULL);
 	if (found != 1)
@@ -183,9 +231,12 @@ static void sweep_next(struct sweep *sweep, const uint8_t *after)
 void cx_images_sweep(struct cx_gateway *gw)
 {
 	struct sweep *sweep;
+	struct cx_err err;
 
-	if (gw->sweeping || gw->import != NULL)
+	if (gw->sweeping)
 		return;
+	if (cx_blobs_each(&gw->blobs, sweep_blob, gw, &err) < 0)
+		cx_log_err(CX_LOG_ERROR, &err, "unused blobs not removed", NULL);
 	sweep = calloc(1, sizeof *sweep);
 	if (sweep == NULL)
 		return;

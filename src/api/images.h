@@ -6,8 +6,8 @@
 #include "api/jsonw.h"
 
 /*
- * Removes the layers that no image has any more, in the background. Those still in use by a sandbox
- * stay until the next time. Does nothing while an import runs, which may be about to use one.
+ * Removes the blobs that no image has any more, and, in the background, the layers. Those still in
+ * use by a sandbox stay until the next time; so does what an image on its way in needs.
  */
 void cx_images_sweep(struct cx_gateway *gw);
 

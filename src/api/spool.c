@@ -56,17 +56,17 @@ const struct cx_spool_file *cx_spool_expect(const struct cx_spool *spool, const 
 
 /* ---- taking in ------------------------------------------------------------------------------ */
 
-static int check_digest(struct cx_spool *s, const struct cx_spool_file *file, struct cx_err *err)
+static int check_digest(struct cx_spool *s, struct cx_spool_file *file, struct cx_err *err)
 {
-	uint8_t is[32], said[32];
+	uint8_t said[32];
 
-	if (cx_digest_get(s->digest, is, err) < 0)
+	if (cx_digest_get(s->digest, file->id, err) < 0)
 		return -err->errnum;
 	if (strncmp(file->name, blobs, sizeof blobs - 1) != 0)
 		return 0;
 	if (!cx_from_hex(file->name + sizeof blobs - 1, said, 32))
 		return cx_refuse(err, CX_INVALID, "'%.200s' is no name of a blob", file->name);
-	if (memcmp(is, said, 32) != 0)
+	if (memcmp(file->id, said, 32) != 0)
 		return cx_refuse(err, CX_INVALID, "'%.200s' does not have the digest of its name",
 				 file->name);
 	return 0;

@@ -23,6 +23,7 @@ struct cx_spool_file {
 	char *target; /* of a link, as a name in the archive; NULL for a file */
 	int fd;	      /* -EBADF for a link */
 	uint64_t size;
+	uint8_t id[32]; /* SHA-256 of it, when all of it has come */
 };
 
 struct cx_spool {

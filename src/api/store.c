@@ -34,6 +34,19 @@ static const char *const migrations[] = {
 	" position INTEGER NOT NULL, diff_id BLOB NOT NULL REFERENCES layers,"
 	" PRIMARY KEY (image, position)) WITHOUT ROWID;"
 	"CREATE INDEX layer_images ON image_layers (diff_id);",
+	/* Images of version 1 have no blobs: they are to be imported again. */
+	"DROP TABLE image_layers; DROP TABLE images;"
+	"CREATE TABLE images (row INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL,"
+	" manifest_type TEXT NOT NULL, config TEXT NOT NULL, manifest_id BLOB NOT NULL,"
+	" config_id BLOB NOT NULL, created_ms INTEGER NOT NULL, size_bytes INTEGER NOT NULL);"
+	"CREATE INDEX manifest_images ON images (manifest_id);"
+	"CREATE INDEX config_images ON images (config_id);"
+	"CREATE TABLE image_layers (image INTEGER NOT NULL REFERENCES images ON DELETE CASCADE,"
+	" position INTEGER NOT NULL, diff_id BLOB NOT NULL REFERENCES layers,"
+	" blob_id BLOB NOT NULL, blob_bytes INTEGER NOT NULL, media_type TEXT NOT NULL,"
+	" PRIMARY KEY (image, position)) WITHOUT ROWID;"
+	"CREATE INDEX layer_images ON image_layers (diff_id);"
+	"CREATE INDEX blob_images ON image_layers (blob_id);",
 };
 
 #define SANDBOX_COLUMNS "row" CX_SANDBOX_COLUMNS(SQL_NAME)
@@ -42,6 +55,8 @@ static const char *const migrations[] = {
 	" AND (?2 IS NULL OR team_id = ?2) AND (NOT ?3 OR status IN " LIVE ")"                 \
 	" AND (?4 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(?4) AS want WHERE want.value" \
 	" NOT IN (SELECT value FROM json_each(sandboxes.labels))))"
+
+#define IMAGE_COLUMNS "name, manifest_type, config, manifest_id, config_id, created_ms, size_bytes"
 
 enum statement {
 	BEGIN,
@@ -64,9 +79,11 @@ enum statement {
 	IMAGE_LAYER,
 	IMAGE_FIND,
 	IMAGE_LAYERS,
+	IMAGE_UNIQUE,
 	IMAGE_LIST,
 	IMAGE_REMOVE,
 	IMAGE_USERS,
+	BLOB_USED,
 	STATEMENT_MAX,
 };
 
@@ -96,17 +113,23 @@ static const char *const statements[STATEMENT_MAX] = {
 	[LAYER_FORGET] = "DELETE FROM layers WHERE diff_id=?1",
 	[LAYER_UNUSED] = "SELECT diff_id FROM layers WHERE (?1 IS NULL OR diff_id > ?1) AND diff_id"
 			 " NOT IN (SELECT diff_id FROM image_layers) ORDER BY diff_id LIMIT 1",
-	[IMAGE_INSERT] = "INSERT INTO images (name, digest, config, created_ms, size_bytes)"
-			 " VALUES (?, ?, ?, ?, ?)",
-	[IMAGE_LAYER] = "INSERT INTO image_layers (image, position, diff_id) VALUES (?, ?, ?)",
-	[IMAGE_FIND] = "SELECT name, digest, config, created_ms, size_bytes, row FROM images"
-		       " WHERE name=?",
-	[IMAGE_LAYERS] = "SELECT diff_id, size_bytes FROM image_layers JOIN layers USING (diff_id)"
-			 " WHERE image=? ORDER BY position",
-	[IMAGE_LIST] = "SELECT name, digest, config, created_ms, size_bytes, row FROM images"
-		       " ORDER BY name",
+	[IMAGE_INSERT] = "INSERT INTO images (" IMAGE_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[IMAGE_LAYER] = "INSERT INTO image_layers (image, position, diff_id, blob_id, blob_bytes,"
+			" media_type) VALUES (?, ?, ?, ?, ?, ?)",
+	[IMAGE_FIND] = "SELECT " IMAGE_COLUMNS ", row FROM images WHERE name=?",
+	[IMAGE_LAYERS] = "SELECT diff_id, size_bytes, blob_id, blob_bytes, media_type"
+			 " FROM image_layers JOIN layers USING (diff_id) WHERE image=?"
+			 " ORDER BY position",
+	[IMAGE_UNIQUE] = "SELECT coalesce(sum(size_bytes), 0) FROM layers WHERE diff_id IN"
+			 " (SELECT diff_id FROM image_layers WHERE image=?1) AND diff_id NOT IN"
+			 " (SELECT diff_id FROM image_layers JOIN images ON image=row"
+			 " WHERE config_id<>?2)",
+	[IMAGE_LIST] = "SELECT " IMAGE_COLUMNS ", row FROM images ORDER BY name",
 	[IMAGE_REMOVE] = "DELETE FROM images WHERE name=?",
 	[IMAGE_USERS] = "SELECT count(*) FROM sandboxes WHERE image_name=? AND status IN " LIVE,
+	[BLOB_USED] = "SELECT EXISTS (SELECT 1 FROM image_layers WHERE blob_id=?1)"
+		      " OR EXISTS (SELECT 1 FROM images WHERE manifest_id=?1)"
+		      " OR EXISTS (SELECT 1 FROM images WHERE config_id=?1)",
 };
 
 struct cx_store {
@@ -167,9 +190,18 @@ static void bind_text(sqlite3_stmt *stmt, int at, const char *text)
 	(void)sqlite3_bind_text(stmt, at, text, -1, SQLITE_STATIC); /* NULL binds NULL */
 }
 
-static void bind_id(sqlite3_stmt *stmt, int at, const uint8_t *diff_id)
+static void bind_id(sqlite3_stmt *stmt, int at, const uint8_t *id)
 {
-	(void)sqlite3_bind_blob(stmt, at, diff_id, diff_id != NULL ? 32 : 0, SQLITE_STATIC);
+	(void)sqlite3_bind_blob(stmt, at, id, id != NULL ? 32 : 0, SQLITE_STATIC);
+}
+
+/* False when what lies there cannot be an id. */
+static bool copy_id(sqlite3_stmt *stmt, int at, uint8_t ret[32])
+{
+	if (sqlite3_column_bytes(stmt, at) != 32)
+		return false;
+	memcpy(ret, sqlite3_column_blob(stmt, at), 32);
+	return true;
 }
 
 static int copy_text(sqlite3_stmt *stmt, int at, char **ret)
@@ -452,7 +484,7 @@ int cx_store_sandbox_prune(struct cx_store *store, int64_t keep, struct cx_err *
 void cx_image_row_clear(struct cx_image_row *image)
 {
 	cx_freep(&image->name);
-	cx_freep(&image->digest);
+	cx_freep(&image->manifest_type);
 	cx_freep(&image->config);
 	cx_freep(&image->layers);
 	image->nlayers = 0;
@@ -492,14 +524,13 @@ int cx_store_layer_unused(struct cx_store *store, const uint8_t *after, uint8_t 
 	r = sqlite3_step(stmt);
 	if (r == SQLITE_DONE)
 		return 0;
-	if (r != SQLITE_ROW || sqlite3_column_bytes(stmt, 0) != 32)
+	if (r != SQLITE_ROW || !copy_id(stmt, 0, ret_diff_id))
 		return fail(store, "look for unused layers", err);
-	memcpy(ret_diff_id, sqlite3_column_blob(stmt, 0), 32);
 	return 1;
 }
 
 static int insert_layer(struct cx_store *store, int64_t image, unsigned position,
-			const uint8_t *diff_id, struct cx_err *err)
+			const struct cx_layer_row *layer, struct cx_err *err)
 {
 	AUTO_STMT *stmt = take(store, IMAGE_LAYER, err);
 
@@ -507,7 +538,10 @@ static int insert_layer(struct cx_store *store, int64_t image, unsigned position
 		return -err->errnum;
 	(void)sqlite3_bind_int64(stmt, 1, image);
 	(void)sqlite3_bind_int64(stmt, 2, position);
-	bind_id(stmt, 3, diff_id);
+	bind_id(stmt, 3, layer->diff_id);
+	bind_id(stmt, 4, layer->blob_id);
+	(void)sqlite3_bind_int64(stmt, 5, layer->blob_bytes);
+	bind_text(stmt, 6, layer->media_type);
 	return run(store, stmt, "record an image's layer", err);
 }
 
@@ -519,10 +553,12 @@ static int insert_image(struct cx_store *store, const struct cx_image_row *image
 	if (stmt == NULL)
 		return -err->errnum;
 	bind_text(stmt, 1, image->name);
-	bind_text(stmt, 2, image->digest);
+	bind_text(stmt, 2, image->manifest_type);
 	bind_text(stmt, 3, image->config);
-	(void)sqlite3_bind_int64(stmt, 4, image->created_ms);
-	(void)sqlite3_bind_int64(stmt, 5, image->size_bytes);
+	bind_id(stmt, 4, image->manifest_id);
+	bind_id(stmt, 5, image->config_id);
+	(void)sqlite3_bind_int64(stmt, 6, image->created_ms);
+	(void)sqlite3_bind_int64(stmt, 7, image->size_bytes);
 	return run(store, stmt, "record the image", err);
 }
 
@@ -544,7 +580,7 @@ static int put_parts(struct cx_store *store, const struct cx_image_row *image, s
 		return -err->errnum;
 	row = sqlite3_last_insert_rowid(store->db);
 	for (unsigned i = 0; i < image->nlayers; i++)
-		if (insert_layer(store, row, i, image->layers[i].diff_id, err) < 0)
+		if (insert_layer(store, row, i, &image->layers[i], err) < 0)
 			return -err->errnum;
 	return 0;
 }
@@ -576,30 +612,52 @@ static int read_layers(struct cx_store *store, int64_t row, struct cx_image_row 
 	(void)sqlite3_bind_int64(stmt, 1, row);
 	while ((r = sqlite3_step(stmt)) == SQLITE_ROW && image->nlayers < CX_IMAGE_LAYERS_MAX) {
 		struct cx_layer_row *layer = &image->layers[image->nlayers++];
+		const char *type = (const char *)sqlite3_column_text(stmt, 4);
 
-		if (sqlite3_column_bytes(stmt, 0) != 32)
-			return cx_fail(err, EIO, "the database holds a layer id of a wrong length");
-		memcpy(layer->diff_id, sqlite3_column_blob(stmt, 0), 32);
+		if (!copy_id(stmt, 0, layer->diff_id) || !copy_id(stmt, 2, layer->blob_id) ||
+		    type == NULL || strlen(type) > CX_MEDIA_TYPE_MAX)
+			return cx_fail(err, EIO, "the database holds a malformed layer");
 		layer->size_bytes = sqlite3_column_int64(stmt, 1);
+		layer->blob_bytes = sqlite3_column_int64(stmt, 3);
+		(void)strcpy(layer->media_type, type);
 	}
 	return r == SQLITE_DONE ? 0 : fail(store, "read an image's layers", err);
+}
+
+static int read_unique(struct cx_store *store, int64_t row, struct cx_image_row *image,
+		       struct cx_err *err)
+{
+	AUTO_STMT *stmt = take(store, IMAGE_UNIQUE, err);
+
+	if (stmt == NULL)
+		return -err->errnum;
+	(void)sqlite3_bind_int64(stmt, 1, row);
+	bind_id(stmt, 2, image->config_id);
+	return read_count(store, stmt, &image->unique_bytes, err);
+}
+
+static int read_columns(sqlite3_stmt *stmt, struct cx_image_row *image, struct cx_err *err)
+{
+	if (copy_text(stmt, 0, &image->name) < 0 || copy_text(stmt, 1, &image->manifest_type) < 0 ||
+	    copy_text(stmt, 2, &image->config) < 0)
+		return cx_fail(err, ENOMEM, "read an image's record");
+	if (!copy_id(stmt, 3, image->manifest_id) || !copy_id(stmt, 4, image->config_id))
+		return cx_fail(err, EIO, "the database holds a malformed image");
+	image->created_ms = sqlite3_column_int64(stmt, 5);
+	image->size_bytes = sqlite3_column_int64(stmt, 6);
+	return 0;
 }
 
 static int read_image(struct cx_store *store, sqlite3_stmt *stmt, struct cx_image_row *image,
 		      struct cx_err *err)
 {
-	if (copy_text(stmt, 0, &image->name) < 0 || copy_text(stmt, 1, &image->digest) < 0 ||
-	    copy_text(stmt, 2, &image->config) < 0) {
-		cx_image_row_clear(image);
-		return cx_fail(err, ENOMEM, "read an image's record");
-	}
-	image->created_ms = sqlite3_column_int64(stmt, 3);
-	image->size_bytes = sqlite3_column_int64(stmt, 4);
-	if (read_layers(store, sqlite3_column_int64(stmt, 5), image, err) < 0) {
-		cx_image_row_clear(image);
-		return -err->errnum;
-	}
-	return 0;
+	int64_t row = sqlite3_column_int64(stmt, 7);
+
+	if (read_columns(stmt, image, err) == 0 && read_layers(store, row, image, err) == 0 &&
+	    read_unique(store, row, image, err) == 0)
+		return 0;
+	cx_image_row_clear(image);
+	return -err->errnum;
 }
 
 int cx_store_image_find(struct cx_store *store, const char *name, struct cx_image_row *ret,
@@ -653,4 +711,15 @@ int cx_store_image_users(struct cx_store *store, const char *name, int64_t *ret,
 		return -err->errnum;
 	bind_text(stmt, 1, name);
 	return read_count(store, stmt, ret, err);
+}
+
+int cx_store_blob_used(struct cx_store *store, const uint8_t id[32], struct cx_err *err)
+{
+	AUTO_STMT *stmt = take(store, BLOB_USED, err);
+	int64_t used = 0;
+
+	if (stmt == NULL)
+		return -err->errnum;
+	bind_id(stmt, 1, id);
+	return read_count(store, stmt, &used, err) < 0 ? -err->errnum : used != 0;
 }

@@ -97,18 +97,24 @@ CX_MUST int cx_store_sandbox_prune(struct cx_store *store, int64_t keep, struct 
 
 /* ---- images --------------------------------------------------------------------------------- */
 
-enum { CX_IMAGE_LAYERS_MAX = 127 };
+enum { CX_IMAGE_LAYERS_MAX = 127, CX_MEDIA_TYPE_MAX = 63 };
 
 struct cx_layer_row {
 	uint8_t diff_id[32];
-	int64_t size_bytes; /* of the EROFS file */
+	int64_t size_bytes;  /* of the EROFS file */
+	uint8_t blob_id[32]; /* SHA-256 of the file that it came as */
+	int64_t blob_bytes;
+	char media_type[CX_MEDIA_TYPE_MAX + 1];
 };
 
+/* One name of an image; several names of one image are several rows. */
 struct cx_image_row {
 	char *name;
-	char *digest; /* of the image's configuration: "sha256:..." */
+	char *manifest_type;
 	char *config; /* JSON object: env, cwd, user, entrypoint, cmd, ... (images.c) */
-	int64_t created_ms, size_bytes;
+	uint8_t manifest_id[32], config_id[32]; /* of its documents; the latter is the image's id */
+	int64_t created_ms, size_bytes;		/* size: of its layers, each counted once */
+	int64_t unique_bytes;	     /* of layers that no other image has; set when read */
 	struct cx_layer_row *layers; /* lowest first */
 	unsigned nlayers;
 };
@@ -133,6 +139,8 @@ CX_MUST int cx_store_image_each(struct cx_store *store,
 					    struct cx_err *err),
 				void *arg, struct cx_err *err);
 CX_MUST int cx_store_image_remove(struct cx_store *store, const char *name, struct cx_err *err);
+/* 1: a document or layer of some image; 0: of none. */
+CX_MUST int cx_store_blob_used(struct cx_store *store, const uint8_t id[32], struct cx_err *err);
 /* How many live sandboxes were made from it. */
 CX_MUST int cx_store_image_users(struct cx_store *store, const char *name, int64_t *ret,
 				 struct cx_err *err);

@@ -65,15 +65,16 @@ static int import_path(const char *name, struct cx_buf *out, struct cx_err *err)
 int cx_cmd_image_import(struct cx_cli *cli, struct cx_err *err)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
-	CX_AUTO(json_decrefp) json_t *image = NULL;
+	CX_AUTO(json_decrefp) json_t *answer = NULL;
 	CX_AUTO(source_free)
 	struct source s = { .fd = -EBADF, .size = -1, .pack = { .fd = -EBADF } };
 	struct cx_call call = { .method = "POST",
 				.type = "application/x-tar",
 				.has_upload = true,
 				.timeout_ms = IMPORT_PATIENCE_MS };
-	const char *name, *digest;
 	json_int_t skipped;
+	json_t *image;
+	size_t i;
 
 	if (import_path(cli->args.name, &path, err) < 0 ||
 	    source_open(&s, cli->args.words[0], err) < 0)
@@ -83,18 +84,22 @@ int cx_cmd_image_import(struct cx_cli *cli, struct cx_err *err)
 	call.upload_size = s.size;
 	call.upload_end = s.pack.pid > 0 ? end_of_pack : NULL;
 	call.upload_arg = &s.pack;
-	if (cx_cli_call_raw(cli, &call, &image, err) < 0)
+	if (cx_cli_call_raw(cli, &call, &answer, err) < 0)
 		return cx_wrap(err, "import '%.100s'", cli->args.words[0]);
-	skipped = json_integer_value(json_object_get(image, "skipped"));
+	skipped = json_integer_value(json_object_get(answer, "skipped"));
 	if (skipped > 0)
 		(void)fprintf(stderr,
 			      "caisson: %lld %s left out: an image brings no devices or sockets\n",
 			      (long long)skipped, skipped == 1 ? "entry" : "entries");
 	if (cx_cli_wants_json(cli))
-		return cx_cli_print_json(image, err);
-	name = json_string_value(json_object_get(image, "name"));
-	digest = json_string_value(json_object_get(image, "digest"));
-	(void)printf("%s %s\n", name != NULL ? name : "-", digest != NULL ? digest : "-");
+		return cx_cli_print_json(answer, err);
+	json_array_foreach(json_object_get(answer, "images"), i, image)
+	{
+		const char *name = json_string_value(json_object_get(image, "name"));
+		const char *digest = json_string_value(json_object_get(image, "digest"));
+
+		(void)printf("%s %s\n", name != NULL ? name : "-", digest != NULL ? digest : "-");
+	}
 	return 0;
 }
 

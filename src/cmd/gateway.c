@@ -136,7 +136,8 @@ static int open_state(struct program *prog, struct cx_err *err)
 	if (gw->scratch == NULL)
 		return cx_fail(err, ENOMEM, "packet");
 	if (cx_auth_load(&prog->auth, FD_KEY, err) < 0 ||
-	    cx_store_open("state.db", &gw->store, err) < 0)
+	    cx_store_open("state.db", &gw->store, err) < 0 ||
+	    cx_blobs_open(&gw->blobs, FD_STATE, err) < 0)
 		return -err->errnum;
 	cx_close(&key);
 	return cx_store_sandbox_prune(gw->store, RECORDS_KEPT, err);

@@ -33,11 +33,12 @@ static const char *const layer_types[] = {
 
 /* ---- pieces of documents -------------------------------------------------------------------- */
 
-static bool in_list(const char *text, const char *const *list)
+/* The list's own text, which lives as long as the program; NULL when it is not in it. */
+static const char *in_list(const char *text, const char *const *list)
 {
 	while (*list != NULL && strcmp(text, *list) != 0)
 		list++;
-	return *list != NULL;
+	return *list;
 }
 
 /* A member that may be missing or null (then NULL with no error) but must not be of another type.
@@ -171,17 +172,34 @@ static int parse(const struct cx_buf *text, json_type type, json_t **ret, struct
 	return 0;
 }
 
-/* Reads and parses one document; id, if asked for, is the SHA-256 of its bytes. */
+static int hash(const struct cx_buf *text, uint8_t ret[32], struct cx_err *err)
+{
+	return EVP_Digest(text->p, text->len, ret, NULL, EVP_sha256(), NULL) == 1
+		       ? 0
+		       : cx_fail(err, EIO, "SHA-256");
+}
+
+/* Reads and parses one document. */
 static int load(const struct cx_oci_source *source, const char *file, uint64_t bytes,
-		json_type type, json_t **ret, uint8_t *ret_id, struct cx_err *err)
+		json_type type, json_t **ret, struct cx_err *err)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf text = { .max = CX_OCI_DOCUMENT_MAX };
 
 	if (source->read(source->arg, file, bytes, &text, err) < 0 ||
 	    parse(&text, type, ret, err) < 0)
 		return cx_wrap(err, "document '%.200s'", file);
-	if (ret_id != NULL && EVP_Digest(text.p, text.len, ret_id, NULL, EVP_sha256(), NULL) != 1)
-		return cx_fail(err, EIO, "hash '%.200s'", file);
+	return 0;
+}
+
+/* The same for one that is kept, with its SHA-256. */
+static int load_kept(const struct cx_oci_source *source, const char *file, uint64_t bytes,
+		     json_t **ret, struct cx_buf *ret_text, uint8_t ret_id[32], struct cx_err *err)
+{
+	cx_buf_free(ret_text);
+	ret_text->max = CX_OCI_DOCUMENT_MAX;
+	if (source->read(source->arg, file, bytes, ret_text, err) < 0 ||
+	    parse(ret_text, JSON_OBJECT, ret, err) < 0 || hash(ret_text, ret_id, err) < 0)
+		return cx_wrap(err, "document '%.200s'", file);
 	return 0;
 }
 
@@ -216,7 +234,7 @@ static int read_config(const struct cx_oci_source *source, const char *file, uin
 	json_t *config;
 	const char *os, *arch;
 
-	if (load(source, file, bytes, JSON_OBJECT, &doc, image->config_id, err) < 0)
+	if (load_kept(source, file, bytes, &doc, &image->config, image->config_id, err) < 0)
 		return -err->errnum;
 	if (text_of(doc, "os", 64, &os, err) < 0 ||
 	    text_of(doc, "architecture", 64, &arch, err) < 0)
@@ -254,7 +272,7 @@ static int check_kind(const json_t *doc, const char *has, const char *has_not,
 	if (json_integer_value(version) != 2)
 		return cx_refuse(err, CX_INVALID, "schema version %lld; only 2 is read",
 				 (long long)json_integer_value(version));
-	if (*type != '\0' && !in_list(type, types))
+	if (*type != '\0' && in_list(type, types) == NULL)
 		return cx_refuse(err, CX_INVALID, "media type '%.100s'", type);
 	/* CVE-2021-41190: what is a manifest to one reader must not be an index to another. */
 	if (json_object_get(doc, has) == NULL || json_object_get(doc, has_not) != NULL)
@@ -280,7 +298,8 @@ static int read_layers(const json_t *manifest, struct cx_oci_image *image, struc
 
 		if (parse_descriptor(item, &d, err) < 0)
 			return cx_wrap(err, "layer %zu", i);
-		if (!in_list(d.type, layer_types))
+		layer->media_type = in_list(d.type, layer_types);
+		if (layer->media_type == NULL)
 			return cx_refuse(err, CX_INVALID, "layer %zu: media type '%.100s'", i,
 					 d.type);
 		memcpy(layer->file, d.file, sizeof layer->file);
@@ -292,14 +311,25 @@ static int read_layers(const json_t *manifest, struct cx_oci_image *image, struc
 	return 0;
 }
 
-static int read_manifest(const struct cx_oci_source *source, const char *file, uint64_t bytes,
+/* An index says of what type its manifests are; where it does not, the manifest does. */
+static const char *manifest_type(const struct descriptor *d, const json_t *doc)
+{
+	const char *own = json_string_value(json_object_get(doc, "mediaType"));
+	const char *type = in_list(own != NULL ? own : d->type, manifest_types);
+
+	return type != NULL ? type : manifest_types[0];
+}
+
+static int read_manifest(const struct cx_oci_source *source, const struct descriptor *d,
 			 struct cx_oci_image *image, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *doc = NULL;
 	struct descriptor config;
 
-	if (load(source, file, bytes, JSON_OBJECT, &doc, NULL, err) < 0)
+	if (load_kept(source, d->file, d->size, &doc, &image->manifest, image->manifest_id, err) <
+	    0)
 		return -err->errnum;
+	image->manifest_type = manifest_type(d, doc);
 	if (check_kind(doc, "layers", "manifests", manifest_types, err) < 0 ||
 	    parse_descriptor(json_object_get(doc, "config"), &config, err) < 0 ||
 	    read_layers(doc, image, err) < 0)
@@ -317,85 +347,159 @@ static bool fits_platform(const json_t *item)
 	       (arch == NULL || strcmp(arch, "amd64") == 0);
 }
 
-static const char *name_of(const json_t *item)
+static int name_of(const json_t *item, const char **ret, struct cx_err *err)
 {
-	const json_t *notes = json_object_get(item, "annotations");
-	const char *full = json_string_value(json_object_get(notes, "io.containerd.image.name"));
-	const char *ref =
-		json_string_value(json_object_get(notes, "org.opencontainers.image.ref.name"));
+	json_t *notes;
 
-	return full != NULL ? full : ref != NULL ? ref : "";
+	*ret = "";
+	if (member(item, "annotations", JSON_OBJECT, &notes, err) < 0)
+		return -err->errnum;
+	if (notes == NULL)
+		return 0;
+	if (text_of(notes, "io.containerd.image.name", CX_OCI_NAME_MAX, ret, err) < 0)
+		return -err->errnum;
+	return **ret != '\0' ? 0
+			     : text_of(notes, "org.opencontainers.image.ref.name", CX_OCI_NAME_MAX,
+				       ret, err);
 }
 
-/* What was chosen among several, and what to say when that did not work. */
-struct choice {
-	const char *wanted;
-	const json_t *only, *named;
-	const char *name;
-	unsigned n, nnamed;
-	char names[200];
+/* What an archive holds, one by one: an item of its list under one of the names it goes by. */
+struct visitor {
+	int (*visit)(struct visitor *v, const json_t *item, const char *name, struct cx_err *err);
 };
 
-static void offer(struct choice *c, const json_t *item, const char *name)
+static int visit_index(const json_t *doc, struct visitor *v, struct cx_err *err)
 {
-	size_t len = strlen(c->names);
+	json_t *manifests, *item;
+	const char *name;
+	size_t i;
 
-	c->only = item;
-	c->n++;
-	if (c->n == 1)
-		c->name = name;
-	(void)snprintf(c->names + len, sizeof c->names - len, "%s%.60s", len > 0 ? ", " : "", name);
-	if (strcmp(name, c->wanted) != 0)
-		return;
-	c->named = item;
-	c->nnamed++;
-	c->name = name;
+	if (check_kind(doc, "manifests", "layers", index_types, err) < 0 ||
+	    required(doc, "manifests", JSON_ARRAY, &manifests, err) < 0)
+		return -err->errnum;
+	if (json_array_size(manifests) > MANIFESTS_MAX)
+		return cx_refuse(err, CX_INVALID, "more than %d manifests", MANIFESTS_MAX);
+	json_array_foreach(manifests, i, item)
+	{
+		if (!fits_platform(item))
+			continue;
+		if (name_of(item, &name, err) < 0 || v->visit(v, item, name, err) < 0)
+			return -err->errnum;
+	}
+	return 0;
+}
+
+static int visit_saved(const json_t *doc, struct visitor *v, struct cx_err *err)
+{
+	json_t *item, *tags;
+	const json_t *tag;
+	size_t i, t;
+
+	if (json_array_size(doc) > MANIFESTS_MAX)
+		return cx_refuse(err, CX_INVALID, "more than %d images", MANIFESTS_MAX);
+	json_array_foreach(doc, i, item)
+	{
+		if (member(item, "RepoTags", JSON_ARRAY, &tags, err) < 0)
+			return -err->errnum;
+		if (json_array_size(tags) > MANIFESTS_MAX)
+			return cx_refuse(err, CX_INVALID, "more than %d names", MANIFESTS_MAX);
+		if (json_array_size(tags) == 0 && v->visit(v, item, "", err) < 0)
+			return -err->errnum;
+		json_array_foreach(tags, t, tag)
+		{
+			const char *name = json_string_value(tag);
+
+			if (name == NULL || strlen(name) > CX_OCI_NAME_MAX)
+				return cx_refuse(err, CX_INVALID, "a name that is none");
+			if (v->visit(v, item, name, err) < 0)
+				return -err->errnum;
+		}
+	}
+	return 0;
+}
+
+static bool is_layout(const struct cx_oci_source *source)
+{
+	return source->has(source->arg, "index.json");
+}
+
+/* The list of an archive, whichever kind it is. *ret stays for what visit() kept of it. */
+static int visit_archive(const struct cx_oci_source *source, struct visitor *v, json_t **ret,
+			 struct cx_err *err)
+{
+	bool layout = is_layout(source);
+	const char *file = layout ? "index.json" : "manifest.json";
+
+	if (load(source, file, CX_OCI_ANY_SIZE, layout ? JSON_OBJECT : JSON_ARRAY, ret, err) < 0)
+		return -err->errnum;
+	if ((layout ? visit_index : visit_saved)(*ret, v, err) < 0)
+		return cx_wrap(err, "%s", file);
+	return 0;
+}
+
+/* One of them. */
+struct choice {
+	struct visitor v;
+	const char *wanted;
+	const json_t *first, *named; /* items; the same item counts once */
+	unsigned n, nnamed;
+	bool any; /* the first one will do */
+	char names[200];
+	size_t names_len;
+};
+
+static int offer(struct visitor *v, const json_t *item, const char *name, struct cx_err *err)
+{
+	struct choice *c = cx_container_of(v, struct choice, v);
+
+	(void)err;
+	c->n += c->n == 0 || item != c->first;
+	if (c->first == NULL)
+		c->first = item;
+	if (c->names_len < sizeof c->names)
+		c->names_len +=
+			(size_t)snprintf(c->names + c->names_len, sizeof c->names - c->names_len,
+					 "%s%.60s", c->names_len > 0 ? ", " : "", name);
+	if (strcmp(name, c->wanted) == 0 && item != c->named) {
+		c->named = item;
+		c->nnamed++;
+	}
+	return 0;
 }
 
 static int choose(const struct choice *c, const json_t **ret, struct cx_err *err)
 {
 	if (c->n == 0)
 		return cx_refuse(err, CX_INVALID, "it holds no image for linux/amd64");
-	if (c->n > 1 && c->nnamed != 1)
+	if (c->n > 1 && c->nnamed != 1 && !c->any)
 		return cx_refuse(err, CX_INVALID,
 				 "it holds %u images (%s), of which %u are called '%.100s': name "
 				 "one of them",
 				 c->n, c->names, c->nnamed, c->wanted);
-	*ret = c->n == 1 ? c->only : c->named;
+	*ret = c->n == 1 || c->any ? c->first : c->named;
 	return 0;
 }
 
-static int read_index(const struct cx_oci_source *source, const char *file, uint64_t bytes,
-		      const char *wanted, unsigned depth, struct cx_oci_image *image,
-		      struct cx_err *err)
+/* What an index led to: a manifest, or an index again. */
+static int read_indexed(const struct cx_oci_source *source, const json_t *item, unsigned depth,
+			struct cx_oci_image *image, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *doc = NULL;
-	struct choice c = { .wanted = wanted, .name = "" };
-	const json_t *chosen = NULL;
-	json_t *manifests, *item;
+	struct choice c = { .v.visit = offer, .wanted = "", .any = true };
 	struct descriptor d;
-	size_t i;
 
-	if (load(source, file, bytes, JSON_OBJECT, &doc, NULL, err) < 0)
-		return -err->errnum;
-	if (check_kind(doc, "manifests", "layers", index_types, err) < 0 ||
-	    required(doc, "manifests", JSON_ARRAY, &manifests, err) < 0)
+	if (parse_descriptor(item, &d, err) < 0)
 		return cx_wrap(err, "index");
-	if (json_array_size(manifests) > MANIFESTS_MAX)
-		return cx_refuse(err, CX_INVALID, "an index of more than %d manifests",
-				 MANIFESTS_MAX);
-	json_array_foreach(manifests, i, item) if (fits_platform(item))
-		offer(&c, item, name_of(item));
-	if (choose(&c, &chosen, err) < 0 || parse_descriptor(chosen, &d, err) < 0)
-		return cx_wrap(err, "index");
-	if (image->name[0] == '\0')
-		(void)snprintf(image->name, sizeof image->name, "%s", c.name);
-	if (!in_list(d.type, index_types))
-		return read_manifest(source, d.file, d.size, image, err);
+	if (in_list(d.type, index_types) == NULL)
+		return read_manifest(source, &d, image, err);
 	if (depth == DEPTH_MAX)
 		return cx_refuse(err, CX_INVALID, "indexes within indexes, more than %d deep",
 				 DEPTH_MAX);
-	return read_index(source, d.file, d.size, "", depth + 1, image, err);
+	if (load(source, d.file, d.size, JSON_OBJECT, &doc, err) < 0)
+		return -err->errnum;
+	if (visit_index(doc, &c.v, err) < 0 || choose(&c, &item, err) < 0)
+		return cx_wrap(err, "index");
+	return read_indexed(source, item, depth + 1, image, err);
 }
 
 /* ---- docker save
@@ -423,36 +527,14 @@ static int read_saved_layers(const json_t *item, struct cx_oci_image *image, str
 	return 0;
 }
 
-static int read_saved(const struct cx_oci_source *source, const char *wanted,
+static int read_saved(const struct cx_oci_source *source, const json_t *item,
 		      struct cx_oci_image *image, struct cx_err *err)
 {
-	CX_AUTO(json_decrefp) json_t *doc = NULL;
-	struct choice c = { .wanted = wanted, .name = "" };
-	const json_t *chosen = NULL;
 	const char *config;
-	json_t *item;
-	size_t i, t;
 
-	if (load(source, "manifest.json", CX_OCI_ANY_SIZE, JSON_ARRAY, &doc, NULL, err) < 0)
-		return -err->errnum;
-	if (json_array_size(doc) > MANIFESTS_MAX)
-		return cx_refuse(err, CX_INVALID, "more than %d images", MANIFESTS_MAX);
-	json_array_foreach(doc, i, item)
-	{
-		const json_t *tags = json_object_get(item, "RepoTags");
-		const json_t *tag;
-		const char *name = json_string_value(json_array_get(tags, 0));
-
-		/* Any of its tags may be the wanted one; it counts once. */
-		json_array_foreach(tags, t, tag) if (json_is_string(tag) &&
-						     strcmp(json_string_value(tag), wanted) == 0)
-			name = wanted;
-		offer(&c, item, name != NULL ? name : "");
-	}
-	if (choose(&c, &chosen, err) < 0 || read_saved_layers(chosen, image, err) < 0 ||
-	    text_of(chosen, "Config", CX_OCI_NAME_MAX, &config, err) < 0)
+	if (read_saved_layers(item, image, err) < 0 ||
+	    text_of(item, "Config", CX_OCI_NAME_MAX, &config, err) < 0)
 		return cx_wrap(err, "manifest.json");
-	(void)snprintf(image->name, sizeof image->name, "%s", c.name);
 	return read_config(source, config, CX_OCI_ANY_SIZE, image, err);
 }
 
@@ -464,6 +546,21 @@ void cx_oci_image_clear(struct cx_oci_image *image)
 	cx_buf_free(&image->env);
 	cx_buf_free(&image->entrypoint);
 	cx_buf_free(&image->cmd);
+	cx_buf_free(&image->manifest);
+	cx_buf_free(&image->config);
+}
+
+static int read_chosen(const struct cx_oci_source *source, const char *wanted,
+		       struct cx_oci_image *image, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *list = NULL;
+	struct choice c = { .v.visit = offer, .wanted = wanted };
+	const json_t *item = NULL;
+
+	if (visit_archive(source, &c.v, &list, err) < 0 || choose(&c, &item, err) < 0)
+		return -err->errnum;
+	return is_layout(source) ? read_indexed(source, item, 0, image, err)
+				 : read_saved(source, item, image, err);
 }
 
 int cx_oci_read(const struct cx_oci_source *source, const char *wanted, struct cx_oci_image *ret,
@@ -474,15 +571,134 @@ int cx_oci_read(const struct cx_oci_source *source, const char *wanted, struct c
 
 	if (image == NULL)
 		return cx_fail(err, ENOMEM, "image");
-	r = source->has(source->arg, "index.json")
-		    ? read_index(source, "index.json", CX_OCI_ANY_SIZE, wanted, 0, image, err)
-		    : read_saved(source, wanted, image, err);
+	r = read_chosen(source, wanted, image, err);
 	if (r == 0)
 		*ret = *image;
 	else
 		cx_oci_image_clear(image);
 	free(image);
 	return r;
+}
+
+struct names {
+	struct visitor v;
+	struct cx_buf *out;
+};
+
+static int add_name(struct visitor *v, const json_t *item, const char *name, struct cx_err *err)
+{
+	struct names *names = cx_container_of(v, struct names, v);
+
+	(void)item;
+	return cx_buf_add(names->out, name, strlen(name) + 1, err);
+}
+
+int cx_oci_names(const struct cx_oci_source *source, struct cx_buf *ret, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *list = NULL;
+	struct names names = { .v.visit = add_name, .out = ret };
+
+	return visit_archive(source, &names.v, &list, err);
+}
+
+/* ---- documents of our own
+ * -------------------------------------------------------------------------- */
+
+const char *cx_oci_layer_type(const uint8_t *magic, size_t len)
+{
+	static const uint8_t gzip[] = { 0x1f, 0x8b }, zstd[] = { 0x28, 0xb5, 0x2f, 0xfd };
+
+	if (len >= sizeof gzip && memcmp(magic, gzip, sizeof gzip) == 0)
+		return "application/vnd.oci.image.layer.v1.tar+gzip";
+	if (len >= sizeof zstd && memcmp(magic, zstd, sizeof zstd) == 0)
+		return "application/vnd.oci.image.layer.v1.tar+zstd";
+	return "application/vnd.oci.image.layer.v1.tar";
+}
+
+/* Takes over doc, which is NULL when its parts did not fit into memory. */
+static int dump(json_t *doc, struct cx_buf *ret, struct cx_err *err)
+{
+	cx_autofree char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+
+	json_decref(doc);
+	cx_buf_free(ret);
+	ret->max = CX_OCI_DOCUMENT_MAX;
+	if (text == NULL)
+		return cx_fail(err, ENOMEM, "an image's document");
+	return cx_buf_add(ret, text, strlen(text), err);
+}
+
+static void write_digest(const uint8_t id[32], char ret[7 + 64 + 1])
+{
+	memcpy(ret, "sha256:", 7);
+	cx_to_hex(id, 32, ret + 7);
+}
+
+static json_t *make_descriptor(const char *type, const uint8_t id[32], uint64_t bytes)
+{
+	char digest[7 + 64 + 1];
+
+	write_digest(id, digest);
+	return json_pack("{s:s, s:s, s:I}", "mediaType", type, "digest", digest, "size",
+			 (json_int_t)bytes);
+}
+
+int cx_oci_make_manifest(struct cx_oci_image *image, struct cx_err *err)
+{
+	json_t *layers = json_array();
+	int r = layers != NULL ? 0 : -1;
+
+	for (unsigned i = 0; i < image->nlayers && r == 0; i++)
+		r = json_array_append_new(layers, make_descriptor(image->layers[i].media_type,
+								  image->layers[i].blob_id,
+								  image->layers[i].blob_bytes));
+	if (r < 0) {
+		json_decref(layers);
+		layers = NULL;
+	}
+	image->manifest_type = manifest_types[0];
+	if (dump(json_pack("{s:i, s:s, s:o, s:o}", "schemaVersion", 2, "mediaType",
+			   image->manifest_type, "config",
+			   make_descriptor("application/vnd.oci.image.config.v1+json",
+					   image->config_id, image->config.len),
+			   "layers", layers),
+		 &image->manifest, err) < 0)
+		return -err->errnum;
+	return hash(&image->manifest, image->manifest_id, err);
+}
+
+int cx_oci_make_config(struct cx_oci_image *image, struct cx_err *err)
+{
+	char diff_id[7 + 64 + 1];
+
+	write_digest(image->layers[0].diff_id, diff_id);
+	if (dump(json_pack("{s:s, s:s, s:{}, s:{s:s, s:[s]}, s:[{s:s}]}", "architecture", "amd64",
+			   "os", "linux", "config", "rootfs", "type", "layers", "diff_ids", diff_id,
+			   "history", "created_by", "caisson image import"),
+		 &image->config, err) < 0)
+		return -err->errnum;
+	return hash(&image->config, image->config_id, err);
+}
+
+int cx_oci_make_index(const char *type, const uint8_t id[32], uint64_t bytes, struct cx_buf *ret,
+		      struct cx_err *err)
+{
+	return dump(json_pack("{s:i, s:[o]}", "schemaVersion", 2, "manifests",
+			      make_descriptor(type, id, bytes)),
+		    ret, err);
+}
+
+int cx_oci_history(const struct cx_buf *config, char **ret, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *doc = NULL;
+	json_t *history;
+
+	if (parse(config, JSON_OBJECT, &doc, err) < 0 ||
+	    member(doc, "history", JSON_ARRAY, &history, err) < 0)
+		return cx_wrap(err, "image config");
+	*ret = history != NULL ? json_dumps(history, JSON_COMPACT | JSON_ENSURE_ASCII)
+			       : strdup("[]");
+	return *ret != NULL ? 0 : cx_fail(err, ENOMEM, "an image's history");
 }
 
 int cx_oci_resolve(const char *file, const char *target, char *ret, size_t size, struct cx_err *err)

@@ -25,15 +25,18 @@ enum {
 
 struct cx_oci_layer {
 	char file[CX_OCI_NAME_MAX + 1]; /* its name in the archive */
+	const char *media_type;		/* as the manifest says; NULL without a manifest */
 	bool has_blob_id;
 	uint8_t blob_id[32]; /* SHA-256 of the file, when has_blob_id */
 	uint64_t blob_bytes; /* the same */
 	uint8_t diff_id[32]; /* SHA-256 of the uncompressed tar */
 };
 
-struct cx_oci_image {			/* a zeroed one is empty; cx_oci_image_clear() when done */
-	char name[CX_OCI_NAME_MAX + 1]; /* what the archive calls it, or "" */
-	uint8_t config_id[32];		/* SHA-256 of the config document: the image's id */
+struct cx_oci_image {		   /* a zeroed one is empty; cx_oci_image_clear() when done */
+	const char *manifest_type; /* NULL: it has none ("docker save"), see cx_oci_manifest() */
+	uint8_t manifest_id[32];   /* SHA-256 of the manifest, if there is one */
+	uint8_t config_id[32];	   /* SHA-256 of the config document: the image's id */
+	struct cx_buf manifest, config;	    /* those documents */
 	struct cx_buf env, entrypoint, cmd; /* strings, each ended by NUL */
 	char cwd[4096], user[256];
 	unsigned nlayers;
@@ -55,12 +58,38 @@ struct cx_oci_source {
 };
 
 /*
- * Finds the one image of an archive. With several, the one that the archive calls by the wanted
+ * What an archive calls its images, as strings ended by NUL: "" for one without a name, the same
+ * name twice if it says so. Of those for other platforms nothing is said.
+ */
+CX_MUST int cx_oci_names(const struct cx_oci_source *source, struct cx_buf *ret,
+			 struct cx_err *err);
+
+/*
+ * Reads one image of an archive: the only one, or the one that the archive calls by the wanted
  * name; none or more than one of that name is refused with the names that there are. Of an index
- * with platforms the one for linux/amd64 is taken.
+ * below index.json the first manifest for linux/amd64 is taken, as the specification says.
  */
 CX_MUST int cx_oci_read(const struct cx_oci_source *source, const char *wanted,
 			struct cx_oci_image *ret, struct cx_err *err);
+
+/*
+ * The manifest of an image that came without one: OCI, over the layers' files as they are. Their
+ * blob_id, blob_bytes and media_type and the config must be known; sets manifest, manifest_type and
+ * manifest_id. The same image gives the same bytes.
+ */
+CX_MUST int cx_oci_make_manifest(struct cx_oci_image *image, struct cx_err *err);
+/* The same for the configuration of a tree of files: its only layer's diff_id must be known. */
+CX_MUST int cx_oci_make_config(struct cx_oci_image *image, struct cx_err *err);
+
+/* The media type of a layer by its file's first bytes (4 at least, where it has them). */
+const char *cx_oci_layer_type(const uint8_t *magic, size_t len);
+
+/* An index.json over one document, for a source that has no archive. ret is emptied first. */
+CX_MUST int cx_oci_make_index(const char *type, const uint8_t id[32], uint64_t bytes,
+			      struct cx_buf *ret, struct cx_err *err);
+
+/* Its history, for people: a JSON array of objects of the config document, "[]" without one. */
+CX_MUST int cx_oci_history(const struct cx_buf *config, char **ret, struct cx_err *err);
 
 /*
  * What a link of a "docker save" archive means: target, seen from the directory of file, as a name

@@ -543,9 +543,9 @@ def test_import_file_and_stdin(serve, cli, tmp_path):
 
     def handler(connection):
         bodies.append((connection.headers.get("transfer-encoding"), connection.body))
-        connection.answer({"name": "a/b:1", "digest": "sha256:0"})
+        connection.answer({"images": [{"name": "a/b:1", "digest": "sha256:0"}, {"name": "c", "digest": "sha256:1"}]})
     server = serve(handler)
-    assert cli("image", "import", str(tmp_path / "image.tar"), "--name", "a/b:1").stdout == b"a/b:1 sha256:0\n"
+    assert cli("image", "import", str(tmp_path / "image.tar"), "--name", "a/b:1").stdout == b"a/b:1 sha256:0\nc sha256:1\n"
     assert cli("image", "import", "-", "--name", "x", input=data).returncode == 0
     assert bodies == [(None, data), ("chunked", data)]
     assert server.requests[0] == ("POST", "/api/v1/images?name=a/b:1")

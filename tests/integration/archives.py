@@ -188,18 +188,24 @@ class Layout:
         return path
 
 
-def docker_save(layers, config=None, tag="test:latest"):
-    """What `docker save` writes: manifest.json, the configuration, one directory per layer."""
-    image = {"architecture": "amd64", "os": "linux", "config": config or {},
-             "rootfs": {"type": "layers", "diff_ids": ["sha256:" + sha256(l) for l in layers]}}
-    document = json.dumps(image).encode()
-    name = sha256(document) + ".json"
-    entries = [Entry(name, document)]
-    paths = []
-    for layer in layers:
-        at = sha256(layer)
-        paths.append(at + "/layer.tar")
-        entries += [directory(at), Entry(at + "/VERSION", "1.0"), Entry(paths[-1], layer)]
-    manifest = [{"Config": name, "RepoTags": [tag], "Layers": paths}]
+def docker_save_several(images, config=None):
+    """What `docker save` writes: manifest.json, configurations, one directory per layer. images: name -> layers."""
+    entries, manifest, seen = [], [], set()
+    for tag, layers in images.items():
+        image = {"architecture": "amd64", "os": "linux", "config": config or {},
+                 "rootfs": {"type": "layers", "diff_ids": ["sha256:" + sha256(l) for l in layers]}}
+        document = json.dumps(image).encode()
+        entries.append(Entry(sha256(document) + ".json", document))
+        for layer in layers:
+            at = sha256(layer)
+            if at not in seen:
+                entries += [directory(at), Entry(at + "/VERSION", "1.0"), Entry(at + "/layer.tar", layer)]
+            seen.add(at)
+        manifest.append({"Config": sha256(document) + ".json", "RepoTags": [tag],
+                         "Layers": [sha256(layer) + "/layer.tar" for layer in layers]})
     entries.append(Entry("manifest.json", json.dumps(manifest)))
     return tar(entries)
+
+
+def docker_save(layers, config=None, tag="test:latest"):
+    return docker_save_several({tag: layers}, config)

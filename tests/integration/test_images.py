@@ -81,8 +81,12 @@ def test_plain_tar(api, make, imported, how):
 def test_oci_layout_as_tar(api, make, imported, base, how):
     upper = archives.tar([Entry("etc/mark", "upper " + how)])
     layout = archives.Layout([base, upper], {"Env": ["A=b"]}, how)
-    image = imported("oci-" + how, layout.as_tar()).ok()
+    [image] = imported("oci-" + how, layout.as_tar()).ok()["images"]
     assert image["name"].startswith("oci-" + how)
+    assert image["digest"] == "sha256:" + archives.sha256(json.dumps(layout.manifest).encode())
+    assert image["id"] == layout.manifest["config"]["digest"]
+    assert [layer["digest"] for layer in image["layers"]] == [layer["digest"] for layer in layout.manifest["layers"]]
+    assert image["sharedBytes"] + image["uniqueBytes"] == image["sizeBytes"]
     assert look(api, make, "oci-" + how, "cat /etc/mark; echo $A").stdout == f"upper {how}b\n"
 
 
@@ -97,6 +101,50 @@ def test_docker_save(api, make, imported, base):
     layers = [base, archives.tar([Entry("etc/mark", "docker")])]
     imported("saved", archives.docker_save(layers, {"Env": ["A=b"]})).ok()
     assert look(api, make, "saved", "cat /etc/mark; echo $A").stdout == "dockerb\n"
+
+
+def blobs(engine):
+    return set(os.listdir(os.path.join(engine.state, "gateway", "blobs", "sha256")))
+
+
+def named_by(image):
+    return {digest.split(":")[1] for digest in
+            [image["id"], image["digest"]] + [layer["digest"] for layer in image["layers"]]}
+
+
+def test_blobs_of_an_image_come_and_go_with_it(engine, api, imported, base):
+    layers = [base, archives.tar([Entry("etc/mark", "blobs")])]
+    [first] = imported("blobs:1", archives.docker_save(layers)).ok()["images"]
+    assert named_by(first) <= blobs(engine)
+    assert api.remove_image("blobs:1").status == 200
+    left = set().union(*(named_by(image) for image in api.images()))
+    assert blobs(engine) <= left
+    [again] = imported("blobs:1", archives.docker_save(layers)).ok()["images"]
+    assert named_by(again) == named_by(first)
+
+
+def test_a_tree_of_files_has_documents_and_the_same_ones_each_time(imported):
+    data = archives.busybox([Entry("etc/mark", "documents")], "gzip")
+    [first] = imported("tree:1", data).ok()["images"]
+    [second] = imported("tree:2", data).ok()["images"]
+    assert named_by(first) == named_by(second)
+    assert first["layers"][0]["mediaType"].endswith("tar+gzip")
+    assert first["layers"][0]["digest"] == "sha256:" + archives.sha256(data)
+
+
+def test_all_images_of_a_file(api, make, imported, base):
+    marks = {name: archives.tar([Entry("etc/mark", name)]) for name in ("one", "two")}
+    data = archives.docker_save_several({f"several/{name}:1": [base, mark] for name, mark in marks.items()})
+    answer = api.request("POST", "/api/v1/images", data).ok()
+    assert [image["name"] for image in answer["images"]] == ["several/one:1", "several/two:1"]
+    for name in marks:
+        assert look(api, make, f"several/{name}:1", "cat /etc/mark").stdout == name
+    [only] = imported("docker.io/several/two:1", data).ok()["images"]
+    assert only["name"] == "several/two:1"
+    refused = imported("several/three:1", data)
+    assert refused.status == 400 and "several/one:1, several/two:1" in refused.detail
+    for name in marks:
+        assert api.remove_image(f"several/{name}:1").status in (200, 404, 409)
 
 
 def test_docker_save_by_skopeo(api, make, imported, base, tmp_path):

@@ -171,7 +171,7 @@ static void put_image(const char *name, uint8_t first, unsigned nlayers)
 {
 	struct cx_layer_row layers[3] = { 0 };
 	struct cx_image_row image = { .name = strdup(name),
-				      .digest = strdup("sha256:0"),
+				      .manifest_type = strdup("type"),
 				      .config = strdup("{}"),
 				      .layers = layers,
 				      .nlayers = nlayers };
@@ -180,11 +180,16 @@ static void put_image(const char *name, uint8_t first, unsigned nlayers)
 	for (unsigned i = 0; i < nlayers; i++) {
 		memset(layers[i].diff_id, first + (int)i, 32);
 		layers[i].size_bytes = 10 + i;
+		memset(layers[i].blob_id, first + (int)i + 100, 32);
+		layers[i].blob_bytes = 1000 + i;
+		(void)strcpy(layers[i].media_type, "tar");
 		ck_assert_int_eq(cx_store_layer_note(store, &layers[i], &err), 0);
 	}
+	memset(image.config_id, first, 32);
+	memset(image.manifest_id, first + 50, 32);
 	ck_assert_int_eq(cx_store_image_put(store, &image, &err), 0);
 	free(image.name);
-	free(image.digest);
+	free(image.manifest_type);
 	free(image.config);
 }
 
@@ -200,6 +205,10 @@ START_TEST(images_share_layers)
 	ck_assert_uint_eq(image.nlayers, 3);
 	ck_assert_uint_eq(image.layers[2].diff_id[31], 3);
 	ck_assert_int_eq(image.layers[2].size_bytes, 11);
+	ck_assert_int_eq(image.unique_bytes, 10);
+	ck_assert_uint_eq(image.layers[2].blob_id[0], 103);
+	ck_assert_int_eq(image.layers[2].blob_bytes, 1002);
+	ck_assert_str_eq(image.layers[2].media_type, "tar");
 	cx_image_row_clear(&image);
 	ck_assert_int_eq(cx_store_layer_unused(store, NULL, unused, &err), 0);
 	ck_assert_int_eq(cx_store_image_remove(store, "a:1", &err), 0);
@@ -211,6 +220,44 @@ START_TEST(images_share_layers)
 	put_image("b:1", 5, 1); /* replaced: 2 and 3 are free now */
 	ck_assert_int_eq(cx_store_layer_unused(store, NULL, unused, &err), 1);
 	ck_assert_uint_eq(unused[0], 2);
+}
+END_TEST
+
+static int used(uint8_t first)
+{
+	struct cx_err err = { 0 };
+	uint8_t id[32];
+
+	memset(id, first, sizeof id);
+	return cx_store_blob_used(store, id, &err);
+}
+
+START_TEST(blobs_in_use_are_documents_and_layers)
+{
+	struct cx_err err = { 0 };
+
+	put_image("a:1", 1, 2);
+	ck_assert_int_eq(used(1), 1);	/* its config */
+	ck_assert_int_eq(used(51), 1);	/* its manifest */
+	ck_assert_int_eq(used(101), 1); /* its layers */
+	ck_assert_int_eq(used(102), 1);
+	ck_assert_int_eq(used(103), 0);
+	ck_assert_int_eq(used(2), 0);
+	ck_assert_int_eq(cx_store_image_remove(store, "a:1", &err), 0);
+	ck_assert_int_eq(used(1) + used(51) + used(101) + used(102), 0);
+}
+END_TEST
+
+START_TEST(names_of_one_image_share_all_of_it)
+{
+	struct cx_image_row image = { 0 };
+	struct cx_err err = { 0 };
+
+	put_image("a:1", 1, 2);
+	put_image("a:2", 1, 2);
+	ck_assert_int_eq(cx_store_image_find(store, "a:2", &image, &err), 0);
+	ck_assert_int_eq(image.unique_bytes, 21);
+	cx_image_row_clear(&image);
 }
 END_TEST
 
@@ -228,17 +275,19 @@ END_TEST
 START_TEST(an_image_with_an_unknown_layer_is_refused_whole)
 {
 	struct cx_layer_row layer = { .diff_id = { 9 } };
-	char name[] = "a:1", digest[] = "sha256:1", config[] = "{}";
-	struct cx_image_row image = {
-		.name = name, .digest = digest, .config = config, .layers = &layer, .nlayers = 1
-	};
+	char name[] = "a:1", type[] = "other", config[] = "{}";
+	struct cx_image_row image = { .name = name,
+				      .manifest_type = type,
+				      .config = config,
+				      .layers = &layer,
+				      .nlayers = 1 };
 	struct cx_image_row found = { 0 };
 	struct cx_err err = { 0 };
 
 	put_image("a:1", 1, 1);
 	ck_assert_int_lt(cx_store_image_put(store, &image, &err), 0);
 	ck_assert_int_eq(cx_store_image_find(store, "a:1", &found, &err), 0);
-	ck_assert_str_eq(found.digest, "sha256:0"); /* what was there before */
+	ck_assert_str_eq(found.manifest_type, "type"); /* what was there before */
 	cx_image_row_clear(&found);
 }
 END_TEST
@@ -306,6 +355,8 @@ int main(void)
 	tcase_add_loop_test(tc, lists_are_filtered, 0, CX_LEN(filters));
 	tcase_add_test(tc, old_records_go);
 	tcase_add_test(tc, images_share_layers);
+	tcase_add_test(tc, blobs_in_use_are_documents_and_layers);
+	tcase_add_test(tc, names_of_one_image_share_all_of_it);
 	tcase_add_test(tc, a_layer_in_use_is_not_forgotten);
 	tcase_add_test(tc, an_image_with_an_unknown_layer_is_refused_whole);
 	tcase_add_test(tc, users_of_an_image_are_counted);

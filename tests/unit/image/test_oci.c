@@ -104,7 +104,10 @@ START_TEST(a_layout)
 	ck_assert_uint_eq(image.cmd.len, 1);
 	ck_assert_str_eq(image.cwd, "/w");
 	ck_assert_str_eq(image.user, "1:2");
-	ck_assert_str_eq(image.name, "");
+	ck_assert_str_eq(image.manifest_type, "application/vnd.oci.image.manifest.v1+json");
+	ck_assert_uint_eq(image.manifest.len, strlen(MANIFEST(LAYER(B) "," LAYER(A))));
+	ck_assert_uint_eq(image.config.len, strlen(config));
+	ck_assert_str_eq(image.layers[0].media_type, "application/vnd.oci.image.layer.v1.tar+gzip");
 }
 END_TEST
 
@@ -116,9 +119,8 @@ START_TEST(a_docker_archive)
 	ck_assert_int_eq(read_image((struct archive){ NULL, saved, NULL, good_config }, "b"), 0);
 	ck_assert_str_eq(image.layers[0].file, "x/layer.tar");
 	ck_assert(!image.layers[0].has_blob_id);
-	ck_assert_str_eq(image.name, "a:1");
+	ck_assert_ptr_null(image.manifest_type);
 	ck_assert_int_eq(read_image((struct archive){ NULL, saved, NULL, good_config }, "a:2"), 0);
-	ck_assert_str_eq(image.name, "a:2");
 }
 END_TEST
 
@@ -350,20 +352,21 @@ END_TEST
 #define SAVED(tag) "{\"Config\":\"c.json\",\"RepoTags\":[\"" tag "\"],\"Layers\":[\"l\"]}"
 
 static const struct {
-	const char *index, *saved, *wanted, *name; /* name NULL: refused */
+	const char *index, *saved, *wanted;
+	bool good; /* M can be read, B cannot */
 } choices[] = {
-	{ INDEX(NAMED("a", M)), NULL, "other", "a" },
-	{ INDEX(NAMED("a", B) "," NAMED("b", M)), NULL, "b", "b" },
-	{ INDEX(NAMED("a", M) "," NAMED("b", M)), NULL, "c", NULL },
-	{ INDEX(NAMED("a", M) "," NAMED("a", M)), NULL, "a", NULL },
+	{ INDEX(NAMED("a", M)), NULL, "other", true },
+	{ INDEX(NAMED("a", B) "," NAMED("b", M)), NULL, "b", true },
+	{ INDEX(NAMED("a", M) "," NAMED("b", M)), NULL, "c", false },
+	{ INDEX(NAMED("a", M) "," NAMED("a", M)), NULL, "a", false },
 	{ INDEX("{\"platform\":{\"os\":\"linux\",\"architecture\":\"s390x\"}}," NAMED("a", M)),
-	  NULL, "x", "a" },
-	{ NULL, "[" SAVED("a") "," SAVED("b") "]", "b", "b" },
-	{ NULL, "[" SAVED("a") "," SAVED("b") "]", "c", NULL },
-	{ NULL, "[" SAVED("a") "," SAVED("a") "]", "a", NULL },
-	{ NULL, "[]", "a", NULL },
-	{ NULL, "[7]", "a", NULL },
-	{ NULL, NULL, "a", NULL },
+	  NULL, "x", true },
+	{ NULL, "[" SAVED("a") "," SAVED("b") "]", "b", true },
+	{ NULL, "[" SAVED("a") "," SAVED("b") "]", "c", false },
+	{ NULL, "[" SAVED("a") "," SAVED("a") "]", "a", false },
+	{ NULL, "[]", "a", false },
+	{ NULL, "[7]", "a", false },
+	{ NULL, NULL, "a", false },
 };
 
 START_TEST(which_image)
@@ -372,9 +375,82 @@ START_TEST(which_image)
 					 good_config };
 	int r = read_image(archive, choices[_i].wanted);
 
-	ck_assert_msg((r == 0) == (choices[_i].name != NULL), "%d: %s", _i, err.msg);
+	ck_assert_msg((r == 0) == choices[_i].good, "%d: %s", _i, err.msg);
 	if (r == 0)
-		ck_assert_str_eq(image.name, choices[_i].name);
+		ck_assert_int_eq(image.manifest_type != NULL, choices[_i].index != NULL);
+}
+END_TEST
+
+static const struct {
+	const char *index, *saved, *names; /* each ended by a comma; NULL: refused */
+} lists[] = {
+	{ INDEX(NAMED("a", M)), NULL, "a," },
+	{ INDEX(NAMED("a", M) "," NAMED("b", B) "," NAMED("a", B)), NULL, "a,b,a," },
+	{ INDEX("{\"digest\":\"" M "\",\"size\":7}"), NULL, "," },
+	{ INDEX("{\"platform\":{\"os\":\"linux\",\"architecture\":\"s390x\"}}," NAMED("a", M)),
+	  NULL, "a," },
+	{ INDEX("{\"annotations\":7}"), NULL, NULL },
+	{ NULL, "[" SAVED("a") "," SAVED("b") "]", "a,b," },
+	{ NULL, "[{\"RepoTags\":[\"a\",\"b\"]},{\"RepoTags\":null}]", "a,b,," },
+	{ NULL, "[{\"RepoTags\":[7]}]", NULL },
+	{ NULL, "[]", "" },
+	{ NULL, NULL, NULL },
+};
+
+START_TEST(all_names)
+{
+	struct archive archive = { lists[_i].index, lists[_i].saved, good_manifest, good_config };
+	const struct cx_oci_source source = { has, read_document, &archive };
+	CX_AUTO(cx_buf_free) struct cx_buf names = { .max = 100 };
+	int r = cx_oci_names(&source, &names, &err);
+
+	ck_assert_msg((r == 0) == (lists[_i].names != NULL), "%d: %s", _i, err.msg);
+	if (r < 0)
+		return;
+	for (size_t i = 0; i < names.len; i++)
+		names.p[i] = names.p[i] == '\0' ? ',' : names.p[i];
+	ck_assert_uint_eq(names.len, strlen(lists[_i].names));
+	ck_assert_int_eq(names.len > 0 ? memcmp(names.p, lists[_i].names, names.len) : 0, 0);
+}
+END_TEST
+
+START_TEST(an_image_without_documents_gets_them)
+{
+	struct cx_oci_image first = { .nlayers = 1 }, second = { .nlayers = 1 };
+	struct cx_oci_layer layer = { .media_type =
+					      cx_oci_layer_type((const uint8_t *)"\x1f\x8b", 2),
+				      .diff_id = { 1 },
+				      .blob_id = { 2 },
+				      .blob_bytes = 3 };
+
+	first.layers[0] = second.layers[0] = layer;
+	ck_assert_int_eq(cx_oci_make_config(&first, &err), 0);
+	ck_assert_int_eq(cx_oci_make_manifest(&first, &err), 0);
+	ck_assert_int_eq(cx_oci_make_config(&second, &err), 0);
+	ck_assert_int_eq(cx_oci_make_manifest(&second, &err), 0);
+	ck_assert_mem_eq(first.manifest_id, second.manifest_id, 32);
+	ck_assert_mem_eq(first.manifest.p, second.manifest.p, first.manifest.len);
+	ck_assert_ptr_nonnull(memmem(first.manifest.p, first.manifest.len, "v1.tar+gzip", 11));
+	ck_assert_ptr_nonnull(memmem(first.config.p, first.config.len, "sha256:0100", 11));
+	cx_oci_image_clear(&first);
+	cx_oci_image_clear(&second);
+}
+END_TEST
+
+START_TEST(history_is_an_array)
+{
+	char with[] = "{\"history\":[{\"created_by\":\"\\u001b[2J\"}]}", without[] = "{}",
+	     bad[] = "{\"history\":7}";
+	struct cx_buf config = { .p = with, .len = strlen(with) };
+	cx_autofree char *first = NULL, *second = NULL, *third = NULL;
+
+	ck_assert_int_eq(cx_oci_history(&config, &first, &err), 0);
+	ck_assert_str_eq(first, "[{\"created_by\":\"\\u001B[2J\"}]");
+	config = (struct cx_buf){ .p = without, .len = strlen(without) };
+	ck_assert_int_eq(cx_oci_history(&config, &second, &err), 0);
+	ck_assert_str_eq(second, "[]");
+	config = (struct cx_buf){ .p = bad, .len = strlen(bad) };
+	ck_assert_int_lt(cx_oci_history(&config, &third, &err), 0);
 }
 END_TEST
 
@@ -427,6 +503,9 @@ int main(void)
 	tcase_add_loop_test(tc, name_of_a_layer, 0, 2);
 	tcase_add_test(tc, a_deep_document);
 	tcase_add_loop_test(tc, which_image, 0, CX_LEN(choices));
+	tcase_add_loop_test(tc, all_names, 0, CX_LEN(lists));
+	tcase_add_test(tc, an_image_without_documents_gets_them);
+	tcase_add_test(tc, history_is_an_array);
 	tcase_add_loop_test(tc, links_stay_inside, 0, CX_LEN(links));
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

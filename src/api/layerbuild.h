@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_LAYERBUILD_H
+#define CX_API_LAYERBUILD_H
+
+#include "api/gateway.h"
+#include "api/workerpipe.h"
+
+/*
+ * One layer out of one archive: two workers of caissond's take it apart and lay it out; what they
+ * report is compared with what was expected; the result waits under a token to be committed or
+ * dropped. Embedded in its owner, zeroed, with done set.
+ */
+struct cx_layer_build {
+	void (*done)(struct cx_layer_build *build, const struct cx_err *err); /* once */
+	struct cx_gateway *gw;						      /* private */
+	struct cx_engine_call call;
+	struct cx_word words[2]; /* of the reader and the writer */
+	unsigned pending;
+	struct cx_err call_err;
+	uint64_t token; /* 0: none */
+	/* when it is done */
+	struct cx_report read;
+	uint64_t size_bytes; /* of the EROFS file */
+};
+
+/*
+ * archive: a file from its beginning, or a pipe; taken over (left -EBADF). Its compression is seen
+ * from its bytes. 0: done() follows.
+ */
+CX_MUST int cx_layer_build_start(struct cx_gateway *gw, struct cx_layer_build *build, int *archive,
+				 struct cx_err *err);
+/* Gives the layer its name. done() follows once more. The caller has noted it in the database. */
+CX_MUST int cx_layer_build_commit(struct cx_layer_build *build, const uint8_t diff_id[32],
+				  struct cx_err *err);
+/* At any time; no callback follows. Idempotent. */
+void cx_layer_build_drop(struct cx_layer_build *build);
+
+#endif
