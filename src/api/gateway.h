@@ -5,6 +5,7 @@
 #include "api/blobs.h"
 #include "api/engine.h"
 #include "api/http.h"
+#include "api/registries.h"
 #include "api/spec.h"
 #include "api/store.h"
 
@@ -18,6 +19,7 @@ struct cx_gateway {
 	struct cx_packet *scratch; /* every packet that is received, one at a time */
 	struct cx_store *store;
 	struct cx_engine *engine;
+	struct cx_registries *registries;
 	int state_dir;
 	struct cx_host host;
 	struct cx_box *boxes;  /* the live sandboxes */

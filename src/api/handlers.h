@@ -26,4 +26,9 @@ void cx_handle_image_list(struct cx_request *req);
 void cx_handle_image_get(struct cx_request *req);
 void cx_handle_image_delete(struct cx_request *req);
 
+/* logins.c */
+void cx_handle_login(struct cx_request *req);
+void cx_handle_login_list(struct cx_request *req);
+void cx_handle_logout(struct cx_request *req);
+
 #endif

@@ -10,6 +10,7 @@
 
 #define SANDBOX "/api/v1/sandbox"
 #define IMAGES	"/api/v1/images"
+#define LOGINS	"/api/v1/registries"
 
 const struct cx_route cx_routes[] = {
 	{ "GET", "/healthz", CX_SCOPE_PUBLIC, CX_BODY_NONE, cx_handle_health,
@@ -36,6 +37,12 @@ const struct cx_route cx_routes[] = {
 	  "names have slashes" },
 	{ "DELETE", IMAGES "/{+}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_image_delete,
 	  "refused while a sandbox runs from it" },
+	{ "POST", LOGINS, CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_login,
+	  "keep the credentials of a registry" },
+	{ "GET", LOGINS, CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_login_list,
+	  "registries and user names, no secrets" },
+	{ "DELETE", LOGINS "/{}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_logout,
+	  "forget the credentials of a registry" },
 };
 const size_t cx_routes_count = CX_LEN(cx_routes);
 

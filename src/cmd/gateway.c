@@ -25,10 +25,12 @@ enum {
 	RECORDS_KEPT = 20000, /* of sandboxes that have ended */
 };
 
+static const char default_registries[] = CX_SYSCONFDIR "/registries.conf";
 static const uint64_t upload_max = (uint64_t)64 << 30; /* bytes of one archive */
 
 struct program {
 	struct cx_gateway gw;
+	const char *registries;
 	struct cx_loop loop;
 	struct cx_auth auth;
 	struct cx_http *http;
@@ -140,6 +142,10 @@ static int open_state(struct program *prog, struct cx_err *err)
 	    cx_blobs_open(&gw->blobs, FD_STATE, err) < 0)
 		return -err->errnum;
 	cx_close(&key);
+	if (cx_registries_open(prog->registries, strcmp(prog->registries, default_registries) != 0,
+			       gw->state_dir, &gw->registries, err) < 0)
+		return -err->errnum;
+	gw->host.registry = cx_registries_default(gw->registries);
 	return cx_store_sandbox_prune(gw->store, RECORDS_KEPT, err);
 }
 
@@ -173,6 +179,8 @@ static int parse_options(int argc, char **argv, struct program *prog, struct cx_
 		} else if (strcmp(argv[i], "--log-level") == 0) {
 			if (cx_log_parse_level(argv[i + 1], &level, err) < 0)
 				return -err->errnum;
+		} else if (strcmp(argv[i], "--registries") == 0) {
+			prog->registries = argv[i + 1];
 		} else {
 			return cx_refuse(err, CX_INVALID, "unknown option %s", argv[i]);
 		}
@@ -191,7 +199,7 @@ static void close_on_exec(unsigned ntcp)
 
 int main(int argc, char **argv)
 {
-	struct program prog = { .status = EXIT_SUCCESS };
+	struct program prog = { .status = EXIT_SUCCESS, .registries = default_registries };
 	struct cx_err err;
 
 	/* Executed by descriptor: older kernels take its number for a name. */
@@ -206,7 +214,7 @@ int main(int argc, char **argv)
 	if (parse_options(argc, argv, &prog, &err) < 0) {
 		cx_log_err(CX_LOG_ERROR, &err,
 			   "caissond starts this program; it takes --tcp N, "
-			   "--log-level LEVEL",
+			   "--log-level LEVEL, --registries FILE",
 			   NULL);
 		return EXIT_FAILURE;
 	}
@@ -214,5 +222,6 @@ int main(int argc, char **argv)
 	if (start(&prog, &err) < 0 || cx_loop_run(&prog.loop, &err) < 0)
 		give_up(&prog, &err, "start failed");
 	cx_store_close(prog.gw.store);
+	cx_registries_close(prog.gw.registries);
 	return prog.status;
 }

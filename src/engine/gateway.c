@@ -186,9 +186,11 @@ static int execute(struct cx_gateway *g, int control, struct cx_err *err)
 	int fds[FIXED_FDS + CX_LISTEN_MAX] = {
 		-EBADF, STDERR_FILENO, STDERR_FILENO, control, h->dirs.gateway, g->unix_socket,
 	};
-	char path[CX_CONFIG_TEXT + 32], name[] = "caisson-gateway", tcp_option[] = "--tcp",
-					level_option[] = "--log-level", tcp[8], level[16];
-	char *argv[] = { name, tcp_option, tcp, level_option, level, NULL };
+	char path[CX_CONFIG_TEXT + 32],
+		name[] = "caisson-gateway", tcp_option[] = "--tcp", level_option[] = "--log-level",
+		tcp[8], level[16], registries_option[] = "--registries", registries[CX_CONFIG_TEXT];
+	char *argv[] = { name,	tcp_option,	   tcp,	       level_option,
+			 level, registries_option, registries, NULL };
 	struct cx_process_plan plan = { .path = path,
 					.argv = argv,
 					.envp = cx_host_environment,
@@ -206,6 +208,7 @@ static int execute(struct cx_gateway *g, int control, struct cx_err *err)
 	fds[6] = key;
 	memcpy(&fds[FIXED_FDS], g->tcp, sizeof g->tcp);
 	(void)snprintf(tcp, sizeof tcp, "%u", (unsigned)h->config->nlisten);
+	(void)snprintf(registries, sizeof registries, "%s", h->config->registries);
 	(void)snprintf(level, sizeof level, "%s",
 		       cx_config_level_name((enum cx_level)h->config->log_level));
 	return cx_child_start(&h->loop, &plan, exited, g, &g->child, err);
