@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * caisson-image read|write|scan --max-bytes N --max-entries N
+ * caisson-image read|write|scan|walk|pack --max-bytes N --max-entries N
  *
  * The workers that touch archives. caissond starts them with 0 as input, 1 as output and 3 for the
  * report (image/report.h), in namespaces of their own; nothing is read before cx_confine().
@@ -14,7 +14,9 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "image/confine.h"
+#include "image/pack.h"
 #include "image/read.h"
+#include "image/walk.h"
 #include "image/write.h"
 
 enum { FD_REPORT = 3, EXIT_USAGE = 2 };
@@ -44,17 +46,36 @@ static int do_write(const struct limits *l, struct cx_report *report)
 	return cx_write_layer(STDIN_FILENO, STDOUT_FILENO, &limits, report);
 }
 
+static int do_walk(const struct limits *l, struct cx_report *report)
+{
+	const struct cx_walk_limits limits = { l->max_bytes, l->max_entries };
+
+	return cx_walk_tree(STDIN_FILENO, STDOUT_FILENO, &limits, report);
+}
+
+static int do_pack(const struct limits *l, struct cx_report *report)
+{
+	const struct cx_pack_limits limits = { l->max_bytes, l->max_entries };
+
+	return cx_pack_entries(STDIN_FILENO, STDOUT_FILENO, &limits, report);
+}
+
 static const struct {
 	const char *name;
+	enum cx_confine_for purpose;
 	int (*run)(const struct limits *limits, struct cx_report *report);
-} roles[] = { { "read", do_read }, { "write", do_write }, { "scan", do_scan } };
+} roles[] = {
+	{ "read", CX_CONFINE_ARCHIVE, do_read }, { "write", CX_CONFINE_ARCHIVE, do_write },
+	{ "scan", CX_CONFINE_ARCHIVE, do_scan }, { "walk", CX_CONFINE_TREE, do_walk },
+	{ "pack", CX_CONFINE_ARCHIVE, do_pack },
+};
 
 static int parse(int argc, char **argv, size_t *ret_role, struct limits *ret, struct cx_err *err)
 {
 	if (argc != 6 || strcmp(argv[2], "--max-bytes") != 0 ||
 	    strcmp(argv[4], "--max-entries") != 0)
 		return cx_refuse(err, CX_INVALID,
-				 "usage: caisson-image read|write|scan --max-bytes N "
+				 "usage: caisson-image ROLE --max-bytes N "
 				 "--max-entries N; it is started by caissond only");
 	if (cx_parse_u64(argv[3], 1, INT64_MAX, "--max-bytes", &ret->max_bytes, err) < 0 ||
 	    cx_parse_u64(argv[5], 1, UINT32_MAX, "--max-entries", &ret->max_entries, err) < 0)
@@ -93,7 +114,7 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "caisson-image: %s\n", report.err.msg);
 		return EXIT_USAGE;
 	}
-	r = cx_confine(CX_CONFINE_ARCHIVE, &report.err);
+	r = cx_confine(roles[role].purpose, &report.err);
 	if (r == 0)
 		r = roles[role].run(&limits, &report);
 	send_report(&report);

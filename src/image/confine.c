@@ -74,6 +74,14 @@ static const struct rule archive_rules[] = {
 	ABSENT("openat"),	 ABSENT("access"),	   ABSENT("readlink"),
 };
 
+/* A tree is read by descriptors that openat2 gives; its mount is read-only. */
+static const struct rule tree_rules[] = {
+	ALLOW("openat2"),   ALLOW("getdents64"), ALLOW("readlinkat"),
+	ALLOW("fgetxattr"), ALLOW("flistxattr"), ALLOW("pread64"),
+};
+
+static const struct rule handed_rules[] = { ALLOW("recvmsg"), ALLOW("pread64") };
+
 /* libcurl with its resolver's threads, OpenSSL, and what libc asks to resolve a name. */
 static const struct rule network_rules[] = {
 	/* files: those it is handed, and the copies below /etc */
@@ -179,15 +187,18 @@ static const struct rule network_rules[] = {
 	ALLOW("sysinfo"),
 };
 
+#define FATAL SCMP_ACT_KILL_PROCESS
 enum { COPIES = 3, COPY_MAX = 4 << 20 };
 
 static const struct profile {
-	const char *root;	    /* options of the file system that becomes it */
+	const char *root;	    /* options of the empty file system that becomes it, or NULL: */
+				    /* the mount that is descriptor 0 */
 	const char *copies[COPIES]; /* in /etc, of the host's if it has them */
 	unsigned last_fd;
 	rlim_t processes, files; /* threads count; a new descriptor's number is below files */
-	const struct rule *rules;
-	size_t nrules;
+	uint32_t capabilities;	 /* a set: what is kept */
+	const struct rule *rules, *more;
+	size_t nrules, nmore;
 	uint32_t otherwise; /* what becomes of all other calls */
 } profiles[CX_CONFINE_MAX] = {
 	[CX_CONFINE_ARCHIVE] = { .root = "mode=0,size=4k",
@@ -196,7 +207,26 @@ static const struct profile {
 				 .files = 4,
 				 .rules = archive_rules,
 				 .nrules = CX_LEN(archive_rules),
-				 .otherwise = SCMP_ACT_KILL_PROCESS },
+				 .otherwise = FATAL },
+	[CX_CONFINE_TREE] = { .root = NULL,
+			      .last_fd = 3,
+			      .processes = 0,
+			      .files = 5,
+			      .capabilities = 1U << CAP_DAC_READ_SEARCH,
+			      .rules = archive_rules,
+			      .nrules = CX_LEN(archive_rules),
+			      .more = tree_rules,
+			      .nmore = CX_LEN(tree_rules),
+			      .otherwise = FATAL },
+	[CX_CONFINE_HANDED] = { .root = "mode=0,size=4k",
+				.last_fd = 3,
+				.processes = 0,
+				.files = 5,
+				.rules = archive_rules,
+				.nrules = CX_LEN(archive_rules),
+				.more = handed_rules,
+				.nmore = CX_LEN(handed_rules),
+				.otherwise = FATAL },
 	[CX_CONFINE_NETWORK] = { .root = "mode=0755,size=16m",
 				 .copies = { "resolv.conf", "hosts", "nsswitch.conf" },
 				 .last_fd = 2,
@@ -255,23 +285,32 @@ static int copy_files(const struct profile *p, struct cx_err *err)
 	return 0;
 }
 
-/* A directory with nothing else in it becomes the root. /proc only serves as a place that exists.
- */
+static int attach_root(const struct profile *p, struct cx_err *err)
+{
+	if (p->root == NULL) {
+		if (move_mount(STDIN_FILENO, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+			return cx_fail(err, errno, "attach the tree");
+		return 0;
+	}
+	if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, p->root) < 0)
+		return cx_fail(err, errno, "mount an empty root");
+	return copy_files(p, err);
+}
+
+/* What is attached becomes the root. /proc only serves as a place that exists. */
 static int leave_files(const struct profile *p, struct cx_err *err)
 {
 	/* Made here once more, so that nothing outside can ever be meant. */
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return cx_fail(err, errno, "own mount namespace");
-	if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, p->root) < 0)
-		return cx_fail(err, errno, "mount an empty root");
-	if (copy_files(p, err) < 0)
+	if (attach_root(p, err) < 0)
 		return -err->errnum;
 	if (chdir("/proc") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
 	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-		return cx_fail(err, errno, "enter the empty root");
+		return cx_fail(err, errno, "enter the new root");
 	if (mount(NULL, "/", NULL,
 		  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-		return cx_fail(err, errno, "make the empty root read-only");
+		return cx_fail(err, errno, "make the new root read-only");
 	return 0;
 }
 
@@ -285,13 +324,13 @@ static int leave_descriptors(const struct profile *p, struct cx_err *err)
 static int leave_privileges(const struct profile *p, struct cx_err *err)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { 0 };
+	struct __user_cap_data_struct kept[2] = { { .effective = p->capabilities,
+						    .permitted = p->capabilities } };
 
-	(void)p;
 	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 			return cx_fail(err, errno, "drop capability %u", cap);
-	if (syscall(SYS_capset, &head, none) < 0)
+	if (syscall(SYS_capset, &head, kept) < 0)
 		return cx_fail(err, errno, "drop capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return cx_fail(err, errno, "no_new_privs");
@@ -309,19 +348,29 @@ static int leave_resources(const struct profile *p, struct cx_err *err)
 	return 0;
 }
 
+static int add_rules(scmp_filter_ctx ctx, const struct rule *rules, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		int number = seccomp_syscall_resolve_name(rules[i].call);
+
+		if (number != __NR_SCMP_ERROR) /* else libseccomp is older than the call */
+			r = seccomp_rule_add_array(ctx, rules[i].action, number, rules[i].nargs,
+						   rules[i].args);
+	}
+	return r;
+}
+
 static int leave_system_calls(const struct profile *p, struct cx_err *err)
 {
 	scmp_filter_ctx ctx = seccomp_init(p->otherwise);
 	int r = ctx != NULL ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < p->nrules && r == 0; i++) {
-		const struct rule *rule = &p->rules[i];
-		int number = seccomp_syscall_resolve_name(rule->call);
-
-		if (number != __NR_SCMP_ERROR) /* else libseccomp is older than the call */
-			r = seccomp_rule_add_array(ctx, rule->action, number, rule->nargs,
-						   rule->args);
-	}
+	if (r == 0)
+		r = add_rules(ctx, p->rules, p->nrules);
+	if (r == 0)
+		r = add_rules(ctx, p->more, p->nmore);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

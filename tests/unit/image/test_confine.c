@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
+#include <linux/openat2.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <sched.h>
@@ -228,6 +229,67 @@ static int rule_the_host(void)
 	return failed(syscall(SYS_ioctl, 0, 0x5412, "x"), ENOSYS);
 }
 
+/* ---- one that has a tree --------------------------------------------------------------------- */
+
+enum { SECRET_OWNER = 1000, PIPE = 2 };
+
+static int wait_on_pipe(void)
+{
+	char byte;
+
+	return (int)read(PIPE, &byte, 1);
+}
+
+static int open_at(const char *path, uint64_t flags)
+{
+	struct open_how how = { .flags = flags | O_CLOEXEC, .mode = flags & O_CREAT ? 0600 : 0 };
+
+	return (int)syscall(SYS_openat2, STDIN_FILENO, path, &how, sizeof how);
+}
+
+/* Somebody else's file, which only he may read. */
+static int read_secret(void)
+{
+	char byte = 0;
+
+	return pread(open_at("secret", O_RDONLY), &byte, 1, 0) == 1 && byte == 's' ? 0 : FAILED;
+}
+
+static int write_tree(void)
+{
+	if (failed(open_at("open", O_WRONLY), EROFS) != 0)
+		return CAME_BACK;
+	return failed(open_at("new", O_WRONLY | O_CREAT), EROFS);
+}
+
+static int leave_tree(void)
+{
+	static const char *const there[] = { "/etc/passwd", "../../../etc/passwd", "/proc/1/root" };
+
+	for (size_t i = 0; i < CX_LEN(there); i++)
+		if (failed(open_at(there[i], O_RDONLY), ENOENT) != 0)
+			return CAME_BACK;
+	return 0;
+}
+
+static int open_by_handle(void)
+{
+	(void)syscall(SYS_open_by_handle_at, STDIN_FILENO, NULL, O_RDONLY);
+	return CAME_BACK;
+}
+
+static int change_owner(void)
+{
+	(void)syscall(SYS_fchownat, STDIN_FILENO, "secret", 0, 0, 0);
+	return CAME_BACK;
+}
+
+static int open_anything(void)
+{
+	(void)open_at("/", O_RDONLY);
+	return CAME_BACK;
+}
+
 static const struct {
 	enum cx_confine_for purpose;
 	const char *name;
@@ -242,6 +304,19 @@ static const struct {
 	{ CX_CONFINE_ARCHIVE, "mount", mount_something, SIGSYS },
 	{ CX_CONFINE_ARCHIVE, "kill", signal_itself, SIGSYS },
 	{ CX_CONFINE_ARCHIVE, "ioctl", control_terminal, SIGSYS },
+	{ CX_CONFINE_TREE, "tree-wait", wait_on_pipe, 0 },
+	{ CX_CONFINE_TREE, "tree-read", read_secret, 0 },
+	{ CX_CONFINE_TREE, "tree-write", write_tree, 0 },
+	{ CX_CONFINE_TREE, "tree-leave", leave_tree, 0 },
+	{ CX_CONFINE_TREE, "tree-handle", open_by_handle, SIGSYS },
+	{ CX_CONFINE_TREE, "tree-owner", change_owner, SIGSYS },
+	{ CX_CONFINE_TREE, "tree-socket", make_socket, SIGSYS },
+	{ CX_CONFINE_TREE, "tree-fork", make_process, SIGSYS },
+	{ CX_CONFINE_TREE, "tree-mount", mount_something, SIGSYS },
+	{ CX_CONFINE_HANDED, "handed-wait", wait_for_end, 0 },
+	{ CX_CONFINE_HANDED, "handed-open", open_anything, SIGSYS },
+	{ CX_CONFINE_HANDED, "handed-socket", make_socket, SIGSYS },
+	{ CX_CONFINE_HANDED, "handed-fork", make_process, SIGSYS },
 	{ CX_CONFINE_NETWORK, "net-wait", wait_for_end, 0 },
 	{ CX_CONFINE_NETWORK, "net-files", find_no_files, 0 },
 	{ CX_CONFINE_NETWORK, "net-address", find_address, 0 },
@@ -280,12 +355,36 @@ struct worker {
 	int pidfd, in, proc;
 };
 
+static void make_file(int dir, const char *name, unsigned mode)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	ck_assert_int_eq(write(fd, name, strlen(name)), (ssize_t)strlen(name));
+	ck_assert_int_eq(fchmod(fd, mode), 0);
+	ck_assert_int_eq(fchown(fd, BASE + SECRET_OWNER, BASE), 0);
+	(void)close(fd);
+}
+
+/* A detached mount, as caissond hands it to a worker, but for that it can be written. */
+static int new_tree(void)
+{
+	int fs = fsopen("tmpfs", FSOPEN_CLOEXEC), tree;
+
+	ck_assert_int_eq(fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0), 0);
+	tree = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	ck_assert_int_ge(tree, 0);
+	(void)close(fs);
+	make_file(tree, "secret", 0600);
+	make_file(tree, "open", 0666);
+	return tree;
+}
+
 /* Comes back when it is confined. */
 static void start(struct worker *w, const char *act)
 {
 	char name[] = "test_confine", what[16], path[64], self[PATH_MAX], byte;
 	char *argv[] = { name, what, NULL }, *envp[] = { NULL };
-	cx_autofd int in = -EBADF, out = -EBADF, says = -EBADF;
+	cx_autofd int in = -EBADF, out = -EBADF, says = -EBADF, tree = -EBADF;
 	struct cx_err err = { 0 };
 	ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
 	int fds[4];
@@ -309,6 +408,10 @@ static void start(struct worker *w, const char *act)
 	fds[0] = in;
 	fds[1] = fds[3] = out;
 	fds[2] = STDERR_FILENO;
+	if (strncmp(act, "tree-", 5) == 0) {
+		fds[0] = tree = new_tree();
+		fds[PIPE] = in;
+	}
 	ck_assert_msg(cx_process_start(&plan, &w->pid, &w->pidfd, &err) == 0, "%s", err.msg);
 	cx_close(&out);
 	ck_assert_int_eq(read(says, &byte, 1), 1);
@@ -352,29 +455,34 @@ static int entries_of(int at, const char *name)
 
 /* What differs between the purposes, seen from outside. */
 static const struct {
-	const char *wait;
+	const char *wait, *capabilities;
 	int fds;
 	unsigned processes, files;
-	const char *const root[2], *const etc[4];
+	const char *const root[3], *const etc[4];
 } purposes[] = {
-	{ "wait", 4, 0, 4, { NULL }, { NULL } },
-	{ "net-wait", 3, 32, 256, { "etc" }, { "resolv.conf", "hosts", "nsswitch.conf" } },
+	{ "wait", "0", 4, 0, 4, { NULL }, { NULL } },
+	{ "tree-wait", "4", 4, 0, 5, { "secret", "open" }, { NULL } },
+	{ "handed-wait", "0", 4, 0, 5, { NULL }, { NULL } },
+	{ "net-wait", "0", 3, 32, 256, { "etc" }, { "resolv.conf", "hosts", "nsswitch.conf" } },
 };
 
 START_TEST(nothing_is_left)
 {
 	static const char *const lines[] = {
 		"CapInh:\t0000000000000000\n",
-		"CapPrm:\t0000000000000000\n",
-		"CapEff:\t0000000000000000\n",
 		"CapBnd:\t0000000000000000\n",
 		"CapAmb:\t0000000000000000\n",
 		"NoNewPrivs:\t1\n",
 		"Seccomp:\t2\n",
 	};
+	char kept[64];
 	struct worker w;
 
 	start(&w, purposes[_i].wait);
+	(void)snprintf(kept, sizeof kept,
+		       "CapPrm:\t000000000000000%s\nCapEff:\t000000000000000%s\n",
+		       purposes[_i].capabilities, purposes[_i].capabilities);
+	ck_assert_ptr_nonnull(strstr(read_proc(&w, "status"), kept));
 	for (size_t i = 0; i < CX_LEN(lines); i++)
 		ck_assert_msg(strstr(read_proc(&w, "status"), lines[i]) != NULL, "not %s",
 			      lines[i]);
@@ -436,7 +544,7 @@ START_TEST(root_is_empty)
 		      mounts);
 	expect_only(w.proc, "root/", purposes[_i].root);
 	expect_only(w.proc, "cwd/", purposes[_i].root);
-	if (purposes[_i].root[0] != NULL)
+	if (purposes[_i].etc[0] != NULL)
 		expect_only(w.proc, "root/etc/", purposes[_i].etc);
 	ck_assert_int_eq(end(&w), 0);
 }
