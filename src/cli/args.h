@@ -48,10 +48,11 @@ struct cx_args {
 	const char *socket, *url, *output;
 	bool help, version;
 	const char *name, *start_command, *cwd, *user, *status;
+	const char *file, *format, *policy, *platform, *username;
 	struct cx_texts env, secrets, labels;
 	double cpu_cores, memory_gb, disk_gb, pids, timeout_minutes, timeout_s; /* -1: unset */
 	int network;								/* -1: unset */
-	bool interactive, tty, no_tty, no_stdin, all, yes;
+	bool interactive, tty, no_tty, no_stdin, all, yes, quiet, repair, password_stdin;
 	char **words; /* what is not an option; malloc'ed array of argv's strings */
 	size_t nwords;
 	char **rest; /* a command to run, as a tail of argv; NULL-terminated */

@@ -2,7 +2,11 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
+
+#include "base/str.h"
 
 enum { PATH_MAX_BYTES = 4096 };
 
@@ -119,9 +123,48 @@ int cx_cli_set_pairs(json_t *object, const char *key, const struct cx_texts *pai
 	return 0;
 }
 
+int cx_cli_take_signals(struct cx_cli *cli, struct cx_err *err)
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH };
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < CX_LEN(numbers); i++)
+		(void)sigaddset(&set, numbers[i]);
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return cx_fail(err, errno, "block signals");
+	cli->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return cli->signals < 0 ? cx_fail(err, errno, "signalfd") : 0;
+}
+
+void cx_cli_print_word(const char *text)
+{
+	cx_autofree char *shown = strdup(text != NULL ? text : "-");
+
+	if (shown == NULL)
+		return;
+	cx_clean(shown, strlen(shown));
+	(void)fputs(shown, stdout);
+}
+
+/* A terminal is given ASCII: what stands in an image's documents could drive it. */
+static size_t dump_flags(void)
+{
+	return isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0;
+}
+
 int cx_cli_print_json(const json_t *value, struct cx_err *err)
 {
-	if (json_dumpf(value, stdout, JSON_INDENT(2)) < 0 || putchar('\n') == EOF)
+	if (json_dumpf(value, stdout, JSON_INDENT(2) | dump_flags()) < 0 || putchar('\n') == EOF)
+		return cx_fail(err, errno, "write the output");
+	return 0;
+}
+
+int cx_cli_print_event(const json_t *value, struct cx_err *err)
+{
+	if (json_dumpf(value, stdout, JSON_COMPACT | dump_flags()) < 0 || putchar('\n') == EOF ||
+	    fflush(stdout) == EOF)
 		return cx_fail(err, errno, "write the output");
 	return 0;
 }

@@ -53,8 +53,16 @@ CX_MUST int cx_cli_set(json_t *object, const char *key, json_t *value, struct cx
 CX_MUST int cx_cli_set_pairs(json_t *object, const char *key, const struct cx_texts *pairs,
 			     struct cx_err *err);
 
+/* From here on signals are bytes to be read: none can end us before we have cleaned up. */
+CX_MUST int cx_cli_take_signals(struct cx_cli *cli, struct cx_err *err);
+
+/* Text of the server's (or NULL, "-") on standard output, without what drives a terminal. */
+void cx_cli_print_word(const char *text);
+
 /* For -o json: the value with a line's end. */
 CX_MUST int cx_cli_print_json(const json_t *value, struct cx_err *err);
+/* The same on one line, at once. */
+CX_MUST int cx_cli_print_event(const json_t *value, struct cx_err *err);
 bool cx_cli_wants_json(const struct cx_cli *cli);
 
 #endif

@@ -46,19 +46,26 @@ static void delete_list(struct cx_cli *cli, const char *text, json_t *results, s
 		delete_and_report(cli, id, results, first);
 }
 
-static int confirm(struct cx_cli *cli, size_t n, struct cx_err *err)
+int cx_confirm(struct cx_cli *cli, const char *question, struct cx_err *err)
 {
 	char answer[8] = "";
 
-	if (cli->args.yes || n == 0)
+	if (cli->args.yes)
 		return 0;
 	if (!isatty(STDIN_FILENO))
-		return cx_refuse(err, CX_INVALID,
-				 "%zu sandboxes would be deleted; add --yes to do it", n);
-	(void)fprintf(stderr, "Delete %zu sandboxes? [y/N] ", n);
+		return cx_refuse(err, CX_INVALID, "%s? Add --yes to do it", question);
+	(void)fprintf(stderr, "%s? [y/N] ", question);
 	if (fgets(answer, sizeof answer, stdin) == NULL || (*answer != 'y' && *answer != 'Y'))
-		return cx_refuse(err, CX_DENIED, "nothing was deleted");
+		return cx_refuse(err, CX_DENIED, "nothing was removed");
 	return 0;
+}
+
+static int confirm(struct cx_cli *cli, size_t n, struct cx_err *err)
+{
+	char question[64];
+
+	(void)snprintf(question, sizeof question, "Delete %zu sandboxes", n);
+	return n == 0 ? 0 : cx_confirm(cli, question, err);
 }
 
 static int delete_selected(struct cx_cli *cli, json_t *results, struct cx_err *first,

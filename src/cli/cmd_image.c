@@ -93,58 +93,87 @@ int cx_cmd_image_import(struct cx_cli *cli, struct cx_err *err)
 			      (long long)skipped, skipped == 1 ? "entry" : "entries");
 	if (cx_cli_wants_json(cli))
 		return cx_cli_print_json(answer, err);
-	json_array_foreach(json_object_get(answer, "images"), i, image)
-	{
-		const char *name = json_string_value(json_object_get(image, "name"));
-		const char *digest = json_string_value(json_object_get(image, "digest"));
-
-		(void)printf("%s %s\n", name != NULL ? name : "-", digest != NULL ? digest : "-");
-	}
+	json_array_foreach(json_object_get(answer, "images"), i, image) cx_image_print_name(image);
 	return 0;
 }
 
 /* ---- ls, inspect, rm ------------------------------------------------------------------------ */
 
-static int add_row(struct cx_table *table, json_t *image, struct cx_err *err)
+void cx_image_print_name(const json_t *image)
 {
-	json_t *size = json_object_get(image, "sizeBytes");
-	const char *digest = json_string_value(json_object_get(image, "digest"));
-	char shown[32], layers[16], brief[20] = "";
+	static const char *const keys[] = { "name", "digest" };
 
-	(void)cx_number_show_bytes((uint64_t)json_integer_value(size), shown, sizeof shown);
-	(void)snprintf(layers, sizeof layers, "%zu",
-		       json_array_size(json_object_get(image, "layers")));
-	if (digest != NULL)
-		(void)snprintf(brief, sizeof brief, "%s", digest);
-	if (cx_table_add(table, json_string_value(json_object_get(image, "name")), err) < 0 ||
-	    cx_table_add(table, brief, err) < 0 || cx_table_add(table, layers, err) < 0 ||
-	    cx_table_add(table, shown, err) < 0)
-		return -err->errnum;
-	return cx_table_add(table, json_string_value(json_object_get(image, "createdAt")), err);
+	for (size_t i = 0; i < CX_LEN(keys); i++) {
+		cx_cli_print_word(json_string_value(json_object_get(image, keys[i])));
+		(void)putchar(i == 0 ? ' ' : '\n');
+	}
+}
+
+static const struct column {
+	const char *title, *key;
+	enum { TEXT, DIGEST, COUNT, BYTES } kind;
+} image_columns[] = {
+	{ "NAME", "name", TEXT },	    { "DIGEST", "digest", DIGEST },
+	{ "LAYERS", "layers", COUNT },	    { "SIZE", "sizeBytes", BYTES },
+	{ "SHARED", "sharedBytes", BYTES }, { "UNIQUE", "uniqueBytes", BYTES },
+	{ "CREATED", "createdAt", TEXT },
+};
+
+static int add_cell(struct cx_table *table, const struct column *column, json_t *value,
+		    struct cx_err *err)
+{
+	char shown[32] = "";
+
+	switch (column->kind) {
+	case TEXT:
+		return cx_table_add(table, json_string_value(value), err);
+	case DIGEST: /* "sha256:" and what tells it from others */
+		if (json_is_string(value))
+			(void)snprintf(shown, 20, "%s", json_string_value(value));
+		break;
+	case COUNT:
+		(void)snprintf(shown, sizeof shown, "%zu", json_array_size(value));
+		break;
+	case BYTES:
+		if (json_is_integer(value))
+			(void)cx_number_show_bytes((uint64_t)json_integer_value(value), shown,
+						   sizeof shown);
+		break;
+	}
+	return cx_table_add(table, shown, err);
+}
+
+static int print_images(json_t *images, struct cx_err *err)
+{
+	CX_AUTO(cx_table_free) struct cx_table table = { .columns = CX_LEN(image_columns) };
+	json_t *image;
+	size_t row;
+
+	for (size_t i = 0; i < CX_LEN(image_columns); i++)
+		if (cx_table_add(&table, image_columns[i].title, err) < 0)
+			return -err->errnum;
+	json_array_foreach(images, row, image) for (size_t i = 0; i < CX_LEN(image_columns); i++)
+	{
+		const struct column *c = &image_columns[i];
+
+		if (add_cell(&table, c, json_object_get(image, c->key), err) < 0)
+			return -err->errnum;
+	}
+	cx_table_print(&table, stdout);
+	return 0;
 }
 
 int cx_cmd_image_list(struct cx_cli *cli, struct cx_err *err)
 {
-	static const char *const titles[] = { "NAME", "DIGEST", "LAYERS", "SIZE", "CREATED" };
 	CX_AUTO(json_decrefp) json_t *answer = NULL;
-	CX_AUTO(cx_table_free) struct cx_table table = { .columns = CX_LEN(titles) };
-	json_t *images, *image;
-	size_t row;
+	json_t *images;
 
 	if (cx_cli_call(cli, "GET", IMAGES, NULL, &answer, err) < 0)
 		return -err->errnum;
 	images = json_object_get(answer, "images");
 	if (!json_is_array(images))
 		return cx_refuse(err, CX_INTERNAL, "the answer holds no list of images");
-	if (cx_cli_wants_json(cli))
-		return cx_cli_print_json(images, err);
-	for (size_t i = 0; i < CX_LEN(titles); i++)
-		if (cx_table_add(&table, titles[i], err) < 0)
-			return -err->errnum;
-	json_array_foreach(images, row,
-			   image) if (add_row(&table, image, err) < 0) return -err->errnum;
-	cx_table_print(&table, stdout);
-	return 0;
+	return cx_cli_wants_json(cli) ? cx_cli_print_json(images, err) : print_images(images, err);
 }
 
 static int image_call(struct cx_cli *cli, const char *method, const char *ref, json_t **ret,
@@ -188,4 +217,94 @@ int cx_cmd_image_remove(struct cx_cli *cli, struct cx_err *err)
 			first = one;
 	}
 	return cx_exit_status(&first);
+}
+
+/* ---- tag, history, prune -------------------------------------------------------------------- */
+
+int cx_cmd_image_tag(struct cx_cli *cli, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *body = json_object();
+	CX_AUTO(json_decrefp) json_t *image = NULL;
+
+	if (cx_cli_set(body, "image", json_string(cli->args.words[0]), err) < 0 ||
+	    cx_cli_set(body, "name", json_string(cli->args.words[1]), err) < 0 ||
+	    cx_cli_call(cli, "POST", IMAGES "/tag", body, &image, err) < 0)
+		return -err->errnum;
+	if (cx_cli_wants_json(cli))
+		return cx_cli_print_json(image, err);
+	cx_image_print_name(image);
+	return 0;
+}
+
+/* The last step first. Only a step that is not empty has made a layer. */
+static int print_history(json_t *history, json_t *layers, struct cx_err *err)
+{
+	static const struct column columns[] = {
+		{ "CREATED", "created", TEXT },
+		{ "SIZE", "sizeBytes", BYTES },
+		{ "STEP", "created_by", TEXT },
+		{ "COMMENT", "comment", TEXT },
+	};
+	CX_AUTO(cx_table_free) struct cx_table table = { .columns = CX_LEN(columns) };
+	size_t layer = json_array_size(layers);
+
+	for (size_t i = 0; i < CX_LEN(columns); i++)
+		if (cx_table_add(&table, columns[i].title, err) < 0)
+			return -err->errnum;
+	for (size_t i = json_array_size(history); i-- > 0;) {
+		json_t *step = json_array_get(history, i), *made = NULL;
+
+		if (!json_is_true(json_object_get(step, "empty_layer")) && layer > 0)
+			made = json_array_get(layers, --layer);
+		for (size_t k = 0; k < CX_LEN(columns); k++)
+			if (add_cell(&table, &columns[k],
+				     json_object_get(columns[k].kind == BYTES ? made : step,
+						     columns[k].key),
+				     err) < 0)
+				return -err->errnum;
+	}
+	cx_table_print(&table, stdout);
+	return 0;
+}
+
+int cx_cmd_image_history(struct cx_cli *cli, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *image = NULL;
+	json_t *history;
+
+	if (image_call(cli, "GET", cli->args.words[0], &image, err) < 0)
+		return -err->errnum;
+	history = json_object_get(image, "history");
+	if (!json_is_array(history))
+		return cx_refuse(err, CX_INTERNAL, "the answer holds no history");
+	if (cx_cli_wants_json(cli))
+		return cx_cli_print_json(history, err);
+	return print_history(history, json_object_get(image, "layers"), err);
+}
+
+int cx_cmd_image_prune(struct cx_cli *cli, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *body = json_object();
+	CX_AUTO(json_decrefp) json_t *answer = NULL;
+	char shown[32];
+	json_t *name;
+	size_t i;
+
+	if (cli->args.all && cx_confirm(cli, "Remove every image that no sandbox uses", err) < 0)
+		return -err->errnum;
+	if (cx_cli_set(body, "all", json_boolean(cli->args.all), err) < 0 ||
+	    cx_cli_call(cli, "POST", IMAGES "/prune", body, &answer, err) < 0)
+		return -err->errnum;
+	if (cx_cli_wants_json(cli))
+		return cx_cli_print_json(answer, err);
+	json_array_foreach(json_object_get(answer, "removed"), i, name)
+	{
+		cx_cli_print_word(json_string_value(name));
+		(void)puts(" removed");
+	}
+	(void)cx_number_show_bytes(
+		(uint64_t)json_integer_value(json_object_get(answer, "reclaimedBytes")), shown,
+		sizeof shown);
+	(void)printf("%s reclaimed\n", shown);
+	return 0;
 }

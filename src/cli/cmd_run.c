@@ -1,32 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "cli/commands.h"
 #include "cli/stream.h"
 #include "cli/term.h"
-
-/* From here on signals are bytes to be read: none can end us before we have cleaned up. */
-static int take_signals(struct cx_cli *cli, struct cx_err *err)
-{
-	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH };
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	for (size_t i = 0; i < CX_LEN(numbers); i++)
-		(void)sigaddset(&set, numbers[i]);
-	(void)signal(SIGPIPE, SIG_IGN);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return cx_fail(err, errno, "block signals");
-	cli->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return cli->signals < 0 ? cx_fail(err, errno, "signalfd") : 0;
-}
 
 /* One word is text for a shell, as the product's documents write it; several are a program. */
 static json_t *command_of(const struct cx_args *a)
@@ -144,7 +126,7 @@ static int run_in(struct cx_cli *cli, const char *id, const struct cx_texts *env
 
 int cx_cmd_run(struct cx_cli *cli, struct cx_err *err)
 {
-	if (take_signals(cli, err) < 0)
+	if (cx_cli_take_signals(cli, err) < 0)
 		return -err->errnum;
 	return run_in(cli, cli->args.words[0], &cli->args.env, false, err);
 }
@@ -202,8 +184,8 @@ int cx_cmd_once(struct cx_cli *cli, struct cx_err *err)
 	const char *id;
 	int status;
 
-	if (take_signals(cli, err) < 0 || make_name(&cli->args, name, sizeof name, err) < 0 ||
-	    make(cli, &made, err) < 0)
+	if (cx_cli_take_signals(cli, err) < 0 ||
+	    make_name(&cli->args, name, sizeof name, err) < 0 || make(cli, &made, err) < 0)
 		return -err->errnum;
 	id = json_string_value(json_object_get(made, "id"));
 	/* Its environment is the sandbox's: what --env gave stands there already. */

@@ -90,6 +90,52 @@ static const struct cx_opt import_opts[] = {
 	END,
 };
 
+static const struct cx_opt pull_opts[] = {
+	{ "policy", 0, CX_OPT_WORD, AT(policy), "always|missing",
+	  "missing: ask the registry only for an image that is not here (default: always)" },
+	{ "platform", 0, CX_OPT_TEXT, AT(platform), "OS/ARCH[/VARIANT]",
+	  "of an image for several platforms; default: the engine's" },
+	END,
+};
+
+static const struct cx_opt registry_opts[] = {
+	{ "username", 'u', CX_OPT_TEXT, AT(username), "NAME", "name for the registry" },
+	{ "password-stdin", 0, CX_OPT_FLAG, AT(password_stdin), NULL,
+	  "read the password from standard input" },
+	END,
+};
+
+static const struct cx_opt events_opts[] = {
+	{ "quiet", 'q', CX_OPT_FLAG, AT(quiet), NULL, "show no progress" },
+	{ "json", 0, CX_OPT_JSON, AT(output), NULL,
+	  "print the engine's events, one object a line" },
+	END,
+};
+
+static const struct cx_opt save_opts[] = {
+	{ "format", 0, CX_OPT_WORD, AT(format), "oci|docker",
+	  "OCI image layout (the default), or what docker load takes" },
+	END,
+};
+
+static const struct cx_opt file_opts[] = {
+	{ "output", 'o', CX_OPT_TEXT, AT(file), "FILE|-",
+	  "where to write to (default: standard output)" },
+	END,
+};
+
+static const struct cx_opt prune_opts[] = {
+	{ "all", 'a', CX_OPT_FLAG, AT(all), NULL, "also every image that no sandbox uses" },
+	{ "yes", 'y', CX_OPT_FLAG, AT(yes), NULL, "do not ask" },
+	END,
+};
+
+static const struct cx_opt verify_opts[] = {
+	{ "repair", 0, CX_OPT_FLAG, AT(repair), NULL,
+	  "make what is damaged anew where that can be" },
+	END,
+};
+
 static const struct cx_opt top_opts[] = {
 	{ "version", 'V', CX_OPT_FLAG, AT(version), NULL, "show the version" },
 	END,
@@ -172,6 +218,60 @@ const struct cx_command cx_commands[] = {
 			"a\n"
 			"tar of a root file system. A tar may be compressed with gzip or zstd.\n",
 		.run = cx_cmd_image_import,
+	},
+	{
+		.name = "image pull",
+		.syntax = { "NAME", 1, 1, false, TABLES(pull_opts, registry_opts, events_opts) },
+		.summary = "fetch an image from a registry",
+		.text = "NAME is as in docker: python:3.11-slim, host:5000/a/b@sha256:...\n"
+			"When this is interrupted, the next pull goes on where it ended.\n",
+		.run = cx_cmd_image_pull,
+	},
+	{
+		.name = "image push",
+		.syntax = { "NAME [DESTINATION]", 1, 2, false, TABLES(registry_opts, events_opts) },
+		.summary = "send an image to a registry",
+		.text = "DESTINATION is its name there, if it is another one.\n",
+		.run = cx_cmd_image_push,
+	},
+	{
+		.name = "image save",
+		.syntax = { "NAME...", 1, INT_MAX, false, TABLES(save_opts, file_opts) },
+		.summary = "write images to an archive, as image import takes it",
+		.text = "FILE appears when it is complete, or not at all.\n",
+		.run = cx_cmd_image_save,
+	},
+	{
+		.name = "image export",
+		.syntax = { "NAME", 1, 1, false, TABLES(file_opts) },
+		.summary = "write the file tree of an image to a tar archive",
+		.text = "FILE appears when it is complete, or not at all.\n",
+		.run = cx_cmd_image_export,
+	},
+	{
+		.name = "image tag",
+		.syntax = { "NAME NEW", 2, 2, false, TABLES(output_opts) },
+		.summary = "give an image another name",
+		.run = cx_cmd_image_tag,
+	},
+	{
+		.name = "image history",
+		.syntax = { "NAME", 1, 1, false, TABLES(output_opts) },
+		.summary = "show how an image was made, the last step first",
+		.run = cx_cmd_image_history,
+	},
+	{
+		.name = "image verify",
+		.syntax = { "[NAME]", 0, 1, false, TABLES(verify_opts, events_opts) },
+		.summary = "compare all that is kept of images with its digests",
+		.text = "The exit status is 1 when something is damaged and was not repaired.\n",
+		.run = cx_cmd_image_verify,
+	},
+	{
+		.name = "image prune",
+		.syntax = { "", 0, 0, false, TABLES(prune_opts, output_opts) },
+		.summary = "remove what no image needs any more",
+		.run = cx_cmd_image_prune,
 	},
 	{
 		.name = "image ls",

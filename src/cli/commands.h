@@ -36,6 +36,14 @@ int cx_cmd_image_import(struct cx_cli *cli, struct cx_err *err); /* cmd_image.c 
 int cx_cmd_image_list(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_image_inspect(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_image_remove(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_image_tag(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_image_history(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_image_prune(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_image_pull(struct cx_cli *cli, struct cx_err *err); /* cmd_transfer.c */
+int cx_cmd_image_push(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_image_verify(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_image_save(struct cx_cli *cli, struct cx_err *err); /* cmd_save.c */
+int cx_cmd_image_export(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_version(struct cx_cli *cli, struct cx_err *err); /* commands.c */
 int cx_cmd_help(struct cx_cli *cli, struct cx_err *err);
 
@@ -44,6 +52,10 @@ int cx_cmd_help(struct cx_cli *cli, struct cx_err *err);
 /* The body of POST /sandbox from the arguments; the caller's. */
 CX_MUST int cx_create_body(const struct cx_args *args, const char *image, json_t **ret,
 			   struct cx_err *err);
+/* "NAME DIGEST" of an Image object. */
+void cx_image_print_name(const json_t *image);
+/* Asks on the terminal, unless --yes was given; without a terminal it refuses. */
+CX_MUST int cx_confirm(struct cx_cli *cli, const char *question, struct cx_err *err);
 /* All sandboxes that the options select, a JSON array; the caller's. */
 CX_MUST int cx_list_all(struct cx_cli *cli, bool with_ended, json_t **ret, struct cx_err *err);
 

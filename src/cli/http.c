@@ -119,14 +119,34 @@ struct exchange {
 	struct cx_reply *reply;
 	struct cx_buf out;
 	struct cx_err *err; /* a failure inside the parser */
-	bool sent, complete, interrupted;
+	bool sent, begun, complete, interrupted;
 	int sock;
 };
+
+static bool is_taken(const struct exchange *x, const http_parser *parser)
+{
+	return x->call->take != NULL && parser->status_code >= 200 && parser->status_code < 300;
+}
+
+static int on_headers(http_parser *parser)
+{
+	struct exchange *x = parser->data;
+
+	x->begun = true;
+	if (!is_taken(x, parser) || (parser->flags & (F_CHUNKED | F_CONTENTLENGTH)) != 0)
+		return 0;
+	(void)cx_refuse(x->err, CX_UNAVAILABLE,
+			"the answer does not say where it ends, so it could be cut without anybody "
+			"noticing: does a proxy for HTTP/1.0 stand between?");
+	return -1;
+}
 
 static int on_body(http_parser *parser, const char *at, size_t len)
 {
 	struct exchange *x = parser->data;
 
+	if (is_taken(x, parser))
+		return x->call->take(x->call->take_arg, at, len, x->err) < 0 ? -1 : 0;
 	return cx_buf_add(&x->reply->body, at, len, x->err) < 0 ? -1 : 0;
 }
 
@@ -141,6 +161,7 @@ static int on_complete(http_parser *parser)
 }
 
 static const http_parser_settings parser_settings = {
+	.on_headers_complete = on_headers,
 	.on_body = on_body,
 	.on_message_complete = on_complete,
 };
@@ -166,7 +187,8 @@ static int receive(struct exchange *x, http_parser *parser, struct cx_err *err)
 			       : 0;
 	if (n == 0)
 		return cx_refuse(err, CX_UNAVAILABLE,
-				 "the server closed the connection without an answer");
+				 x->begun ? "the server broke the answer off before its end"
+					  : "the server closed the connection without an answer");
 	if (HTTP_PARSER_ERRNO(parser) != HPE_OK || used != (size_t)n)
 		return cx_refuse(err, CX_INTERNAL, "the answer is not HTTP: %s",
 				 http_errno_description(HTTP_PARSER_ERRNO(parser)));
@@ -270,7 +292,7 @@ static int on_signal(struct exchange *x, struct cx_err *err)
 		return 0;
 	if (x->call->ret_signo != NULL)
 		*x->call->ret_signo = (int)info.ssi_signo;
-	if (x->interrupted)
+	if (x->interrupted || x->call->take != NULL)
 		return cx_refuse(err, CX_UNAVAILABLE, "interrupted before the server had answered");
 	x->interrupted = true;
 	return 0;

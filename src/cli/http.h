@@ -34,9 +34,15 @@ struct cx_call {
 	int64_t upload_size;				  /* -1: not known; sent in chunks */
 	int (*upload_end)(void *arg, struct cx_err *err); /* at its end; a failure breaks off */
 	void *upload_arg;
+	/*
+	 * Takes the body of a 2xx answer piece by piece as it comes, in place of cx_reply; -errno
+	 * breaks off. The answer must say where it ends, and one that is cut before is an error.
+	 */
+	int (*take)(void *arg, const char *bytes, size_t len, struct cx_err *err);
+	void *take_arg;
 	bool upgrade;	/* ask for an exec stream */
 	int timeout_ms; /* without any byte going either way; 0 is CX_HTTP_PATIENCE_MS */
-	int signals;	/* signalfd: the second signal gives up; -1: none */
+	int signals;	/* signalfd: the second signal (with take the first) gives up; -1: none */
 	int *ret_signo; /* the first signal that came, or NULL */
 };
 

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/fd.h"
+#include "cli/commands.h"
+#include "cli/events.h"
+
+enum { PASSWORD_MAX = 64 << 10 };
+
+/* ---- who we are for the registry ------------------------------------------------------------ */
+
+/* The whole of standard input but for the last line's end. */
+static int read_password(char *ret, size_t size, struct cx_err *err)
+{
+	ssize_t n;
+
+	if (isatty(STDIN_FILENO))
+		return cx_refuse(
+			err, CX_INVALID,
+			"--password-stdin reads from a file or a pipe, not from a terminal");
+	n = cx_read_upto(STDIN_FILENO, ret, size, err);
+	if (n < 0)
+		return cx_wrap(err, "read the password");
+	if ((size_t)n == size)
+		return cx_refuse(err, CX_INVALID, "the password is longer than %zu bytes",
+				 size - 1);
+	if (n > 0 && ret[n - 1] == '\n')
+		n--;
+	if (n > 0 && ret[n - 1] == '\r')
+		n--;
+	ret[n] = '\0';
+	if (n == 0 || strlen(ret) != (size_t)n)
+		return cx_refuse(err, CX_INVALID, "standard input holds no password");
+	return 0;
+}
+
+static int set_credential(struct cx_cli *cli, json_t *body, struct cx_err *err)
+{
+	const struct cx_args *a = &cli->args;
+	char password[PASSWORD_MAX];
+	int r;
+
+	if ((a->username != NULL) != a->password_stdin)
+		return cx_refuse(err, CX_INVALID,
+				 "--username and --password-stdin are given together");
+	if (a->username == NULL)
+		return 0;
+	r = read_password(password, sizeof password, err);
+	if (r == 0)
+		r = cx_cli_set(body, "username", json_string(a->username), err);
+	if (r == 0)
+		r = cx_cli_set(body, "password", json_string(password), err);
+	explicit_bzero(password, sizeof password);
+	return r;
+}
+
+/* ---- pull, push ----------------------------------------------------------------------------- */
+
+static int set_text(json_t *body, const char *key, const char *value, struct cx_err *err)
+{
+	return value != NULL ? cx_cli_set(body, key, json_string(value), err) : 0;
+}
+
+/* "NAME DIGEST", as import prints it, or the events have told it. */
+static int transfer(struct cx_cli *cli, const char *path, json_t *body, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *done = NULL;
+
+	if (cx_events_call(cli, path, body, &done, err) < 0)
+		return cx_wrap(err, "%.200s", cli->args.words[0]);
+	if (!cx_cli_wants_json(cli))
+		cx_image_print_name(json_object_get(done, "image"));
+	return 0;
+}
+
+int cx_cmd_image_pull(struct cx_cli *cli, struct cx_err *err)
+{
+	const struct cx_args *a = &cli->args;
+	CX_AUTO(json_decrefp) json_t *body = json_object();
+
+	if (set_text(body, "image", a->words[0], err) < 0 ||
+	    set_text(body, "policy", a->policy != NULL ? a->policy : "always", err) < 0 ||
+	    set_text(body, "platform", a->platform, err) < 0 || set_credential(cli, body, err) < 0)
+		return -err->errnum;
+	return transfer(cli, "/api/v1/images/pull", body, err);
+}
+
+int cx_cmd_image_push(struct cx_cli *cli, struct cx_err *err)
+{
+	const struct cx_args *a = &cli->args;
+	CX_AUTO(json_decrefp) json_t *body = json_object();
+
+	if (set_text(body, "image", a->words[0], err) < 0 ||
+	    set_text(body, "to", a->nwords > 1 ? a->words[1] : NULL, err) < 0 ||
+	    set_credential(cli, body, err) < 0)
+		return -err->errnum;
+	return transfer(cli, "/api/v1/images/push", body, err);
+}
+
+/* ---- verify --------------------------------------------------------------------------------- */
+
+/* What is bad or repaired is a text, or an object that says more. */
+static void print_each(const char *what, json_t *list)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		cx_autofree char *text = json_is_string(item)
+						 ? strdup(json_string_value(item))
+						 : json_dumps(item, JSON_COMPACT | JSON_ENCODE_ANY);
+
+		(void)printf("%s ", what);
+		cx_cli_print_word(text);
+		(void)putchar('\n');
+	}
+}
+
+int cx_cmd_image_verify(struct cx_cli *cli, struct cx_err *err)
+{
+	const struct cx_args *a = &cli->args;
+	CX_AUTO(json_decrefp) json_t *body = json_object();
+	CX_AUTO(json_decrefp) json_t *done = NULL;
+	size_t bad, repaired;
+
+	if (set_text(body, "image", a->nwords > 0 ? a->words[0] : NULL, err) < 0 ||
+	    cx_cli_set(body, "repair", json_boolean(a->repair), err) < 0 ||
+	    cx_events_call(cli, "/api/v1/images/verify", body, &done, err) < 0)
+		return -err->errnum;
+	bad = json_array_size(json_object_get(done, "bad"));
+	repaired = json_array_size(json_object_get(done, "repaired"));
+	if (!cx_cli_wants_json(cli)) {
+		print_each("damaged", json_object_get(done, "bad"));
+		print_each("repaired", json_object_get(done, "repaired"));
+		(void)printf("%lld checked, %zu damaged, %zu repaired\n",
+			     (long long)json_integer_value(json_object_get(done, "checked")), bad,
+			     repaired);
+	}
+	return bad > repaired ? 1 : 0;
+}
