@@ -514,6 +514,32 @@ int cx_registries_find(const struct cx_registries *r, const struct cx_ref *ref,
 	return 0;
 }
 
+static struct cx_str secret_of(const struct cx_login *login, enum cx_login_kind kind)
+{
+	return cx_str_of(login->kind == kind ? login->secret : "");
+}
+
+void cx_endpoints_messages(const struct cx_endpoints *endpoints,
+			   struct cx_msg_fetch_endpoint ret[CX_FETCH_ENDPOINTS_MAX])
+{
+	for (unsigned i = 0; i < endpoints->n; i++) {
+		const struct cx_endpoint *e = &endpoints->list[i];
+		bool named = e->login.kind == CX_LOGIN_PASSWORD;
+
+		ret[i] = (struct cx_msg_fetch_endpoint){
+			.host = cx_str_of(e->host),
+			.prefix = cx_str_of(e->prefix),
+			.flags = (e->plain_http ? CX_FETCH_PLAIN_HTTP : 0u) |
+				 (e->mirror ? CX_FETCH_MIRROR : 0u),
+			.ca = { .p = e->ca->p, .len = (uint32_t)e->ca->len },
+			.user = cx_str_of(named ? e->login.username : ""),
+			.password = secret_of(&e->login, CX_LOGIN_PASSWORD),
+			.identity_token = secret_of(&e->login, CX_LOGIN_IDENTITY),
+			.registry_token = secret_of(&e->login, CX_LOGIN_REGISTRY),
+		};
+	}
+}
+
 void cx_endpoints_free(struct cx_endpoints **endpoints)
 {
 	if (*endpoints != NULL)

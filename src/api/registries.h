@@ -53,6 +53,9 @@ struct cx_endpoints { /* large: not for the stack */
 CX_MUST int cx_registries_find(const struct cx_registries *registries, const struct cx_ref *ref,
 			       const struct cx_login *given, struct cx_endpoints *ret,
 			       struct cx_err *err);
+/* The same as messages, as many as endpoints->n, which borrow the endpoints' memory. */
+void cx_endpoints_messages(const struct cx_endpoints *endpoints,
+			   struct cx_msg_fetch_endpoint ret[CX_FETCH_ENDPOINTS_MAX]);
 void cx_endpoints_free(struct cx_endpoints **endpoints); /* wipes it; for CX_AUTO() */
 
 /* Keeps or forgets the credentials of a registry (as cx_ref_host() writes it), durably. */

@@ -198,6 +198,37 @@ START_TEST(a_mirror_gets_no_credentials_of_others)
 }
 END_TEST
 
+START_TEST(endpoints_are_messages)
+{
+	struct cx_msg_fetch_endpoint messages[CX_FETCH_ENDPOINTS_MAX];
+	struct cx_login token = { 0 };
+	CX_UNINITIALIZED uint8_t bytes[CX_PACKET_MAX];
+	struct cx_writer w = { .p = bytes, .left = sizeof bytes };
+
+	ck_assert_int_eq(open_with("[registry \"h.x\"]\nmirror = m.x/p\n[registry \"m.x\"]\n"
+				   "plain_http = yes\nca = %/ca.pem\nusername = bob\n"
+				   "password_file = %/pass\n"),
+			 0);
+	ck_assert_int_eq(cx_login_set(&token, "<token>", "t0ken", &err), 0);
+	ck_assert_int_eq(find_with("h.x/a", &token), 0);
+	cx_endpoints_messages(at, messages);
+	ck_assert(cx_str_equal(messages[0].host, "m.x"));
+	ck_assert(cx_str_equal(messages[0].prefix, "p"));
+	ck_assert_uint_eq(messages[0].flags, CX_FETCH_PLAIN_HTTP | CX_FETCH_MIRROR);
+	ck_assert_uint_gt(messages[0].ca.len, 0);
+	ck_assert(cx_str_equal(messages[0].user, "bob"));
+	ck_assert(cx_str_equal(messages[0].password, "s3cret"));
+	ck_assert(cx_str_equal(messages[0].identity_token, ""));
+	ck_assert(cx_str_equal(messages[1].host, "h.x"));
+	ck_assert_uint_eq(messages[1].flags, 0);
+	ck_assert(cx_str_equal(messages[1].user, ""));
+	ck_assert(cx_str_equal(messages[1].password, ""));
+	ck_assert(cx_str_equal(messages[1].identity_token, "t0ken"));
+	for (unsigned i = 0; i < at->n; i++)
+		ck_assert(cx_msg_fetch_endpoint_put(&w, &messages[i]));
+}
+END_TEST
+
 static int list_one(const char *host, const char *username, void *arg, struct cx_err *failed)
 {
 	(void)failed;
@@ -331,6 +362,7 @@ int main(void)
 	tcase_add_test(tcase, everything_is_read);
 	tcase_add_test(tcase, credentials_have_an_order);
 	tcase_add_test(tcase, a_mirror_gets_no_credentials_of_others);
+	tcase_add_test(tcase, endpoints_are_messages);
 	tcase_add_test(tcase, logins_last);
 	tcase_add_test(tcase, registries_can_be_switched_off);
 	tcase_add_loop_test(tcase, what_is_wrong_is_told, 0, CX_LEN(bad));
