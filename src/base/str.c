@@ -83,16 +83,3 @@ bool cx_is_plain_name(const char *text, size_t max)
 			return false;
 	return true;
 }
-
-void cx_clean(char *text, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
-		unsigned char next = i + 1 < len ? (unsigned char)text[i + 1] : 0;
-
-		if (c < 0x20 || c == 0x7f)
-			text[i] = '?';
-		if (c == 0xc2 && next >= 0x80 && next < 0xa0)
-			text[i] = text[i + 1] = '?';
-	}
-}

@@ -21,12 +21,6 @@ CX_MUST int cx_parse_u64(const char *text, uint64_t min, uint64_t max, const cha
 void cx_to_hex(const uint8_t *data, size_t len, char *out);
 CX_MUST bool cx_from_hex(const char *text, uint8_t *out, size_t len);
 
-/*
- * Makes text of somebody else's fit to be shown: control characters, also those of two bytes in
- * UTF-8 that some terminals obey (U+0080 to U+009F), become '?'.
- */
-void cx_clean(char *text, size_t len);
-
 /* Only [a-zA-Z0-9_.-], does not begin with '.' or '-', 1 .. max bytes: safe as a file name. */
 bool cx_is_plain_name(const char *text, size_t max);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
-#include "base/str.h"
+#include "base/clean.h"
 
 enum { PATH_MAX_BYTES = 4096 };
 

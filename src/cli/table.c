@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "base/str.h"
+#include "base/clean.h"
 
 enum { TEXT_MAX = 256 << 20 };
 

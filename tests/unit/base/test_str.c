@@ -83,29 +83,6 @@ START_TEST(plain_names)
 }
 END_TEST
 
-START_TEST(what_is_shown_drives_no_terminal)
-{
-	static const struct {
-		const char *text, *shown;
-	} texts[] = {
-		{ "plain", "plain" },
-		{ "a\033[2Jb\r\n\t\x7f", "a?[2Jb????" },
-		{ "\xc2\x9b"
-		  "2J \xc2\x80\xc2\x9f",
-		  "??2J ????" }, /* the same in one character */
-		{ "\xc2\xa0\xc3\x9b\xe2\x82\xac\xc2", "\xc2\xa0\xc3\x9b\xe2\x82\xac\xc2" },
-	};
-
-	for (size_t i = 0; i < CX_LEN(texts); i++) {
-		char text[64];
-
-		(void)snprintf(text, sizeof text, "%s", texts[i].text);
-		cx_clean(text, strlen(text));
-		ck_assert_str_eq(text, texts[i].shown);
-	}
-}
-END_TEST
-
 int main(void)
 {
 	Suite *s = suite_create("base/str");
@@ -114,7 +91,6 @@ int main(void)
 	tcase_add_loop_test(tc, parses_whole_numbers_only, 0, (int)CX_LEN(numbers));
 	tcase_add_test(tc, format_never_cuts);
 	tcase_add_test(tc, hex_both_ways);
-	tcase_add_test(tc, what_is_shown_drives_no_terminal);
 	tcase_add_loop_test(tc, plain_names, 0, (int)CX_LEN(names));
 	suite_add_tcase(s, tc);
 	return run_suite(s);
