@@ -38,24 +38,8 @@ def pytest_runtest_makereport(item, call):
 
 
 def run_engine(*options):
-    """Starts an engine, hands it out, ends it, and compares the machine with what it was before."""
-    before = harness.settled()
-    engine = harness.Engine(*options)
-    try:
-        engine.start()
-        engine.instance_path = engine.instance()
-        engine.api.import_image("busybox", archives.busybox()).ok()
-        yield engine
-        engine.stop()
-    except BaseException:
-        if engine.process is not None and engine.process.poll() is None:
-            engine.process.terminate()
-            engine.process.wait(30)
-        raise
-    left = harness.leaks(before, engine)
-    if not left:
-        engine.remove()
-    assert not left, "left behind:\n" + "\n".join(left[:40]) + "\n" + engine.log()[-2000:]
+    yield from harness.run_engine(
+        *options, prepare=lambda engine: engine.api.import_image("busybox", archives.busybox()).ok())
 
 
 @pytest.fixture(scope="module")

@@ -557,3 +557,24 @@ def leaks(before, engine):
         if not left or time.monotonic() > end:
             return left
         time.sleep(0.1)
+
+
+def run_engine(*options, prepare=lambda engine: None):
+    """Starts an engine, hands it out, ends it, and compares the machine with what it was before."""
+    before = settled()
+    engine = Engine(*options)
+    try:
+        engine.start()
+        engine.instance_path = engine.instance()
+        prepare(engine)
+        yield engine
+        engine.stop()
+    except BaseException:
+        if engine.process is not None and engine.process.poll() is None:
+            engine.process.terminate()
+            engine.process.wait(30)
+        raise
+    left = leaks(before, engine)
+    if not left:
+        engine.remove()
+    assert not left, "left behind:\n" + "\n".join(left[:40]) + "\n" + engine.log()[-2000:]
