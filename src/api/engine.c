@@ -256,6 +256,14 @@ int cx_engine_layer_commit(struct cx_engine *engine, uint64_t token, const uint8
 	ASK(layer_commit, layer_done, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
 }
 
+int cx_engine_layer_check(struct cx_engine *engine, uint64_t token, const uint8_t diff_id[32],
+			  int report, struct cx_engine_call *call, struct cx_err *err)
+{
+	struct cx_msg_layer_check m = { .token = token, .id = id_bytes(diff_id) };
+
+	ASK(layer_check, layer_checked, CX_ENGINE_BUILD_MS, &m, &report, 1);
+}
+
 int cx_engine_layer_abort(struct cx_engine *engine, uint64_t token, struct cx_engine_call *call,
 			  struct cx_err *err)
 {

@@ -77,6 +77,10 @@ CX_MUST int cx_engine_layer_build(struct cx_engine *engine, const struct cx_msg_
 CX_MUST int cx_engine_layer_commit(struct cx_engine *engine, uint64_t token,
 				   const uint8_t diff_id[32], struct cx_engine_call *call,
 				   struct cx_err *err);
+/* The report says whether both are the same; the answer only, that it is complete. */
+CX_MUST int cx_engine_layer_check(struct cx_engine *engine, uint64_t token,
+				  const uint8_t diff_id[32], int report,
+				  struct cx_engine_call *call, struct cx_err *err);
 CX_MUST int cx_engine_layer_abort(struct cx_engine *engine, uint64_t token,
 				  struct cx_engine_call *call, struct cx_err *err);
 CX_MUST int cx_engine_layer_remove(struct cx_engine *engine, const uint8_t diff_id[32],

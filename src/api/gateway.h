@@ -13,6 +13,7 @@
 struct cx_box;
 struct cx_import;
 struct cx_intake;
+struct cx_sweep;
 
 struct cx_gateway {
 	struct cx_loop *loop;
@@ -27,7 +28,7 @@ struct cx_gateway {
 	struct cx_blobs blobs;
 	struct cx_intake *intakes; /* images on their way in */
 	struct cx_import *import, *imports_waiting;
-	bool sweeping; /* unused layers are being removed */
+	struct cx_sweep *sweep; /* under way, or NULL */
 };
 
 #endif

@@ -25,6 +25,11 @@ void cx_handle_image_import(struct cx_request *req);
 void cx_handle_image_list(struct cx_request *req);
 void cx_handle_image_get(struct cx_request *req);
 void cx_handle_image_delete(struct cx_request *req);
+void cx_handle_image_tag(struct cx_request *req);
+
+/* prune.c, verify.c */
+void cx_handle_image_prune(struct cx_request *req);
+void cx_handle_image_verify(struct cx_request *req);
 
 /* logins.c */
 void cx_handle_login(struct cx_request *req);

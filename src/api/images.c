@@ -6,13 +6,15 @@
 
 #include "api/handlers.h"
 #include "api/intake.h"
+#include "api/json.h"
 #include "api/present.h"
+#include "api/sweep.h"
 #include "base/log.h"
 #include "base/str.h"
 
 enum { ANSWER_MAX = 64 << 20 };
 
-static void write_digest(struct cx_jsonw *w, const char *key, const uint8_t id[32])
+void cx_image_present_id(struct cx_jsonw *w, const char *key, const uint8_t id[32])
 {
 	char text[7 + 64 + 1] = "sha256:";
 
@@ -26,8 +28,8 @@ void cx_image_present(struct cx_jsonw *w, const struct cx_image_row *image)
 
 	cx_present_time(image->created_ms, created);
 	cx_jsonw_text(w, "name", image->name);
-	write_digest(w, "id", image->config_id);
-	write_digest(w, "digest", image->manifest_id);
+	cx_image_present_id(w, "id", image->config_id);
+	cx_image_present_id(w, "digest", image->manifest_id);
 	cx_jsonw_text(w, "mediaType", image->manifest_type);
 	cx_jsonw_text(w, "platform", "linux/amd64");
 	cx_jsonw_int(w, "sizeBytes", image->size_bytes);
@@ -39,8 +41,8 @@ void cx_image_present(struct cx_jsonw *w, const struct cx_image_row *image)
 		const struct cx_layer_row *layer = &image->layers[i];
 
 		cx_jsonw_object(w, NULL);
-		write_digest(w, "diffId", layer->diff_id);
-		write_digest(w, "digest", layer->blob_id);
+		cx_image_present_id(w, "diffId", layer->diff_id);
+		cx_image_present_id(w, "digest", layer->blob_id);
 		cx_jsonw_text(w, "mediaType", layer->media_type);
 		cx_jsonw_int(w, "blobBytes", layer->blob_bytes);
 		cx_jsonw_int(w, "sizeBytes", layer->size_bytes);
@@ -127,6 +129,48 @@ void cx_handle_image_get(struct cx_request *req)
 	answer(req, &w);
 }
 
+static int tag(struct cx_request *req, struct cx_image_row *image, struct cx_err *err)
+{
+	CX_AUTO(cx_json_free) struct json_t *doc = NULL;
+	const char *registry = req->gateway->host.registry, *from = NULL, *to = NULL;
+	char name[CX_IMAGE_NAME_MAX + 1];
+
+	if (cx_json_parse_object(req->body.p, req->body.len, &doc, err) < 0 ||
+	    cx_json_text(doc, "image", CX_IMAGE_NAME_MAX, &from, err) < 0 ||
+	    cx_json_text(doc, "name", CX_IMAGE_NAME_MAX, &to, err) < 0)
+		return -err->errnum;
+	if (from == NULL || to == NULL)
+		return cx_refuse(err, CX_INVALID,
+				 "'image' and 'name' are needed: which image, and its new name");
+	if (cx_image_name(from, "image", registry, name, err) < 0 ||
+	    cx_store_image_find(req->gateway->store, name, image, err) < 0 ||
+	    cx_image_name(to, "name", registry, name, err) < 0)
+		return -err->errnum;
+	free(image->name);
+	image->name = strdup(name);
+	if (image->name == NULL)
+		return cx_fail(err, ENOMEM, "image");
+	return cx_store_image_put(req->gateway->store, image, err);
+}
+
+void cx_handle_image_tag(struct cx_request *req)
+{
+	CX_AUTO(cx_image_row_clear) struct cx_image_row image = { 0 };
+	struct cx_buf json = { .max = ANSWER_MAX };
+	struct cx_jsonw w = { .out = &json };
+	struct cx_err err;
+
+	if (tag(req, &image, &err) < 0) {
+		cx_request_fail(req, &err);
+		return;
+	}
+	cx_jsonw_object(&w, NULL);
+	cx_image_present(&w, &image);
+	cx_jsonw_end(&w);
+	answer(req, &w);
+	cx_sweep(req->gateway); /* of what had the name before */
+}
+
 static int remove_unused(struct cx_request *req, const char *name, struct cx_err *err)
 {
 	int64_t users = 0;
@@ -154,94 +198,8 @@ void cx_handle_image_delete(struct cx_request *req)
 	cx_log(CX_LOG_INFO, "image removed", "name", image.name, NULL);
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_text(&w, "name", image.name);
-	write_digest(&w, "digest", image.manifest_id);
+	cx_image_present_id(&w, "digest", image.manifest_id);
 	cx_jsonw_end(&w);
 	answer(req, &w);
-	cx_images_sweep(req->gateway);
-}
-
-/* ---- layers and blobs that nobody needs ----------------------------------------------------- */
-
-struct sweep {
-	struct cx_gateway *gw;
-	struct cx_engine_call call;
-	uint8_t at[32];
-};
-
-static int sweep_blob(const uint8_t id[32], uint64_t size, void *arg, struct cx_err *err)
-{
-	struct cx_gateway *gw = arg;
-	int used = cx_store_blob_used(gw->store, id, err);
-
-	(void)size;
-	if (used != 0 || cx_intakes_hold_blob(gw, id))
-		return used < 0 ? used : 0;
-	return cx_blob_remove(&gw->blobs, id, err);
-}
-
-static void sweep_over(struct sweep *sweep)
-{
-	sweep->gw->sweeping = false;
-	free(sweep);
-}
-
-static void sweep_next(struct sweep *sweep, const uint8_t *after);
-
-static void on_layer_removed(struct cx_engine_call *call, struct cx_engine_answer *answer_,
-			     const struct cx_err *err)
-{
-	struct sweep *sweep = cx_container_of(call, struct sweep, call);
-	struct cx_err failed;
-
-	(void)answer_;
-	if (err == NULL || err->kind == CX_NOT_FOUND) {
-		if (cx_store_layer_forget(sweep->gw->store, sweep->at, &failed) < 0)
-			cx_log_err(CX_LOG_ERROR, &failed, "layer not forgotten", NULL);
-	} else if (err->kind != CX_CONFLICT) { /* in use: another time */
-		cx_log_err(CX_LOG_WARNING, err, "layer not removed", NULL);
-	}
-	sweep_next(sweep, sweep->at);
-}
-
-/* Removes the next layer that is nobody's: 1 under way, 0 there is none. */
-static int remove_next(struct sweep *sweep, const uint8_t *after, struct cx_err *err)
-{
-	struct cx_gateway *gw = sweep->gw;
-	int found;
-
-	do
-		found = cx_store_layer_unused(gw->store, after, sweep->at, err);
-	while (found == 1 && cx_intakes_hold_layer(gw, after = sweep->at));
-	if (found != 1)
-		return found;
-	return cx_engine_layer_remove(gw->engine, sweep->at, &sweep->call, err) == 0 ? 1 : -1;
-}
-
-static void sweep_next(struct sweep *sweep, const uint8_t *after)
-{
-	struct cx_err err;
-	int found = remove_next(sweep, after, &err);
-
-	if (found < 0)
-		cx_log_err(CX_LOG_ERROR, &err, "unused layers not removed", NULL);
-	if (found != 1)
-		sweep_over(sweep);
-}
-
-void cx_images_sweep(struct cx_gateway *gw)
-{
-	struct sweep *sweep;
-	struct cx_err err;
-
-	if (gw->sweeping)
-		return;
-	if (cx_blobs_each(&gw->blobs, sweep_blob, gw, &err) < 0)
-		cx_log_err(CX_LOG_ERROR, &err, "unused blobs not removed", NULL);
-	sweep = calloc(1, sizeof *sweep);
-	if (sweep == NULL)
-		return;
-	sweep->gw = gw;
-	sweep->call.done = on_layer_removed;
-	gw->sweeping = true;
-	sweep_next(sweep, NULL);
+	cx_sweep(req->gateway);
 }

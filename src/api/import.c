@@ -10,6 +10,7 @@
 #include "api/intake.h"
 #include "api/jsonw.h"
 #include "api/spool.h"
+#include "api/sweep.h"
 #include "api/workerpipe.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -72,7 +73,7 @@ static void end(struct cx_import *im)
 	gw->import = NULL;
 	free_import(im);
 	start_next(gw);
-	cx_images_sweep(gw);
+	cx_sweep(gw);
 }
 
 static void fail(struct cx_import *im, struct cx_err *err)

@@ -111,7 +111,8 @@ static const char *const statements[STATEMENT_MAX] = {
 	[LAYER_NOTE] = "INSERT INTO layers (diff_id, size_bytes) VALUES (?1, ?2)"
 		       " ON CONFLICT (diff_id) DO UPDATE SET size_bytes=excluded.size_bytes",
 	[LAYER_FORGET] = "DELETE FROM layers WHERE diff_id=?1",
-	[LAYER_UNUSED] = "SELECT diff_id FROM layers WHERE (?1 IS NULL OR diff_id > ?1) AND diff_id"
+	[LAYER_UNUSED] = "SELECT diff_id, size_bytes FROM layers WHERE (?1 IS NULL OR diff_id > "
+			 "?1) AND diff_id"
 			 " NOT IN (SELECT diff_id FROM image_layers) ORDER BY diff_id LIMIT 1",
 	[IMAGE_INSERT] = "INSERT INTO images (" IMAGE_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?)",
 	[IMAGE_LAYER] = "INSERT INTO image_layers (image, position, diff_id, blob_id, blob_bytes,"
@@ -512,7 +513,7 @@ int cx_store_layer_forget(struct cx_store *store, const uint8_t diff_id[32], str
 	return run(store, stmt, "forget a layer", err);
 }
 
-int cx_store_layer_unused(struct cx_store *store, const uint8_t *after, uint8_t ret_diff_id[32],
+int cx_store_layer_unused(struct cx_store *store, const uint8_t *after, struct cx_layer_row *ret,
 			  struct cx_err *err)
 {
 	AUTO_STMT *stmt = take(store, LAYER_UNUSED, err);
@@ -524,8 +525,9 @@ int cx_store_layer_unused(struct cx_store *store, const uint8_t *after, uint8_t 
 	r = sqlite3_step(stmt);
 	if (r == SQLITE_DONE)
 		return 0;
-	if (r != SQLITE_ROW || !copy_id(stmt, 0, ret_diff_id))
+	if (r != SQLITE_ROW || !copy_id(stmt, 0, ret->diff_id))
 		return fail(store, "look for unused layers", err);
+	ret->size_bytes = sqlite3_column_int64(stmt, 1);
 	return 1;
 }
 

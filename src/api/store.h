@@ -125,9 +125,12 @@ CX_MUST int cx_store_layer_note(struct cx_store *store, const struct cx_layer_ro
 				struct cx_err *err);
 CX_MUST int cx_store_layer_forget(struct cx_store *store, const uint8_t diff_id[32],
 				  struct cx_err *err);
-/* A layer that no image has; 1, or 0 when there is none behind *after (NULL: from the first). */
+/*
+ * A layer that no image has: its diff_id and size_bytes. 1, or 0 when there is none behind *after
+ * (NULL: from the first), which may be the one in *ret.
+ */
 CX_MUST int cx_store_layer_unused(struct cx_store *store, const uint8_t *after,
-				  uint8_t ret_diff_id[32], struct cx_err *err);
+				  struct cx_layer_row *ret, struct cx_err *err);
 
 /* In one transaction; replaces what had the name. Its layers must have been noted. */
 CX_MUST int cx_store_image_put(struct cx_store *store, const struct cx_image_row *image,

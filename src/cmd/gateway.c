@@ -9,7 +9,7 @@
 
 #include "api/boxes.h"
 #include "api/fence.h"
-#include "api/images.h"
+#include "api/sweep.h"
 #include "api/json.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -89,7 +89,7 @@ static void on_adopted(struct cx_gateway *gw, const struct cx_err *err)
 		give_up(prog, err, "start failed");
 		return;
 	}
-	cx_images_sweep(gw);
+	cx_sweep(gw);
 	cx_log(CX_LOG_INFO, "serving", NULL);
 }
 

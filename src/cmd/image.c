@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * caisson-image read|write|scan|walk|pack --max-bytes N --max-entries N
+ * caisson-image read|write|scan|same|walk|pack --max-bytes N --max-entries N
  *
  * The workers that touch archives. caissond starts them with 0 as input, 1 as output and 3 for the
  * report (image/report.h), in namespaces of their own; nothing is read before cx_confine().
@@ -16,6 +16,7 @@
 #include "image/confine.h"
 #include "image/pack.h"
 #include "image/read.h"
+#include "image/same.h"
 #include "image/walk.h"
 #include "image/write.h"
 
@@ -60,6 +61,13 @@ static int do_pack(const struct limits *l, struct cx_report *report)
 	return cx_pack_entries(STDIN_FILENO, STDOUT_FILENO, &limits, report);
 }
 
+/* Both are files of ours; the limits are those of who wrote them. */
+static int do_same(const struct limits *l, struct cx_report *report)
+{
+	(void)l;
+	return cx_same_files(STDIN_FILENO, STDOUT_FILENO, report);
+}
+
 static const struct {
 	const char *name;
 	enum cx_confine_for purpose;
@@ -67,7 +75,7 @@ static const struct {
 } roles[] = {
 	{ "read", CX_CONFINE_ARCHIVE, do_read }, { "write", CX_CONFINE_ARCHIVE, do_write },
 	{ "scan", CX_CONFINE_ARCHIVE, do_scan }, { "walk", CX_CONFINE_TREE, do_walk },
-	{ "pack", CX_CONFINE_ARCHIVE, do_pack },
+	{ "pack", CX_CONFINE_ARCHIVE, do_pack }, { "same", CX_CONFINE_ARCHIVE, do_same },
 };
 
 static int parse(int argc, char **argv, size_t *ret_role, struct limits *ret, struct cx_err *err)

@@ -30,7 +30,7 @@ enum {
 #define MEMORY ((uint64_t)2 << 30)
 #define IMAGE  "caisson-image"
 
-enum role_id { READ, WRITE, SCAN, FETCH };
+enum role_id { READ, WRITE, SCAN, SAME, FETCH };
 
 /* What caissond shuts a process into before it runs; image/confine.c takes away the rest. */
 static const struct role {
@@ -42,6 +42,7 @@ static const struct role {
 	[READ] = { IMAGE, "read", ALONE, FILES, MEMORY, CPU_SECONDS, "an archive to entries" },
 	[WRITE] = { IMAGE, "write", ALONE, FILES, MEMORY, CPU_SECONDS, "entries to a layer" },
 	[SCAN] = { IMAGE, "scan", ALONE, FILES, MEMORY, CPU_SECONDS, "an image's files" },
+	[SAME] = { IMAGE, "same", ALONE, FILES, MEMORY, CPU_SECONDS, "is a layer what it was?" },
 	[FETCH] = { "caisson-fetch", NULL, OWN, FETCH_FILES, MEMORY, FETCH_CPU_SECONDS,
 		    "speaks with registries, over the host's network" },
 };
@@ -410,6 +411,31 @@ static struct cx_build *find_finished(struct cx_builds *builds, uint64_t token, 
 	if (b == NULL)
 		(void)cx_refuse(err, CX_NOT_FOUND, "there is no built layer %" PRIu64, token);
 	return b;
+}
+
+int cx_build_check(struct cx_builds *builds, uint64_t token, const uint8_t id[CX_DIFF_ID],
+		   int *report, cx_build_done *done, void *arg, uint64_t tag, struct cx_err *err)
+{
+	static const struct cx_build_limits any = { .max_bytes = INT64_MAX,
+						    .max_entries = UINT32_MAX };
+	const struct cx_build *built = find_finished(builds, token, err);
+	cx_autofd int layer = -EBADF, copy = -EBADF;
+	struct cx_build *b;
+
+	if (built == NULL)
+		return -err->errnum;
+	layer = cx_layers_file(&builds->host->layers, id, err);
+	if (layer < 0)
+		return -err->errnum;
+	copy = fcntl(built->file, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
+		return cx_fail(err, errno, "the built layer");
+	b = add(builds, CX_BUILD_IMAGE, &any, done, arg, tag, err);
+	if (b == NULL)
+		return -err->errnum;
+	add_part(b, SAME, &layer, &copy, report);
+	start_waiting(builds, CX_BUILD_IMAGE);
+	return 0;
 }
 
 int cx_build_commit(struct cx_builds *builds, uint64_t token, const uint8_t id[CX_DIFF_ID],

@@ -47,6 +47,14 @@ CX_MUST int cx_build_scan(struct cx_builds *builds, int fds[3], cx_build_done *d
 CX_MUST int cx_build_fetch(struct cx_builds *builds, int *sock, cx_build_done *done, void *arg,
 			   uint64_t tag, struct cx_err *err);
 
+/*
+ * Compares a finished layer with the one of that id; what came out is in the report. Both stay as
+ * they are.
+ */
+CX_MUST int cx_build_check(struct cx_builds *builds, uint64_t token, const uint8_t id[CX_DIFF_ID],
+			   int *report, cx_build_done *done, void *arg, uint64_t tag,
+			   struct cx_err *err);
+
 /* Names a finished layer, or drops it; either way its token is spent. */
 CX_MUST int cx_build_commit(struct cx_builds *builds, uint64_t token, const uint8_t id[CX_DIFF_ID],
 			    struct cx_err *err);

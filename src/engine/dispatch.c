@@ -35,6 +35,7 @@ union request {
 	struct cx_msg_layer_stat layer_stat;
 	struct cx_msg_scan scan;
 	struct cx_msg_fetch fetch;
+	struct cx_msg_layer_check layer_check;
 };
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -254,33 +255,25 @@ static void built(void *arg, uint64_t tag, uint64_t token, uint64_t size, const 
 		ANSWER(d, asker, layer_built, -EBADF, .token = token, .size_bytes = size);
 }
 
-static void scanned(void *arg, uint64_t tag, uint64_t token, uint64_t size,
-		    const struct cx_err *err)
-{
-	struct cx_dispatch *d = arg;
-	struct asker asker = { .generation = d->gateway->generation, .request = (uint32_t)tag };
-
-	(void)token;
-	(void)size;
-	if (err != NULL)
-		answer_error(d, asker, err);
-	else
-		ANSWER_EMPTY(d, asker, scanned);
-}
-
-static void fetched(void *arg, uint64_t tag, uint64_t token, uint64_t size,
-		    const struct cx_err *err)
-{
-	struct cx_dispatch *d = arg;
-	struct asker asker = { .generation = d->gateway->generation, .request = (uint32_t)tag };
-
-	(void)token;
-	(void)size;
-	if (err != NULL)
-		answer_error(d, asker, err);
-	else
-		ANSWER_EMPTY(d, asker, fetched);
-}
+/* Workers that leave no layer behind: what they found they have told by themselves. */
+#define WORKER_ENDED(name)                                                       \
+	static void name(void *arg, uint64_t tag, uint64_t token, uint64_t size, \
+			 const struct cx_err *err)                               \
+	{                                                                        \
+		struct cx_dispatch *d = arg;                                     \
+		struct asker asker = { .generation = d->gateway->generation,     \
+				       .request = (uint32_t)tag };               \
+                                                                                 \
+		(void)token;                                                     \
+		(void)size;                                                      \
+		if (err != NULL)                                                 \
+			answer_error(d, asker, err);                             \
+		else                                                             \
+			ANSWER_EMPTY(d, asker, name);                            \
+	}
+WORKER_ENDED(scanned)
+WORKER_ENDED(fetched)
+WORKER_ENDED(layer_checked)
 
 static int do_layer_build(struct cx_dispatch *d, struct asker asker, const union request *m,
 			  int *fds, struct cx_err *err)
@@ -325,6 +318,17 @@ static int do_layer_commit(struct cx_dispatch *d, struct asker asker, const unio
 		return -err->errnum;
 	ANSWER_EMPTY(d, asker, layer_done);
 	return 0;
+}
+
+static int do_layer_check(struct cx_dispatch *d, struct asker asker, const union request *m,
+			  int *fds, struct cx_err *err)
+{
+	const uint8_t *id = layer_id(m->layer_check.id, err);
+
+	if (id == NULL)
+		return -err->errnum;
+	return cx_build_check(d->builds, m->layer_check.token, id, &fds[0], layer_checked, d,
+			      asker.request, err);
 }
 
 static int do_layer_abort(struct cx_dispatch *d, struct asker asker, const union request *m,
@@ -386,6 +390,7 @@ DECODER(layer_remove)
 DECODER(layer_stat)
 DECODER(scan)
 DECODER(fetch)
+DECODER(layer_check)
 
 static const struct op {
 	const char *name;
@@ -402,7 +407,7 @@ static const struct op {
 	OP(layer_build, CX_PEER_READY, 3, true),  OP(layer_commit, CX_PEER_READY, 0, false),
 	OP(layer_abort, CX_PEER_READY, 0, false), OP(layer_remove, CX_PEER_READY, 0, false),
 	OP(layer_stat, CX_PEER_READY, 0, false),  OP(scan, CX_PEER_READY, 3, true),
-	OP(fetch, CX_PEER_READY, 1, true),
+	OP(fetch, CX_PEER_READY, 1, true),	  OP(layer_check, CX_PEER_READY, 1, true),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)

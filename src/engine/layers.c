@@ -125,7 +125,7 @@ static struct cx_layer *find_or_add(struct cx_layers *layers, const uint8_t id[C
 	return layer;
 }
 
-static int open_file(struct cx_layers *layers, const uint8_t id[CX_DIFF_ID], struct cx_err *err)
+int cx_layers_file(struct cx_layers *layers, const uint8_t id[CX_DIFF_ID], struct cx_err *err)
 {
 	char name[FILE_NAME];
 	int fd;
@@ -140,7 +140,7 @@ static int open_file(struct cx_layers *layers, const uint8_t id[CX_DIFF_ID], str
 static int mount_layer(struct cx_layers *layers, struct cx_layer *layer, struct cx_err *err)
 {
 	char path[MOUNT_PATH], hex[HEX];
-	cx_autofd int file = open_file(layers, layer->id, err);
+	cx_autofd int file = cx_layers_file(layers, layer->id, err);
 
 	if (file < 0 || mount_path(layers, layer->id, path, err) < 0)
 		return -err->errnum;
@@ -184,7 +184,7 @@ void cx_layers_release(struct cx_layers *layers, const uint8_t id[CX_DIFF_ID])
 int cx_layers_stat(struct cx_layers *layers, const uint8_t id[CX_DIFF_ID], uint64_t *ret_size,
 		   uint32_t *ret_users, struct cx_err *err)
 {
-	cx_autofd int file = open_file(layers, id, err);
+	cx_autofd int file = cx_layers_file(layers, id, err);
 	const struct cx_layer *layer = find(layers, id);
 	struct stat st;
 

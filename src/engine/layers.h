@@ -30,6 +30,9 @@ CX_MUST int cx_layers_hold(struct cx_layers *layers, const uint8_t id[CX_DIFF_ID
 			   struct cx_err *err);
 void cx_layers_release(struct cx_layers *layers, const uint8_t id[CX_DIFF_ID]);
 
+/* Its file, for reading, or -errno; the caller's. */
+CX_MUST int cx_layers_file(struct cx_layers *layers, const uint8_t id[CX_DIFF_ID],
+			   struct cx_err *err);
 CX_MUST int cx_layers_stat(struct cx_layers *layers, const uint8_t id[CX_DIFF_ID],
 			   uint64_t *ret_size, uint32_t *ret_users, struct cx_err *err);
 /* Refused with CX_CONFLICT while in use, CX_NOT_FOUND when unknown. */

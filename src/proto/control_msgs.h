@@ -40,7 +40,9 @@
 	M(0x28, scan, CX_FIELDS_NONE) /* fds: archive, entry pipe, report pipe -> scanned */      \
 	M(0x29, scanned, CX_FIELDS_NONE)                                                          \
 	M(0x2a, fetch, CX_FIELDS_NONE)	 /* fd: the worker's end (fetch_msgs.h) -> fetched */     \
-	M(0x2b, fetched, CX_FIELDS_NONE) /* that worker has ended */
+	M(0x2b, fetched, CX_FIELDS_NONE) /* that worker has ended */                              \
+	M(0x2c, layer_check, CX_FIELDS_LAYER_COMMIT) /* fd: report pipe -> layer_checked */       \
+	M(0x2d, layer_checked, CX_FIELDS_NONE) /* the report tells whether both are the same */
 
 #define CX_FIELDS_NONE(F)
 #define CX_FIELDS_HELLO(F) F(u32, version, 1)

@@ -197,7 +197,7 @@ START_TEST(images_share_layers)
 {
 	struct cx_image_row image = { 0 };
 	struct cx_err err = { 0 };
-	uint8_t unused[32];
+	struct cx_layer_row unused = { 0 };
 
 	put_image("a:1", 1, 3); /* layers 1 2 3 */
 	put_image("b:1", 2, 2); /* layers 2 3 */
@@ -210,16 +210,16 @@ START_TEST(images_share_layers)
 	ck_assert_int_eq(image.layers[2].blob_bytes, 1002);
 	ck_assert_str_eq(image.layers[2].media_type, "tar");
 	cx_image_row_clear(&image);
-	ck_assert_int_eq(cx_store_layer_unused(store, NULL, unused, &err), 0);
+	ck_assert_int_eq(cx_store_layer_unused(store, NULL, &unused, &err), 0);
 	ck_assert_int_eq(cx_store_image_remove(store, "a:1", &err), 0);
-	ck_assert_int_eq(cx_store_layer_unused(store, NULL, unused, &err), 1);
-	ck_assert_uint_eq(unused[0], 1);
-	ck_assert_int_eq(cx_store_layer_unused(store, unused, unused, &err), 0);
-	ck_assert_int_eq(cx_store_layer_forget(store, unused, &err), 0);
+	ck_assert_int_eq(cx_store_layer_unused(store, NULL, &unused, &err), 1);
+	ck_assert_uint_eq(unused.diff_id[0], 1);
+	ck_assert_int_eq(cx_store_layer_unused(store, unused.diff_id, &unused, &err), 0);
+	ck_assert_int_eq(cx_store_layer_forget(store, unused.diff_id, &err), 0);
 	ck_assert_int_eq(cx_store_image_find(store, "a:1", &image, &err), -ENOENT);
 	put_image("b:1", 5, 1); /* replaced: 2 and 3 are free now */
-	ck_assert_int_eq(cx_store_layer_unused(store, NULL, unused, &err), 1);
-	ck_assert_uint_eq(unused[0], 2);
+	ck_assert_int_eq(cx_store_layer_unused(store, NULL, &unused, &err), 1);
+	ck_assert_uint_eq(unused.diff_id[0], 2);
 }
 END_TEST
 
