@@ -132,7 +132,8 @@ static int add_file(struct cx_spool *s, const struct cx_entry *entry, struct cx_
 
 	if (S_ISDIR(entry->mode))
 		return 0;
-	if ((!link && !S_ISREG(entry->mode)) || (entry->flags & CX_ENTRY_WHITEOUT) != 0)
+	if ((!link && !S_ISREG(entry->mode)) ||
+	    (entry->flags & (CX_ENTRY_WHITEOUT | CX_ENTRY_BARRED)) != 0)
 		return cx_refuse(err, CX_INVALID, "'%.*s' is no file",
 				 (int)(entry->path.len < 200 ? entry->path.len : 200),
 				 entry->path.p);

@@ -6,7 +6,11 @@
 
 #include "base/fd.h"
 
-enum { HEADER = 5, COMPONENT_MAX = 255 };
+enum {
+	HEADER = 5,
+	COMPONENT_MAX = 255,
+	CONTENTLESS = CX_ENTRY_HARDLINK | CX_ENTRY_WHITEOUT | CX_ENTRY_BARRED,
+};
 
 /* ---- rules, the same for both sides --------------------------------------------------------- */
 
@@ -52,8 +56,7 @@ static int check_type(const struct cx_entry *e, struct cx_err *err)
 		return cx_refuse(err, CX_INVALID, "unknown flags");
 	if (!S_ISREG(e->mode) && !S_ISDIR(e->mode) && !link && !S_ISFIFO(e->mode))
 		return cx_refuse(err, CX_INVALID, "type %#o", e->mode & S_IFMT);
-	if ((hard || (e->flags & CX_ENTRY_WHITEOUT) != 0) &&
-	    (!S_ISREG(e->mode) || e->size != 0 || e->nxattrs != 0))
+	if ((e->flags & CONTENTLESS) != 0 && (!S_ISREG(e->mode) || e->size != 0 || e->nxattrs != 0))
 		return cx_refuse(err, CX_INVALID, "a link or whiteout with content");
 	if ((e->flags & CX_ENTRY_OPAQUE) != 0 && !S_ISDIR(e->mode))
 		return cx_refuse(err, CX_INVALID, "opaque, but not a directory");
@@ -281,7 +284,7 @@ static int decode_entry(struct cx_entry_decoder *d, struct view *v, struct cx_er
 	if (check_entry(&e, err) < 0)
 		return named(&e, err);
 	d->count++;
-	d->in_file = S_ISREG(e.mode) && (e.flags & (CX_ENTRY_HARDLINK | CX_ENTRY_WHITEOUT)) == 0;
+	d->in_file = S_ISREG(e.mode) && (e.flags & CONTENTLESS) == 0;
 	d->file_size = e.size;
 	d->file_at = 0;
 	return d->sink->entry(d->sink->arg, &e, err);

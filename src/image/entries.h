@@ -40,7 +40,8 @@ enum {
 		1, /* another name of the entry at target; mode, ids and size do not count */
 	CX_ENTRY_WHITEOUT = 2, /* path does not exist any more in this layer and below */
 	CX_ENTRY_OPAQUE = 4,   /* with S_IFDIR: nothing of the directory shows from below */
-	CX_ENTRY_FLAGS = 7,
+	CX_ENTRY_BARRED = 8, /* path was something that no layer carries: nothing may show there */
+	CX_ENTRY_FLAGS = 15,
 };
 
 struct cx_bytes { /* borrowed */

@@ -6,19 +6,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "image/tree.h"
+#include "image/outfile.h"
+#include "image/twins.h"
 
 enum {
-	BLOCK = 4096,
+	BLOCK = CX_OUTFILE_BLOCK,
 	SUPER_AT = 1024,
 	SUPER_SIZE = 128,
-	SLOT = 32, /* a nid counts these from the start of the metadata */
+	SLOT = 32, /* a nid counts these from the start of the image */
 	INODE = 64,
-	FIRST_SLOT = 2, /* the root's; 0 is left for "none" */
+	ROOT_SLOT = (SUPER_AT + SUPER_SIZE) / SLOT, /* has 16 bits only, so it lies in block 0 */
+	AREA = 16 * BLOCK, /* inodes lie together; an inode and its attributes fit */
+	TAIL_MAX = 2048,   /* of a file: more than that is no gain over a block */
 	DIRENT = 12,
 	PLAIN = 0, /* data layouts of erofs_fs.h */
 	INLINE = 2,
-	OUT = 1 << 16,
+	PIECE = 1 << 16, /* of two files that are compared */
 };
 
 #define MAGIC_V1 0xE0F5E1E2U
@@ -26,66 +29,27 @@ enum {
 enum { SB_CHKSUM = 1 };
 
 struct cx_erofs {
-	int fd;
 	struct cx_erofs_limits limits;
 	struct cx_tree *tree;
+	struct cx_twins *twins;
 	struct cx_entry_decoder decoder;
 	struct cx_entry_sink sink;
-	struct cx_inode *file; /* whose data comes */
-	uint64_t next_block;   /* of file contents */
 
-	/* layout of the metadata */
-	struct cx_inode **order; /* by nid */
+	struct cx_inode *file;	/* whose data comes; NULL between files */
+	uint8_t tail[TAIL_MAX]; /* of it, when that goes behind the inode */
+
+	uint64_t next_block;	    /* all below are taken */
+	uint64_t area_at, area_end; /* where the next inode goes, and how far inodes may */
+	uint32_t inodes;	    /* written, replaced ones too */
+	uint64_t names;		    /* inodes that have one */
+	struct cx_inode **order;    /* those that wait for the end: directories and whiteouts */
 	size_t norder;
-	uint64_t meta_block, meta_size, extra_block; /* extra: blocks behind the metadata */
 
-	uint8_t out[OUT]; /* sequential writes are gathered */
-	uint64_t out_at;
-	size_t out_len;
+	uint8_t first[BLOCK];	  /* superblock and root */
+	struct cx_outfile blocks; /* contents */
+	struct cx_outfile area;	  /* inodes and what lies behind them */
+	uint8_t piece[2][PIECE];
 };
-
-/* ---- output --------------------------------------------------------------------------------- */
-
-static int write_at(int fd, uint64_t at, const void *data, size_t len, struct cx_err *err)
-{
-	const uint8_t *p = data;
-
-	while (len > 0) {
-		ssize_t n = pwrite(fd, p, len, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return cx_fail(err, errno, "write the layer");
-		p += n;
-		at += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int flush(struct cx_erofs *im, struct cx_err *err)
-{
-	size_t len = im->out_len;
-
-	im->out_len = 0;
-	return write_at(im->fd, im->out_at, im->out, len, err);
-}
-
-static int put(struct cx_erofs *im, uint64_t at, const void *data, size_t len, struct cx_err *err)
-{
-	if (at != im->out_at + im->out_len || len > OUT - im->out_len) {
-		if (flush(im, err) < 0)
-			return -err->errnum;
-		im->out_at = at;
-	}
-	if (len > OUT)
-		return write_at(im->fd, at, data, len, err);
-	if (len > 0)
-		memcpy(im->out + im->out_len, data, len);
-	im->out_len += len;
-	return 0;
-}
 
 static void le(uint8_t *p, uint64_t value, unsigned bytes)
 {
@@ -106,36 +70,281 @@ static int check_size(const struct cx_erofs *im, uint64_t blocks, struct cx_err 
 	return 0;
 }
 
+/* ---- inodes --------------------------------------------------------------------------------- */
+
+static size_t inode_size(const struct cx_inode *inode)
+{
+	return INODE + inode->xattrs.len;
+}
+
+/* What lies behind its inode in the same block; the rest is in blocks of its own. */
+static size_t inline_size(const struct cx_inode *inode)
+{
+	return inode->layout == INLINE ? (size_t)(inode->size % BLOCK) : 0;
+}
+
+static uint64_t outside_blocks(const struct cx_inode *inode)
+{
+	return blocks_of(inode->size - inline_size(inode));
+}
+
+static void choose_layout(struct cx_inode *inode, size_t tail_max)
+{
+	size_t tail = (size_t)(inode->size % BLOCK);
+
+	inode->layout =
+		tail > 0 && tail <= tail_max && inode_size(inode) + tail <= BLOCK ? INLINE : PLAIN;
+}
+
+/* Where the bytes from offset on lie. */
+static uint64_t content_at(const struct cx_inode *inode, uint64_t offset)
+{
+	uint64_t outside = inode->size - inline_size(inode);
+
+	if (offset >= outside && inode->layout == INLINE)
+		return inode->nid * SLOT + inode_size(inode) + (offset - outside);
+	return (uint64_t)inode->block * BLOCK + offset;
+}
+
+/* An inline tail must not cross a block; inodes with long attributes may. */
+static uint64_t fit(uint64_t at, const struct cx_inode *inode)
+{
+	size_t total = inode_size(inode) + inline_size(inode);
+
+	at = (at + SLOT - 1) / SLOT * SLOT;
+	return inline_size(inode) > 0 && at % BLOCK + total > BLOCK ? blocks_of(at) * BLOCK : at;
+}
+
+/* Gives the inode its place. Areas lie between contents, as both grow; the last has no end. */
+static int place(struct cx_erofs *im, struct cx_inode *inode, bool last, struct cx_err *err)
+{
+	size_t total = inode_size(inode) + inline_size(inode);
+	uint64_t at = fit(im->area_at, inode);
+
+	if (at + total > im->area_end) {
+		if (check_size(im, im->next_block, err) < 0)
+			return -err->errnum;
+		at = im->next_block * BLOCK;
+		im->area_end = last ? UINT64_MAX : at + AREA;
+		im->next_block += last ? 0 : AREA / BLOCK;
+	}
+	inode->nid = at / SLOT;
+	inode->placed = true;
+	im->area_at = at + total;
+	return check_size(im, blocks_of(im->area_at), err);
+}
+
+/* Bytes of an inode, or of what lies behind it. */
+static int put_near(struct cx_erofs *im, uint64_t at, const void *data, size_t len,
+		    struct cx_err *err)
+{
+	if (at >= BLOCK)
+		return cx_outfile_put(&im->area, at, data, len, err);
+	assert(len <= BLOCK - at);
+	if (len > 0)
+		memcpy(im->first + at, data, len);
+	return 0;
+}
+
+static int put_content(struct cx_erofs *im, const struct cx_inode *inode, uint64_t offset,
+		       const void *data, size_t len, struct cx_err *err)
+{
+	uint64_t at = content_at(inode, offset);
+
+	if (inode->layout == INLINE && offset >= inode->size - inline_size(inode))
+		return put_near(im, at, data, len, err);
+	return cx_outfile_put(&im->blocks, at, data, len, err);
+}
+
+static int put_inode(struct cx_erofs *im, struct cx_inode *inode, struct cx_err *err)
+{
+	uint64_t at = inode->nid * SLOT;
+	uint8_t raw[INODE] = { 0 };
+
+	inode->nlink_written = inode->nlink;
+	le(raw, 1 | inode->layout << 1, 2);
+	le(raw + 2, inode->xattrs.len > 0 ? (inode->xattrs.len - 12) / 4 + 1 : 0, 2);
+	le(raw + 4, inode->mode, 2);
+	le(raw + 8, inode->size, 8);
+	le(raw + 16, inode->block, 4); /* of a whiteout: its device number, 0 */
+	le(raw + 20, ++im->inodes, 4);
+	le(raw + 24, inode->uid, 4);
+	le(raw + 28, inode->gid, 4);
+	le(raw + 32, (uint64_t)inode->mtime, 8);
+	le(raw + 40, inode->mtime_nsec, 4);
+	le(raw + 44, inode->nlink, 4);
+	if (put_near(im, at, raw, sizeof raw, err) < 0)
+		return -err->errnum;
+	return put_near(im, at + INODE, inode->xattrs.p, inode->xattrs.len, err);
+}
+
 /* ---- entries as they come ------------------------------------------------------------------- */
+
+static int take_blocks(struct cx_erofs *im, struct cx_inode *inode, struct cx_err *err)
+{
+	uint64_t n = outside_blocks(inode);
+
+	if (n == 0)
+		return 0;
+	if (check_size(im, im->next_block + n, err) < 0)
+		return -err->errnum;
+	inode->block = (uint32_t)im->next_block;
+	im->next_block += n;
+	return 0;
+}
+
+/* Whether both hold the same; of file the tail is in im->tail still. */
+static int compare(struct cx_erofs *im, const struct cx_inode *twin, const struct cx_inode *file,
+		   bool *ret, struct cx_err *err)
+{
+	uint64_t outside = file->size - inline_size(file);
+	size_t len;
+
+	*ret = false;
+	for (uint64_t at = 0; at < outside; at += len) {
+		len = outside - at < PIECE ? (size_t)(outside - at) : PIECE;
+		if (cx_outfile_read(&im->blocks, content_at(file, at), im->piece[0], len, err) <
+			    0 ||
+		    cx_outfile_read(&im->blocks, content_at(twin, at), im->piece[1], len, err) < 0)
+			return -err->errnum;
+		if (memcmp(im->piece[0], im->piece[1], len) != 0)
+			return 0;
+	}
+	len = inline_size(file);
+	if (len > 0 && cx_outfile_read(inline_size(twin) > 0 ? &im->area : &im->blocks,
+				       content_at(twin, outside), im->piece[0], len, err) < 0)
+		return -err->errnum;
+	*ret = len == 0 || memcmp(im->piece[0], im->tail, len) == 0;
+	return 0;
+}
+
+/* A file whose blocks are there already uses those, and its own are free again. */
+static int share_blocks(struct cx_erofs *im, struct cx_inode *file, const struct cx_inode *twin,
+			struct cx_err *err)
+{
+	im->next_block = file->block;
+	file->block = twin->block;
+	return cx_outfile_cut(&im->blocks, im->next_block * BLOCK, err);
+}
+
+/*
+ * A short file is repeated behind its inode, which nobody can share. So the second of its kind gets
+ * a block, for all further ones to share.
+ */
+static int share_short(struct cx_erofs *im, struct cx_inode *file, const struct cx_inode *twin,
+		       struct cx_err *err)
+{
+	file->layout = PLAIN;
+	if (twin->layout == PLAIN) {
+		file->block = twin->block;
+		return 0;
+	}
+	if (take_blocks(im, file, err) < 0)
+		return -err->errnum;
+	cx_twins_add(im->twins, file);
+	return put_content(im, file, 0, im->tail, (size_t)file->size, err);
+}
+
+static int share(struct cx_erofs *im, struct cx_inode *file, struct cx_err *err)
+{
+	const struct cx_inode *twin = cx_twins_find(im->twins, file);
+	bool brief = outside_blocks(file) == 0, same = false;
+
+	if (twin != NULL && (brief || twin->layout == file->layout) &&
+	    compare(im, twin, file, &same, err) < 0)
+		return -err->errnum;
+	if (!same) {
+		cx_twins_add(im->twins, file);
+		return 0;
+	}
+	return brief ? share_short(im, file, twin, err) : share_blocks(im, file, twin, err);
+}
+
+/* All data of the last file has come. */
+static int settle(struct cx_erofs *im, struct cx_err *err)
+{
+	struct cx_inode *file = im->file;
+
+	im->file = NULL;
+	if (file == NULL)
+		return 0;
+	if ((file->size > 0 && share(im, file, err) < 0) || place(im, file, false, err) < 0 ||
+	    put_inode(im, file, err) < 0)
+		return -err->errnum;
+	return put_content(im, file, file->size - inline_size(file), im->tail, inline_size(file),
+			   err);
+}
+
+static int begin_file(struct cx_erofs *im, struct cx_inode *file, struct cx_err *err)
+{
+	choose_layout(file, TAIL_MAX);
+	if (take_blocks(im, file, err) < 0)
+		return -err->errnum;
+	memset(im->tail, 0, inline_size(file));
+	cx_twins_begin(im->twins);
+	im->file = file;
+	return 0;
+}
+
+static int put_whole(struct cx_erofs *im, struct cx_inode *inode, struct cx_err *err)
+{
+	size_t outside;
+
+	inode->size = inode->target.len; /* a pipe has none */
+	choose_layout(inode, BLOCK);
+	outside = (size_t)inode->size - inline_size(inode);
+	if (take_blocks(im, inode, err) < 0 || place(im, inode, false, err) < 0 ||
+	    put_inode(im, inode, err) < 0 ||
+	    put_content(im, inode, 0, inode->target.p, outside, err) < 0)
+		return -err->errnum;
+	return put_content(im, inode, outside, inode->target.p + outside, inline_size(inode), err);
+}
 
 static int on_entry(void *arg, const struct cx_entry *e, struct cx_err *err)
 {
 	struct cx_erofs *im = arg;
+	struct cx_inode *made;
+	int r;
 
-	if (cx_tree_add(im->tree, e, &im->file, err) < 0)
+	if (settle(im, err) < 0 || cx_tree_add(im->tree, e, &made, err) < 0)
 		return -err->errnum;
-	if (im->file == NULL || im->file->size == 0)
+	if (made == NULL)
 		return 0;
-	if (check_size(im, im->next_block + blocks_of(im->file->size), err) < 0)
-		return cx_wrap(err, "entry '%.*s'", (int)(e->path.len < 200 ? e->path.len : 200),
-			       e->path.p);
-	im->file->block = (uint32_t)im->next_block;
-	im->next_block += blocks_of(im->file->size);
-	return 0;
+	r = S_ISREG(made->mode) ? begin_file(im, made, err) : put_whole(im, made, err);
+	return r < 0 ? cx_wrap(err, "entry '%.*s'", (int)(e->path.len < 200 ? e->path.len : 200),
+			       e->path.p)
+		     : 0;
 }
 
 static int on_data(void *arg, uint64_t offset, const void *data, size_t len, struct cx_err *err)
 {
 	struct cx_erofs *im = arg;
+	uint64_t outside = im->file->size - inline_size(im->file);
+	size_t n = offset >= outside	    ? 0
+		   : outside - offset < len ? (size_t)(outside - offset)
+					    : len;
 
-	return put(im, (uint64_t)im->file->block * BLOCK + offset, data, len, err);
+	cx_twins_data(im->twins, offset, data, len);
+	if (n < len)
+		memcpy(im->tail + (offset + n - outside), (const char *)data + n, len - n);
+	return n > 0 ? put_content(im, im->file, offset, data, n, err) : 0;
 }
 
 static int on_end(void *arg, struct cx_err *err)
 {
-	(void)arg;
-	(void)err;
-	return 0; /* cx_erofs_finish() does the rest */
+	return settle(arg, err); /* cx_erofs_finish() does the rest */
+}
+
+static int open_parts(struct cx_erofs *im, int fd, struct cx_err *err)
+{
+	if (cx_tree_new(im->limits.max_entries, &im->tree, err) < 0 ||
+	    cx_twins_new(&im->twins, err) < 0)
+		return -err->errnum;
+	cx_outfile_init(&im->blocks, fd);
+	cx_outfile_init(&im->area, fd);
+	im->sink = (struct cx_entry_sink){ on_entry, on_data, on_end, im };
+	cx_entry_decoder_init(&im->decoder, &im->sink, im->limits.max_entries);
+	return 0;
 }
 
 int cx_erofs_new(int fd, const struct cx_erofs_limits *limits, struct cx_erofs **ret,
@@ -145,15 +354,12 @@ int cx_erofs_new(int fd, const struct cx_erofs_limits *limits, struct cx_erofs *
 
 	if (im == NULL)
 		return cx_fail(err, ENOMEM, "layer writer");
-	if (cx_tree_new(limits->max_entries, &im->tree, err) < 0) {
-		free(im);
-		return -err->errnum;
-	}
-	im->fd = fd;
 	im->limits = *limits;
 	im->next_block = 1;
-	im->sink = (struct cx_entry_sink){ on_entry, on_data, on_end, im };
-	cx_entry_decoder_init(&im->decoder, &im->sink, limits->max_entries);
+	if (open_parts(im, fd, err) < 0) {
+		cx_erofs_free(im);
+		return -err->errnum;
+	}
 	*ret = im;
 	return 0;
 }
@@ -163,6 +369,7 @@ void cx_erofs_free(struct cx_erofs *im)
 	if (im == NULL)
 		return;
 	cx_tree_free(im->tree);
+	cx_twins_free(im->twins);
 	free(im->order);
 	free(im);
 }
@@ -172,8 +379,8 @@ int cx_erofs_feed(struct cx_erofs *im, const void *data, size_t len, struct cx_e
 	return cx_entry_decode(&im->decoder, data, len, err);
 }
 
-/* ---- layout: where each inode goes
- * ---------------------------------------------------------------- */
+/* ---- the end: what only then has its content or its size --------------------------------------
+ */
 
 /* "." and ".." stand among the others, in the order of bytes. */
 struct listing {
@@ -235,65 +442,94 @@ static uint64_t directory_size(const struct listing *l)
 	return size;
 }
 
-static size_t inode_size(const struct cx_inode *inode)
-{
-	return INODE + inode->xattrs.len;
-}
+/* As encode_xattrs() of tree.c would. */
+static const uint8_t opaque_mark[] = { 14,  1,	 1,   0,   'o', 'v', 'e', 'r', 'l', 'a',
+				       'y', '.', 'o', 'p', 'a', 'q', 'u', 'e', 'y', 0 };
+static const uint8_t origin_mark[] = { 14,  1,	 0,   0,   'o', 'v', 'e', 'r', 'l', 'a',
+				       'y', '.', 'o', 'r', 'i', 'g', 'i', 'n', 0,   0 };
 
-/* What lies behind its inode in the same block; the rest is in blocks of its own. */
-static size_t inline_size(const struct cx_inode *inode)
+static int add_mark(struct cx_erofs *im, struct cx_inode *inode, const uint8_t *entry, size_t len,
+		    struct cx_err *err)
 {
-	return inode->layout == INLINE ? (size_t)(inode->size % BLOCK) : 0;
-}
-
-static int place(struct cx_erofs *im, struct cx_inode *inode, struct cx_err *err)
-{
-	size_t tail = (size_t)(inode->size % BLOCK), total;
-	bool own = S_ISDIR(inode->mode) || S_ISLNK(inode->mode);
-
-	inode->layout = own && tail > 0 && inode_size(inode) + tail <= BLOCK ? INLINE : PLAIN;
-	total = inode_size(inode) + inline_size(inode);
-	/* The tail must not cross a block; inodes with long attributes may. */
-	if (inline_size(inode) > 0 && im->meta_size % BLOCK + total > BLOCK)
-		im->meta_size = blocks_of(im->meta_size) * BLOCK;
-	inode->nid = im->meta_size / SLOT;
-	im->meta_size = (im->meta_size + total + SLOT - 1) / SLOT * SLOT;
-	inode->placed = true;
-	im->order[im->norder++] = inode;
-	return check_size(im, im->next_block + blocks_of(im->meta_size), err);
-}
-
-static int mark_opaque(struct cx_erofs *im, struct cx_inode *inode, struct cx_err *err)
-{
-	static const uint8_t entry[] = { 14,  1,   1,	0,   'o', 'v', 'e', 'r', 'l', 'a',
-					 'y', '.', 'o', 'p', 'a', 'q', 'u', 'e', 'y', 0 };
 	size_t before = inode->xattrs.len > 0 ? inode->xattrs.len : 12;
-	char *p = cx_tree_alloc(im->tree, before + sizeof entry, err);
+	char *p = cx_tree_alloc(im->tree, before + len, err);
 
 	if (p == NULL)
 		return -err->errnum;
 	if (inode->xattrs.len > 0)
 		memcpy(p, inode->xattrs.p, before);
-	memcpy(p + before, entry, sizeof entry);
-	inode->xattrs = (struct cx_bytes){ p, before + sizeof entry };
+	memcpy(p + before, entry, len);
+	inode->xattrs = (struct cx_bytes){ p, before + len };
 	return 0;
 }
 
-static int place_child(struct cx_erofs *im, struct cx_inode *inode, struct cx_err *err)
+/*
+ * What overlayfs shall know of a directory. One that no other layer has is listed as it is,
+ * whiteouts and all, unless it says that it was merged once ("origin").
+ */
+static int mark(struct cx_erofs *im, struct cx_inode *dir, const struct listing *l,
+		struct cx_err *err)
+{
+	bool whiteouts = false;
+
+	for (uint32_t i = 0; i < l->n; i++)
+		whiteouts |= S_ISCHR(l->names[i]->inode->mode);
+	if (dir->opaque && add_mark(im, dir, opaque_mark, sizeof opaque_mark, err) < 0)
+		return -err->errnum;
+	return whiteouts ? add_mark(im, dir, origin_mark, sizeof origin_mark, err) : 0;
+}
+
+/* The root lies in block 0, as nothing else could be sure to get a number of 16 bits. */
+static int place_root(struct cx_inode *root, struct cx_err *err)
+{
+	size_t room = BLOCK - ROOT_SLOT * SLOT;
+
+	if (inode_size(root) > room)
+		return cx_refuse(
+			err, CX_INVALID,
+			"the root directory's extended attributes take more than %zu bytes",
+			room - INODE);
+	choose_layout(root, room - inode_size(root));
+	root->nid = ROOT_SLOT;
+	root->placed = true;
+	return 0;
+}
+
+static int place_late(struct cx_erofs *im, struct cx_inode *inode, struct cx_err *err)
 {
 	struct listing l;
 
-	if (inode->placed)
-		return 0; /* another name of it */
 	if (S_ISDIR(inode->mode)) {
-		if (list(im, inode, &l, err) < 0 ||
-		    (inode->opaque && mark_opaque(im, inode, err) < 0))
+		if (list(im, inode, &l, err) < 0 || mark(im, inode, &l, err) < 0)
 			return -err->errnum;
 		inode->size = directory_size(&l);
-	} else if (S_ISLNK(inode->mode)) {
-		inode->size = inode->target.len;
+		choose_layout(inode, BLOCK);
 	}
-	return place(im, inode, err);
+	im->order[im->norder++] = inode;
+	if (inode == cx_tree_root(im->tree))
+		return place_root(inode, err);
+	return place(im, inode, true, err);
+}
+
+/* What was written with its entry may have got or lost names since. */
+static int correct_nlink(struct cx_erofs *im, struct cx_inode *inode, struct cx_err *err)
+{
+	uint8_t raw[4];
+
+	if (inode->nlink == inode->nlink_written)
+		return 0;
+	inode->nlink_written = inode->nlink;
+	le(raw, inode->nlink, 4);
+	return cx_outfile_patch(&im->area, inode->nid * SLOT + 44, raw, sizeof raw, err);
+}
+
+static int visit(struct cx_erofs *im, struct cx_inode *inode, struct cx_err *err)
+{
+	if (inode->counted)
+		return 0; /* another name of it */
+	inode->counted = true;
+	im->names++;
+	return inode->placed ? correct_nlink(im, inode, err) : place_late(im, inode, err);
 }
 
 /* Breadth first: the order of "order" is its own queue. */
@@ -302,8 +538,11 @@ static int place_all(struct cx_erofs *im, struct cx_err *err)
 	im->order = calloc(cx_tree_inodes(im->tree), sizeof(void *));
 	if (im->order == NULL)
 		return cx_fail(err, ENOMEM, "layer writer");
-	im->meta_size = (uint64_t)FIRST_SLOT * SLOT;
-	if (place_child(im, cx_tree_root(im->tree), err) < 0)
+	if (im->area_end == im->next_block * BLOCK) { /* nothing lies behind the last area */
+		im->next_block = blocks_of(im->area_at);
+		im->area_end = UINT64_MAX;
+	}
+	if (visit(im, cx_tree_root(im->tree), err) < 0)
 		return -err->errnum;
 	for (size_t i = 0; i < im->norder; i++) {
 		struct cx_name **names;
@@ -313,14 +552,15 @@ static int place_all(struct cx_erofs *im, struct cx_err *err)
 		if (cx_tree_sorted(im->tree, im->order[i], &names, err) < 0)
 			return -err->errnum;
 		for (uint32_t c = 0; c < im->order[i]->nchildren; c++)
-			if (place_child(im, names[c]->inode, err) < 0)
+			if (visit(im, names[c]->inode, err) < 0)
 				return -err->errnum;
 	}
+	if (im->area_end == UINT64_MAX)
+		im->next_block = blocks_of(im->area_at);
 	return 0;
 }
 
-/* ---- writing the metadata
- * -------------------------------------------------------------------------- */
+/* ---- writing it ------------------------------------------------------------------------------ */
 
 static uint8_t dirent_type(uint32_t mode)
 {
@@ -353,18 +593,6 @@ static void encode_block(const struct listing *l, uint32_t first, uint32_t n, ui
 	}
 }
 
-/* Writes a piece of what an inode holds: whole blocks outside, an inline tail behind the inode. */
-static int put_content(struct cx_erofs *im, const struct cx_inode *inode, uint64_t offset,
-		       const void *data, size_t len, struct cx_err *err)
-{
-	uint64_t inode_at = im->meta_block * BLOCK + inode->nid * SLOT;
-	uint64_t at = (uint64_t)inode->block * BLOCK + offset;
-
-	if (inode->layout == INLINE && offset >= inode->size / BLOCK * BLOCK)
-		at = inode_at + inode_size(inode);
-	return put(im, at, data, len, err);
-}
-
 static int put_directory(struct cx_erofs *im, struct cx_inode *dir, struct cx_err *err)
 {
 	struct listing l;
@@ -386,56 +614,20 @@ static int put_directory(struct cx_erofs *im, struct cx_inode *dir, struct cx_er
 	return 0;
 }
 
-static int put_inode(struct cx_erofs *im, const struct cx_inode *inode, uint32_t number,
-		     struct cx_err *err)
+static int put_late(struct cx_erofs *im, struct cx_err *err)
 {
-	uint64_t at = im->meta_block * BLOCK + inode->nid * SLOT;
-	uint8_t raw[INODE] = { 0 };
+	for (size_t i = 0; i < im->norder; i++) {
+		struct cx_inode *inode = im->order[i];
 
-	le(raw, 1 | inode->layout << 1, 2);
-	le(raw + 2, inode->xattrs.len > 0 ? (inode->xattrs.len - 12) / 4 + 1 : 0, 2);
-	le(raw + 4, inode->mode, 2);
-	le(raw + 8, inode->size, 8);
-	le(raw + 16, inode->block, 4); /* of a whiteout: its device number, 0 */
-	le(raw + 20, number, 4);
-	le(raw + 24, inode->uid, 4);
-	le(raw + 28, inode->gid, 4);
-	le(raw + 32, (uint64_t)inode->mtime, 8);
-	le(raw + 40, inode->mtime_nsec, 4);
-	le(raw + 44, inode->nlink, 4);
-	if (put(im, at, raw, sizeof raw, err) < 0)
+		if (S_ISDIR(inode->mode) && take_blocks(im, inode, err) < 0)
+			return -err->errnum;
+		if (put_inode(im, inode, err) < 0 ||
+		    (S_ISDIR(inode->mode) && put_directory(im, inode, err) < 0))
+			return -err->errnum;
+	}
+	if (cx_outfile_flush(&im->area, err) < 0)
 		return -err->errnum;
-	return put(im, at + INODE, inode->xattrs.p, inode->xattrs.len, err);
-}
-
-/* Inodes and what lies inline, then the blocks outside: two runs, each nearly sequential. */
-static int put_metadata(struct cx_erofs *im, struct cx_err *err)
-{
-	im->meta_block = im->next_block;
-	im->extra_block = im->meta_block + blocks_of(im->meta_size);
-	for (size_t i = 0; i < im->norder; i++) {
-		struct cx_inode *inode = im->order[i];
-		uint64_t outside = blocks_of(inode->size - inline_size(inode));
-
-		if (S_ISREG(inode->mode) || outside == 0)
-			continue;
-		inode->block = (uint32_t)im->extra_block;
-		im->extra_block += outside;
-		if (check_size(im, im->extra_block, err) < 0)
-			return -err->errnum;
-	}
-	for (size_t i = 0; i < im->norder; i++) {
-		struct cx_inode *inode = im->order[i];
-
-		if (put_inode(im, inode, (uint32_t)i + 1, err) < 0)
-			return -err->errnum;
-		if (S_ISDIR(inode->mode) && put_directory(im, inode, err) < 0)
-			return -err->errnum;
-		if (S_ISLNK(inode->mode) &&
-		    put_content(im, inode, 0, inode->target.p, inode->target.len, err) < 0)
-			return -err->errnum;
-	}
-	return flush(im, err);
+	return cx_outfile_flush(&im->blocks, err);
 }
 
 /* The kernel's crc32c(): no inversion at the end. */
@@ -449,28 +641,29 @@ static uint32_t crc32c(uint32_t crc, const uint8_t *p, size_t len)
 	return crc;
 }
 
-static int put_superblock(struct cx_erofs *im, struct cx_err *err)
+static int put_first_block(struct cx_erofs *im, struct cx_err *err)
 {
-	uint8_t block[BLOCK - SUPER_AT] = { 0 };
+	uint8_t *super = im->first + SUPER_AT;
 
-	le(block, MAGIC_V1, 4);
-	le(block + 8, SB_CHKSUM, 4);
-	block[12] = 12; /* log2 of the block size */
-	le(block + 14, FIRST_SLOT, 2);
-	le(block + 16, im->norder, 8);
-	le(block + 36, im->extra_block, 4);
-	le(block + 40, im->meta_block, 4);
-	le(block + 4, crc32c(UINT32_MAX, block, sizeof block), 4);
-	return write_at(im->fd, SUPER_AT, block, sizeof block, err);
+	le(super, MAGIC_V1, 4);
+	le(super + 8, SB_CHKSUM, 4);
+	super[12] = 12; /* log2 of the block size */
+	le(super + 14, ROOT_SLOT, 2);
+	le(super + 16, im->names, 8);
+	le(super + 36, im->next_block, 4); /* inodes count from block 0 */
+	le(super + 4, crc32c(UINT32_MAX, super, BLOCK - SUPER_AT), 4);
+	if (cx_outfile_put(&im->area, 0, im->first, BLOCK, err) < 0)
+		return -err->errnum;
+	return cx_outfile_flush(&im->area, err);
 }
 
 int cx_erofs_finish(struct cx_erofs *im, uint64_t *ret_size, struct cx_err *err)
 {
-	if (cx_entry_decode_finish(&im->decoder, err) < 0 || flush(im, err) < 0 ||
-	    place_all(im, err) < 0 || put_metadata(im, err) < 0 || put_superblock(im, err) < 0)
+	if (cx_entry_decode_finish(&im->decoder, err) < 0 || place_all(im, err) < 0 ||
+	    put_late(im, err) < 0 || put_first_block(im, err) < 0)
 		return -err->errnum;
-	*ret_size = im->extra_block * BLOCK;
-	if (ftruncate(im->fd, (off_t)*ret_size) < 0)
+	*ret_size = im->next_block * BLOCK;
+	if (ftruncate(im->area.fd, (off_t)*ret_size) < 0)
 		return cx_fail(err, errno, "size of the layer");
 	return 0;
 }

@@ -9,7 +9,7 @@
 
 #include "image/stream.h"
 
-enum { DOCUMENT_MAX = 4 << 20, ID_LEN = 64 };
+enum { DOCUMENT_MAX = 4 << 20, ID_LEN = 64, NANOSECONDS = 1000000000 };
 
 struct reading {
 	struct cx_stream *stream;
@@ -18,7 +18,7 @@ struct reading {
 	const struct cx_read_limits *limits;
 	struct cx_report *report;
 	struct cx_err source; /* what the stream said, as libarchive only passes "failed" on */
-	bool drained;	      /* the stream has given its last byte */
+	bool any, drained;    /* the stream has given a byte; its last byte */
 	bool cut;	      /* the padding of the last entry is missing: nothing follows */
 	bool saw_layout, saw_index, saw_manifest, is_rootfs;
 	char path[CX_ENTRY_PATH_MAX + 1], target[CX_ENTRY_PATH_MAX + 1];
@@ -76,6 +76,8 @@ static enum whiteout take_whiteout(char *path)
 {
 	char *last = path + (last_component(path) - path);
 
+	if (strncmp(path, ".wh..wh.", 8) == 0 && strcmp(path, ".wh..wh..opq") != 0)
+		return IGNORED; /* aufs kept its books there */
 	if (strncmp(last, ".wh.", 4) != 0)
 		return NO_WHITEOUT;
 	if (strcmp(last, ".wh..wh..opq") == 0) {
@@ -83,20 +85,19 @@ static enum whiteout take_whiteout(char *path)
 		return OPAQUE;
 	}
 	if (strncmp(last, ".wh..wh.", 8) == 0)
-		return IGNORED; /* aufs kept its books there */
+		return IGNORED;
 	memmove(last, last + 4, strlen(last + 4) + 1);
 	return WHITEOUT;
 }
 
-static int write_whiteout(struct reading *r, enum whiteout what, struct cx_err *err)
+/* An entry that is only its flag. */
+static int write_mark(struct reading *r, uint32_t flag, struct cx_err *err)
 {
-	struct cx_entry e = { .mode = what == OPAQUE ? S_IFDIR : S_IFREG,
-			      .flags = what == OPAQUE ? CX_ENTRY_OPAQUE : CX_ENTRY_WHITEOUT,
+	struct cx_entry e = { .mode = flag == CX_ENTRY_OPAQUE ? S_IFDIR : S_IFREG,
+			      .flags = flag,
 			      .path = bytes_of(r->path),
 			      .target = { "", 0 } };
 
-	if (what == IGNORED)
-		return 0;
 	return cx_entry_write(r->out, &e, err);
 }
 
@@ -108,7 +109,7 @@ static void take_xattrs(struct archive_entry *ae, struct cx_entry *e)
 
 	(void)archive_entry_xattr_reset(ae);
 	while (archive_entry_xattr_next(ae, &name, &value, &size) == ARCHIVE_OK) {
-		if (name == NULL || strncmp(name, "user.", 5) != 0 ||
+		if (name == NULL || strncmp(name, "user.", 5) != 0 || name[5] == '\0' ||
 		    strncmp(name, "user.overlay.", 13) == 0)
 			continue;
 		if (e->nxattrs < CX_ENTRY_XATTRS_MAX) {
@@ -180,10 +181,27 @@ static int copy_data(struct reading *r, uint64_t size, struct cx_err *err)
 	return s == ARCHIVE_EOF || r->cut ? 0 : archive_failed(r, err);
 }
 
+/*
+ * libarchive takes the mode from an ACL where there is one. With a mask, the group's bits of the
+ * header are those of the mask.
+ */
+static uint32_t mode_of(struct archive_entry *ae)
+{
+	uint32_t mode = (uint32_t)(archive_entry_filetype(ae) | (archive_entry_perm(ae) & 07777));
+	int type, permset, tag, id;
+	const char *name;
+
+	(void)archive_entry_acl_reset(ae, ARCHIVE_ENTRY_ACL_TYPE_ACCESS);
+	while (archive_entry_acl_next(ae, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &type, &permset, &tag, &id,
+				      &name) == ARCHIVE_OK)
+		if (tag == ARCHIVE_ENTRY_ACL_MASK)
+			mode = (mode & ~070U) | ((unsigned)permset & 7U) << 3;
+	return mode;
+}
+
 static int write_node(struct reading *r, struct archive_entry *ae, struct cx_err *err)
 {
-	struct cx_entry e = { .mode = (uint32_t)(archive_entry_filetype(ae) |
-						 (archive_entry_perm(ae) & 07777)),
+	struct cx_entry e = { .mode = mode_of(ae),
 			      .mtime = archive_entry_mtime(ae),
 			      .mtime_nsec = (uint32_t)archive_entry_mtime_nsec(ae),
 			      .path = bytes_of(r->path),
@@ -191,6 +209,10 @@ static int write_node(struct reading *r, struct archive_entry *ae, struct cx_err
 
 	if (take_ids(ae, &e, err) < 0)
 		return -err->errnum;
+	if (e.mtime < 0 && e.mtime_nsec > 0) { /* libarchive reads "-1.5" as -1 and 0.5 */
+		e.mtime--;
+		e.mtime_nsec = NANOSECONDS - e.mtime_nsec;
+	}
 	if (S_ISREG(e.mode))
 		e.size = (uint64_t)archive_entry_size(ae);
 	if (e.size > r->limits->max_bytes)
@@ -212,12 +234,17 @@ static void note_document(struct reading *r)
 
 static int layer_entry(struct reading *r, struct archive_entry *ae, struct cx_err *err)
 {
-	enum whiteout whiteout;
-
 	note_document(r);
-	whiteout = take_whiteout(r->path);
-	if (whiteout != NO_WHITEOUT)
-		return write_whiteout(r, whiteout, err);
+	switch (take_whiteout(r->path)) {
+	case WHITEOUT:
+		return write_mark(r, CX_ENTRY_WHITEOUT, err);
+	case OPAQUE:
+		return write_mark(r, CX_ENTRY_OPAQUE, err);
+	case IGNORED:
+		return 0;
+	case NO_WHITEOUT:
+		break;
+	}
 	if (archive_entry_hardlink(ae) != NULL)
 		return write_hardlink(r, ae, err);
 	switch (archive_entry_filetype(ae)) {
@@ -228,7 +255,7 @@ static int layer_entry(struct reading *r, struct archive_entry *ae, struct cx_er
 		return write_node(r, ae, err);
 	default:
 		r->report->skipped++;
-		return 0;
+		return write_mark(r, CX_ENTRY_BARRED, err);
 	}
 }
 
@@ -309,8 +336,15 @@ static la_ssize_t give_bytes(struct archive *a, void *arg, const void **buffer)
 
 	if (n < 0)
 		archive_set_error(a, EIO, "%s", r->source.msg);
+	r->any |= n > 0;
 	r->drained = n == 0;
 	return n < 0 ? -1 : n;
+}
+
+/* An archive of no bytes holds nothing, in Go's reader too; libarchive does not open it. */
+static bool is_empty(const struct reading *r)
+{
+	return r->drained && !r->any;
 }
 
 static int open_archive(struct reading *r, struct cx_err *err)
@@ -320,7 +354,8 @@ static int open_archive(struct reading *r, struct cx_err *err)
 		return cx_fail(err, ENOMEM, "archive reader");
 	if (archive_read_support_format_tar(r->archive) != ARCHIVE_OK ||
 	    archive_read_set_option(r->archive, "tar", "mac-ext", NULL) != ARCHIVE_OK ||
-	    archive_read_open(r->archive, r, NULL, give_bytes, NULL) != ARCHIVE_OK)
+	    (archive_read_open(r->archive, r, NULL, give_bytes, NULL) != ARCHIVE_OK &&
+	     !is_empty(r)))
 		return archive_failed(r, err);
 	return 0;
 }
@@ -336,15 +371,26 @@ static int one_entry(struct reading *r, struct archive_entry *ae, entry_fn *fn, 
 	return 0;
 }
 
+/*
+ * A warning means that libarchive guessed, and two readings are one too many. Only that a name is
+ * not UTF-8 is fine: then it keeps the bytes.
+ */
+static bool is_sure(const struct reading *r, int s)
+{
+	const char *text = s == ARCHIVE_WARN ? archive_error_string(r->archive) : NULL;
+
+	return s == ARCHIVE_OK ||
+	       (text != NULL && strstr(text, "can't be converted from UTF-8") != NULL);
+}
+
 static int read_entries(struct reading *r, entry_fn *fn, struct cx_err *err)
 {
 	struct archive_entry *ae;
 	int s = ARCHIVE_OK;
 
-	while (!r->is_rootfs && !r->cut &&
+	while (!r->is_rootfs && !r->cut && !is_empty(r) &&
 	       (s = archive_read_next_header(r->archive, &ae)) != ARCHIVE_EOF) {
-		/* A warning means that libarchive guessed: two readings are one too many. */
-		if (s != ARCHIVE_OK)
+		if (!is_sure(r, s))
 			return archive_failed(r, err);
 		if (++r->report->entries > r->limits->max_entries)
 			return cx_refuse(err, CX_LIMIT, "more than %llu entries",

@@ -9,21 +9,64 @@
  * Reads a tar archive and writes it as an entry stream. The door to libarchive, of which only the
  * tar reader is enabled, and only on bytes that image/stream.c has unwrapped.
  *
- * What becomes of an entry of a layer (tests/image tries it):
+ * What becomes of what a layer's archive holds; tests/image/test_rows.py tries it row by row.
+ * "Refused" ends the import and names the entry; "nothing" means as if it was not there.
  *
- *	a name with ".."			refused
- *	leading "/" and "./", "//", trailing "/"	taken off
- *	.wh.NAME, .wh..wh..opq			whiteout, opaque directory
- *	other .wh..wh.*				nothing
- *	hard link				kept; its target by the rules of names
- *	hard link with data			refused
- *	device, socket				nothing, counted as skipped
- *	type that nobody knows			a regular file, as POSIX says
- *	last file without its padding		kept; nothing can follow it
- *	id of 65536 or more			refused: no sandbox could show it
- *	set-user-ID, set-group-ID		kept, without effect in a sandbox
- *	user.* attributes			kept, but of user.overlay.* nothing
- *	security.*, trusted.*, system.*, ACLs, flags	nothing
+ *  names
+ *    leading "/" and "./", "//", "/."    taken off
+ *    a component ".."                    refused
+ *    component > 255, path > 4,095 bytes refused
+ *    other bytes, UTF-8 or not, newlines kept
+ *
+ *  types
+ *    file, directory, link, pipe         kept
+ *    device, socket                      counted as skipped; nothing shows at its name, nor what
+ *                                        it replaced, in this layer or one below
+ *    type that nobody knows              a file, as POSIX says
+ *    sparse file: GNU, pax 0.0, 0.1, 1.0 a file with holes, which take no space
+ *    hard link                           another name of what this layer had before: a file, link
+ *                                        or pipe; its target by the rules of names
+ *    - to a device                       as the device
+ *    - to itself                         nothing, when it is there; else refused
+ *    - to a later entry, a directory, a
+ *      whiteout, through a symbolic link,
+ *      out of the tree                   refused
+ *    - with data                         refused
+ *    target of a symbolic link           data: absolute, upwards, a loop, all kept
+ *
+ *  attributes
+ *    permissions, set-user-ID and its
+ *      like                              kept; the latter have no effect in a sandbox
+ *    owner, group up to 65535            kept, by number only
+ *    owner, group of 65536 or more       refused: no sandbox could show it
+ *    modification time                   kept with nanoseconds, before 1970 and after 2106;
+ *                                        a fraction between -1 and 0 counts from 0
+ *    other times                         nothing
+ *    user.*                              kept: 64 of 32,768 bytes together, the root's of 2,880
+ *                                        bytes; more is refused
+ *    user.overlay.*, all others          nothing: security.*, trusted.*, system.*, ...
+ *    ACLs, file flags, unknown headers   nothing
+ *
+ *  the same path again (image/tree.h)
+ *    over a file, link, pipe             the last one counts
+ *    directory over directory            its attributes count, the content stays
+ *    other over directory                replaces it and all below it
+ *    missing parents                     are made: 0:0, 0755, time 0
+ *    below a symbolic link, file, pipe   refused
+ *
+ *  whiteouts (OCI image-spec, layer.md), in any order with what they are about
+ *    .wh.NAME of any type                hides NAME of the layers below, nothing of this one
+ *    .wh..wh..opq                        hides what the directory has in the layers below
+ *    other .wh..wh.*                     nothing (aufs' books); in the root all below it, too
+ *    .wh. .wh.. .wh...                   refused
+ *    .wh.NAME with something below it    an ordinary name
+ *
+ *  the archive
+ *    no bytes, or no entries             an empty root: 0:0, 0755, time 0
+ *    last file without its padding       kept; nothing can follow it
+ *    bytes behind its end                count for the digests, hold nothing
+ *    what libarchive warns of            refused, as it could be read in two ways; but for names
+ *                                        that are not UTF-8
  */
 struct cx_read_limits {
 	uint64_t max_bytes; /* uncompressed */

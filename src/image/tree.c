@@ -154,17 +154,37 @@ static struct cx_name *take_name(struct cx_tree *tree, struct cx_inode *dir, str
 	return n;
 }
 
-/* The name loses what it had; a directory's content goes with it, as nobody can reach it any more.
- */
+/* Nobody can reach a replaced directory any more: what else has names elsewhere has fewer now. */
+static void drop_content(struct cx_inode *top)
+{
+	struct cx_inode *dir = top;
+
+	while (dir != top || top->children != NULL) {
+		struct cx_name *n = dir->children;
+
+		if (n == NULL) {
+			dir = dir->parent;
+			continue;
+		}
+		dir->children = n->next;
+		if (n->inode != NULL && S_ISDIR(n->inode->mode))
+			dir = n->inode;
+		else if (n->inode != NULL)
+			n->inode->nlink--;
+	}
+}
+
 static void clear_name(struct cx_name *n)
 {
 	if (n->inode == NULL)
 		return;
 	n->dir->nchildren--;
-	if (S_ISDIR(n->inode->mode))
+	if (S_ISDIR(n->inode->mode)) {
 		n->dir->nlink--;
-	else
+		drop_content(n->inode);
+	} else {
 		n->inode->nlink--;
+	}
 	n->inode = NULL;
 }
 
@@ -286,11 +306,11 @@ static int set_attributes(struct cx_tree *tree, struct cx_inode *inode, const st
 	return copy(tree, e->target, &inode->target, err);
 }
 
-static int add_whiteout(struct cx_tree *tree, struct cx_name *n, struct cx_err *err)
+static int add_whiteout(struct cx_tree *tree, struct cx_name *n, bool barred, struct cx_err *err)
 {
 	struct cx_inode *inode;
 
-	if (n->inode != NULL) {
+	if (n->inode != NULL && !barred) {
 		if (S_ISDIR(n->inode->mode))
 			n->inode->opaque = true;
 		return 0;
@@ -298,6 +318,7 @@ static int add_whiteout(struct cx_tree *tree, struct cx_name *n, struct cx_err *
 	inode = new_inode(tree, S_IFCHR, err);
 	if (inode == NULL)
 		return -err->errnum;
+	inode->barred = barred;
 	set_name(n, inode);
 	return 0;
 }
@@ -320,6 +341,8 @@ static int add_hardlink(struct cx_tree *tree, struct cx_name *n, const struct cx
 			target = NULL;
 		start = i + 1;
 	}
+	if (target != NULL && target->barred)
+		return add_whiteout(tree, n, true, err);
 	if (target == NULL || S_ISDIR(target->mode) || is_whiteout(target))
 		return cx_refuse(err, CX_INVALID,
 				 "a hard link to '%.*s', which is no earlier file of this layer",
@@ -352,25 +375,25 @@ static int add_directory(struct cx_tree *tree, struct cx_name *n, const struct c
 }
 
 static int add_other(struct cx_tree *tree, struct cx_name *n, const struct cx_entry *e,
-		     struct cx_inode **ret_file, struct cx_err *err)
+		     struct cx_inode **ret_made, struct cx_err *err)
 {
 	struct cx_inode *inode = new_inode(tree, e->mode, err);
 
 	if (inode == NULL || set_attributes(tree, inode, e, err) < 0)
 		return -err->errnum;
 	set_name(n, inode);
-	*ret_file = S_ISREG(e->mode) ? inode : NULL;
+	*ret_made = inode;
 	return 0;
 }
 
-static int add(struct cx_tree *tree, const struct cx_entry *e, struct cx_inode **ret_file,
+static int add(struct cx_tree *tree, const struct cx_entry *e, struct cx_inode **ret_made,
 	       struct cx_err *err)
 {
 	struct cx_bytes last;
 	struct cx_inode *dir;
 	struct cx_name *n;
 
-	*ret_file = NULL;
+	*ret_made = NULL;
 	if (e->path.len == 0) {
 		tree->root->opaque |= (e->flags & CX_ENTRY_OPAQUE) != 0;
 		return (e->flags & CX_ENTRY_OPAQUE) != 0 ? 0
@@ -380,19 +403,19 @@ static int add(struct cx_tree *tree, const struct cx_entry *e, struct cx_inode *
 	n = dir != NULL ? take_name(tree, dir, last, err) : NULL;
 	if (n == NULL)
 		return -err->errnum;
-	if ((e->flags & CX_ENTRY_WHITEOUT) != 0)
-		return add_whiteout(tree, n, err);
+	if ((e->flags & (CX_ENTRY_WHITEOUT | CX_ENTRY_BARRED)) != 0)
+		return add_whiteout(tree, n, (e->flags & CX_ENTRY_BARRED) != 0, err);
 	if ((e->flags & CX_ENTRY_HARDLINK) != 0)
 		return add_hardlink(tree, n, e, err);
 	if (S_ISDIR(e->mode))
 		return add_directory(tree, n, e, err);
-	return add_other(tree, n, e, ret_file, err);
+	return add_other(tree, n, e, ret_made, err);
 }
 
-int cx_tree_add(struct cx_tree *tree, const struct cx_entry *e, struct cx_inode **ret_file,
+int cx_tree_add(struct cx_tree *tree, const struct cx_entry *e, struct cx_inode **ret_made,
 		struct cx_err *err)
 {
-	if (add(tree, e, ret_file, err) < 0)
+	if (add(tree, e, ret_made, err) < 0)
 		return cx_wrap(err, "entry '%.*s'", (int)(e->path.len < 200 ? e->path.len : 200),
 			       e->path.p);
 	return 0;
@@ -409,12 +432,16 @@ static int by_bytes(const void *a, const void *b)
 	return x->name.len < y->name.len ? -1 : x->name.len > y->name.len;
 }
 
-int cx_tree_sorted(struct cx_tree *tree, const struct cx_inode *dir, struct cx_name ***ret,
+int cx_tree_sorted(struct cx_tree *tree, struct cx_inode *dir, struct cx_name ***ret,
 		   struct cx_err *err)
 {
-	struct cx_name **names = cx_tree_alloc(tree, (dir->nchildren + 1) * sizeof(void *), err);
+	struct cx_name **names = dir->sorted;
 	uint32_t n = 0;
 
+	*ret = names;
+	if (names != NULL)
+		return 0;
+	names = cx_tree_alloc(tree, (dir->nchildren + 1) * sizeof(void *), err);
 	if (names == NULL)
 		return -err->errnum;
 	for (struct cx_name *c = dir->children; c != NULL; c = c->next)
@@ -422,6 +449,6 @@ int cx_tree_sorted(struct cx_tree *tree, const struct cx_inode *dir, struct cx_n
 			names[n++] = c;
 	assert(n == dir->nchildren);
 	qsort(names, n, sizeof(struct cx_name *), by_bytes);
-	*ret = names;
+	*ret = dir->sorted = names;
 	return 0;
 }

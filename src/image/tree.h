@@ -17,6 +17,8 @@
  *					of the entry counts
  *	missing parents			are made: root's, 0755, time 0
  *	a parent that is no directory	is refused
+ *	a barred name			hides what lies below and what this layer had; a hard link
+ *					to it is another one
  *	a hard link			must name an earlier file of this layer that is no directory
  *
  * Memory is bounded by the number of entries and the lengths of their names and attributes, and all
@@ -28,13 +30,17 @@ struct cx_inode {
 	uint64_t size;
 	struct cx_bytes target; /* of a symbolic link */
 	struct cx_bytes xattrs; /* as EROFS wants them, see tree.c; empty for none */
-	bool opaque;
-	bool placed;		  /* for the writer, as are nid, block and layout */
+	bool opaque, barred;
 	struct cx_name *children; /* of a directory, in no order */
+	struct cx_name **sorted;
 	uint32_t nchildren;
 	struct cx_inode *parent;
-	uint64_t nid;
-	uint32_t block, layout;
+
+	/* the writer's own */
+	bool placed, counted;
+	uint64_t nid, hash;
+	uint32_t block, layout, nlink_written;
+	struct cx_inode *next_twin;
 };
 
 struct cx_name {
@@ -51,14 +57,15 @@ void cx_tree_free(struct cx_tree *tree); /* NULL is fine */
 struct cx_inode *cx_tree_root(struct cx_tree *tree);
 size_t cx_tree_inodes(const struct cx_tree *tree); /* made so far, replaced ones included */
 
-/* ret_file: the inode whose content follows, NULL when none does. */
+/* ret_made: the new inode; NULL for a directory, a whiteout and a hard link. */
 CX_MUST int cx_tree_add(struct cx_tree *tree, const struct cx_entry *entry,
-			struct cx_inode **ret_file, struct cx_err *err);
+			struct cx_inode **ret_made, struct cx_err *err);
 
 /*
  * The children of a directory in the order of their bytes, nchildren of them; in the tree's memory.
+ * Only when no entry comes any more: it sorts once.
  */
-CX_MUST int cx_tree_sorted(struct cx_tree *tree, const struct cx_inode *dir, struct cx_name ***ret,
+CX_MUST int cx_tree_sorted(struct cx_tree *tree, struct cx_inode *dir, struct cx_name ***ret,
 			   struct cx_err *err);
 
 /* Zeroed memory that lives as long as the tree. */

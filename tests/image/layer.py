@@ -99,3 +99,17 @@ def mounted(result):
         subprocess.run(["umount", at], check=True)
         os.rmdir(at)
         os.unlink(result.image)
+
+
+@contextlib.contextmanager
+def overlay(layers):
+    """Mounted layers, lowest first, under a writable directory, with the options of runtime/rootfs.c."""
+    with tempfile.TemporaryDirectory() as top:
+        for name in ("upper", "work", "root"):
+            os.mkdir(os.path.join(top, name))
+        options = f"userxattr,lowerdir={':'.join(reversed(layers))},upperdir={top}/upper,workdir={top}/work"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "none", top + "/root"], check=True)
+        try:
+            yield top + "/root"
+        finally:
+            subprocess.run(["umount", top + "/root"], check=True)

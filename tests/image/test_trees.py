@@ -31,7 +31,7 @@ def describe(top):
             elif kind == stat.S_IFLNK:
                 content = os.readlink(path)
             xattrs = {a: os.getxattr(path, a, follow_symlinks=False)
-                      for a in os.listxattr(path, follow_symlinks=False) if a.startswith("user.")}
+                      for a in os.listxattr(path, follow_symlinks=False) if a.startswith("user.") and a != "user.overlay.origin"}
             key = os.path.relpath(path, os.fsencode(top))
             links.setdefault(s.st_ino, []).append(key)
             found[key] = (kind, s.st_mode, s.st_uid, s.st_gid, int(s.st_mtime), s.st_size

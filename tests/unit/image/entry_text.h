@@ -13,8 +13,8 @@
 
 /*
  * An entry stream as text that a test can state: "d dir", "f file 3", "l link>target", "p fifo",
- * "h name=earlier", "w gone", "o opaque", then " +name:value" for each attribute; "@offset:bytes"
- * for data and "." for the end, all separated by ";".
+ * "h name=earlier", "w gone", "b barred", "o opaque", then " +name:value" for each attribute;
+ * "@offset:bytes" for data and "." for the end, all separated by ";".
  */
 static inline void add_text(struct cx_buf *out, const void *p, size_t len)
 {
@@ -35,6 +35,8 @@ static inline char letter_of(const struct cx_entry *e)
 {
 	if ((e->flags & CX_ENTRY_WHITEOUT) != 0)
 		return 'w';
+	if ((e->flags & CX_ENTRY_BARRED) != 0)
+		return 'b';
 	if ((e->flags & CX_ENTRY_HARDLINK) != 0)
 		return 'h';
 	if ((e->flags & CX_ENTRY_OPAQUE) != 0)

@@ -74,20 +74,21 @@ static uint64_t le(size_t at, unsigned bytes)
 /* Where the inode lies whose name is the n-th of the root's first block. */
 static size_t inode_of(unsigned n)
 {
-	size_t meta = (size_t)le(1024 + 40, 4) * BLOCK, root = meta + (size_t)le(1024 + 14, 2) * 32;
+	size_t root = (size_t)le(1024 + 14, 2) * 32;
 
+	ck_assert_uint_eq(le(1024 + 40, 4), 0);	    /* inodes count from block 0 */
 	ck_assert_uint_eq(le(root, 2), 1 | 2 << 1); /* extended, with an inline tail */
-	return meta + (size_t)le(root + 64 + (size_t)n * 12, 8) * 32;
+	return (size_t)le(root + 64 + (size_t)n * 12, 8) * 32;
 }
 
 START_TEST(superblock_of_an_empty_layer)
 {
 	ck_assert_int_eq(finish(1 << 20, 10), 0);
-	ck_assert_uint_eq(image.len, 2 * BLOCK);
+	ck_assert_uint_eq(image.len, BLOCK);
 	ck_assert_uint_eq(le(1024, 4), 0xE0F5E1E2);
 	ck_assert_uint_eq(le(1024 + 12, 1), 12);
 	ck_assert_uint_eq(le(1024 + 16, 8), 1); /* inodes */
-	ck_assert_uint_eq(le(1024 + 36, 4), 2); /* blocks */
+	ck_assert_uint_eq(le(1024 + 36, 4), 1); /* blocks */
 	ck_assert_uint_eq(inode_of(0), inode_of(1));
 }
 END_TEST
@@ -101,7 +102,7 @@ START_TEST(types_and_content)
 	ck_assert_int_eq(finish(1 << 20, 10), 0);
 	ck_assert_uint_eq(le(inode_of(2) + 4, 2), S_IFREG | 04711);
 	ck_assert_uint_eq(le(inode_of(2) + 8, 8), 3);
-	ck_assert_mem_eq(image.p + le(inode_of(2) + 16, 4) * BLOCK, "abc\0", 4);
+	ck_assert_mem_eq(image.p + inode_of(2) + 64, "abc\0", 4);
 	ck_assert_uint_eq(le(inode_of(3) + 4, 2), S_IFLNK | 0777);
 	ck_assert_mem_eq(image.p + inode_of(3) + 64, "target", 6);
 	ck_assert_uint_eq(le(inode_of(4) + 4, 2), S_IFIFO | 0600);
@@ -121,7 +122,7 @@ START_TEST(holes_read_as_zeros)
 	ck_assert_mem_eq(image.p + at, zeros, BLOCK);
 	ck_assert_mem_eq(image.p + at + BLOCK, "x", 2);
 	ck_assert_mem_eq(image.p + at + BLOCK + 1, zeros, 2 * BLOCK - 1);
-	ck_assert_mem_eq(image.p + at + 3 * (size_t)BLOCK, "y", 2);
+	ck_assert_mem_eq(image.p + inode_of(2) + 64, "y", 2);
 }
 END_TEST
 
@@ -129,7 +130,9 @@ END_TEST
 static const struct {
 	uint64_t size;
 	unsigned blocks;
-} sizes[] = { { 0, 2 }, { 1, 3 }, { BLOCK, 3 }, { BLOCK + 1, 4 }, { 16 * BLOCK, 18 } };
+} sizes[] = { { 0, 2 },		 { 1, 2 },	   { 2048, 2 },		{ 2049, 3 },
+	      { BLOCK, 3 },	 { BLOCK + 1, 3 }, { BLOCK + 2048, 3 }, { BLOCK + 2049, 4 },
+	      { 16 * BLOCK, 18 } };
 
 START_TEST(exactly_as_large_as_allowed)
 {
@@ -183,7 +186,7 @@ START_TEST(names_in_full_blocks)
 		add(S_IFREG, name, 0);
 	}
 	ck_assert_int_eq(finish(1 << 20, 26), 0);
-	root = (size_t)le(1024 + 40, 4) * BLOCK + (size_t)le(1024 + 14, 2) * 32;
+	root = (size_t)le(1024 + 14, 2) * 32;
 	ck_assert_uint_gt(le(root + 8, 8), BLOCK);
 	for (size_t at = (size_t)le(root + 16, 4) * BLOCK, i = 2; i < 15; i++, n++)
 		ck_assert_int_eq(image.p[at + le(at + i * 12 + 8, 2)], (int)('a' + n));

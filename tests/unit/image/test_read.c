@@ -105,8 +105,8 @@ static const struct {
 	{ "a symbolic link", "l a>../../etc;.", '2', "a", "../../etc", "", 0 },
 	{ "a symbolic link to nothing", NULL, '2', "a", "", "", 0 },
 	{ "a fifo", "p a;.", '6', "a", "", "", 0 },
-	{ "a character device", ".", '3', "a", "", "", 0 },
-	{ "a block device", ".", '4', "a", "", "", 0 },
+	{ "a character device", "b a;.", '3', "a", "", "", 0 },
+	{ "a block device", "b a;.", '4', "a", "", "", 0 },
 	{ "a leading slash", "f etc/a 0;.", '0', "/etc/a", "", "", 0 },
 	{ "what means nothing", "f a/b 0;.", '0', "./a//.///b", "", "", 0 },
 	{ "upwards", NULL, '0', "../a", "", "", 0 },
@@ -176,7 +176,7 @@ static const struct {
 	{ "overlay's own", "SCHILY.xattr.user.overlay.opaque=y", "f a 0;." },
 	{ "trusted", "SCHILY.xattr.trusted.overlay.opaque=y", "f a 0;." },
 	{ "capabilities", "SCHILY.xattr.security.capability=v", "f a 0;." },
-	{ "an attribute without a name", "SCHILY.xattr.user.=v", NULL },
+	{ "an attribute without a name", "SCHILY.xattr.user.=v", "f a 0;." },
 	{ "a huge owner", "uid=4294967296", NULL },
 	{ "a negative owner", "uid=-1", NULL },
 	{ "a size behind the end", "size=100", NULL },
@@ -247,7 +247,7 @@ START_TEST(report_of_a_layer)
 	add_member('0', "d/f", "", "hello", 0);
 	add_end();
 	ck_assert_int_eq(read_with(cx_read_layer, 1 << 20, 10), 0);
-	ck_assert_str_eq(text.p, "d d;f d/f 5;@0:hello;.");
+	ck_assert_str_eq(text.p, "d d;b d/device;f d/f 5;@0:hello;.");
 	ck_assert_uint_eq(report.kind, CX_REPORT_LAYER);
 	ck_assert_uint_eq(report.entries, 3);
 	ck_assert_uint_eq(report.skipped, 1);

@@ -20,7 +20,7 @@ static void end(void)
 	cx_buf_free(&text);
 }
 
-/* "d path", "f path", "l path", "w path", "o path", "h path=target". */
+/* "d path", "f path", "l path", "w path", "b path" (barred), "o path", "h path=target". */
 static int add(const char *op, size_t len)
 {
 	const char *equals = memchr(op, '=', len);
@@ -36,6 +36,8 @@ static int add(const char *op, size_t len)
 		e.flags = CX_ENTRY_OPAQUE;
 	if (op[0] == 'w')
 		e.flags = CX_ENTRY_WHITEOUT;
+	if (op[0] == 'b')
+		e.flags = CX_ENTRY_BARRED;
 	if (op[0] == 'l') {
 		e.mode = S_IFLNK | 0777;
 		e.target = bytes_of("d");
@@ -46,7 +48,7 @@ static int add(const char *op, size_t len)
 	}
 	if (cx_tree_add(tree, &e, &file, &err) < 0)
 		return -err.errnum;
-	ck_assert_int_eq(file != NULL, op[0] == 'f');
+	ck_assert_int_eq(file != NULL, op[0] == 'f' || op[0] == 'l');
 	return 0;
 }
 
@@ -63,13 +65,13 @@ static int add_all(const char *ops)
 }
 
 /* Every name in order: the letter of its type, '!' when opaque, the path, its number of links. */
-static void list(const struct cx_inode *dir, const char *above)
+static void list(struct cx_inode *dir, const char *above)
 {
 	struct cx_name **names;
 
 	ck_assert_int_eq(cx_tree_sorted(tree, dir, &names, &err), 0);
 	for (uint32_t i = 0; i < dir->nchildren; i++) {
-		const struct cx_inode *inode = names[i]->inode;
+		struct cx_inode *inode = names[i]->inode;
 		char path[512], line[600];
 		int n;
 
@@ -131,6 +133,18 @@ static const struct {
 	{ "a hard link to a whiteout", "w a;h b=a", NULL },
 	{ "a hard link through a file", "f a;h b=a/c", NULL },
 	{ "a hard link through a link", "f d/f;l a;h b=a/f", NULL },
+	{ "a hard link lost with its directory", "f a;h d/b=a;f d", "fa 1;fd 1;" },
+	{ "a hard link lost deep in a directory", "f a;h d/e/f/b=a;f d/e/g;h d/c=a;l d",
+	  "fa 1;ld 1;" },
+	{ "a hard link that goes where its target was", "f a/b/c;h a=a/b/c", "fa 1;" },
+	{ "the links of a directory in a replaced one", "d a/b/c;f a/b", "da 2;fa/b 1;" },
+	{ "a barred name", "b a", "wa 1;" },
+	{ "a barred name over a file", "f a;b a", "wa 1;" },
+	{ "a barred name over a directory", "f a/b;b a", "wa 1;" },
+	{ "a file over a barred name", "b a;f a", "fa 1;" },
+	{ "a directory over a barred name", "b a;f a/b", "d!a 2;fa/b 1;" },
+	{ "a hard link to a barred name", "b a;f b;h b=a;h c=b", "wa 1;wb 1;wc 1;" },
+	{ "a whiteout over a barred name", "b a;w a;h b=a", "wa 1;wb 1;" },
 	{ "a hard link below a file", "f a;h a/b=a", NULL },
 };
 
