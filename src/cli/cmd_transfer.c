@@ -1,58 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "base/fd.h"
 #include "cli/commands.h"
+#include "cli/credentials.h"
 #include "cli/events.h"
-
-enum { PASSWORD_MAX = 64 << 10 };
-
-/* ---- who we are for the registry ------------------------------------------------------------ */
-
-/* The whole of standard input but for the last line's end. */
-static int read_password(char *ret, size_t size, struct cx_err *err)
-{
-	ssize_t n;
-
-	if (isatty(STDIN_FILENO))
-		return cx_refuse(
-			err, CX_INVALID,
-			"--password-stdin reads from a file or a pipe, not from a terminal");
-	n = cx_read_upto(STDIN_FILENO, ret, size, err);
-	if (n < 0)
-		return cx_wrap(err, "read the password");
-	if ((size_t)n == size)
-		return cx_refuse(err, CX_INVALID, "the password is longer than %zu bytes",
-				 size - 1);
-	if (n > 0 && ret[n - 1] == '\n')
-		n--;
-	if (n > 0 && ret[n - 1] == '\r')
-		n--;
-	ret[n] = '\0';
-	if (n == 0 || strlen(ret) != (size_t)n)
-		return cx_refuse(err, CX_INVALID, "standard input holds no password");
-	return 0;
-}
-
-static int set_credential(struct cx_cli *cli, json_t *body, struct cx_err *err)
-{
-	const struct cx_args *a = &cli->args;
-	char password[PASSWORD_MAX];
-	int r;
-
-	if ((a->username != NULL) != a->password_stdin)
-		return cx_refuse(err, CX_INVALID,
-				 "--username and --password-stdin are given together");
-	if (a->username == NULL)
-		return 0;
-	r = read_password(password, sizeof password, err);
-	if (r == 0)
-		r = cx_cli_set(body, "username", json_string(a->username), err);
-	if (r == 0)
-		r = cx_cli_set(body, "password", json_string(password), err);
-	explicit_bzero(password, sizeof password);
-	return r;
-}
 
 /* ---- pull, push ----------------------------------------------------------------------------- */
 
@@ -80,7 +31,8 @@ int cx_cmd_image_pull(struct cx_cli *cli, struct cx_err *err)
 
 	if (set_text(body, "image", a->words[0], err) < 0 ||
 	    set_text(body, "policy", a->policy != NULL ? a->policy : "always", err) < 0 ||
-	    set_text(body, "platform", a->platform, err) < 0 || set_credential(cli, body, err) < 0)
+	    set_text(body, "platform", a->platform, err) < 0 ||
+	    cx_credentials_add(cli, a->words[0], body, err) < 0)
 		return -err->errnum;
 	return transfer(cli, "/api/v1/images/pull", body, err);
 }
@@ -92,7 +44,7 @@ int cx_cmd_image_push(struct cx_cli *cli, struct cx_err *err)
 
 	if (set_text(body, "image", a->words[0], err) < 0 ||
 	    set_text(body, "to", a->nwords > 1 ? a->words[1] : NULL, err) < 0 ||
-	    set_credential(cli, body, err) < 0)
+	    cx_credentials_add(cli, a->words[a->nwords - 1], body, err) < 0)
 		return -err->errnum;
 	return transfer(cli, "/api/v1/images/push", body, err);
 }

@@ -98,10 +98,16 @@ static const struct cx_opt pull_opts[] = {
 	END,
 };
 
-static const struct cx_opt registry_opts[] = {
+static const struct cx_opt login_opts[] = {
 	{ "username", 'u', CX_OPT_TEXT, AT(username), "NAME", "name for the registry" },
 	{ "password-stdin", 0, CX_OPT_FLAG, AT(password_stdin), NULL,
 	  "read the password from standard input" },
+	END,
+};
+
+static const struct cx_opt registry_opts[] = {
+	{ "authfile", 0, CX_OPT_TEXT, AT(authfile), "FILE",
+	  "file with credentials (default: $REGISTRY_AUTH_FILE, or podman's and docker's)" },
 	END,
 };
 
@@ -221,7 +227,8 @@ const struct cx_command cx_commands[] = {
 	},
 	{
 		.name = "image pull",
-		.syntax = { "NAME", 1, 1, false, TABLES(pull_opts, registry_opts, events_opts) },
+		.syntax = { "NAME", 1, 1, false,
+			    TABLES(pull_opts, login_opts, registry_opts, events_opts) },
 		.summary = "fetch an image from a registry",
 		.text = "NAME is as in docker: python:3.11-slim, host:5000/a/b@sha256:...\n"
 			"When this is interrupted, the next pull goes on where it ended.\n",
@@ -229,7 +236,8 @@ const struct cx_command cx_commands[] = {
 	},
 	{
 		.name = "image push",
-		.syntax = { "NAME [DESTINATION]", 1, 2, false, TABLES(registry_opts, events_opts) },
+		.syntax = { "NAME [DESTINATION]", 1, 2, false,
+			    TABLES(login_opts, registry_opts, events_opts) },
 		.summary = "send an image to a registry",
 		.text = "DESTINATION is its name there, if it is another one.\n",
 		.run = cx_cmd_image_push,
@@ -292,6 +300,21 @@ const struct cx_command cx_commands[] = {
 		.syntax = { "REF...", 1, INT_MAX, false, ONLY_WHERE },
 		.summary = "remove images",
 		.run = cx_cmd_image_remove,
+	},
+	{
+		.name = "image login",
+		.syntax = { "REGISTRY", 1, 1, false, TABLES(login_opts) },
+		.summary = "give the engine credentials for a registry",
+		.text = "The engine keeps them for whoever may use it. What no option says is "
+			"asked\n"
+			"for.\n",
+		.run = cx_cmd_image_login,
+	},
+	{
+		.name = "image logout",
+		.syntax = { "REGISTRY", 1, 1, false, ONLY_WHERE },
+		.summary = "let the engine forget the credentials for a registry",
+		.run = cx_cmd_image_logout,
 	},
 	{
 		.name = "version",

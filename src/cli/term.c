@@ -4,26 +4,43 @@
 #include <errno.h>
 #include <sys/ioctl.h>
 
-int cx_term_raw(struct cx_term *term, int fd, struct cx_err *err)
+static int change(struct cx_term *term, int fd, void (*how)(struct termios *mode),
+		  struct cx_err *err)
 {
-	struct termios raw;
+	struct termios mode;
 
 	if (tcgetattr(fd, &term->saved) < 0)
 		return cx_fail(err, errno, "read the terminal's settings");
-	raw = term->saved;
-	cfmakeraw(&raw);
-	if (tcsetattr(fd, TCSADRAIN, &raw) < 0)
+	mode = term->saved;
+	how(&mode);
+	if (tcsetattr(fd, TCSADRAIN, &mode) < 0)
 		return cx_fail(err, errno, "set the terminal's mode");
 	term->fd = fd;
-	term->raw = true;
+	term->changed = true;
 	return 0;
+}
+
+int cx_term_raw(struct cx_term *term, int fd, struct cx_err *err)
+{
+	return change(term, fd, cfmakeraw, err);
+}
+
+static void hide(struct termios *mode)
+{
+	mode->c_lflag &= ~(tcflag_t)ECHO;
+	mode->c_lflag |= ECHONL;
+}
+
+int cx_term_hide(struct cx_term *term, int fd, struct cx_err *err)
+{
+	return change(term, fd, hide, err);
 }
 
 void cx_term_restore(struct cx_term *term)
 {
-	if (term->raw)
+	if (term->changed)
 		(void)tcsetattr(term->fd, TCSADRAIN, &term->saved);
-	term->raw = false;
+	term->changed = false;
 }
 
 void cx_term_size(int fd, uint16_t *ret_rows, uint16_t *ret_cols)

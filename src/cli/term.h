@@ -10,12 +10,14 @@
 
 struct cx_term { /* zeroed: no terminal was changed */
 	int fd;
-	bool raw;
+	bool changed;
 	struct termios saved;
 };
 
 /* Puts the terminal fd (borrowed) into raw mode: every key goes through as a byte. */
 CX_MUST int cx_term_raw(struct cx_term *term, int fd, struct cx_err *err);
+/* Lets a line be typed unseen. */
+CX_MUST int cx_term_hide(struct cx_term *term, int fd, struct cx_err *err);
 void cx_term_restore(struct cx_term *term); /* for CX_AUTO(); idempotent */
 
 /* 24 x 80 when fd is no terminal or does not know. */

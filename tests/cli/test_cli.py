@@ -151,8 +151,11 @@ def serve(tmp_path):
 
 
 def environment(tmp_path):
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("CAISSON_")}
-    return {**clean, "CAISSON_SOCKET": str(tmp_path / "sock")}
+    """Ours, but for what chooses another engine or registry."""
+    clean = {key: value for key, value in os.environ.items()
+             if not key.startswith("CAISSON_")
+             and key not in ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "DOCKER_CONFIG")}
+    return {**clean, "CAISSON_SOCKET": str(tmp_path / "sock"), "HOME": str(tmp_path)}
 
 
 @pytest.fixture
