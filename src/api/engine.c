@@ -1,27 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/engine.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "proto/outbox.h"
 
 enum {
 	MESSAGE_MAX = 8192, /* bytes of fields; create is the longest */
-	FDS_MAX = 3,
 	PACKETS_PER_TURN = 64,
-};
-
-struct queued { /* a packet that caissond has not taken yet */
-	struct queued *next;
-	uint16_t type;
-	uint32_t request;
-	int fds[FDS_MAX];
-	unsigned nfds;
-	size_t len;
-	uint8_t bytes[];
 };
 
 struct cx_engine {
@@ -30,8 +19,7 @@ struct cx_engine {
 	struct cx_engine_events events;
 	struct cx_source source;
 	struct cx_engine_call *calls;
-	struct queued *first, **last;
-	unsigned nqueued;
+	struct cx_outbox outbox;
 	uint32_t next_request;
 	bool closed;
 };
@@ -76,74 +64,6 @@ static struct cx_engine_call *find_call(struct cx_engine *engine, uint32_t reque
 
 /* ---- sending -------------------------------------------------------------------------------- */
 
-static void drop_queued(struct queued *q)
-{
-	for (unsigned i = 0; i < q->nfds; i++)
-		cx_close(&q->fds[i]);
-	free(q);
-}
-
-static int enqueue(struct cx_engine *engine, const struct queued *head, const uint8_t *bytes,
-		   size_t len, const int *fds, struct cx_err *err)
-{
-	struct queued *q;
-
-	if (engine->nqueued == CX_ENGINE_QUEUE_MAX)
-		return cx_refuse(err, CX_UNAVAILABLE, "too many requests wait for caissond");
-	q = malloc(sizeof *q + len);
-	if (q == NULL)
-		return cx_fail(err, ENOMEM, "queue a request to caissond");
-	*q = *head;
-	q->next = NULL;
-	q->len = len;
-	q->nfds = 0;
-	memcpy(q->bytes, bytes, len);
-	for (; q->nfds < head->nfds; q->nfds++) {
-		q->fds[q->nfds] = fcntl(fds[q->nfds], F_DUPFD_CLOEXEC, 3);
-		if (q->fds[q->nfds] < 0) {
-			(void)cx_fail(err, errno, "queue a request to caissond");
-			drop_queued(q);
-			return -err->errnum;
-		}
-	}
-	*engine->last = q;
-	engine->last = &q->next;
-	if (engine->nqueued++ == 0)
-		return cx_loop_change(engine->loop, &engine->source, EPOLLIN | EPOLLOUT, err);
-	return 0;
-}
-
-/* What could not be sent at once goes out in order; 0 also when something is left. */
-static int flush(struct cx_engine *engine, struct cx_err *err)
-{
-	while (engine->first != NULL) {
-		struct queued *q = engine->first;
-		int r = cx_packet_send(engine->source.fd, q->bytes, q->len, q->type, q->request,
-				       q->fds, q->nfds, err);
-
-		if (r == -EAGAIN)
-			return 0;
-		if (r < 0)
-			return r;
-		engine->first = q->next;
-		engine->nqueued--;
-		drop_queued(q);
-	}
-	engine->last = &engine->first;
-	return cx_loop_change(engine->loop, &engine->source, EPOLLIN, err);
-}
-
-static int post(struct cx_engine *engine, const struct queued *head, uint8_t *packet, size_t len,
-		const int *fds, struct cx_err *err)
-{
-	int r = -EAGAIN;
-
-	if (engine->first == NULL)
-		r = cx_packet_send(engine->source.fd, packet, len, head->type, head->request, fds,
-				   head->nfds, err);
-	return r == -EAGAIN ? enqueue(engine, head, packet, len, fds, err) : r;
-}
-
 struct request {
 	uint16_t type, wants;
 	uint64_t deadline_ms;
@@ -155,19 +75,20 @@ struct request {
 static int ask(struct cx_engine *engine, const struct request *what, uint8_t *packet, size_t len,
 	       struct cx_engine_call *call, struct cx_err *err)
 {
-	struct queued head = { .type = what->type, .nfds = what->nfds };
+	uint32_t request;
 
 	if (engine->closed)
 		return cx_refuse(err, CX_UNAVAILABLE, "the connection to caissond is lost");
 	if (++engine->next_request == 0) /* 0 marks events */
 		engine->next_request = 1;
-	head.request = engine->next_request;
-	if (post(engine, &head, packet, len, what->fds, err) < 0)
+	request = engine->next_request;
+	if (cx_outbox_post(&engine->outbox, packet, len, what->type, request, what->fds, what->nfds,
+			   err) < 0)
 		return cx_wrap(err, "ask caissond");
 	if (call == NULL)
 		return 0;
 	call->engine = engine;
-	call->request = head.request;
+	call->request = request;
 	call->wants = what->wants;
 	call->timer = (struct cx_timer){ .fire = overdue };
 	call->next = engine->calls;
@@ -460,7 +381,7 @@ static void on_ready(struct cx_source *source, uint32_t events)
 	int r = 0;
 
 	if ((events & EPOLLOUT) != 0)
-		r = flush(engine, &err);
+		r = cx_outbox_flush(&engine->outbox, &err);
 	for (unsigned i = 0; r >= 0 && i < PACKETS_PER_TURN && !engine->closed; i++)
 		r = receive(engine, &err);
 	if (r < 0 && r != -EAGAIN && !engine->closed)
@@ -481,8 +402,8 @@ int cx_engine_open(struct cx_loop *loop, struct cx_packet *scratch, int *sock,
 	engine->loop = loop;
 	engine->scratch = scratch;
 	engine->events = *events;
-	engine->last = &engine->first;
 	engine->source = (struct cx_source){ .fd = taken, .ready = on_ready };
+	cx_outbox_open(&engine->outbox, loop, &engine->source, CX_ENGINE_QUEUE_MAX);
 	if (cx_loop_add(loop, &engine->source, EPOLLIN, err) < 0)
 		return -err->errnum;
 	(void)cx_take_fd(&taken);
@@ -494,12 +415,7 @@ static void bury(struct cx_source *source)
 {
 	struct cx_engine *engine = cx_container_of(source, struct cx_engine, source);
 
-	while (engine->first != NULL) {
-		struct queued *q = engine->first;
-
-		engine->first = q->next;
-		drop_queued(q);
-	}
+	cx_outbox_clear(&engine->outbox);
 	free(engine);
 }
 
