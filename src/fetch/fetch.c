@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
-#include "fetch/job.h"
+#include "fetch/jobs.h"
 #include "fetch/names.h"
 
 enum { SYSTEM_CA_MAX = 4 << 20 };

@@ -6,7 +6,7 @@
 
 /*
  * The exchanges that tasks are made of: what each asks of the registry (distribution-spec 1.1), and
- * what its answer means. What is common to all is in job.c.
+ * what its answer means. What is common to all is in jobs.c.
  */
 
 enum cx_step cx_step_first(enum cx_task task);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fetch/job.h"
+#include "fetch/jobs.h"
 
 #include <stdio.h>
 #include <string.h>
