@@ -51,20 +51,28 @@ int cx_cmd_image_push(struct cx_cli *cli, struct cx_err *err)
 
 /* ---- verify --------------------------------------------------------------------------------- */
 
-/* What is bad or repaired is a text, or an object that says more. */
-static void print_each(const char *what, json_t *list)
+/* "damaged layer sha256:... of a:1: it is missing" */
+static void print_each(const char *what, const json_t *list)
 {
+	static const struct {
+		const char *before, *key;
+	} parts[] = {
+		{ " ", "kind" }, { " ", "digest" }, { " of ", "image" }, { ": ", "problem" }
+	};
 	json_t *item;
 	size_t i;
 
 	json_array_foreach(list, i, item)
 	{
-		cx_autofree char *text = json_is_string(item)
-						 ? strdup(json_string_value(item))
-						 : json_dumps(item, JSON_COMPACT | JSON_ENCODE_ANY);
+		(void)fputs(what, stdout);
+		for (size_t k = 0; k < CX_LEN(parts); k++) {
+			const char *text = json_string_value(json_object_get(item, parts[k].key));
 
-		(void)printf("%s ", what);
-		cx_cli_print_word(text);
+			if (text == NULL)
+				continue;
+			(void)fputs(parts[k].before, stdout);
+			cx_cli_print_word(text);
+		}
 		(void)putchar('\n');
 	}
 }

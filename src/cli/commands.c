@@ -138,7 +138,7 @@ static const struct cx_opt prune_opts[] = {
 
 static const struct cx_opt verify_opts[] = {
 	{ "repair", 0, CX_OPT_FLAG, AT(repair), NULL,
-	  "make what is damaged anew where that can be" },
+	  "build damaged layers again, throw away what cannot be made whole" },
 	END,
 };
 

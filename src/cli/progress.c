@@ -68,6 +68,15 @@ static const char *text(const json_t *event, const char *key)
 	return value != NULL ? value : "";
 }
 
+/* What tells a digest from others. */
+static const char *short_digest(const json_t *event, char *buf, size_t size)
+{
+	const char *digest = text(event, "digest");
+
+	set_text(buf, size, strncmp(digest, "sha256:", 7) == 0 ? digest + 7 : digest);
+	return buf;
+}
+
 static void measure(struct cx_progress_layer *layer, uint64_t now_ms)
 {
 	uint64_t ms = now_ms - layer->mark_ms;
@@ -86,15 +95,13 @@ static void measure(struct cx_progress_layer *layer, uint64_t now_ms)
 /* True when the phase is another one. */
 static bool set_layer(struct cx_progress_layer *layer, const json_t *event, uint64_t now_ms)
 {
-	const char *digest = text(event, "digest");
 	char phase[sizeof layer->phase];
 	bool moved_on;
 
 	set_text(phase, sizeof phase, text(event, "phase"));
 	moved_on = strcmp(phase, layer->phase) != 0;
 	memcpy(layer->phase, phase, sizeof phase);
-	set_text(layer->name, sizeof layer->name,
-		 strncmp(digest, "sha256:", 7) == 0 ? digest + 7 : digest);
+	(void)short_digest(event, layer->name, sizeof layer->name);
 	layer->bytes = number(event, "bytes");
 	layer->total = number(event, "total");
 	if (moved_on) {
@@ -284,11 +291,18 @@ static int draw(struct cx_progress *p, uint64_t now_ms, struct cx_buf *out, stru
 
 /* ---- events --------------------------------------------------------------------------------- */
 
+/* "resolving a:1", "checking ab12cd34ef56 a:1" */
 static int say(struct cx_progress *p, const json_t *event, struct cx_buf *out, struct cx_err *err)
 {
+	const char *image = text(event, "image");
 	struct line l = { .len = 0 };
+	char digest[13];
 
-	put(&l, "%s %s", text(event, "status"), text(event, "image"));
+	put(&l, "%s", text(event, "status"));
+	if (*text(event, "digest") != '\0')
+		put(&l, " %s", short_digest(event, digest, sizeof digest));
+	if (*image != '\0')
+		put(&l, " %s", image);
 	set_text(p->text, sizeof p->text, l.text);
 	p->dirty = true;
 	if (p->style != CX_PROGRESS_PLAIN)

@@ -451,20 +451,26 @@ def test_list_shows_shared_and_unique(serve, cli):
     assert row.split("  ")[0] == "a:1" and "3.0 MiB" in row and "1.0 MiB" in row and "2.0 MiB" in row
 
 
-@pytest.mark.parametrize("done, status, last", [
-    ({"checked": 7, "bad": [], "repaired": []}, 0, b"7 checked, 0 damaged, 0 repaired"),
-    ({"checked": 7, "bad": [DIGEST], "repaired": []}, 1, b"7 checked, 1 damaged, 0 repaired"),
-    ({"checked": 7, "bad": [DIGEST], "repaired": [DIGEST]}, 0, b"7 checked, 1 damaged, 1 repaired"),
+LAYER = {"kind": "layer", "digest": DIGEST, "image": "a:1"}
+BAD = {**LAYER, "problem": "it is missing\033"}
+
+
+@pytest.mark.parametrize("bad, repaired, status, last", [
+    ([], [], 0, b"7 checked, 0 damaged, 0 repaired"),
+    ([BAD], [], 1, b"7 checked, 1 damaged, 0 repaired"),
+    ([BAD], [LAYER], 0, b"7 checked, 1 damaged, 1 repaired"),
 ])
-def test_verify(serve, cli, done, status, last):
+def test_verify(serve, cli, bad, repaired, status, last):
     bodies = []
 
     def handler(connection):
         bodies.append(connection.json())
-        chunked(connection, line(status="done", **done))
+        chunked(connection, line(status="checking", **LAYER),
+                line(status="done", checked=7, bad=bad, repaired=repaired))
     serve(handler)
     result = cli("image", "verify", "a", "--repair")
-    assert (result.returncode, result.stdout.splitlines()[-1]) == (status, last)
-    assert result.stdout.count(b"damaged " + DIGEST.encode()) == len(done["bad"])
+    assert (result.returncode, result.stderr) == (status, b"checking ab12ab12ab12 a:1\n")
+    assert result.stdout.splitlines() == ([f"damaged layer {DIGEST} of a:1: it is missing?".encode()] * len(bad) +
+                                          [f"repaired layer {DIGEST} of a:1".encode()] * len(repaired) + [last])
     assert cli("image", "verify").returncode == status
     assert bodies == [{"image": "a", "repair": True}, {"repair": False}]
