@@ -17,7 +17,6 @@
 enum { HEX = 2 * 32 + 1 };
 
 CX_DEFINE_AUTO(DIR *, closedir);
-CX_DEFINE_AUTO(struct cx_digest *, cx_digest_free);
 
 static int open_dir(int at, const char *name, int *ret, struct cx_err *err)
 {
@@ -171,12 +170,9 @@ bool cx_blob_has(const struct cx_blobs *blobs, const uint8_t id[32])
 
 static int check_bytes(const struct cx_buf *bytes, const uint8_t id[32], struct cx_err *err)
 {
-	CX_AUTO(cx_digest_freep) struct cx_digest *digest = NULL;
 	uint8_t is[32];
 
-	if (cx_digest_new(&digest, err) < 0 ||
-	    cx_digest_add(digest, bytes->p, bytes->len, err) < 0 ||
-	    cx_digest_get(digest, is, err) < 0)
+	if (cx_digest_of(bytes->p, bytes->len, is, err) < 0)
 		return -err->errnum;
 	if (memcmp(is, id, 32) != 0)
 		return cx_refuse(err, CX_INTERNAL,

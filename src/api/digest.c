@@ -49,3 +49,10 @@ int cx_digest_get(struct cx_digest *digest, uint8_t ret[32], struct cx_err *err)
 {
 	return EVP_DigestFinal_ex(digest->ctx, ret, NULL) == 1 ? 0 : cx_fail(err, EIO, "SHA-256");
 }
+
+int cx_digest_of(const void *data, size_t len, uint8_t ret[32], struct cx_err *err)
+{
+	return EVP_Digest(data, len, ret, NULL, EVP_sha256(), NULL) == 1
+		       ? 0
+		       : cx_fail(err, EIO, "SHA-256");
+}

@@ -17,5 +17,7 @@ CX_MUST int cx_digest_reset(struct cx_digest *digest, struct cx_err *err);
 CX_MUST int cx_digest_add(struct cx_digest *digest, const void *data, size_t len,
 			  struct cx_err *err);
 CX_MUST int cx_digest_get(struct cx_digest *digest, uint8_t ret[32], struct cx_err *err);
+/* Of what is all there. */
+CX_MUST int cx_digest_of(const void *data, size_t len, uint8_t ret[32], struct cx_err *err);
 
 #endif

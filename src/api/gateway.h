@@ -13,6 +13,7 @@
 struct cx_box;
 struct cx_import;
 struct cx_intake;
+struct cx_pull;
 struct cx_sweep;
 
 struct cx_gateway {
@@ -27,6 +28,7 @@ struct cx_gateway {
 	uint64_t output_bytes; /* of commands, kept in memory until their answers are sent */
 	struct cx_blobs blobs;
 	struct cx_intake *intakes; /* images on their way in */
+	struct cx_pull *pulls;
 	struct cx_import *import, *imports_waiting;
 	struct cx_sweep *sweep; /* under way, or NULL */
 };

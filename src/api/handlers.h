@@ -27,6 +27,10 @@ void cx_handle_image_get(struct cx_request *req);
 void cx_handle_image_delete(struct cx_request *req);
 void cx_handle_image_tag(struct cx_request *req);
 
+/* moves.c */
+void cx_handle_image_pull(struct cx_request *req);
+void cx_handle_image_push(struct cx_request *req);
+
 /* prune.c, verify.c */
 void cx_handle_image_prune(struct cx_request *req);
 void cx_handle_image_verify(struct cx_request *req);

@@ -204,13 +204,14 @@ static bool has_file(void *arg, const char *name)
 	return cx_spool_find(arg, name) != NULL;
 }
 
-static int read_file(void *arg, const char *name, uint64_t bytes, struct cx_buf *ret,
-		     struct cx_err *err)
+static int read_file(void *arg, enum cx_oci_document what, const char *name, uint64_t bytes,
+		     struct cx_buf *ret, struct cx_err *err)
 {
 	const struct cx_spool_file *file = cx_spool_expect(arg, name, bytes, err);
 	size_t got = 0;
 	char *place;
 
+	(void)what;
 	if (file == NULL)
 		return -err->errnum;
 	if (file->size > ret->max)

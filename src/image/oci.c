@@ -180,24 +180,25 @@ static int hash(const struct cx_buf *text, uint8_t ret[32], struct cx_err *err)
 }
 
 /* Reads and parses one document. */
-static int load(const struct cx_oci_source *source, const char *file, uint64_t bytes,
-		json_type type, json_t **ret, struct cx_err *err)
+static int load(const struct cx_oci_source *source, enum cx_oci_document what, const char *file,
+		uint64_t bytes, json_type type, json_t **ret, struct cx_err *err)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf text = { .max = CX_OCI_DOCUMENT_MAX };
 
-	if (source->read(source->arg, file, bytes, &text, err) < 0 ||
+	if (source->read(source->arg, what, file, bytes, &text, err) < 0 ||
 	    parse(&text, type, ret, err) < 0)
 		return cx_wrap(err, "document '%.200s'", file);
 	return 0;
 }
 
 /* The same for one that is kept, with its SHA-256. */
-static int load_kept(const struct cx_oci_source *source, const char *file, uint64_t bytes,
-		     json_t **ret, struct cx_buf *ret_text, uint8_t ret_id[32], struct cx_err *err)
+static int load_kept(const struct cx_oci_source *source, enum cx_oci_document what,
+		     const char *file, uint64_t bytes, json_t **ret, struct cx_buf *ret_text,
+		     uint8_t ret_id[32], struct cx_err *err)
 {
 	cx_buf_free(ret_text);
 	ret_text->max = CX_OCI_DOCUMENT_MAX;
-	if (source->read(source->arg, file, bytes, ret_text, err) < 0 ||
+	if (source->read(source->arg, what, file, bytes, ret_text, err) < 0 ||
 	    parse(ret_text, JSON_OBJECT, ret, err) < 0 || hash(ret_text, ret_id, err) < 0)
 		return cx_wrap(err, "document '%.200s'", file);
 	return 0;
@@ -234,7 +235,8 @@ static int read_config(const struct cx_oci_source *source, const char *file, uin
 	json_t *config;
 	const char *os, *arch;
 
-	if (load_kept(source, file, bytes, &doc, &image->config, image->config_id, err) < 0)
+	if (load_kept(source, CX_OCI_CONFIG, file, bytes, &doc, &image->config, image->config_id,
+		      err) < 0)
 		return -err->errnum;
 	if (text_of(doc, "os", 64, &os, err) < 0 ||
 	    text_of(doc, "architecture", 64, &arch, err) < 0)
@@ -326,8 +328,8 @@ static int read_manifest(const struct cx_oci_source *source, const struct descri
 	CX_AUTO(json_decrefp) json_t *doc = NULL;
 	struct descriptor config;
 
-	if (load_kept(source, d->file, d->size, &doc, &image->manifest, image->manifest_id, err) <
-	    0)
+	if (load_kept(source, CX_OCI_MANIFEST, d->file, d->size, &doc, &image->manifest,
+		      image->manifest_id, err) < 0)
 		return -err->errnum;
 	image->manifest_type = manifest_type(d, doc);
 	if (check_kind(doc, "layers", "manifests", manifest_types, err) < 0 ||
@@ -430,7 +432,8 @@ static int visit_archive(const struct cx_oci_source *source, struct visitor *v, 
 	bool layout = is_layout(source);
 	const char *file = layout ? "index.json" : "manifest.json";
 
-	if (load(source, file, CX_OCI_ANY_SIZE, layout ? JSON_OBJECT : JSON_ARRAY, ret, err) < 0)
+	if (load(source, CX_OCI_LIST, file, CX_OCI_ANY_SIZE, layout ? JSON_OBJECT : JSON_ARRAY, ret,
+		 err) < 0)
 		return -err->errnum;
 	if ((layout ? visit_index : visit_saved)(*ret, v, err) < 0)
 		return cx_wrap(err, "%s", file);
@@ -495,7 +498,7 @@ static int read_indexed(const struct cx_oci_source *source, const json_t *item, 
 	if (depth == DEPTH_MAX)
 		return cx_refuse(err, CX_INVALID, "indexes within indexes, more than %d deep",
 				 DEPTH_MAX);
-	if (load(source, d.file, d.size, JSON_OBJECT, &doc, err) < 0)
+	if (load(source, CX_OCI_MANIFEST, d.file, d.size, JSON_OBJECT, &doc, err) < 0)
 		return -err->errnum;
 	if (visit_index(doc, &c.v, err) < 0 || choose(&c, &item, err) < 0)
 		return cx_wrap(err, "index");

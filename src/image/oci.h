@@ -44,6 +44,12 @@ struct cx_oci_image {		   /* a zeroed one is empty; cx_oci_image_clear() when do
 };
 void cx_oci_image_clear(struct cx_oci_image *image);
 
+enum cx_oci_document {
+	CX_OCI_LIST,	 /* index.json, manifest.json */
+	CX_OCI_MANIFEST, /* of an image, or an index of several */
+	CX_OCI_CONFIG,
+};
+
 /* Where the documents come from: files of the archive, by name. */
 struct cx_oci_source {
 	bool (*has)(void *arg, const char *file);
@@ -52,8 +58,8 @@ struct cx_oci_source {
 	 * not have it, or when the file does not have the size that its descriptor says: bytes, or
 	 * CX_OCI_ANY_SIZE when nobody said one.
 	 */
-	int (*read)(void *arg, const char *file, uint64_t bytes, struct cx_buf *ret,
-		    struct cx_err *err);
+	int (*read)(void *arg, enum cx_oci_document what, const char *file, uint64_t bytes,
+		    struct cx_buf *ret, struct cx_err *err);
 	void *arg;
 };
 

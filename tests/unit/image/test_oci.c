@@ -50,10 +50,13 @@ static bool has(void *arg, const char *file)
 }
 
 /* Descriptors here say 7 bytes, whatever the document has: only that they arrive is of interest. */
-static int read_document(void *arg, const char *file, uint64_t bytes, struct cx_buf *ret,
-			 struct cx_err *e)
+static int read_document(void *arg, enum cx_oci_document what, const char *file, uint64_t bytes,
+			 struct cx_buf *ret, struct cx_err *e)
 {
 	const char *text = document(arg, file);
+
+	ck_assert_int_eq(what == CX_OCI_LIST, strcmp(file, "index.json") == 0 ||
+						       strcmp(file, "manifest.json") == 0);
 
 	/* What a digest names has a descriptor with its size. */
 	ck_assert(bytes == (strncmp(file, "blobs/", 6) == 0 ? 7 : CX_OCI_ANY_SIZE));
