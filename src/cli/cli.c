@@ -101,6 +101,11 @@ int cx_cli_set(json_t *object, const char *key, json_t *value, struct cx_err *er
 	return 0;
 }
 
+int cx_cli_set_text(json_t *object, const char *key, const char *text, struct cx_err *err)
+{
+	return text != NULL ? cx_cli_set(object, key, json_string(text), err) : 0;
+}
+
 int cx_cli_set_pairs(json_t *object, const char *key, const struct cx_texts *pairs,
 		     struct cx_err *err)
 {
@@ -138,14 +143,14 @@ int cx_cli_take_signals(struct cx_cli *cli, struct cx_err *err)
 	return cli->signals < 0 ? cx_fail(err, errno, "signalfd") : 0;
 }
 
-void cx_cli_print_word(const char *text)
+void cx_cli_print_word(const char *text, FILE *to)
 {
 	cx_autofree char *shown = strdup(text != NULL ? text : "-");
 
 	if (shown == NULL)
 		return;
 	cx_clean(shown, strlen(shown));
-	(void)fputs(shown, stdout);
+	(void)fputs(shown, to);
 }
 
 /* A terminal is given ASCII: what stands in an image's documents could drive it. */

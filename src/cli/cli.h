@@ -49,6 +49,9 @@ CX_MUST int cx_cli_sandbox_path(struct cx_buf *out, const char *id, const char *
 /* Fails with CX_LIMIT when the memory for a JSON value was not there. */
 CX_MUST int cx_cli_set(json_t *object, const char *key, json_t *value, struct cx_err *err);
 
+/* The same for a text; NULL: not set. */
+CX_MUST int cx_cli_set_text(json_t *object, const char *key, const char *text, struct cx_err *err);
+
 /* KEY=VALUE and KEY (taken from our environment) as members of an object under key. */
 CX_MUST int cx_cli_set_pairs(json_t *object, const char *key, const struct cx_texts *pairs,
 			     struct cx_err *err);
@@ -56,8 +59,8 @@ CX_MUST int cx_cli_set_pairs(json_t *object, const char *key, const struct cx_te
 /* From here on signals are bytes to be read: none can end us before we have cleaned up. */
 CX_MUST int cx_cli_take_signals(struct cx_cli *cli, struct cx_err *err);
 
-/* Text of the server's (or NULL, "-") on standard output, without what drives a terminal. */
-void cx_cli_print_word(const char *text);
+/* Text of the server's (NULL: "-"), without what drives a terminal. */
+void cx_cli_print_word(const char *text, FILE *to);
 
 /* For -o json: the value with a line's end. */
 CX_MUST int cx_cli_print_json(const json_t *value, struct cx_err *err);

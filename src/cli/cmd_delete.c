@@ -25,15 +25,19 @@ static void delete_and_report(struct cx_cli *cli, const char *id, json_t *result
 		(void)cx_err_render(&err, text, sizeof text);
 	if (!done && first->errnum == 0)
 		*first = err;
-	if (cx_cli_wants_json(cli))
+	if (cx_cli_wants_json(cli)) {
 		(void)json_array_append_new(
 			results,
 			done ? json_pack("{s:s, s:b}", "id", id, "deleted", 1)
 			     : json_pack("{s:s, s:b, s:s}", "id", id, "deleted", 0, "error", text));
-	else if (done)
-		(void)printf("%s deleted\n", id);
-	else
-		(void)fprintf(stderr, "caisson: %s not deleted: %s\n", id, text);
+	} else if (done) {
+		cx_cli_print_word(id, stdout);
+		(void)puts(" deleted");
+	} else {
+		(void)fputs("caisson: ", stderr);
+		cx_cli_print_word(id, stderr);
+		(void)fprintf(stderr, " not deleted: %s\n", text);
+	}
 }
 
 static void delete_list(struct cx_cli *cli, const char *text, json_t *results, struct cx_err *first)

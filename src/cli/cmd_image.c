@@ -54,10 +54,8 @@ static int source_open(struct source *s, const char *path, struct cx_err *err)
 static int import_path(const char *name, struct cx_buf *out, struct cx_err *err)
 {
 	out->max = PATH_BYTES_MAX;
-	if (cx_buf_add(out, IMAGES, strlen(IMAGES), err) < 0)
-		return -err->errnum;
-	if (name != NULL &&
-	    (cx_buf_add(out, "?name=", 6, err) < 0 || cx_http_escape(out, name, "/:@", err) < 0))
+	if (cx_buf_add(out, IMAGES, strlen(IMAGES), err) < 0 ||
+	    cx_http_query(out, "name", name, "/:@", err) < 0)
 		return -err->errnum;
 	return cx_buf_add(out, "", 1, err);
 }
@@ -104,7 +102,7 @@ void cx_image_print_name(const json_t *image)
 	static const char *const keys[] = { "name", "digest" };
 
 	for (size_t i = 0; i < CX_LEN(keys); i++) {
-		cx_cli_print_word(json_string_value(json_object_get(image, keys[i])));
+		cx_cli_print_word(json_string_value(json_object_get(image, keys[i])), stdout);
 		(void)putchar(i == 0 ? ' ' : '\n');
 	}
 }
@@ -299,7 +297,7 @@ int cx_cmd_image_prune(struct cx_cli *cli, struct cx_err *err)
 		return cx_cli_print_json(answer, err);
 	json_array_foreach(json_object_get(answer, "removed"), i, name)
 	{
-		cx_cli_print_word(json_string_value(name));
+		cx_cli_print_word(json_string_value(name), stdout);
 		(void)puts(" removed");
 	}
 	(void)cx_number_show_bytes(

@@ -13,7 +13,6 @@ int cx_cmd_image_login(struct cx_cli *cli, struct cx_err *err)
 	CX_AUTO(cx_login_wipe) struct cx_login login = { 0 };
 	CX_AUTO(json_decrefp) json_t *body = json_object();
 	CX_AUTO(json_decrefp) json_t *answer = NULL;
-	const char *registry;
 
 	if (cx_credentials_given(cli, true, &login, err) < 0 ||
 	    cx_cli_set(body, "registry", json_string(cli->args.words[0]), err) < 0 ||
@@ -21,8 +20,9 @@ int cx_cmd_image_login(struct cx_cli *cli, struct cx_err *err)
 	    cx_cli_set(body, "password", json_string(login.secret), err) < 0 ||
 	    cx_cli_call(cli, "POST", LOGINS, body, &answer, err) < 0)
 		return -err->errnum;
-	registry = json_string_value(json_object_get(answer, "registry"));
-	(void)printf("logged in to %s\n", registry != NULL ? registry : cli->args.words[0]);
+	(void)fputs("logged in to ", stdout);
+	cx_cli_print_word(json_string_value(json_object_get(answer, "registry")), stdout);
+	(void)putchar('\n');
 	return 0;
 }
 

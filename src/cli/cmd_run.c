@@ -45,9 +45,8 @@ static int exec_body(const struct cx_args *a, const struct cx_texts *env, bool t
 	if (cx_cli_set(body, "command", command_of(a), err) < 0 ||
 	    cx_cli_set_pairs(body, "env", env, err) < 0 || (tty && set_window(body, err) < 0))
 		return -err->errnum;
-	if (a->cwd != NULL && cx_cli_set(body, "working_dir", json_string(a->cwd), err) < 0)
-		return -err->errnum;
-	if (a->user != NULL && cx_cli_set(body, "user", json_string(a->user), err) < 0)
+	if (cx_cli_set_text(body, "working_dir", a->cwd, err) < 0 ||
+	    cx_cli_set_text(body, "user", a->user, err) < 0)
 		return -err->errnum;
 	if (a->timeout_s >= 0 && cx_cli_set(body, "timeout", json_real(a->timeout_s), err) < 0)
 		return -err->errnum;

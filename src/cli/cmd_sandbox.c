@@ -50,28 +50,14 @@ static int set_numbers(json_t *body, const struct cx_args *a, struct cx_err *err
 	return 0;
 }
 
-static int set_texts(json_t *body, const struct cx_args *a, const char *image, struct cx_err *err)
-{
-	const struct {
-		const char *key, *value;
-	} texts[] = {
-		{ "docker_image", image },
-		{ "name", a->name },
-		{ "start_command", a->start_command },
-	};
-
-	for (size_t i = 0; i < CX_LEN(texts); i++)
-		if (texts[i].value != NULL &&
-		    cx_cli_set(body, texts[i].key, json_string(texts[i].value), err) < 0)
-			return -err->errnum;
-	return 0;
-}
-
 int cx_create_body(const struct cx_args *a, const char *image, json_t **ret, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *body = json_object();
 
-	if (set_texts(body, a, image, err) < 0 || set_numbers(body, a, err) < 0 ||
+	if (cx_cli_set_text(body, "docker_image", image, err) < 0 ||
+	    cx_cli_set_text(body, "name", a->name, err) < 0 ||
+	    cx_cli_set_text(body, "start_command", a->start_command, err) < 0 ||
+	    set_numbers(body, a, err) < 0 ||
 	    cx_cli_set_pairs(body, "environment_vars", &a->env, err) < 0 ||
 	    cx_cli_set_pairs(body, "secrets", &a->secrets, err) < 0 ||
 	    set_labels(body, &a->labels, err) < 0)
@@ -87,15 +73,14 @@ int cx_cmd_create(struct cx_cli *cli, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *body = NULL;
 	CX_AUTO(json_decrefp) json_t *made = NULL;
-	const char *id;
 
 	if (cx_create_body(&cli->args, cli->args.words[0], &body, err) < 0 ||
 	    cx_cli_call(cli, "POST", SANDBOXES, body, &made, err) < 0)
 		return -err->errnum;
 	if (cx_cli_wants_json(cli))
 		return cx_cli_print_json(made, err);
-	id = json_string_value(json_object_get(made, "id"));
-	(void)puts(id != NULL ? id : "");
+	cx_cli_print_word(json_string_value(json_object_get(made, "id")), stdout);
+	(void)putchar('\n');
 	return 0;
 }
 
@@ -113,11 +98,9 @@ static int list_path(const struct cx_args *a, bool with_ended, int page, struct 
 	    cx_buf_add(out, text, strlen(text), err) < 0)
 		return -err->errnum;
 	for (size_t i = 0; i < a->labels.n; i++)
-		if (cx_buf_add(out, "&labels=", 8, err) < 0 ||
-		    cx_http_escape(out, a->labels.items[i], "", err) < 0)
+		if (cx_http_query(out, "labels", a->labels.items[i], "", err) < 0)
 			return -err->errnum;
-	if (a->status != NULL && (cx_buf_add(out, "&status=", 8, err) < 0 ||
-				  cx_http_escape(out, a->status, "", err) < 0))
+	if (cx_http_query(out, "status", a->status, "", err) < 0)
 		return -err->errnum;
 	return cx_buf_add(out, "", 1, err);
 }

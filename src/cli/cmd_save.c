@@ -6,15 +6,6 @@
 
 enum { PATH_BYTES_MAX = 64 << 10, PATIENCE_MS = 3600 * 1000 };
 
-static int add_query(struct cx_buf *path, const char *key, const char *value, struct cx_err *err)
-{
-	const char *mark = memchr(path->p, '?', path->len) == NULL ? "?" : "&";
-
-	if (cx_buf_add(path, mark, 1, err) < 0 || cx_buf_add(path, key, strlen(key), err) < 0)
-		return -err->errnum;
-	return cx_http_escape(path, value, "/:@", err);
-}
-
 /* The archive that a GET of route answers with goes to the file of --output. */
 static int download(struct cx_cli *cli, const char *route, struct cx_err *err)
 {
@@ -29,11 +20,10 @@ static int download(struct cx_cli *cli, const char *route, struct cx_err *err)
 	if (cx_buf_add(&path, route, strlen(route), err) < 0)
 		return -err->errnum;
 	for (size_t i = 0; i < a->nwords; i++)
-		if (add_query(&path, "image=", a->words[i], err) < 0)
+		if (cx_http_query(&path, "image", a->words[i], "/:@", err) < 0)
 			return -err->errnum;
-	if (a->format != NULL && add_query(&path, "format=", a->format, err) < 0)
-		return -err->errnum;
-	if (cx_buf_add(&path, "", 1, err) < 0 || cx_outfile_open(&out, a->file, err) < 0)
+	if (cx_http_query(&path, "format", a->format, "", err) < 0 ||
+	    cx_buf_add(&path, "", 1, err) < 0 || cx_outfile_open(&out, a->file, err) < 0)
 		return -err->errnum;
 	/* Written to a pipe, it may hang there, and a signal ends it as it ends any program. */
 	if (cx_outfile_leaves_traces(&out) && cx_cli_take_signals(cli, err) < 0)

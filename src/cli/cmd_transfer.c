@@ -7,11 +7,6 @@
 
 /* ---- pull, push ----------------------------------------------------------------------------- */
 
-static int set_text(json_t *body, const char *key, const char *value, struct cx_err *err)
-{
-	return value != NULL ? cx_cli_set(body, key, json_string(value), err) : 0;
-}
-
 /* "NAME DIGEST", as import prints it, or the events have told it. */
 static int transfer(struct cx_cli *cli, const char *path, json_t *body, struct cx_err *err)
 {
@@ -29,9 +24,9 @@ int cx_cmd_image_pull(struct cx_cli *cli, struct cx_err *err)
 	const struct cx_args *a = &cli->args;
 	CX_AUTO(json_decrefp) json_t *body = json_object();
 
-	if (set_text(body, "image", a->words[0], err) < 0 ||
-	    set_text(body, "policy", a->policy != NULL ? a->policy : "always", err) < 0 ||
-	    set_text(body, "platform", a->platform, err) < 0 ||
+	if (cx_cli_set_text(body, "image", a->words[0], err) < 0 ||
+	    cx_cli_set_text(body, "policy", a->policy != NULL ? a->policy : "always", err) < 0 ||
+	    cx_cli_set_text(body, "platform", a->platform, err) < 0 ||
 	    cx_credentials_add(cli, a->words[0], body, err) < 0)
 		return -err->errnum;
 	return transfer(cli, "/api/v1/images/pull", body, err);
@@ -42,8 +37,8 @@ int cx_cmd_image_push(struct cx_cli *cli, struct cx_err *err)
 	const struct cx_args *a = &cli->args;
 	CX_AUTO(json_decrefp) json_t *body = json_object();
 
-	if (set_text(body, "image", a->words[0], err) < 0 ||
-	    set_text(body, "to", a->nwords > 1 ? a->words[1] : NULL, err) < 0 ||
+	if (cx_cli_set_text(body, "image", a->words[0], err) < 0 ||
+	    cx_cli_set_text(body, "to", a->nwords > 1 ? a->words[1] : NULL, err) < 0 ||
 	    cx_credentials_add(cli, a->words[a->nwords - 1], body, err) < 0)
 		return -err->errnum;
 	return transfer(cli, "/api/v1/images/push", body, err);
@@ -71,7 +66,7 @@ static void print_each(const char *what, const json_t *list)
 			if (text == NULL)
 				continue;
 			(void)fputs(parts[k].before, stdout);
-			cx_cli_print_word(text);
+			cx_cli_print_word(text, stdout);
 		}
 		(void)putchar('\n');
 	}
@@ -84,7 +79,7 @@ int cx_cmd_image_verify(struct cx_cli *cli, struct cx_err *err)
 	CX_AUTO(json_decrefp) json_t *done = NULL;
 	size_t bad, repaired;
 
-	if (set_text(body, "image", a->nwords > 0 ? a->words[0] : NULL, err) < 0 ||
+	if (cx_cli_set_text(body, "image", a->nwords > 0 ? a->words[0] : NULL, err) < 0 ||
 	    cx_cli_set(body, "repair", json_boolean(a->repair), err) < 0 ||
 	    cx_events_call(cli, "/api/v1/images/verify", body, &done, err) < 0)
 		return -err->errnum;

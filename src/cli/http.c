@@ -387,3 +387,16 @@ int cx_http_escape(struct cx_buf *out, const char *text, const char *keep, struc
 	}
 	return 0;
 }
+
+int cx_http_query(struct cx_buf *path, const char *key, const char *value, const char *keep,
+		  struct cx_err *err)
+{
+	const char *mark = memchr(path->p, '?', path->len) == NULL ? "?" : "&";
+
+	if (value == NULL)
+		return 0;
+	if (cx_buf_add(path, mark, 1, err) < 0 || cx_buf_add(path, key, strlen(key), err) < 0 ||
+	    cx_buf_add(path, "=", 1, err) < 0)
+		return -err->errnum;
+	return cx_http_escape(path, value, keep, err);
+}

@@ -63,4 +63,8 @@ void cx_reply_free(struct cx_reply *reply); /* for CX_AUTO() */
 CX_MUST int cx_http_escape(struct cx_buf *out, const char *text, const char *keep,
 			   struct cx_err *err);
 
+/* Appends "?key=value" or "&key=value" to a path, the value escaped; nothing when it is NULL. */
+CX_MUST int cx_http_query(struct cx_buf *path, const char *key, const char *value, const char *keep,
+			  struct cx_err *err);
+
 #endif
