@@ -287,7 +287,7 @@ static int post_endpoint(struct cx_transfer *t, const struct cx_msg_fetch_endpoi
 			 struct cx_err *err)
 {
 	ENCODE(fetch_endpoint, m);
-	return post(t, packet, (size_t)(w.p - packet), CX_MSG_fetch_endpoint, 1, NULL, 0, err);
+	return post(t, packet, (size_t)(w.p - packet), CX_MSG_fetch_endpoint, 0, NULL, 0, err);
 }
 
 static int post_cancel(struct cx_transfer *t, uint32_t request, struct cx_err *err)

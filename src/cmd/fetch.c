@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fetch/fetch.h"
+#include "image/confine.h"
 
 int main(void)
 {
@@ -22,6 +23,8 @@ int main(void)
 	(void)prctl(PR_SET_NAME, "caisson-fetch");
 	(void)signal(SIGPIPE, SIG_IGN); /* a reader that is gone shows as an error */
 	r = cx_fetch_prepare(&ready, &err);
+	if (r == 0)
+		r = cx_confine(CX_CONFINE_NETWORK, &err);
 	if (r == 0)
 		r = cx_fetch_run(STDIN_FILENO, &ready, &err);
 	if (r < 0)

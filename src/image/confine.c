@@ -229,7 +229,7 @@ static const struct profile {
 				 .copies = { "resolv.conf", "hosts", "nsswitch.conf" },
 				 .last_fd = 2,
 				 .processes = 32,
-				 .files = 256,
+				 .files = 512,
 				 .rules = network_rules,
 				 .nrules = CX_LEN(network_rules),
 				 .otherwise = SCMP_ACT_ERRNO(ENOSYS) },

@@ -463,7 +463,7 @@ static const struct {
 	{ "wait", "0", 4, 0, 4, { NULL }, { NULL } },
 	{ "tree-wait", "4", 4, 0, 5, { "secret", "open" }, { NULL } },
 	{ "handed-wait", "0", 4, 0, 5, { NULL }, { NULL } },
-	{ "net-wait", "0", 3, 32, 256, { "etc" }, { "resolv.conf", "hosts", "nsswitch.conf" } },
+	{ "net-wait", "0", 3, 32, 512, { "etc" }, { "resolv.conf", "hosts", "nsswitch.conf" } },
 };
 
 START_TEST(nothing_is_left)
