@@ -19,4 +19,7 @@ CX_MUST int cx_idmap_check(uint32_t uid_base, struct cx_err *err);
  */
 CX_MUST int cx_idmap_write(pid_t pid, uint32_t uid_base, struct cx_err *err);
 
+/* A user namespace with that map and no process, to map the ids of mounts. Returns a descriptor. */
+CX_MUST int cx_idmap_userns(uint32_t uid_base, struct cx_err *err);
+
 #endif

@@ -109,7 +109,7 @@ void cx_layer_unmount(const char *at)
 
 /* The overlay keeps what it needs: these are only for the time of making it. */
 struct clones {
-	int fds[LAYERS_MAX];
+	int fds[LAYERS_MAX + 1];
 	unsigned n;
 	unsigned attached; /* the first of them have a place in our mount namespace */
 };
@@ -118,7 +118,7 @@ static void close_clones(struct clones *clones)
 {
 	char path[FD_PATH];
 
-	for (unsigned i = 0; i < clones->n; i++) {
+	for (unsigned i = clones->n; i-- > 0;) { /* one may be on top of another */
 		if (i < clones->attached) {
 			fd_path(clones->fds[i], path);
 			(void)umount2(path, MNT_DETACH);
@@ -145,19 +145,19 @@ static int clone_layers(const int *layers, unsigned n, int userns, struct clones
 			struct cx_err *err)
 {
 	for (unsigned i = 0; i < n; i++) {
-		ret->fds[i] = clone_layer(layers[i], userns, err);
-		if (ret->fds[i] < 0)
+		ret->fds[ret->n] = clone_layer(layers[i], userns, err);
+		if (ret->fds[ret->n] < 0)
 			return -err->errnum;
 		ret->n++;
 	}
 	return 0;
 }
 
-/* Over the layer itself, where nobody looks by name. */
-static int attach_clones(struct clones *clones, const int *layers, struct cx_err *err)
+/* Over a layer itself, where nobody looks by name. */
+static int attach_clones(struct clones *clones, int layer, struct cx_err *err)
 {
 	for (unsigned i = clones->attached; i < clones->n; i++) {
-		if (move_mount(clones->fds[i], "", layers[i], "",
+		if (move_mount(clones->fds[i], "", layer, "",
 			       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 			return cx_fail(err, errno, "attach a layer's clone");
 		clones->attached++;
@@ -169,8 +169,8 @@ static int attach_clones(struct clones *clones, const int *layers, struct cx_err
  * Named by number: no path with a comma or a colon can get in, and mountinfo, which shows the words
  * of whoever mounted, tells a sandbox nothing of the host's directories.
  */
-struct writable {
-	const char *at; /* the work directory by name */
+struct writable {	/* or none: upper is -EBADF */
+	const char *at; /* a directory by name, where an overlay may be for a moment */
 	int upper, work;
 	char upper_path[FD_PATH], work_path[FD_PATH];
 };
@@ -194,6 +194,8 @@ static int open_writable(const char *upper, const char *work, struct writable *r
 	return 0;
 }
 
+enum { VIEW_ATTRS = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
+
 static int overlay_by_descriptor(const struct clones *clones, const struct writable *w,
 				 struct cx_err *err)
 {
@@ -204,9 +206,12 @@ static int overlay_by_descriptor(const struct clones *clones, const struct writa
 	for (unsigned i = clones->n; i-- > 0;)
 		if (fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", NULL, clones->fds[i]) < 0)
 			return cx_fail(err, errno, "add a layer by descriptor");
+	if (set_flag(fs, "userxattr", err) < 0)
+		return -err->errnum;
+	if (w->upper < 0)
+		return create(fs, VIEW_ATTRS, err);
 	if (set(fs, "upperdir", w->upper_path, err) < 0 ||
-	    set(fs, "workdir", w->work_path, err) < 0 || set_flag(fs, "userxattr", err) < 0 ||
-	    set_flag(fs, "volatile", err) < 0)
+	    set(fs, "workdir", w->work_path, err) < 0 || set_flag(fs, "volatile", err) < 0)
 		return -err->errnum;
 	return create(fs, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID, err);
 }
@@ -219,8 +224,10 @@ static void format_options(const struct clones *clones, const struct writable *w
 	for (unsigned i = clones->n; i-- > 0;)
 		len += (size_t)snprintf(text + len, size - len, "%s/proc/self/fd/%d",
 					len > 0 ? ":" : "lowerdir=", clones->fds[i]);
-	(void)snprintf(text + len, size - len, ",upperdir=%s,workdir=%s,userxattr,volatile",
-		       w->upper_path, w->work_path);
+	len += (size_t)snprintf(text + len, size - len, ",userxattr");
+	if (w->upper >= 0)
+		(void)snprintf(text + len, size - len, ",upperdir=%s,workdir=%s,volatile",
+			       w->upper_path, w->work_path);
 }
 
 /*
@@ -230,11 +237,13 @@ static void format_options(const struct clones *clones, const struct writable *w
 static int overlay_by_list(const struct clones *clones, const struct writable *w,
 			   struct cx_err *err)
 {
-	char options[(LAYERS_MAX + 3) * FD_PATH];
+	const unsigned long flags =
+		MS_NODEV | MS_NOSUID | (w->upper < 0 ? MS_RDONLY | MS_NOEXEC : 0);
+	char options[(LAYERS_MAX + 4) * FD_PATH];
 	int fd;
 
 	format_options(clones, w, options, sizeof options);
-	if (mount("overlay", w->at, "overlay", MS_NODEV | MS_NOSUID, options) < 0)
+	if (mount("overlay", w->at, "overlay", flags, options) < 0)
 		return cx_fail(err, errno, "mount by list");
 	fd = open_tree(AT_FDCWD, w->at, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (fd < 0)
@@ -262,25 +271,76 @@ static bool unknown_way(int error)
 	return error == -EINVAL || error == -EBADF || error == -EOPNOTSUPP;
 }
 
+static int make_overlay(struct clones *clones, int layer, const struct writable *w,
+			struct cx_err *err)
+{
+	int mnt = -EINVAL;
+
+	for (size_t way = 0; way < CX_LEN(overlay_ways) && unknown_way(mnt); way++) {
+		if (overlay_ways[way].attached && attach_clones(clones, layer, err) < 0)
+			return -err->errnum;
+		mnt = overlay_ways[way].make(clones, w, err);
+	}
+	return mnt < 0 ? cx_wrap(err, "overlay") : mnt;
+}
+
+static int check_layers(unsigned nlayers, struct cx_err *err)
+{
+	if (nlayers == 0 || nlayers > LAYERS_MAX)
+		return cx_refuse(err, CX_INVALID, "%u layers: an image has 1 to %d", nlayers,
+				 LAYERS_MAX);
+	return 0;
+}
+
 int cx_rootfs_make(const int *layers, unsigned nlayers, int userns, const char *upper,
 		   const char *work, struct cx_err *err)
 {
 	CX_AUTO(close_clones) struct clones clones = { .n = 0 };
 	CX_AUTO(close_writable) struct writable w = { .upper = -EBADF, .work = -EBADF };
-	int mnt = -EINVAL;
 
-	if (nlayers == 0 || nlayers > LAYERS_MAX)
-		return cx_refuse(err, CX_INVALID, "%u layers: an image has 1 to %d", nlayers,
-				 LAYERS_MAX);
-	if (open_writable(upper, work, &w, err) < 0 ||
+	if (check_layers(nlayers, err) < 0 || open_writable(upper, work, &w, err) < 0 ||
 	    clone_layers(layers, nlayers, userns, &clones, err) < 0)
 		return -err->errnum;
-	for (size_t way = 0; way < CX_LEN(overlay_ways) && unknown_way(mnt); way++) {
-		if (overlay_ways[way].attached && attach_clones(&clones, layers, err) < 0)
-			return -err->errnum;
-		mnt = overlay_ways[way].make(&clones, &w, err);
-	}
-	return mnt < 0 ? cx_wrap(err, "overlay") : mnt;
+	return make_overlay(&clones, layers[0], &w, err);
+}
+
+/* ---- trees that are only read ---------------------------------------------------------------- */
+
+static int make_empty(struct clones *clones, struct cx_err *err)
+{
+	cx_autofd int fs = new_fs("tmpfs", err);
+
+	if (fs < 0)
+		return fs;
+	clones->fds[0] = create(fs, VIEW_ATTRS, err);
+	clones->n = clones->fds[0] >= 0;
+	return clones->fds[0] < 0 ? -err->errnum : 0;
+}
+
+/* Below the layers there is an empty one: an overlay wants two, and hides whiteouts from below. */
+int cx_rootfs_view(const int *layers, unsigned nlayers, int userns, const char *at,
+		   struct cx_err *err)
+{
+	CX_AUTO(close_clones) struct clones clones = { .n = 0 };
+	const struct writable none = { .at = at, .upper = -EBADF, .work = -EBADF };
+
+	if (check_layers(nlayers, err) < 0 || make_empty(&clones, err) < 0 ||
+	    clone_layers(layers, nlayers, userns, &clones, err) < 0)
+		return -err->errnum;
+	return make_overlay(&clones, layers[0], &none, err);
+}
+
+int cx_rootfs_upper(const char *upper, struct cx_err *err)
+{
+	struct mount_attr attr = { .attr_set = VIEW_ATTRS };
+	cx_autofd int fd = open_tree(AT_FDCWD, upper,
+				     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+
+	if (fd < 0)
+		return cx_fail(err, errno, "clone '%s'", upper);
+	if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+		return cx_fail(err, errno, "make '%s' read-only", upper);
+	return cx_take_fd(&fd);
 }
 
 /* ---- /dev ------------------------------------------------------------------------------------ */

@@ -23,6 +23,16 @@ void cx_layer_unmount(const char *at);
 CX_MUST int cx_rootfs_make(const int *layers, unsigned nlayers, int userns, const char *upper,
 			   const char *work, struct cx_err *err);
 
+/*
+ * Detached mounts to be read by a worker, whose root they become: read-only, nodev, nosuid, noexec.
+ * The first shows the layers (lowest first) as a sandbox would see them, with the ids of userns;
+ * at: a directory where kernels before 6.15 have the overlay for a moment. The second is a
+ * sandbox's writable directory as it lies on disk, with overlayfs's whiteouts and attributes.
+ */
+CX_MUST int cx_rootfs_view(const int *layers, unsigned nlayers, int userns, const char *at,
+			   struct cx_err *err);
+CX_MUST int cx_rootfs_upper(const char *upper, struct cx_err *err);
+
 /* A detached tmpfs with the devices of policy/devices.c, owned by uid_base: the sandbox's /dev. */
 CX_MUST int cx_devfs_make(uint32_t uid_base, struct cx_err *err);
 

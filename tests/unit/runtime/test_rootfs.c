@@ -33,32 +33,6 @@ static void shell(const char *command)
 	ck_assert_msg(system(command) == 0, "%s", command);
 }
 
-/* A user namespace with the map of a sandbox, held by a child that is gone again. */
-static int make_userns(void)
-{
-	int p[2], fd;
-	char path[64];
-	pid_t pid;
-
-	ck_assert_int_eq(pipe2(p, O_CLOEXEC), 0);
-	pid = fork();
-	if (pid == 0) {
-		(void)!write(p[1], unshare(CLONE_NEWUSER) == 0 ? "y" : "n", 1);
-		(void)pause();
-		_exit(0);
-	}
-	ck_assert_int_eq(read(p[0], path, 1), 1);
-	ck_assert_int_eq(path[0], 'y');
-	ck_assert_int_eq(cx_idmap_write(pid, BASE, &err), 0);
-	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	ck_assert_int_eq(kill(pid, SIGKILL), 0);
-	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	close(p[0]);
-	close(p[1]);
-	return fd;
-}
-
 /*
  * On a tmpfs the kernel wants a loop device, on disk it takes the file as it is: one layer of each
  * kind, so both ways are tested wherever the kernel has both.
@@ -100,8 +74,8 @@ static void setup(void)
 		layers[i] = cx_layer_mount(file, i == 0 ? "m0" : "m1", &err);
 		ck_assert_msg(layers[i] >= 0, "%s", err.msg);
 	}
-	userns = make_userns();
-	ck_assert_int_ge(userns, 0);
+	userns = cx_idmap_userns(BASE, &err);
+	ck_assert_msg(userns >= 0, "%s", err.msg);
 	ck_assert_int_eq(chown("upper", BASE, BASE), 0);
 }
 
@@ -178,6 +152,92 @@ START_TEST(layers_stack_and_ids_shift)
 }
 END_TEST
 
+static unsigned mounts_below(const char *dir)
+{
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	char text[8192];
+	unsigned n = 0;
+
+	ck_assert_ptr_nonnull(mounts);
+	while (fgets(text, sizeof text, mounts) != NULL)
+		n += strstr(text, dir) != NULL;
+	(void)fclose(mounts);
+	return n;
+}
+
+/* The test's own tmpfs and two layers stay, nothing that was attached for a moment. */
+static int make_view(const int *of, unsigned n)
+{
+	char at[64];
+	int fd;
+
+	(void)snprintf(at, sizeof at, "%s/work", top);
+	fd = cx_rootfs_view(of, n, userns, at, &err);
+	ck_assert_msg(fd >= 0, "%s", err.msg);
+	ck_assert_int_eq(umount2("work", MNT_DETACH), -1);
+	ck_assert_uint_eq(mounts_below(top), 3);
+	return fd;
+}
+
+static void expect_inert(int tree, unsigned long more)
+{
+	const unsigned long want = ST_RDONLY | ST_NODEV | ST_NOSUID | more;
+	struct statvfs fs;
+
+	ck_assert_int_eq(fstatvfs(tree, &fs), 0);
+	ck_assert_uint_eq(fs.f_flag & want, want);
+	ck_assert_int_lt(openat(tree, "new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600), 0);
+	ck_assert_int_eq(errno, EROFS);
+}
+
+/* What a sandbox would see, as long as somebody reads it. */
+START_TEST(view_of_layers)
+{
+	cx_autofd int view = make_view(layers, 2);
+	char text[16];
+	struct stat st;
+
+	expect_inert(view, ST_NOEXEC);
+	ck_assert_int_gt((int)cx_read_small_file(view, "both", text, sizeof text, &err), 0);
+	ck_assert_str_eq(text, "high\n");
+	ck_assert_int_lt(fstatat(view, "gone", &st, AT_SYMLINK_NOFOLLOW), 0);
+	ck_assert_int_eq(fstatat(view, "dir", &st, 0), 0);
+	ck_assert_uint_eq(st.st_uid, BASE + 1000);
+}
+END_TEST
+
+/* A whiteout in the lowest layer hides nothing, and is nothing. */
+START_TEST(view_of_one_layer)
+{
+	cx_autofd int view = make_view(&layers[1], 1);
+	char text[16];
+	struct stat st;
+
+	expect_inert(view, ST_NOEXEC);
+	ck_assert_int_gt((int)cx_read_small_file(view, "both", text, sizeof text, &err), 0);
+	ck_assert_int_lt(fstatat(view, "gone", &st, AT_SYMLINK_NOFOLLOW), 0);
+}
+END_TEST
+
+START_TEST(upper_as_it_is)
+{
+	cx_autofd int upper = -EBADF;
+	struct stat st;
+
+	shell("echo x > upper/f; mknod upper/gone c 0 0; mkdir upper/m; mount -t tmpfs none "
+	      "upper/m;"
+	      "touch upper/m/inside");
+	upper = cx_rootfs_upper("upper", &err);
+	ck_assert_msg(upper >= 0, "%s", err.msg);
+	expect_inert(upper, ST_NOEXEC);
+	ck_assert_int_eq(fstatat(upper, "gone", &st, AT_SYMLINK_NOFOLLOW), 0);
+	ck_assert(S_ISCHR(st.st_mode));
+	ck_assert_int_lt(fstatat(upper, "m/inside", &st, AT_SYMLINK_NOFOLLOW), 0);
+	shell("touch upper/still-writable; umount upper/m");
+	ck_assert_int_lt(cx_rootfs_upper("missing", &err), 0);
+}
+END_TEST
+
 START_TEST(as_many_layers_as_an_image_may_have)
 {
 	char upper[64], work[64], name[16];
@@ -192,6 +252,9 @@ START_TEST(as_many_layers_as_an_image_may_have)
 	(void)snprintf(upper, sizeof upper, "%s/upper", top);
 	(void)snprintf(work, sizeof work, "%s/work", top);
 	root = cx_rootfs_make(many, CX_LEN(many), userns, upper, work, &err);
+	ck_assert_msg(root >= 0, "%s", err.msg);
+	cx_close(&root);
+	root = cx_rootfs_view(many, CX_LEN(many), userns, work, &err);
 	ck_assert_msg(root >= 0, "%s", err.msg);
 	for (size_t i = 0; i < CX_LEN(many); i++)
 		close(many[i]);
@@ -308,6 +371,9 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, options_tell_no_path);
 	tcase_add_test(tc, layers_stack_and_ids_shift);
+	tcase_add_test(tc, view_of_layers);
+	tcase_add_test(tc, view_of_one_layer);
+	tcase_add_test(tc, upper_as_it_is);
 	tcase_add_test(tc, as_many_layers_as_an_image_may_have);
 	tcase_add_test(tc, writes_land_in_the_upper_directory);
 	tcase_add_test(tc, devices_and_set_user_id_are_inert);
