@@ -374,6 +374,40 @@ int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
 	return 0;
 }
 
+/* ---- standing still -------------------------------------------------------------------------- */
+
+static int freezer_of(const struct cx_cgroups *groups, const struct cx_cgroup *group,
+		      struct cx_err *err)
+{
+	for (unsigned i = 0; i < group->ntop; i++)
+		if ((groups->trees[i].controllers & groups->version->freeze.controller) != 0)
+			return group->top[i];
+	return cx_refuse(err, CX_UNAVAILABLE, "the host has no freezer control group");
+}
+
+int cx_cgroup_freeze(struct cx_cgroups *groups, const struct cx_cgroup *group, bool on,
+		     struct cx_err *err)
+{
+	const struct cx_freeze_row *row = &groups->version->freeze;
+	int dir = freezer_of(groups, group, err);
+
+	if (dir < 0 || cx_write_file(dir, row->file, on ? row->on : row->off, err) < 0)
+		return cx_wrap(err, on ? "freeze" : "thaw");
+	return 0;
+}
+
+int cx_cgroup_is_frozen(struct cx_cgroups *groups, const struct cx_cgroup *group,
+			struct cx_err *err)
+{
+	const struct cx_freeze_row *row = &groups->version->freeze;
+	int dir = freezer_of(groups, group, err);
+	char text[256];
+
+	if (dir < 0 || cx_read_small_file(dir, row->state, text, sizeof text, err) < 0)
+		return cx_wrap(err, "look whether it stands still");
+	return strstr(text, row->frozen) != NULL;
+}
+
 /* ---- accounts -------------------------------------------------------------------------------- */
 
 /* The number at text, or behind the line that begins with key and a space. */

@@ -80,6 +80,16 @@ CX_MUST int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *g
 			    struct cx_usage *ret, struct cx_err *err);
 
 /*
+ * Stops every process of a sandbox where it is, its agent too, or lets them go on. Stopping takes
+ * a moment: is_frozen() returns 1 when all stand still, 0 before. CX_UNAVAILABLE where the host has
+ * no freezer. On v1 a process that is killed while it is frozen dies when it is let go on.
+ */
+CX_MUST int cx_cgroup_freeze(struct cx_cgroups *groups, const struct cx_cgroup *group, bool on,
+			     struct cx_err *err);
+CX_MUST int cx_cgroup_is_frozen(struct cx_cgroups *groups, const struct cx_cgroup *group,
+				struct cx_err *err);
+
+/*
  * Kills whatever is left in the groups of id and removes them, exec-N and anything deeper that the
  * sandbox made included; works by name, so also for remains of a crash, and says nothing when there
  * is none. Returns 0 when nothing is left, -EBUSY when processes are still dying: call again.

@@ -72,14 +72,22 @@ struct cx_usage_row {
 	bool summed; /* the kernel counts each group below "work" for itself */
 };
 
+/* How all of a sandbox is stopped: one write to <id>, and what its state then is. */
+struct cx_freeze_row {
+	unsigned controller; /* of the tree */
+	const char *file, *on, *off;
+	const char *state, *frozen; /* a file and a word in it */
+};
+
 /* What differs between cgroup v1 and v2. */
 struct cx_cgroup_version {
 	const struct cx_limit_row *limits;
 	const struct cx_usage_row *usage;
 	size_t nlimits, nusage;
 	const char *const *delegated; /* files of "work" that its owner may write; ended by NULL */
-	const char *subtree;	      /* for cgroup.subtree_control, or NULL */
-	const char *tasks;	      /* where a process writes "0" to move itself */
+	struct cx_freeze_row freeze;
+	const char *subtree; /* for cgroup.subtree_control, or NULL */
+	const char *tasks;   /* where a process writes "0" to move itself */
 	/* Once per instance: the device allow-list, which all sandboxes inherit. */
 	int (*restrict_devices)(const struct cx_cgroup_tree *tree, struct cx_err *err);
 	/* <id> is there and empty. */

@@ -543,6 +543,56 @@ START_TEST(test_remove_running)
 }
 END_TEST
 
+static _Atomic unsigned *ticks; /* shared with a child that counts there */
+
+static int run_count(void)
+{
+	if (write(settled, "", 1) != 1)
+		return 95;
+	for (;;)
+		(void)++*ticks;
+}
+
+static bool moves(void)
+{
+	unsigned before = *ticks;
+
+	for (int i = 0; i < 20 && *ticks == before; i++)
+		sleep_ms(5);
+	return *ticks != before;
+}
+
+START_TEST(test_freeze)
+{
+	int (*const where[])(void) = { enter_agent, enter_work };
+	int r = 0;
+
+	ticks = mmap(NULL, sizeof *ticks, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	ck_assert_ptr_ne(ticks, MAP_FAILED);
+	limit(1000, 256 << 20, 64);
+	for (size_t i = 0; i < CX_LEN(where); i++) {
+		pid_t pid = start_settled(where[i], run_count);
+
+		ck_assert_int_eq(cx_cgroup_is_frozen(groups, &group, &err), 0);
+		ok(cx_cgroup_freeze(groups, &group, true, &err));
+		for (int n = 0; n < WAIT_MS / 5 && r == 0; n++) {
+			r = cx_cgroup_is_frozen(groups, &group, &err);
+			sleep_ms(5);
+		}
+		ck_assert_int_eq(r, 1);
+		ck_assert(!moves());
+		ok(cx_cgroup_freeze(groups, &group, false, &err));
+		ck_assert(moves());
+		r = cx_cgroup_is_frozen(groups, &group, &err);
+		ck_assert_int_eq(r, 0);
+		ck_assert_int_eq(kill(pid, SIGKILL), 0);
+		ck_assert(WIFSIGNALED(reap(pid)));
+	}
+	(void)munmap(ticks, sizeof *ticks);
+}
+END_TEST
+
 START_TEST(test_remove_frozen)
 {
 	const char *file = v2 ? "cgroup.freeze" : "freezer.state";
@@ -694,6 +744,7 @@ int main(void)
 	tcase_add_test(tcase, test_names);
 	tcase_add_test(tcase, test_each);
 	tcase_add_test(tcase, test_remove_running);
+	tcase_add_test(tcase, test_freeze);
 	tcase_add_test(tcase, test_remove_frozen);
 	tcase_add_test(tcase, test_remove_nested);
 	tcase_add_test(tcase, test_two_instances);
