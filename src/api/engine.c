@@ -225,6 +225,26 @@ int cx_engine_fetch(struct cx_engine *engine, int sock, struct cx_engine_call *c
 	ASK(fetch, fetched, CX_ENGINE_FETCH_MS, &m, &sock, 1);
 }
 
+int cx_engine_export(struct cx_engine *engine, const struct cx_msg_export *plan, const int fds[3],
+		     struct cx_engine_call *call, struct cx_err *err)
+{
+	ASK(export, archived, CX_ENGINE_FETCH_MS, plan, fds, 3);
+}
+
+int cx_engine_commit(struct cx_engine *engine, const struct cx_msg_commit *plan, const int fds[3],
+		     struct cx_engine_call *call, struct cx_err *err)
+{
+	ASK(commit, archived, CX_ENGINE_BUILD_MS, plan, fds, 3);
+}
+
+int cx_engine_bundle(struct cx_engine *engine, const int fds[3], struct cx_engine_call *call,
+		     struct cx_err *err)
+{
+	struct cx_msg_bundle m;
+
+	ASK(bundle, archived, CX_ENGINE_FETCH_MS, &m, fds, 3);
+}
+
 /* ---- receiving ------------------------------------------------------------------------------ */
 
 static bool decode_id(struct cx_str id, char out[33])
@@ -323,7 +343,7 @@ static bool decode_answer(struct cx_packet *pkt, struct cx_engine_answer *a)
 		return cx_msg_layer_built_get(r, &a->layer_built);
 	case CX_MSG_layer_info:
 		return cx_msg_layer_info_get(r, &a->layer_info);
-	default: /* destroyed, list_end, layer_done, scanned, fetched: no fields */
+	default: /* destroyed, list_end, layer_done, scanned, fetched, archived: no fields */
 		return r->left == 0;
 	}
 }

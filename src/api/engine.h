@@ -92,5 +92,13 @@ CX_MUST int cx_engine_scan(struct cx_engine *engine, const int fds[3], struct cx
 /* A worker for proto/fetch_msgs.h gets sock; done() comes when it has ended or cannot start. */
 CX_MUST int cx_engine_fetch(struct cx_engine *engine, int sock, struct cx_engine_call *call,
 			    struct cx_err *err);
+/* fds: the archive out (blocking), the report of who walks and of who packs. */
+CX_MUST int cx_engine_export(struct cx_engine *engine, const struct cx_msg_export *plan,
+			     const int fds[3], struct cx_engine_call *call, struct cx_err *err);
+CX_MUST int cx_engine_commit(struct cx_engine *engine, const struct cx_msg_commit *plan,
+			     const int fds[3], struct cx_engine_call *call, struct cx_err *err);
+/* fds: the worker's end of proto/bundle_msgs.h, the archive out, its report. */
+CX_MUST int cx_engine_bundle(struct cx_engine *engine, const int fds[3],
+			     struct cx_engine_call *call, struct cx_err *err);
 
 #endif

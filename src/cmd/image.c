@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * caisson-image read|write|scan|same|walk|pack --max-bytes N --max-entries N
+ * caisson-image read|write|scan|same|walk|pack|bundle --max-bytes N --max-entries N
  *
  * The workers that touch archives. caissond starts them with 0 as input, 1 as output and 3 for the
  * report (image/report.h), in namespaces of their own; nothing is read before cx_confine().
@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "image/bundle.h"
 #include "image/confine.h"
 #include "image/pack.h"
 #include "image/read.h"
@@ -68,14 +69,22 @@ static int do_same(const struct limits *l, struct cx_report *report)
 	return cx_same_files(STDIN_FILENO, STDOUT_FILENO, report);
 }
 
+static int do_bundle(const struct limits *l, struct cx_report *report)
+{
+	const struct cx_pack_limits limits = { l->max_bytes, l->max_entries };
+
+	return cx_bundle_files(STDIN_FILENO, STDOUT_FILENO, &limits, report);
+}
+
 static const struct {
 	const char *name;
 	enum cx_confine_for purpose;
 	int (*run)(const struct limits *limits, struct cx_report *report);
 } roles[] = {
-	{ "read", CX_CONFINE_ARCHIVE, do_read }, { "write", CX_CONFINE_ARCHIVE, do_write },
-	{ "scan", CX_CONFINE_ARCHIVE, do_scan }, { "walk", CX_CONFINE_TREE, do_walk },
-	{ "pack", CX_CONFINE_ARCHIVE, do_pack }, { "same", CX_CONFINE_ARCHIVE, do_same },
+	{ "read", CX_CONFINE_ARCHIVE, do_read },    { "write", CX_CONFINE_ARCHIVE, do_write },
+	{ "scan", CX_CONFINE_ARCHIVE, do_scan },    { "walk", CX_CONFINE_TREE, do_walk },
+	{ "pack", CX_CONFINE_ARCHIVE, do_pack },    { "same", CX_CONFINE_ARCHIVE, do_same },
+	{ "bundle", CX_CONFINE_HANDED, do_bundle },
 };
 
 static int parse(int argc, char **argv, size_t *ret_role, struct limits *ret, struct cx_err *err)

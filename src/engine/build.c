@@ -30,7 +30,7 @@ enum {
 #define MEMORY ((uint64_t)2 << 30)
 #define IMAGE  "caisson-image"
 
-enum role_id { READ, WRITE, SCAN, SAME, FETCH };
+enum role_id { READ, WRITE, SCAN, SAME, FETCH, WALK, PACK, BUNDLE };
 
 /* What caissond shuts a process into before it runs; image/confine.c takes away the rest. */
 static const struct role {
@@ -45,6 +45,9 @@ static const struct role {
 	[SAME] = { IMAGE, "same", ALONE, FILES, MEMORY, CPU_SECONDS, "is a layer what it was?" },
 	[FETCH] = { "caisson-fetch", NULL, OWN, FETCH_FILES, MEMORY, FETCH_CPU_SECONDS,
 		    "speaks with registries, over the host's network" },
+	[WALK] = { IMAGE, "walk", ALONE, FILES, MEMORY, CPU_SECONDS, "a tree to entries" },
+	[PACK] = { IMAGE, "pack", ALONE, FILES, MEMORY, CPU_SECONDS, "entries to an archive" },
+	[BUNDLE] = { IMAGE, "bundle", ALONE, FILES, MEMORY, CPU_SECONDS, "files to an archive" },
 };
 
 /* Those of one kind wait for each other. */
@@ -56,6 +59,8 @@ static const struct kind {
 } kinds[CX_BUILD_KINDS] = {
 	[CX_BUILD_IMAGE] = { "image layers", 0, 30, "each keeps a processor busy" },
 	[CX_BUILD_TRANSFER] = { "transfers", 8, 360, "they mostly wait for a network" },
+	[CX_BUILD_ARCHIVE] = { "archives", 8, 360, "they mostly wait for who reads them" },
+	[CX_BUILD_COMMIT] = { "commits", CX_BUILDS_MAX, 30, "sandboxes stand still meanwhile" },
 };
 
 struct part { /* one worker process */
@@ -63,7 +68,8 @@ struct part { /* one worker process */
 	const struct role *role;
 	struct cx_child *child;
 	uint32_t uid_base;
-	int fds[4]; /* as the worker gets them: 0, 1, (2), 3 */
+	bool ids_lent; /* not to be released */
+	int fds[4];    /* as the worker gets them: 0, 1, (2), 3 */
 };
 
 enum state { WAITING, WORKING, FINISHED };
@@ -102,6 +108,13 @@ static unsigned running_max(const struct cx_builds *builds, enum cx_build_kind k
 	return cpus < BUSY_MAX ? cpus : BUSY_MAX;
 }
 
+static void release_ids(struct part *part)
+{
+	if (!part->ids_lent)
+		cx_ids_release(&part->build->set->host->ids, part->uid_base);
+	part->uid_base = 0;
+}
+
 /* Its processes are gone, or will be: killed, and reaped by the loop. */
 static void free_build(struct cx_build *b)
 {
@@ -117,7 +130,7 @@ static void free_build(struct cx_build *b)
 	cx_close(&b->file);
 	for (unsigned i = 0; i < b->nparts; i++) {
 		cx_child_forget(b->parts[i].child, true);
-		cx_ids_release(&set->host->ids, b->parts[i].uid_base);
+		release_ids(&b->parts[i]);
 		for (size_t j = 0; j < CX_LEN(b->parts[i].fds); j++)
 			cx_close(&b->parts[i].fds[j]);
 	}
@@ -184,10 +197,8 @@ static void finish(struct cx_build *b)
 	} else {
 		b->state = FINISHED;
 		set->running[kind]--;
-		for (unsigned i = 0; i < b->nparts; i++) {
-			cx_ids_release(&set->host->ids, b->parts[i].uid_base);
-			b->parts[i].uid_base = 0;
-		}
+		for (unsigned i = 0; i < b->nparts; i++)
+			release_ids(&b->parts[i]);
 	}
 	done(arg, tag, token, size, err.errnum != 0 ? &err : NULL);
 	start_waiting(set, kind);
@@ -261,7 +272,7 @@ static int start_part(struct part *part, struct cx_err *err)
 	(void)snprintf(entries, sizeof entries, "%" PRIu32, b->limits.max_entries);
 	if (cx_format(path, sizeof path, "%s/%s", err, h->config->libexec, r->program) < 0 ||
 	    cx_format(owner, sizeof owner, "%s/lock", err, h->dirs.run_path) < 0 ||
-	    cx_ids_reserve(&h->ids, owner, &part->uid_base, err) < 0)
+	    (part->uid_base == 0 && cx_ids_reserve(&h->ids, owner, &part->uid_base, err) < 0))
 		return -err->errnum;
 	plan.uid_base = part->uid_base;
 	return cx_child_start(&h->loop, &plan, part_exited, part, &part->child, err);
@@ -399,6 +410,45 @@ int cx_build_fetch(struct cx_builds *builds, int *sock, cx_build_done *done, voi
 		return -err->errnum;
 	add_part(b, FETCH, sock, &null, &null);
 	start_waiting(builds, CX_BUILD_TRANSFER);
+	return 0;
+}
+
+int cx_build_archive(struct cx_builds *builds, int *tree, struct cx_build_ids ids,
+		     const struct cx_build_limits *limits, int fds[3], cx_build_done *done,
+		     void *arg, uint64_t tag, struct cx_err *err)
+{
+	const enum cx_build_kind kind = ids.lent ? CX_BUILD_COMMIT : CX_BUILD_ARCHIVE;
+	cx_autofd int root = cx_take_fd(tree), out = cx_take_fd(&fds[0]),
+		      walk_report = cx_take_fd(&fds[1]), pack_report = cx_take_fd(&fds[2]);
+	cx_autofd int entries_out = -EBADF, entries_in = -EBADF;
+	struct cx_build *b = NULL;
+
+	if (cx_pipe(&entries_in, &entries_out, err) == 0)
+		b = add(builds, kind, limits, done, arg, tag, err);
+	if (b == NULL) {
+		if (!ids.lent)
+			cx_ids_release(&builds->host->ids, ids.uid_base);
+		return -err->errnum;
+	}
+	add_part(b, WALK, &root, &entries_out, &walk_report);
+	b->parts[0].uid_base = ids.uid_base;
+	b->parts[0].ids_lent = ids.lent;
+	add_part(b, PACK, &entries_in, &out, &pack_report);
+	start_waiting(builds, kind);
+	return 0;
+}
+
+int cx_build_bundle(struct cx_builds *builds, int fds[3], cx_build_done *done, void *arg,
+		    uint64_t tag, struct cx_err *err)
+{
+	struct cx_build_limits limits = { .max_bytes = scan_max_bytes,
+					  .max_entries = SCAN_MAX_ENTRIES };
+	struct cx_build *b = add(builds, CX_BUILD_ARCHIVE, &limits, done, arg, tag, err);
+
+	if (b == NULL)
+		return -err->errnum;
+	add_part(b, BUNDLE, &fds[0], &fds[1], &fds[2]);
+	start_waiting(builds, CX_BUILD_ARCHIVE);
 	return 0;
 }
 

@@ -11,7 +11,13 @@
  * registries share the host's network. caissond starts them, and keeps the unnamed layer file that
  * they wrote until it is named or dropped. It never reads a byte of archive or layer.
  */
-enum cx_build_kind { CX_BUILD_IMAGE, CX_BUILD_TRANSFER, CX_BUILD_KINDS };
+enum cx_build_kind {
+	CX_BUILD_IMAGE,
+	CX_BUILD_TRANSFER,
+	CX_BUILD_ARCHIVE,
+	CX_BUILD_COMMIT,
+	CX_BUILD_KINDS
+};
 enum { CX_BUILDS_MAX = 64 }; /* of a kind: running, waiting and finished ones */
 
 struct cx_build;
@@ -54,6 +60,21 @@ CX_MUST int cx_build_fetch(struct cx_builds *builds, int *sock, cx_build_done *d
 CX_MUST int cx_build_check(struct cx_builds *builds, uint64_t token, const uint8_t id[CX_DIFF_ID],
 			   int *report, cx_build_done *done, void *arg, uint64_t tag,
 			   struct cx_err *err);
+/* What ids the worker has that sees a tree. */
+struct cx_build_ids {
+	uint32_t uid_base;
+	bool lent; /* they are a sandbox's; else they are released at the end */
+};
+/*
+ * tree: a detached mount whose files have these ids; fds: the archive that is made of it, a report
+ * of the worker that walks and of the one that packs. All are taken over in any case.
+ */
+CX_MUST int cx_build_archive(struct cx_builds *builds, int *tree, struct cx_build_ids ids,
+			     const struct cx_build_limits *limits, int fds[3], cx_build_done *done,
+			     void *arg, uint64_t tag, struct cx_err *err);
+/* fds: a socket (proto/bundle_msgs.h), the archive that is made of what comes there, a report. */
+CX_MUST int cx_build_bundle(struct cx_builds *builds, int fds[3], cx_build_done *done, void *arg,
+			    uint64_t tag, struct cx_err *err);
 
 /* Names a finished layer, or drops it; either way its token is spent. */
 CX_MUST int cx_build_commit(struct cx_builds *builds, uint64_t token, const uint8_t id[CX_DIFF_ID],

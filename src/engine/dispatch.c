@@ -36,6 +36,9 @@ union request {
 	struct cx_msg_scan scan;
 	struct cx_msg_fetch fetch;
 	struct cx_msg_layer_check layer_check;
+	struct cx_msg_export export;
+	struct cx_msg_commit commit;
+	struct cx_msg_bundle bundle;
 };
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -274,6 +277,7 @@ static void built(void *arg, uint64_t tag, uint64_t token, uint64_t size, const 
 WORKER_ENDED(scanned)
 WORKER_ENDED(fetched)
 WORKER_ENDED(layer_checked)
+WORKER_ENDED(archived)
 
 static int do_layer_build(struct cx_dispatch *d, struct asker asker, const union request *m,
 			  int *fds, struct cx_err *err)
@@ -298,6 +302,49 @@ static int do_fetch(struct cx_dispatch *d, struct asker asker, const union reque
 {
 	(void)m;
 	return cx_build_fetch(d->builds, &fds[0], fetched, d, asker.request, err);
+}
+
+static int archive_limits(uint64_t max_bytes, uint32_t max_entries, struct cx_build_limits *ret,
+			  struct cx_err *err)
+{
+	*ret = (struct cx_build_limits){ .max_bytes = max_bytes, .max_entries = max_entries };
+	if (max_bytes == 0 || max_entries == 0)
+		return cx_refuse(err, CX_INVALID, "an archive of no bytes or no entries");
+	return 0;
+}
+
+static int do_export(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		     struct cx_err *err)
+{
+	const struct cx_msg_export *e = &m->export;
+	struct cx_build_limits limits;
+
+	if (archive_limits(e->max_bytes, e->max_entries, &limits, err) < 0)
+		return -err->errnum;
+	if (e->layers.len % CX_DIFF_ID != 0)
+		return cx_refuse(err, CX_INVALID, "%u bytes of layer ids", e->layers.len);
+	return cx_archive_export(d->archives, (const uint8_t *)e->layers.p,
+				 e->layers.len / CX_DIFF_ID, &limits, fds, archived, d,
+				 asker.request, err);
+}
+
+static int do_commit(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		     struct cx_err *err)
+{
+	struct cx_sandbox *sb = find_running(d, m->commit.id, err);
+	struct cx_build_limits limits;
+
+	if (sb == NULL ||
+	    archive_limits(m->commit.max_bytes, m->commit.max_entries, &limits, err) < 0)
+		return -err->errnum;
+	return cx_archive_commit(d->archives, sb, &limits, fds, archived, d, asker.request, err);
+}
+
+static int do_bundle(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		     struct cx_err *err)
+{
+	(void)m;
+	return cx_build_bundle(d->builds, fds, archived, d, asker.request, err);
 }
 
 static const uint8_t *layer_id(struct cx_str id, struct cx_err *err)
@@ -391,6 +438,9 @@ DECODER(layer_stat)
 DECODER(scan)
 DECODER(fetch)
 DECODER(layer_check)
+DECODER(export)
+DECODER(commit)
+DECODER(bundle)
 
 static const struct op {
 	const char *name;
@@ -408,6 +458,8 @@ static const struct op {
 	OP(layer_abort, CX_PEER_READY, 0, false), OP(layer_remove, CX_PEER_READY, 0, false),
 	OP(layer_stat, CX_PEER_READY, 0, false),  OP(scan, CX_PEER_READY, 3, true),
 	OP(fetch, CX_PEER_READY, 1, true),	  OP(layer_check, CX_PEER_READY, 1, true),
+	OP(export, CX_PEER_READY, 3, true),	  OP(commit, CX_PEER_READY, 3, true),
+	OP(bundle, CX_PEER_READY, 3, true),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)
@@ -454,6 +506,7 @@ void cx_dispatch_lost(struct cx_dispatch *d)
 	d->state = CX_PEER_NEW;
 	(void)cx_refuse(&err, CX_UNAVAILABLE, "the gateway is gone");
 	cx_pool_drop_waiting(d->pool, &err);
+	cx_archives_close(d->archives);
 	cx_builds_close(d->builds);
 }
 

@@ -2,7 +2,7 @@
 #ifndef CX_ENGINE_DISPATCH_H
 #define CX_ENGINE_DISPATCH_H
 
-#include "engine/build.h"
+#include "engine/archive.h"
 #include "engine/gateway.h"
 #include "engine/pool.h"
 
@@ -20,6 +20,7 @@ struct cx_dispatch {
 	struct cx_sandboxes *sandboxes;
 	struct cx_pool *pool;
 	struct cx_builds *builds;
+	struct cx_archives *archives;
 	struct cx_gateway *gateway;
 	unsigned state; /* CX_PEER_* of the present gateway */
 	bool stopping;	/* nothing new is begun */

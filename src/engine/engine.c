@@ -20,6 +20,7 @@ struct engine {
 	struct cx_sandboxes sandboxes;
 	struct cx_pool pool;
 	struct cx_builds builds;
+	struct cx_archives archives;
 	struct cx_gateway gateway;
 	struct cx_dispatch dispatch;
 	struct cx_sweeper sweeper;
@@ -149,6 +150,7 @@ static void begin_stop(struct engine *e)
 	e->stop_since_ms = cx_now_ms();
 	e->dispatch.stopping = true;
 	cx_pool_stop(&e->pool);
+	cx_archives_close(&e->archives);
 	cx_builds_close(&e->builds);
 	stop_step(&e->stop_timer);
 }
@@ -202,11 +204,13 @@ static int start(struct engine *e, struct cx_err *err)
 	cx_sandboxes_open(&e->sandboxes, &e->host, &sandboxes);
 	cx_pool_open(&e->pool, &e->sandboxes, (unsigned)c->pool, c->max_sandboxes);
 	cx_builds_open(&e->builds, &e->host);
+	cx_archives_open(&e->archives, &e->sandboxes, &e->builds);
 	cx_sweeper_open(&e->sweeper, &e->host);
 	e->dispatch = (struct cx_dispatch){ .host = &e->host,
 					    .sandboxes = &e->sandboxes,
 					    .pool = &e->pool,
 					    .builds = &e->builds,
+					    .archives = &e->archives,
 					    .gateway = &e->gateway,
 					    .state = CX_PEER_NEW,
 					    .ready = on_ready,
@@ -226,6 +230,7 @@ static void close_engine(struct engine *e)
 	bool clean = e->sandboxes.first == NULL;
 
 	cx_dispatch_close(&e->dispatch);
+	cx_archives_close(&e->archives);
 	cx_builds_close(&e->builds);
 	cx_sweeper_close(&e->sweeper);
 	cx_gateway_close(&e->gateway);

@@ -478,7 +478,55 @@ static void end(struct cx_sandbox *sb)
 		return;
 	}
 	cx_child_signal(sb->process, SIGKILL);
+	cx_sandbox_thaw(sb); /* what stands still does not die */
 	retry(sb, DYING_MS);
+}
+
+/* ---- standing still -------------------------------------------------------------------------- */
+
+int cx_sandbox_freeze(struct cx_sandbox *sb, struct cx_err *err)
+{
+	if (sb->state != CX_SANDBOX_RUNNING || sb->frozen)
+		return cx_refuse(err, CX_CONFLICT,
+				 sb->frozen ? "the sandbox is being committed already"
+					    : "the sandbox has ended");
+	sb->frozen = true; /* whether or not all of it works */
+	if (cx_cgroup_freeze(sb->set->host->cgroups, &sb->group, true, err) == 0)
+		return 0;
+	cx_sandbox_thaw(sb);
+	return -err->errnum;
+}
+
+int cx_sandbox_is_frozen(const struct cx_sandbox *sb, struct cx_err *err)
+{
+	return cx_cgroup_is_frozen(sb->set->host->cgroups, &sb->group, err);
+}
+
+void cx_sandbox_thaw(struct cx_sandbox *sb)
+{
+	struct cx_err err;
+
+	if (sb->frozen && cx_cgroup_freeze(sb->set->host->cgroups, &sb->group, false, &err) < 0 &&
+	    err.kind != CX_UNAVAILABLE)
+		cx_log_err(CX_LOG_ERROR, &err, "sandbox stands still", "id", sb->record.id, NULL);
+	sb->frozen = false;
+}
+
+int cx_sandbox_tree(const struct cx_sandbox *sb, struct cx_err *err)
+{
+	char upper[CX_CONFIG_TEXT + 64];
+
+	if (cx_format(upper, sizeof upper, "%s/writable/%s/upper", err,
+		      sb->set->host->dirs.state_path, sb->record.id) < 0)
+		return -err->errnum;
+	return cx_rootfs_upper(upper, err);
+}
+
+/* The daemon before us may have died while it stood still. */
+static void thaw_found(struct cx_sandbox *sb)
+{
+	sb->frozen = true;
+	cx_sandbox_thaw(sb);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -665,6 +713,7 @@ int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, i
 		forget(sb);
 		return -err->errnum;
 	}
+	thaw_found(sb);
 	sb->dir = cx_take_fd(dir);
 	for (; sb->held < record->nlayers; sb->held++)
 		if (cx_layers_hold(&set->host->layers, record->layers[sb->held], NULL, err) < 0)
@@ -676,6 +725,7 @@ int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, in
 		    struct cx_err *err)
 {
 	struct cx_sandbox *sb = add(set, RUNNING, err);
+	struct cx_err ignored;
 
 	if (sb == NULL)
 		return -err->errnum;
@@ -687,6 +737,9 @@ int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, in
 		forget(sb);
 		return -err->errnum;
 	}
+	if (sb->process != NULL &&
+	    cx_cgroup_find(set->host->cgroups, record->id, &sb->group, &ignored) == 0)
+		thaw_found(sb);
 	deliver(sb, CX_EVENT_DESTROY);
 	return 0;
 }

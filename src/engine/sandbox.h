@@ -53,6 +53,7 @@ struct cx_sandbox {
 	struct cx_timer timer;
 	unsigned held; /* layers counted, the first so many of the record's */
 	bool made, was_running;
+	bool frozen; /* stands still, or is about to */
 	uint64_t ending_since_ms, retry_ms;
 	enum cx_end reason;
 	struct cx_err why;		  /* errnum 0: it did not fail */
@@ -88,6 +89,16 @@ void cx_sandbox_claim(struct cx_sandbox *sb, const struct cx_claim_plan *plan);
 void cx_sandbox_destroy(struct cx_sandbox *sb);
 /* A new connection to the agent of a RUNNING sandbox. Returns the descriptor. */
 CX_MUST int cx_sandbox_connect(struct cx_sandbox *sb, struct cx_err *err);
+
+/*
+ * Of a RUNNING sandbox: all of its processes stop, which takes a moment. One that ends, and one
+ * that an earlier daemon left so, is let go on by itself. CX_CONFLICT when it stands still already.
+ */
+CX_MUST int cx_sandbox_freeze(struct cx_sandbox *sb, struct cx_err *err);
+CX_MUST int cx_sandbox_is_frozen(const struct cx_sandbox *sb, struct cx_err *err); /* 0, 1 */
+void cx_sandbox_thaw(struct cx_sandbox *sb); /* harmless when it does not */
+/* What it has written, as a detached mount to be read (runtime/rootfs.h). Returns a descriptor. */
+CX_MUST int cx_sandbox_tree(const struct cx_sandbox *sb, struct cx_err *err);
 
 /* Takes over what an earlier daemon left: a live sandbox, or remains to be removed. */
 CX_MUST int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, int *dir,

@@ -42,7 +42,11 @@
 	M(0x2a, fetch, CX_FIELDS_NONE)	 /* fd: the worker's end (fetch_msgs.h) -> fetched */     \
 	M(0x2b, fetched, CX_FIELDS_NONE) /* that worker has ended */                              \
 	M(0x2c, layer_check, CX_FIELDS_LAYER_COMMIT) /* fd: report pipe -> layer_checked */       \
-	M(0x2d, layer_checked, CX_FIELDS_NONE) /* the report tells whether both are the same */
+	M(0x2d, layer_checked, CX_FIELDS_NONE) /* the report tells whether both are the same */   \
+	M(0x30, export, CX_FIELDS_EXPORT) /* fds: archive out, two report pipes -> archived */    \
+	M(0x31, commit, CX_FIELDS_COMMIT) /* the same, of a sandbox, which stands still */        \
+	M(0x32, bundle, CX_FIELDS_NONE)	  /* fds: a socket (bundle_msgs.h), archive, report */    \
+	M(0x33, archived, CX_FIELDS_NONE)
 
 #define CX_FIELDS_NONE(F)
 #define CX_FIELDS_HELLO(F) F(u32, version, 1)
@@ -72,6 +76,11 @@
 #define CX_FIELDS_LAYER_TOKEN(F)  F(u64, token, UINT64_MAX)
 #define CX_FIELDS_LAYER_ID(F)	  F(bytes, id, 32)
 #define CX_FIELDS_LAYER_INFO(F)	  F(u64, size_bytes, UINT64_MAX) F(u32, users, UINT32_MAX)
+#define CX_FIELDS_EXPORT(F)           \
+	F(u64, max_bytes, UINT64_MAX) \
+	F(u32, max_entries, UINT32_MAX) F(bytes, layers, 32 * 127) /* diff ids, lowest first */
+#define CX_FIELDS_COMMIT(F) \
+	F(str, id, 32) F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX)
 
 /* Why a sandbox ended, as far as the host knows. */
 enum cx_end {

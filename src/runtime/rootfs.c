@@ -332,13 +332,13 @@ int cx_rootfs_view(const int *layers, unsigned nlayers, int userns, const char *
 
 int cx_rootfs_upper(const char *upper, struct cx_err *err)
 {
-	struct mount_attr attr = { .attr_set = VIEW_ATTRS };
+	struct mount_attr restricted = { .attr_set = VIEW_ATTRS };
 	cx_autofd int fd = open_tree(AT_FDCWD, upper,
 				     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 
 	if (fd < 0)
 		return cx_fail(err, errno, "clone '%s'", upper);
-	if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+	if (mount_setattr(fd, "", AT_EMPTY_PATH, &restricted, sizeof restricted) < 0)
 		return cx_fail(err, errno, "make '%s' read-only", upper);
 	return cx_take_fd(&fd);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/agent_msgs.h"
+#include "proto/bundle_msgs.h"
 #include "proto/control_msgs.h"
 #include "proto/fetch_msgs.h"
 #include "proto/spawn_msgs.h"
@@ -32,5 +33,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CX_AGENT_MSGS(TRY)
 	CX_SPAWN_MSGS(TRY)
 	CX_FETCH_MSGS(TRY)
+	CX_BUNDLE_MSGS(TRY)
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "check_main.h"
 
 #include "proto/agent_msgs.h"
+#include "proto/bundle_msgs.h"
 #include "proto/control_msgs.h"
 #include "proto/fetch_msgs.h"
 #include "proto/spawn_msgs.h"
@@ -50,19 +51,21 @@ CX_CONTROL_MSGS(CODEC)
 CX_AGENT_MSGS(CODEC)
 CX_SPAWN_MSGS(CODEC)
 CX_FETCH_MSGS(CODEC)
+CX_BUNDLE_MSGS(CODEC)
 
 #define ROW(protocol, id, name) { #name, protocol, id, encode_##name, decode_##name },
 #define CONTROL(id, name, F)	ROW(0, id, name)
 #define AGENT(id, name, F)	ROW(1, id, name)
 #define SPAWN(id, name, F)	ROW(2, id, name)
 #define FETCH(id, name, F)	ROW(3, id, name)
+#define BUNDLE(id, name, F)	ROW(4, id, name)
 static const struct {
 	const char *name;
 	unsigned protocol, id;
 	size_t (*encode)(uint8_t *to, size_t size);
 	bool (*decode)(const uint8_t *from, size_t len);
-} msgs[] = { CX_CONTROL_MSGS(CONTROL) CX_AGENT_MSGS(AGENT) CX_SPAWN_MSGS(SPAWN)
-		     CX_FETCH_MSGS(FETCH) };
+} msgs[] = { CX_CONTROL_MSGS(CONTROL) CX_AGENT_MSGS(AGENT) CX_SPAWN_MSGS(SPAWN) CX_FETCH_MSGS(FETCH)
+		     CX_BUNDLE_MSGS(BUNDLE) };
 
 START_TEST(round_trip)
 {
