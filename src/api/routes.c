@@ -48,7 +48,7 @@ const struct cx_route cx_routes[] = {
 	{ "DELETE", IMAGES "/{+}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_image_delete,
 	  "refused while a sandbox runs from it" },
 	{ "POST", LOGINS, CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_login,
-	  "keep the credentials of a registry" },
+	  "keep the credentials of a registry, if it takes them" },
 	{ "GET", LOGINS, CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_login_list,
 	  "registries and user names, no secrets" },
 	{ "DELETE", LOGINS "/{}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_logout,
