@@ -334,7 +334,9 @@ static int serve(struct fetch *f, struct cx_err *err)
 			return 0; /* closed before all was said */
 		if (r == 0)
 			r = cx_http_turn(f->jobs.http, err);
-		if (r == 0)
+		if (r > 0) /* a token that several jobs wait for, perhaps */
+			f->jobs.changed = true;
+		if (r >= 0)
 			r = wait_for_more(f, err);
 		if (r < 0)
 			return r;

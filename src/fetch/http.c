@@ -379,7 +379,7 @@ int cx_http_turn(struct cx_http *http, struct cx_err *err)
 {
 	CURLMcode code;
 	CURLMsg *msg;
-	int running, left;
+	int running, left, ended = 0;
 
 	code = curl_multi_perform(http->multi, &running);
 	if (code != CURLM_OK)
@@ -392,8 +392,9 @@ int cx_http_turn(struct cx_http *http, struct cx_err *err)
 			continue;
 		(void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &call);
 		finish((struct cx_http_call *)(void *)call, result);
+		ended++;
 	}
-	return 0;
+	return ended;
 }
 
 int cx_http_wait(struct cx_http *http, struct pollfd *fds, unsigned n, int timeout_ms,

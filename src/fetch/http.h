@@ -107,7 +107,7 @@ CX_MUST int cx_http_start(struct cx_http *http, struct cx_http_call *call,
 			  const struct cx_http_plan *plan, struct cx_err *err);
 void cx_http_stop(struct cx_http_call *call); /* no done(); idempotent */
 
-/* Moves what can be moved without waiting. */
+/* Moves what can be moved without waiting. Returns how many exchanges ended. */
 CX_MUST int cx_http_turn(struct cx_http *http, struct cx_err *err);
 /* Waits until a turn would do something, one of fds is ready, or the time is up. */
 CX_MUST int cx_http_wait(struct cx_http *http, struct pollfd *fds, unsigned n, int timeout_ms,
