@@ -9,8 +9,8 @@
 
 #include "api/boxes.h"
 #include "api/fence.h"
-#include "api/sweep.h"
 #include "api/json.h"
+#include "api/sweep.h"
 #include "base/log.h"
 #include "base/str.h"
 
