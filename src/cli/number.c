@@ -82,16 +82,41 @@ int cx_number_parse_gib(const char *text, const char *what, double *ret, struct 
 			 text);
 }
 
+static const struct unit {
+	const char *name;
+	double bytes;
+} binary[] = {
+	{ "B", 1 },
+	{ "KiB", 1024 },
+	{ "MiB", 1048576 },
+	{ "GiB", 1073741824 },
+	{ "TiB", 1099511627776 },
+	{ "PiB", 1125899906842624 },
+};
+
+static const struct unit *unit_of(uint64_t bytes)
+{
+	size_t i = 0;
+
+	while (i + 1 < CX_LEN(binary) && (double)bytes >= binary[i + 1].bytes)
+		i++;
+	return &binary[i];
+}
+
 const char *cx_number_show_bytes(uint64_t bytes, char *buf, size_t size)
 {
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
-	double value = (double)bytes;
-	size_t unit = 0;
+	const struct unit *unit = unit_of(bytes);
 
-	while (value >= 1024 && unit + 1 < CX_LEN(units)) {
-		value /= 1024;
-		unit++;
-	}
-	(void)snprintf(buf, size, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+	(void)snprintf(buf, size, unit == binary ? "%.0f %s" : "%.1f %s",
+		       (double)bytes / unit->bytes, unit->name);
+	return buf;
+}
+
+const char *cx_number_show_part(uint64_t bytes, uint64_t total, char *buf, size_t size)
+{
+	const struct unit *unit = unit_of(total);
+
+	(void)snprintf(buf, size, unit == binary ? "%.0f/%.0f %s" : "%.1f/%.1f %s",
+		       (double)bytes / unit->bytes, (double)total / unit->bytes, unit->name);
 	return buf;
 }

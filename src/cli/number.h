@@ -23,4 +23,7 @@ CX_MUST int cx_number_parse_gib(const char *text, const char *what, double *ret,
 /* "17 B", "1.5 KiB", "45.2 MiB". Returns buf. */
 const char *cx_number_show_bytes(uint64_t bytes, char *buf, size_t size);
 
+/* "84.0/600.0 MiB": so much of total, both in total's unit. Returns buf. */
+const char *cx_number_show_part(uint64_t bytes, uint64_t total, char *buf, size_t size);
+
 #endif

@@ -9,7 +9,14 @@
 #include "base/str.h"
 #include "cli/number.h"
 
-enum { LINE = 512, RATE_MS = 500, BAR_MIN = 8, BAR_MAX = 30, COLS_MAX = 240 };
+enum {
+	LINE = 512,
+	RATE_MS = 500,
+	BAR_MIN = 8,
+	BAR_MAX = 30,
+	AROUND_BAR = 69, /* columns of name, phase, brackets, amount, rate and rest, mostly */
+	COLS_MAX = 240,
+};
 
 static const struct phase {
 	const char *name;
@@ -163,25 +170,27 @@ static void put_rest(struct line *l, uint64_t left, double rate)
 		put(l, "/s  ETA %uh%02um", s / 3600, s / 60 % 60);
 }
 
-/* "  12.0 MiB of 45.6 MiB  3.2 MiB/s  ETA 10s" */
+/* "  12.0/45.6 MiB  3.2 MiB/s  ETA 10s" */
 static void put_amount(struct line *l, uint64_t bytes, uint64_t total, double rate)
 {
-	if (bytes == 0 && total == 0)
-		return;
-	put(l, "  ");
-	put_bytes(l, bytes);
-	if (total == 0)
-		return;
-	put(l, " of ");
-	put_bytes(l, total);
-	put_rest(l, total > bytes ? total - bytes : 0, rate);
+	char shown[64];
+
+	if (total > 0)
+		put(l, "  %s", cx_number_show_part(bytes, total, shown, sizeof shown));
+	else if (bytes > 0)
+		put(l, "  %s", cx_number_show_bytes(bytes, shown, sizeof shown));
+	if (total > bytes)
+		put_rest(l, total - bytes, rate);
 }
 
-static void put_bar(struct line *l, uint64_t bytes, uint64_t total, size_t room)
+static void put_bar(struct line *l, uint64_t bytes, uint64_t total, unsigned cols)
 {
-	unsigned width = room < BAR_MAX ? (unsigned)room : BAR_MAX;
+	unsigned room = cols > AROUND_BAR ? cols - AROUND_BAR : 0;
+	unsigned width = room < BAR_MAX ? room : BAR_MAX;
 	unsigned full = bytes < total ? (unsigned)((double)bytes / (double)total * width) : width;
 
+	if (width < BAR_MIN)
+		return;
 	put(l, "  [");
 	for (unsigned i = 0; i < width; i++)
 		put(l, "%s", i < full ? "=" : i == full ? ">" : " ");
@@ -190,16 +199,12 @@ static void put_bar(struct line *l, uint64_t bytes, uint64_t total, size_t room)
 
 static void compose_layer(const struct cx_progress_layer *layer, unsigned cols, struct line *l)
 {
-	const struct phase *phase = phase_of(layer);
-	struct line amount = { .len = 0 };
-
 	put(l, "%-12s  %-11s", layer->name, layer->phase);
-	if (phase->rests)
+	if (phase_of(layer)->rests)
 		return;
-	put_amount(&amount, layer->bytes, layer->total, layer->rate);
-	if (layer->total > 0 && l->len + amount.len + BAR_MIN + 4 <= cols)
-		put_bar(l, layer->bytes, layer->total, cols - l->len - amount.len - 4);
-	put(l, "%s", amount.text);
+	if (layer->total > 0)
+		put_bar(l, layer->bytes, layer->total, cols);
+	put_amount(l, layer->bytes, layer->total, layer->rate);
 }
 
 static void compose_summary(const struct cx_progress *p, struct line *l)
@@ -218,7 +223,7 @@ static void compose_summary(const struct cx_progress *p, struct line *l)
 		if (phase->transfer)
 			rate += layer->rate;
 	}
-	put(l, "%u of %u layers", ended, p->n);
+	put(l, "%u of %u %s", ended, p->n, p->n == 1 ? "layer" : "layers");
 	put_amount(l, moved, to_move, rate);
 }
 

@@ -278,7 +278,7 @@ def test_progress_is_drawn_in_place(serve, tmp_path):
     screen = Screen(24, 80)
     screen.feed(output)
     assert status == 0
-    assert [text.rstrip() for text in screen.lines] == ["ab12ab12ab12  done", "cccccccccccc  exists", "2 of 2 layers  3.0 MiB of 3.0 MiB", ""]
+    assert [text.rstrip() for text in screen.lines] == ["ab12ab12ab12  done", "cccccccccccc  exists", "2 of 2 layers  3.0/3.0 MiB", ""]
 
 
 @pytest.mark.parametrize("rows, cols", [(6, 30), (3, 12), (2, 1), (24, 300), (1, 80)])

@@ -91,6 +91,10 @@ START_TEST(shown)
 	ck_assert_str_eq(cx_number_show_bytes(1536, buf, sizeof buf), "1.5 KiB");
 	ck_assert_str_eq(cx_number_show_bytes(201162240, buf, sizeof buf), "191.8 MiB");
 	ck_assert_str_eq(cx_number_show_bytes(UINT64_MAX, buf, sizeof buf), "16384.0 PiB");
+	ck_assert_str_eq(cx_number_show_part(88080384, 629145600, buf, sizeof buf),
+			 "84.0/600.0 MiB");
+	ck_assert_str_eq(cx_number_show_part(7, 1023, buf, sizeof buf), "7/1023 B");
+	ck_assert_str_eq(cx_number_show_part(512, 1024, buf, sizeof buf), "0.5/1.0 KiB");
 }
 END_TEST
 
