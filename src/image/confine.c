@@ -63,13 +63,21 @@ struct rule {
 };
 
 static const struct rule archive_rules[] = {
-	ALLOW("read"),		ALLOW("write"),	    ALLOW("pread64"),	   ALLOW("pwrite64"),
-	ALLOW("lseek"),		ALLOW("fstat"),	    ALLOW("newfstatat"),   ALLOW("ftruncate"),
-	ALLOW("close"),		ALLOW("brk"),	    ALLOW("mmap"),	   ALLOW("munmap"),
-	ALLOW("mremap"),	ALLOW("mprotect"),  ALLOW("madvise"),	   ALLOW("exit"),
-	ALLOW("exit_group"),	ALLOW("futex"),	    ALLOW("rt_sigreturn"), ALLOW("rt_sigprocmask"),
-	ALLOW("clock_gettime"), ALLOW("getrandom"), ALLOW("sysinfo"),	   ALLOW("restart_syscall"),
-	ABSENT("open"),		ABSENT("openat"),   ABSENT("access"),	   ABSENT("readlink"),
+	ALLOW("read"),		ALLOW("write"),
+	ALLOW("pread64"),	ALLOW("pwrite64"),
+	ALLOW("lseek"),		ALLOW("fstat"),
+	ALLOW("newfstatat"),	ALLOW("ftruncate"),
+	ALLOW("fsync"),		ALLOW("sync_file_range"),
+	ALLOW("close"),		ALLOW("brk"),
+	ALLOW("mmap"),		ALLOW("munmap"),
+	ALLOW("mremap"),	ALLOW("mprotect"),
+	ALLOW("madvise"),	ALLOW("exit"),
+	ALLOW("exit_group"),	ALLOW("futex"),
+	ALLOW("rt_sigreturn"),	ALLOW("rt_sigprocmask"),
+	ALLOW("clock_gettime"), ALLOW("getrandom"),
+	ALLOW("sysinfo"),	ALLOW("restart_syscall"),
+	ABSENT("open"),		ABSENT("openat"),
+	ABSENT("access"),	ABSENT("readlink"),
 };
 
 /* A tree is read by descriptors that openat2 gives; its mount is read-only. */

@@ -3,14 +3,17 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
+enum { WRITE_OUT = 8 << 20 };
+
 void cx_outfile_init(struct cx_outfile *out, int fd)
 {
 	out->fd = fd;
-	out->at = 0;
+	out->at = out->unwritten = 0;
 	out->len = 0;
 }
 
@@ -36,8 +39,13 @@ int cx_outfile_flush(struct cx_outfile *out, struct cx_err *err)
 {
 	if (write_at(out->fd, out->at, out->bytes, out->len, err) < 0)
 		return -err->errnum;
+	out->unwritten += out->len;
 	out->at += out->len;
 	out->len = 0;
+	if (out->unwritten >= WRITE_OUT) { /* so that little is left to wait for at the end */
+		out->unwritten = 0;
+		(void)sync_file_range(out->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	}
 	return 0;
 }
 

@@ -15,8 +15,8 @@
 enum { CX_OUTFILE_GATHER = 1 << 18, CX_OUTFILE_BLOCK = 4096 };
 
 struct cx_outfile {
-	int fd; /* borrowed; a regular file, open for reading and writing */
-	uint64_t at;
+	int fd;			/* borrowed; a regular file, open for reading and writing */
+	uint64_t at, unwritten; /* unwritten: bytes that the disk was not asked to write yet */
 	size_t len;
 	uint8_t bytes[CX_OUTFILE_GATHER]; /* of at .. at + len */
 };

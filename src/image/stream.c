@@ -2,14 +2,14 @@
 #include "image/stream.h"
 
 #include <errno.h>
+#include <isa-l/igzip_lib.h>
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 #include <zstd.h>
 
-enum { CHUNK = 1 << 17, GZIP_WINDOW = 15 + 16 };
+enum { CHUNK = 1 << 17 };
 
 struct format {
 	const char *name;
@@ -27,7 +27,7 @@ struct cx_stream {
 	const struct format *format;
 	EVP_MD_CTX *outer, *inner;
 	uint64_t outer_bytes, inner_bytes;
-	z_stream z;
+	struct inflate_state gzip;
 	ZSTD_DCtx *zstd;
 	bool open_frame; /* the input must not end here */
 	bool eof;
@@ -62,8 +62,9 @@ static int plain_close(struct cx_stream *s, struct cx_err *err)
 
 static int gzip_open(struct cx_stream *s, struct cx_err *err)
 {
-	if (inflateInit2(&s->z, GZIP_WINDOW) != Z_OK)
-		return cx_fail(err, ENOMEM, "inflate");
+	(void)err;
+	isal_inflate_init(&s->gzip);
+	s->gzip.crc_flag = ISAL_GZIP; /* header, checksum and size are looked at */
 	s->open_frame = true;
 	return 0;
 }
@@ -75,10 +76,31 @@ static int gzip_next_member(struct cx_stream *s, struct cx_err *err)
 		s->at++;
 	if (s->at == s->have)
 		return 0;
-	if (s->in[s->at] != 0x1f || inflateReset(&s->z) != Z_OK)
+	if (s->in[s->at] != 0x1f)
 		return cx_refuse(err, CX_INVALID, "bytes behind the end of the gzip data");
+	isal_inflate_reset(&s->gzip);
 	s->open_frame = true;
 	return 0;
+}
+
+static const char *gzip_error(int r)
+{
+	static const struct {
+		int error;
+		const char *text;
+	} errors[] = {
+		{ ISAL_INVALID_BLOCK, "invalid block" },
+		{ ISAL_INVALID_SYMBOL, "invalid symbol" },
+		{ ISAL_INVALID_LOOKBACK, "invalid distance" },
+		{ ISAL_INVALID_WRAPPER, "invalid header" },
+		{ ISAL_UNSUPPORTED_METHOD, "unknown compression method" },
+		{ ISAL_INCORRECT_CHECKSUM, "wrong checksum" },
+	};
+
+	for (size_t i = 0; i < CX_LEN(errors); i++)
+		if (errors[i].error == r)
+			return errors[i].text;
+	return "inflate failed";
 }
 
 static int gzip_decode(struct cx_stream *s, size_t *ret_len, struct cx_err *err)
@@ -87,18 +109,19 @@ static int gzip_decode(struct cx_stream *s, size_t *ret_len, struct cx_err *err)
 
 	if (!s->open_frame && gzip_next_member(s, err) < 0)
 		return -err->errnum;
-	s->z.next_in = s->in + s->at;
-	s->z.avail_in = (unsigned)(s->have - s->at);
-	s->z.next_out = s->out;
-	s->z.avail_out = sizeof s->out;
-	r = s->at < s->have ? inflate(&s->z, Z_NO_FLUSH) : Z_BUF_ERROR;
-	s->at = s->have - s->z.avail_in;
-	*ret_len = sizeof s->out - s->z.avail_out;
-	if (r == Z_STREAM_END)
-		s->open_frame = false;
-	else if (r != Z_OK && r != Z_BUF_ERROR)
-		return cx_refuse(err, CX_INVALID, "bad gzip data: %s",
-				 s->z.msg != NULL ? s->z.msg : "inflate failed");
+	*ret_len = 0;
+	if (!s->open_frame)
+		return 0;
+	s->gzip.next_in = s->in + s->at;
+	s->gzip.avail_in = (uint32_t)(s->have - s->at);
+	s->gzip.next_out = s->out;
+	s->gzip.avail_out = sizeof s->out;
+	r = isal_inflate(&s->gzip); /* without input, too: it may hold output back */
+	s->at = s->have - s->gzip.avail_in;
+	*ret_len = sizeof s->out - s->gzip.avail_out;
+	if (r != ISAL_DECOMP_OK)
+		return cx_refuse(err, CX_INVALID, "bad gzip data: %s", gzip_error(r));
+	s->open_frame = s->gzip.block_state != ISAL_BLOCK_FINISH;
 	return 0;
 }
 
@@ -168,12 +191,23 @@ void cx_stream_free(struct cx_stream *s)
 {
 	if (s == NULL)
 		return;
-	if (s->format != NULL && s->format->open == gzip_open)
-		(void)inflateEnd(&s->z);
 	(void)ZSTD_freeDCtx(s->zstd);
 	EVP_MD_CTX_free(s->outer);
 	EVP_MD_CTX_free(s->inner);
 	free(s);
+}
+
+/* What is not wrapped has one digest, which the inner one is. */
+static bool is_wrapped(const struct cx_stream *s)
+{
+	return s->format->decode != plain_decode;
+}
+
+static int hash_outer(struct cx_stream *s, const void *data, size_t len, struct cx_err *err)
+{
+	if (EVP_DigestUpdate(s->outer, data, len) != 1)
+		return cx_fail(err, EIO, "hash the archive");
+	return 0;
 }
 
 /* Reads more behind the first "keep" bytes; at the end of the file nothing is added. */
@@ -186,8 +220,8 @@ static int refill(struct cx_stream *s, size_t keep, struct cx_err *err)
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return cx_fail(err, errno, "read the archive");
-	if (EVP_DigestUpdate(s->outer, s->in + keep, (size_t)n) != 1)
-		return cx_fail(err, EIO, "hash the archive");
+	if (s->format != NULL && is_wrapped(s) && hash_outer(s, s->in + keep, (size_t)n, err) < 0)
+		return -err->errnum;
 	s->at = 0;
 	s->have = keep + (size_t)n;
 	s->eof = n == 0;
@@ -205,6 +239,8 @@ static int choose_format(struct cx_stream *s, struct cx_err *err)
 		if (s->have >= formats[i].magic_len &&
 		    memcmp(s->in, formats[i].magic, formats[i].magic_len) == 0)
 			s->format = &formats[i];
+	if (is_wrapped(s) && hash_outer(s, s->in, s->have, err) < 0)
+		return -err->errnum;
 	return s->format->open(s, err);
 }
 
@@ -249,9 +285,11 @@ int cx_stream_sums(struct cx_stream *s, struct cx_stream_sums *ret, struct cx_er
 	struct cx_stream_sums sums = { .outer_bytes = s->outer_bytes,
 				       .inner_bytes = s->inner_bytes };
 
-	if (EVP_DigestFinal_ex(s->outer, sums.outer, NULL) != 1 ||
-	    EVP_DigestFinal_ex(s->inner, sums.inner, NULL) != 1)
+	if (EVP_DigestFinal_ex(s->inner, sums.inner, NULL) != 1 ||
+	    EVP_DigestFinal_ex(s->outer, sums.outer, NULL) != 1)
 		return cx_fail(err, EIO, "hash the archive");
+	if (!is_wrapped(s))
+		memcpy(sums.outer, sums.inner, sizeof sums.outer);
 	*ret = sums;
 	return 0;
 }

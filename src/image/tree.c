@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 /* Fixed, so that the same layer always gives the same image; a slot costs a pointer. */
-enum { SLOTS = 1 << 16, CHUNK = 1 << 18 };
+enum { SLOTS = 1 << 18, CHUNK = 1 << 18 };
 
 struct chunk {
 	struct chunk *next;

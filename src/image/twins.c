@@ -3,7 +3,7 @@
 
 #include <xxhash.h>
 
-enum { SLOTS = 1 << 16 };
+enum { SLOTS = 1 << 18 };
 
 struct cx_twins {
 	XXH3_state_t *hash;

@@ -25,10 +25,13 @@ static int run(int in, int out, const struct cx_erofs_limits *limits, uint64_t *
 		if (n < 0)
 			return cx_fail(err, errno, "read entries");
 		if (n == 0)
-			return cx_erofs_finish(image, ret_size, err);
+			break;
 		if (cx_erofs_feed(image, buf, (size_t)n, err) < 0)
 			return -err->errnum;
 	}
+	if (cx_erofs_finish(image, ret_size, err) < 0)
+		return -err->errnum;
+	return fsync(out) < 0 ? cx_fail(err, errno, "sync the layer") : 0;
 }
 
 int cx_write_layer(int in, int out, const struct cx_erofs_limits *limits, struct cx_report *report)

@@ -5,7 +5,8 @@
 #include "image/erofs.h"
 #include "image/report.h"
 
-/* Entry stream in, EROFS image out (an empty regular file). Fills *report in any case. */
+/* Entry stream in, EROFS image out (an empty regular file), which is on the disk then. Fills
+ * *report in any case. */
 CX_MUST int cx_write_layer(int in, int out, const struct cx_erofs_limits *limits,
 			   struct cx_report *report);
 
