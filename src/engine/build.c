@@ -14,7 +14,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 
-enum { PARTS = 2, SCAN_MAX_ENTRIES = 4000000, BUSY_MIN = 2, BUSY_MAX = 8 };
+enum { PARTS = 2, SCAN_MAX_ENTRIES = 4000000, BUSY_MIN = 2, BUSY_MAX = 8, PIPE_BYTES = 1 << 20 };
 static const uint64_t scan_max_bytes = (uint64_t)1 << 40;
 
 /* ---- what workers there are ------------------------------------------------------------------ */
@@ -363,6 +363,15 @@ static void add_part(struct cx_build *b, enum role_id role, int *in, int *out, i
 					cx_take_fd(report) } };
 }
 
+/* Of entries, from one worker to the next: they take turns less often when it holds more. */
+static int make_pipe(int *ret_in, int *ret_out, struct cx_err *err)
+{
+	if (cx_pipe(ret_in, ret_out, err) < 0)
+		return -err->errnum;
+	(void)fcntl(*ret_out, F_SETPIPE_SZ, PIPE_BYTES); /* a smaller one does */
+	return 0;
+}
+
 int cx_build_layer(struct cx_builds *builds, const struct cx_build_limits *limits, int fds[3],
 		   cx_build_done *done, void *arg, uint64_t tag, struct cx_err *err)
 {
@@ -375,7 +384,7 @@ int cx_build_layer(struct cx_builds *builds, const struct cx_build_limits *limit
 	out = b->file >= 0 ? fcntl(b->file, F_DUPFD_CLOEXEC, 3) : -EBADF;
 	if (out < 0)
 		(void)cx_fail(err, errno, "make an unnamed file in the layer directory");
-	if (out < 0 || cx_pipe(&entries_in, &entries_out, err) < 0) {
+	if (out < 0 || make_pipe(&entries_in, &entries_out, err) < 0) {
 		free_build(b);
 		return -err->errnum;
 	}
@@ -423,7 +432,7 @@ int cx_build_archive(struct cx_builds *builds, int *tree, struct cx_build_ids id
 	cx_autofd int entries_out = -EBADF, entries_in = -EBADF;
 	struct cx_build *b = NULL;
 
-	if (cx_pipe(&entries_in, &entries_out, err) == 0)
+	if (make_pipe(&entries_in, &entries_out, err) == 0)
 		b = add(builds, kind, limits, done, arg, tag, err);
 	if (b == NULL) {
 		if (!ids.lent)

@@ -3,6 +3,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import resource
 import struct
@@ -61,6 +62,7 @@ def build(archive, max_bytes=1 << 34, max_entries=1 << 20):
         source = open(archive, "rb")
     image, path = tempfile.mkstemp(suffix=".erofs")
     pipe = os.pipe()
+    fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 1 << 20)
     reports = [tempfile.TemporaryFile() for _ in range(2)]
     start = time.monotonic()
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
