@@ -95,8 +95,7 @@ static void look_at(const struct cx_oci_image *image)
 	look_at_strings(&image->cmd);
 	if (image->nlayers < 1 || image->nlayers > CX_OCI_LAYERS_MAX ||
 	    memchr(image->cwd, 0, sizeof image->cwd) == NULL ||
-	    memchr(image->user, 0, sizeof image->user) == NULL ||
-	    memchr(image->name, 0, sizeof image->name) == NULL)
+	    memchr(image->user, 0, sizeof image->user) == NULL)
 		abort();
 	for (unsigned i = 0; i < image->nlayers; i++) {
 		const struct cx_oci_layer *layer = &image->layers[i];
