@@ -3,9 +3,11 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <sys/random.h>
 
 #include "api/imageconfig.h"
+#include "api/pull.h"
+#include "api/registries.h"
 #include "base/log.h"
 
 enum {
@@ -21,17 +23,20 @@ struct cx_box {
 	struct cx_sandbox_row row;
 	enum cx_box_phase phase;
 	struct cx_session *session;
+	struct cx_pull_waiter pull;
 	struct cx_engine_call engine_call; /* create, connect or destroy */
 	struct cx_call agent_call;	   /* configure, main status or log */
 	struct cx_timer timer;		   /* the next try to reach the agent */
 	unsigned tries;
 	struct cx_box_waiter *running, *gone;
-	struct cx_err why; /* what went wrong while it was made */
-	struct cx_buf log; /* collected at its end */
-	struct cx_buf env; /* strv of configure; wiped when it was taken */
+	struct cx_err why;  /* what went wrong while it was made */
+	struct cx_buf log;  /* collected at its end */
+	struct cx_buf wish; /* strv: environment that the client gave; wiped when it is in env */
+	struct cx_buf env;  /* strv of configure; wiped when it was taken */
 	struct cx_buf start;
 	char *cwd, *user;
 	bool destroying, reading_log;
+	bool promised; /* the client was told of it before it ran: it ends with a record */
 	struct adoption *adoption;
 	struct cx_box *next, **link;
 };
@@ -46,14 +51,6 @@ struct adoption { /* of what an earlier gateway left; freed by the last box that
 	struct cx_timer timer;
 	bool failed, told;
 };
-
-int64_t cx_wall_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- memory and lists ----------------------------------------------------------------------- */
 
@@ -82,6 +79,7 @@ static void wipe(struct cx_buf *buf)
 
 static void forget_config(struct cx_box *box)
 {
+	wipe(&box->wish);
 	wipe(&box->env);
 	cx_buf_free(&box->start);
 	cx_freep(&box->cwd);
@@ -93,6 +91,7 @@ static void free_box(struct cx_box *box)
 	*box->link = box->next;
 	if (box->next != NULL)
 		box->next->link = box->link;
+	cx_pull_leave(&box->pull);
 	cx_engine_forget(&box->engine_call);
 	cx_call_forget(&box->agent_call);
 	cx_timer_clear(&box->timer);
@@ -114,9 +113,18 @@ struct cx_box *cx_box_find(struct cx_gateway *gw, const char *id_or_name)
 		if (is_text(box->row.id, id_or_name))
 			return box;
 	for (struct cx_box *box = gw->boxes; box != NULL; box = box->next)
-		if (is_text(box->row.name, id_or_name) && box->phase != CX_BOX_CREATING)
+		if (is_text(box->row.name, id_or_name) && box->row.id != NULL)
 			return box;
 	return NULL;
+}
+
+static struct cx_box *find_engine_id(struct cx_gateway *gw, const char *engine_id)
+{
+	struct cx_box *box = gw->boxes;
+
+	while (box != NULL && !is_text(box->row.engine_id, engine_id))
+		box = box->next;
+	return box;
 }
 
 struct cx_box *cx_box_find_key(struct cx_gateway *gw, const char *idempotency_key)
@@ -127,6 +135,11 @@ struct cx_box *cx_box_find_key(struct cx_gateway *gw, const char *idempotency_ke
 	return NULL;
 }
 
+bool cx_box_is_promised(const struct cx_box *box)
+{
+	return box->promised;
+}
+
 const struct cx_sandbox_row *cx_box_row(const struct cx_box *box)
 {
 	return &box->row;
@@ -134,9 +147,14 @@ const struct cx_sandbox_row *cx_box_row(const struct cx_box *box)
 
 struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err)
 {
+	static const char *const phases[] = { [CX_BOX_PULLING] = "waiting for its image",
+					      [CX_BOX_CREATING] = "starting",
+					      [CX_BOX_CONFIGURING] = "starting",
+					      [CX_BOX_ENDING] = "ending" };
+
 	if (box->phase != CX_BOX_RUNNING)
 		(void)cx_refuse(err, CX_CONFLICT, "the sandbox is not running, it is %s",
-				box->phase == CX_BOX_ENDING ? "ending" : "starting");
+				phases[box->phase]);
 	else if (box->session == NULL)
 		(void)cx_refuse(err, CX_UNAVAILABLE,
 				"the sandbox does not answer at the moment; try again");
@@ -197,18 +215,27 @@ static void mark(struct cx_box *box, const char *status, const char *type, const
 		cx_log_err(CX_LOG_ERROR, &err, "sandbox not recorded", "id", box->row.id, NULL);
 }
 
+static void mark_failed(struct cx_box *box, const char *type, const struct cx_err *why)
+{
+	char text[sizeof why->msg + 128];
+
+	mark(box, "ERROR", type, cx_err_render(why, text, sizeof text));
+}
+
 /* Nothing of it is left in the kernel. Frees the box. */
 static void finish(struct cx_box *box)
 {
-	bool born = box->row.started_ms != 0;
+	bool kept = box->row.started_ms != 0 || box->promised;
 	struct cx_err err;
 
 	adoption_done(box);
+	if (box->row.started_ms == 0 && box->why.errnum != 0)
+		mark_failed(box, "START_FAILED", &box->why);
 	mark(box, "TERMINATED", NULL, NULL);
 	box->row.ended_ms = cx_wall_ms();
 	if (box->log.len > 0 && cx_buf_add(&box->log, "", 1, &err) == 0)
 		box->row.log = cx_take_ptr(&box->log.p);
-	if (born)
+	if (kept)
 		save(box);
 	else if (cx_store_sandbox_remove(box->gw->store, box->row.row, &err) < 0)
 		cx_log_err(CX_LOG_ERROR, &err, "record not removed", NULL);
@@ -263,7 +290,7 @@ static void ask_destroy(struct cx_box *box)
 	cx_engine_forget(&box->engine_call);
 	box->engine_call.done = on_destroyed;
 	box->destroying = true;
-	if (cx_engine_destroy(box->gw->engine, box->row.id, &box->engine_call, &err) == 0)
+	if (cx_engine_destroy(box->gw->engine, box->row.engine_id, &box->engine_call, &err) == 0)
 		return;
 	box->destroying = false;
 	cx_log_err(CX_LOG_ERROR, &err, "sandbox not destroyed", "id", box->row.id, NULL);
@@ -272,11 +299,15 @@ static void ask_destroy(struct cx_box *box)
 
 static void begin_end(struct cx_box *box)
 {
+	if (box->phase == CX_BOX_PULLING) { /* there is nothing of it yet */
+		finish(box);
+		return;
+	}
 	box->phase = CX_BOX_ENDING;
 	box->reading_log = false;
 	close_session(box, "the sandbox has ended");
 	forget_config(box);
-	if (box->row.id != NULL) /* else created() goes on from here */
+	if (box->row.engine_id != NULL) /* else on_created() goes on from here */
 		ask_destroy(box);
 }
 
@@ -311,9 +342,9 @@ static const struct {
 
 void cx_boxes_ended(struct cx_gateway *gw, const char *id, enum cx_end reason)
 {
-	struct cx_box *box = cx_box_find(gw, id);
+	struct cx_box *box = find_engine_id(gw, id);
 
-	if (box == NULL || !is_text(box->row.id, id))
+	if (box == NULL)
 		return;
 	mark(box, ends[reason].status, ends[reason].type, ends[reason].message);
 	if (box->why.errnum == 0)
@@ -464,7 +495,8 @@ static void reconnect(struct cx_box *box)
 	if (++box->tries > RECONNECT_TRIES) {
 		mark(box, "ERROR", "AGENT_LOST", "the sandbox's agent could not be reached");
 		begin_end(box);
-	} else if (cx_engine_connect(box->gw->engine, box->row.id, &box->engine_call, &err) < 0) {
+	} else if (cx_engine_connect(box->gw->engine, box->row.engine_id, &box->engine_call, &err) <
+		   0) {
 		cx_timer_set(box->gw->loop, &box->timer, RECONNECT_MS);
 	}
 }
@@ -531,7 +563,8 @@ static void on_created(struct cx_engine_call *call, struct cx_engine_answer *ans
 		return;
 	}
 	if (!cx_str_copy(answer->created.id, id, sizeof id) ||
-	    set_text(&box->row.id, id, &box->why) < 0) {
+	    set_text(&box->row.engine_id, id, &box->why) < 0 ||
+	    (box->row.id == NULL && set_text(&box->row.id, id, &box->why) < 0)) {
 		/* Not named, it cannot be destroyed here; the next adoption will. */
 		(void)cx_refuse(&box->why, CX_INTERNAL, "caissond gave the sandbox no id");
 		finish(box);
@@ -543,18 +576,16 @@ static void on_created(struct cx_engine_call *call, struct cx_engine_answer *ans
 		begin_end(box);
 }
 
-static int prepare_config(struct cx_box *box, struct cx_spec *spec,
-			  const struct cx_image_row *image, struct cx_err *err)
+static int prepare_config(struct cx_box *box, const struct cx_image_row *image, struct cx_err *err)
 {
 	CX_AUTO(cx_image_config_clear) struct cx_image_config config = { 0 };
 
 	box->env.max = 131072;
 	if (cx_image_config_load(image->config, &config, err) < 0 ||
 	    cx_buf_add(&box->env, config.env.p, config.env.len, err) < 0 ||
-	    cx_buf_add(&box->env, spec->env.p, spec->env.len, err) < 0)
+	    cx_buf_add(&box->env, box->wish.p, box->wish.len, err) < 0)
 		return cx_wrap(err, "the environment of image and sandbox");
-	box->start = spec->start;
-	spec->start = (struct cx_buf){ 0 };
+	wipe(&box->wish);
 	box->cwd = cx_take_ptr(&config.cwd);
 	box->user = cx_take_ptr(&config.user);
 	return 0;
@@ -576,6 +607,7 @@ static int ask_create(struct cx_box *box, const struct cx_image_row *image, stru
 	cx_spec_hostname(box->row.name, hostname);
 	plan.hostname = cx_str_of(hostname);
 	box->engine_call.done = on_created;
+	box->phase = CX_BOX_CREATING;
 	return cx_engine_create(box->gw->engine, &plan, &box->engine_call, err);
 }
 
@@ -590,13 +622,21 @@ static int check_name(struct cx_gateway *gw, const char *name, struct cx_err *er
 	return 0;
 }
 
-static int begin_row(struct cx_box *box, struct cx_spec *spec, struct cx_err *err)
+static void take_spec(struct cx_box *box, struct cx_spec *spec)
 {
 	box->row = spec->row;
 	spec->row = (struct cx_sandbox_row){ 0 };
+	box->wish = spec->env;
+	spec->env = (struct cx_buf){ 0 };
+	box->start = spec->start;
+	spec->start = (struct cx_buf){ 0 };
+}
+
+static int begin_row(struct cx_box *box, const char *status, struct cx_err *err)
+{
 	box->row.exit_code = -1;
 	box->row.created_ms = box->row.updated_ms = cx_wall_ms();
-	if (set_text(&box->row.status, "PROVISIONING", err) < 0)
+	if (set_text(&box->row.status, status, err) < 0)
 		return -err->errnum;
 	return cx_store_sandbox_insert(box->gw->store, &box->row, err);
 }
@@ -610,24 +650,101 @@ static void undo_row(struct cx_box *box)
 	free_box(box);
 }
 
+/* ---- creation from an image that has to come first ------------------------------------------ */
+
+static int create_pulled(struct cx_box *box, const struct cx_image_row *image, struct cx_err *err)
+{
+	if (prepare_config(box, image, err) < 0 ||
+	    set_text(&box->row.status, "PROVISIONING", err) < 0)
+		return -err->errnum;
+	save(box);
+	return ask_create(box, image, err);
+}
+
+static void on_pulled(struct cx_pull_waiter *waiter, const struct cx_image_row *image,
+		      const struct cx_err *err)
+{
+	struct cx_box *box = cx_container_of(waiter, struct cx_box, pull);
+
+	if (err != NULL) {
+		mark_failed(box, "IMAGE_PULL_FAILED", err);
+		box->why = *err;
+	} else if (create_pulled(box, image, &box->why) == 0) {
+		return;
+	}
+	finish(box);
+}
+
+/* As those of caissond look, so that nobody has to tell them apart. */
+static int make_id(struct cx_box *box, struct cx_err *err)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	uint8_t random[12];
+	char id[sizeof random + 1] = "";
+
+	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+		return cx_fail(err, errno, "an id");
+	for (size_t i = 0; i < sizeof random; i++)
+		id[i] = letters[random[i] % (i == 0 ? 26 : 36)];
+	return set_text(&box->row.id, id, err);
+}
+
+/* The client hears of it at once, and sees in its status what becomes of it. */
+static int begin_pull(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err)
+{
+	box->phase = CX_BOX_PULLING;
+	box->pull.done = on_pulled;
+	if (make_id(box, err) < 0 || begin_row(box, "PENDING", err) < 0 ||
+	    cx_pull_start(box->gw, box->row.image_name, NULL, &box->pull, err) < 0)
+		return -err->errnum;
+	box->promised = true;
+	cx_box_wait_running(box, waiter);
+	tell(&box->running, &box->row, NULL);
+	return 0;
+}
+
+/* 1: it is here and may be used; 0: it has to be pulled. */
+static int find_image(struct cx_gateway *gw, const struct cx_spec *spec, struct cx_image_row *ret,
+		      struct cx_err *err)
+{
+	int r = cx_store_image_find(gw->store, spec->row.image_name, ret, err);
+
+	if (r < 0 && err->kind != CX_NOT_FOUND)
+		return r;
+	if (spec->pull == CX_PULL_ALWAYS)
+		return 0;
+	if (r < 0 && spec->pull == CX_PULL_MISSING && cx_registries_enabled(gw->registries))
+		return 0;
+	return r < 0 ? r : 1;
+}
+
+static int begin(struct cx_box *box, const struct cx_image_row *image, struct cx_box_waiter *waiter,
+		 struct cx_err *err)
+{
+	if (prepare_config(box, image, err) < 0 || begin_row(box, "PROVISIONING", err) < 0 ||
+	    ask_create(box, image, err) < 0)
+		return -err->errnum;
+	cx_box_wait_running(box, waiter);
+	return 0;
+}
+
 int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_waiter *waiter,
 		  struct cx_err *err)
 {
 	CX_AUTO(cx_image_row_clear) struct cx_image_row image = { 0 };
+	int here = find_image(gw, spec, &image, err);
 	struct cx_box *box;
 
-	if (cx_store_image_find(gw->store, spec->row.image_name, &image, err) < 0 ||
-	    check_name(gw, spec->row.name, err) < 0)
+	if (here < 0 || check_name(gw, spec->row.name, err) < 0)
 		return -err->errnum;
 	box = new_box(gw);
 	if (box == NULL)
 		return cx_fail(err, ENOMEM, "sandbox");
-	if (prepare_config(box, spec, &image, err) < 0 || begin_row(box, spec, err) < 0 ||
-	    ask_create(box, &image, err) < 0) {
+	take_spec(box, spec);
+	if ((here == 1 ? begin(box, &image, waiter, err) : begin_pull(box, waiter, err)) < 0) {
 		undo_row(box);
 		return -err->errnum;
 	}
-	cx_box_wait_running(box, waiter);
 	return 0;
 }
 
@@ -717,7 +834,15 @@ static int adopt_one(struct adoption *adoption, const char *id, struct cx_err *e
 
 	if (copy_row(adoption->gw, id, &box, err) < 0)
 		return -err->errnum;
-	if (!take_listed(adoption, id)) {
+	box->promised = true; /* clients know it */
+	if (box->row.engine_id == NULL) {
+		mark(box, "ERROR",
+		     is_text(box->row.status, "PENDING") ? "IMAGE_PULL_FAILED" : "LOST",
+		     "the engine was started anew before the sandbox ran; create it again");
+		finish(box);
+		return 0;
+	}
+	if (!take_listed(adoption, box->row.engine_id)) {
 		mark(box, "ERROR", "LOST", "the sandbox ended while nobody watched");
 		finish(box);
 		return 0;

@@ -10,9 +10,15 @@
  * is left. The database has a row for each, updated at every change of status; a box ends with its
  * row in TERMINATED or ERROR.
  *
- *	CREATING -> CONFIGURING -> RUNNING -> ENDING
+ *	[PULLING ->] CREATING -> CONFIGURING -> RUNNING -> ENDING
  */
-enum cx_box_phase { CX_BOX_CREATING, CX_BOX_CONFIGURING, CX_BOX_RUNNING, CX_BOX_ENDING };
+enum cx_box_phase {
+	CX_BOX_PULLING,
+	CX_BOX_CREATING,
+	CX_BOX_CONFIGURING,
+	CX_BOX_RUNNING,
+	CX_BOX_ENDING
+};
 
 /* Somebody who waits for a box to run, or to be gone; embedded, told exactly once. */
 struct cx_box_waiter {
@@ -22,7 +28,11 @@ struct cx_box_waiter {
 	struct cx_box_waiter *next;
 };
 
-/* Takes over *spec. On success the waiter is told later; err names a field or what is missing. */
+/*
+ * Takes over *spec. On success the waiter is told later, when it runs or has failed; err names a
+ * field or what is missing. If its image has to be pulled the waiter is told at once, inside, of a
+ * row that is PENDING: such a sandbox is promised, and what goes wrong with it stands in its row.
+ */
 CX_MUST int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_waiter *waiter,
 			  struct cx_err *err);
 
@@ -30,6 +40,7 @@ CX_MUST int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx
 struct cx_box *cx_box_find(struct cx_gateway *gw, const char *id_or_name);
 struct cx_box *cx_box_find_key(struct cx_gateway *gw, const char *idempotency_key);
 
+bool cx_box_is_promised(const struct cx_box *box);
 const struct cx_sandbox_row *cx_box_row(const struct cx_box *box);
 /* Its session while it runs, else NULL with the reason. */
 struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err);
@@ -50,7 +61,5 @@ void cx_boxes_ended(struct cx_gateway *gw, const char *id, enum cx_end reason);
 CX_MUST int cx_boxes_adopt(struct cx_gateway *gw,
 			   void (*ready)(struct cx_gateway *gw, const struct cx_err *err),
 			   struct cx_err *err);
-
-int64_t cx_wall_ms(void); /* Unix time */
 
 #endif

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "api/blobs.h"
-#include "api/boxes.h"
 #include "api/imageconfig.h"
 #include "api/layerbuild.h"
 

@@ -70,7 +70,7 @@ static int repeat(struct cx_request *req, const char *key, struct create *create
 	struct cx_box *box = cx_box_find_key(req->gateway, key);
 	int found;
 
-	if (box != NULL && cx_box_row(box)->started_ms == 0) {
+	if (box != NULL && cx_box_row(box)->started_ms == 0 && !cx_box_is_promised(box)) {
 		cx_box_wait_running(box, &create->waiter);
 		return 1;
 	}
@@ -559,15 +559,17 @@ static int start_usage(struct cx_request *req, struct cx_err *err)
 
 	if (usage == NULL)
 		return cx_fail(err, ENOMEM, "request");
-	if (box == NULL || cx_box_row(box)->id == NULL) {
+	if (box == NULL || cx_box_row(box)->engine_id == NULL) {
 		if (cx_store_sandbox_find(req->gateway->store, req->param, &row, err) < 0)
 			return -err->errnum;
-		return cx_refuse(err, CX_CONFLICT, "the sandbox has ended: it uses nothing");
+		return cx_refuse(err, CX_CONFLICT, "the sandbox %s: it uses nothing",
+				 box == NULL ? "has ended" : "has not begun");
 	}
 	usage->req = req;
 	usage->call.done = on_used;
 	(void)snprintf(usage->id, sizeof usage->id, "%s", cx_box_row(box)->id);
-	if (cx_engine_usage(req->gateway->engine, usage->id, &usage->call, err) < 0)
+	if (cx_engine_usage(req->gateway->engine, cx_box_row(box)->engine_id, &usage->call, err) <
+	    0)
 		return -err->errnum;
 	(void)cx_take_ptr(&usage);
 	return 0;

@@ -118,6 +118,26 @@ static int parse_image(const struct json_t *doc, const struct cx_host *host,
 	return 0;
 }
 
+static int parse_pull(const struct json_t *doc, enum cx_pull_policy *ret, struct cx_err *err)
+{
+	static const char *const words[] = { [CX_PULL_MISSING] = "missing",
+					     [CX_PULL_ALWAYS] = "always",
+					     [CX_PULL_NEVER] = "never" };
+	const char *given = NULL;
+	int r = cx_json_text(doc, "pull_policy", 16, &given, err);
+
+	if (r <= 0)
+		return r;
+	for (unsigned i = 0; i < CX_LEN(words); i++) {
+		if (strcmp(given, words[i]) == 0) {
+			*ret = (enum cx_pull_policy)i;
+			return 0;
+		}
+	}
+	return cx_refuse(err, CX_INVALID,
+			 "'pull_policy' must be \"missing\", \"always\" or \"never\"");
+}
+
 /* ---- numbers -------------------------------------------------------------------------------- */
 
 static int parse_cpu(const struct json_t *doc, const struct cx_host *host,
@@ -409,6 +429,7 @@ static const char *const known[] = { "name",
 				     "arch",
 				     "guaranteed",
 				     "registry_credentials_id",
+				     "pull_policy",
 				     "checkpoint_id",
 				     "volumes",
 				     NULL };
@@ -448,7 +469,8 @@ static int parse_document(const struct json_t *doc, const struct cx_host *host,
 	    parse_image(doc, host, &spec->row, err) < 0 ||
 	    parse_numbers(doc, host, &spec->row, err) < 0 ||
 	    parse_texts(doc, &spec->row, err) < 0 || parse_network(doc, &spec->row, err) < 0 ||
-	    parse_environment(doc, spec, err) < 0 || parse_start(doc, spec, err) < 0)
+	    parse_environment(doc, spec, err) < 0 || parse_start(doc, spec, err) < 0 ||
+	    parse_pull(doc, &spec->pull, err) < 0)
 		return -err->errnum;
 	return write_notices(doc, &spec->row, err);
 }

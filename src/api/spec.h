@@ -16,10 +16,13 @@ struct cx_host {
 	const char *registry; /* of image names that name none; NULL: docker.io */
 };
 
+enum cx_pull_policy { CX_PULL_MISSING, CX_PULL_ALWAYS, CX_PULL_NEVER };
+
 struct cx_spec {		   /* of a sandbox */
 	struct cx_sandbox_row row; /* all but id, status, times and what the end will bring */
 	struct cx_buf env;	   /* strv: environment_vars, then secrets */
 	struct cx_buf start;	   /* strv: argv of the start command; empty: an idle sandbox */
+	enum cx_pull_policy pull;
 };
 CX_MUST int cx_spec_parse(const char *body, size_t len, const struct cx_host *host,
 			  struct cx_spec *ret, struct cx_err *err);

@@ -18,6 +18,14 @@ uint64_t cx_now_ms(void)
 	return cx_now_us() / 1000;
 }
 
+int64_t cx_wall_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 int cx_loop_open(struct cx_loop *ret, struct cx_err *err)
 {
 	int epfd = epoll_create1(EPOLL_CLOEXEC);

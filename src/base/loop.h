@@ -55,5 +55,6 @@ CX_MUST int cx_loop_run(struct cx_loop *loop, struct cx_err *err);
 
 uint64_t cx_now_ms(void); /* CLOCK_MONOTONIC */
 uint64_t cx_now_us(void);
+int64_t cx_wall_ms(void); /* Unix time */
 
 #endif

@@ -180,15 +180,21 @@ int cx_cmd_once(struct cx_cli *cli, struct cx_err *err)
 	static const struct cx_texts none = { .n = 0 };
 	CX_AUTO(json_decrefp) json_t *made = NULL;
 	char name[32];
-	const char *id;
+	cx_autofree char *id = NULL;
 	int status;
 
 	if (cx_cli_take_signals(cli, err) < 0 ||
 	    make_name(&cli->args, name, sizeof name, err) < 0 || make(cli, &made, err) < 0)
 		return -err->errnum;
-	id = json_string_value(json_object_get(made, "id"));
+	id = strdup(json_string_value(json_object_get(made, "id")));
+	if (id == NULL)
+		return cx_fail(err, ENOMEM, "an id");
+	status = cx_create_wait(cli, &made, err);
 	/* Its environment is the sandbox's: what --env gave stands there already. */
-	status = cli->signo != 0 ? CX_EXIT_SIGNAL + cli->signo : run_in(cli, id, &none, true, err);
+	if (cli->signo != 0)
+		status = CX_EXIT_SIGNAL + cli->signo;
+	else if (status == 0)
+		status = run_in(cli, id, &none, true, err);
 	unmake(cli, id);
 	return status;
 }

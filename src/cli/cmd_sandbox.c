@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "cli/commands.h"
+#include "cli/events.h"
 #include "cli/table.h"
 
 #define SANDBOXES "/api/v1/sandbox"
 
-enum { PAGE = 100, PAGES_MAX = 10000 };
+enum {
+	PAGE = 100,
+	PAGES_MAX = 10000,
+	WAIT_PAUSE_MS = 250,
+	WAIT_LOOKS_MAX = 7 * 3600 * 4, /* the engine gives up before */
+};
 
 /* ---- create --------------------------------------------------------------------------------- */
 
@@ -57,6 +64,7 @@ int cx_create_body(const struct cx_args *a, const char *image, json_t **ret, str
 	if (cx_cli_set_text(body, "docker_image", image, err) < 0 ||
 	    cx_cli_set_text(body, "name", a->name, err) < 0 ||
 	    cx_cli_set_text(body, "start_command", a->start_command, err) < 0 ||
+	    cx_cli_set_text(body, "pull_policy", a->policy, err) < 0 ||
 	    set_numbers(body, a, err) < 0 ||
 	    cx_cli_set_pairs(body, "environment_vars", &a->env, err) < 0 ||
 	    cx_cli_set_pairs(body, "secrets", &a->secrets, err) < 0 ||
@@ -69,13 +77,70 @@ int cx_create_body(const struct cx_args *a, const char *image, json_t **ret, str
 	return 0;
 }
 
+/* 1: it runs, or did; 0: not yet; -errno: it never will. */
+static int has_begun(const json_t *sandbox, struct cx_err *err)
+{
+	const char *status = json_string_value(json_object_get(sandbox, "status"));
+	const char *why = json_string_value(json_object_get(sandbox, "errorMessage"));
+
+	if (status == NULL)
+		return cx_refuse(err, CX_INTERNAL, "the answer is no sandbox");
+	if (strcmp(status, "PENDING") == 0 || strcmp(status, "PROVISIONING") == 0)
+		return 0;
+	if (strcmp(status, "RUNNING") == 0 || json_is_string(json_object_get(sandbox, "startedAt")))
+		return 1;
+	return cx_refuse(err, CX_UNAVAILABLE, "the sandbox is %.32s: %s", status,
+			 why != NULL ? why : "nobody says why");
+}
+
+/* Only to be looked at: what becomes of the pull stands in the sandbox. */
+static void show_pull(struct cx_cli *cli)
+{
+	CX_AUTO(json_decrefp) json_t *body = json_object();
+	CX_AUTO(json_decrefp) json_t *done = NULL;
+	struct cx_err ignored;
+
+	if (!cx_cli_wants_json(cli) &&
+	    cx_cli_set_text(body, "image", cli->args.words[0], &ignored) == 0 &&
+	    cx_cli_set_text(body, "policy", "missing", &ignored) == 0)
+		(void)!cx_events_call(cli, "/api/v1/images/pull", body, &done, &ignored);
+}
+
+int cx_create_wait(struct cx_cli *cli, json_t **sandbox, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
+	struct pollfd signals = { .fd = cli->signals, .events = POLLIN };
+	const char *id = json_string_value(json_object_get(*sandbox, "id"));
+	int begun = has_begun(*sandbox, err);
+
+	if (begun == 0 && cx_cli_sandbox_path(&path, id != NULL ? id : "", "", err) < 0)
+		return -err->errnum;
+	if (begun == 0)
+		show_pull(cli);
+	for (unsigned i = 0; begun == 0 && cli->signo == 0; i++) {
+		json_t *now = NULL;
+
+		if (i == WAIT_LOOKS_MAX)
+			return cx_refuse(err, CX_TIMEOUT, "the sandbox does not begin");
+		if (cx_cli_call(cli, "GET", path.p, NULL, &now, err) < 0)
+			return -err->errnum;
+		json_decref(*sandbox);
+		*sandbox = now;
+		begun = has_begun(now, err);
+		if (begun == 0) /* a signal is read by the next call */
+			(void)poll(&signals, 1, WAIT_PAUSE_MS);
+	}
+	return begun < 0 ? begun : 0;
+}
+
 int cx_cmd_create(struct cx_cli *cli, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *body = NULL;
 	CX_AUTO(json_decrefp) json_t *made = NULL;
 
 	if (cx_create_body(&cli->args, cli->args.words[0], &body, err) < 0 ||
-	    cx_cli_call(cli, "POST", SANDBOXES, body, &made, err) < 0)
+	    cx_cli_call(cli, "POST", SANDBOXES, body, &made, err) < 0 ||
+	    cx_create_wait(cli, &made, err) < 0)
 		return -err->errnum;
 	if (cx_cli_wants_json(cli))
 		return cx_cli_print_json(made, err);

@@ -44,6 +44,8 @@ static const struct cx_opt create_opts[] = {
 	{ "start-command", 0, CX_OPT_TEXT, AT(start_command), "TEXT",
 	  "runs instead of the image's entrypoint; its output is the log" },
 	{ "timeout-minutes", 0, CX_OPT_COUNT, AT(timeout_minutes), "N", "lifetime" },
+	{ "pull", 0, CX_OPT_WORD, AT(policy), "missing|always|never",
+	  "ask a registry for an image that is not here, or for every image (default: missing)" },
 	{ "network-access", 0, CX_OPT_ON, AT(network), NULL, "ask for network access" },
 	{ "no-network-access", 0, CX_OPT_OFF, AT(network), NULL, "ask for none" },
 	END,

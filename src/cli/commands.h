@@ -54,6 +54,11 @@ int cx_cmd_help(struct cx_cli *cli, struct cx_err *err);
 /* The body of POST /sandbox from the arguments; the caller's. */
 CX_MUST int cx_create_body(const struct cx_args *args, const char *image, json_t **ret,
 			   struct cx_err *err);
+/*
+ * Waits until *sandbox, as the answer to its creation was, runs, and shows what it waits for; it is
+ * replaced by a newer one. Ends early, with 0, at a signal. An error says why it never will run.
+ */
+CX_MUST int cx_create_wait(struct cx_cli *cli, json_t **sandbox, struct cx_err *err);
 /* "NAME DIGEST" of an Image object. */
 void cx_image_print_name(const json_t *image);
 /* Asks on the terminal, unless --yes was given; without a terminal it refuses. */

@@ -399,7 +399,7 @@ def once_handler(run):
         if connection.path == "/api/v1/sandbox":
             body = connection.json()
             assert body["docker_image"] == "img" and body["name"].startswith("once-")
-            connection.answer({"id": "made"}, 201)
+            connection.answer({"id": "made", "status": "RUNNING"}, 201)
         elif connection.method == "DELETE":
             connection.answer({"id": "made", "status": "TERMINATED"})
         else:
@@ -452,7 +452,7 @@ def test_once_interrupted_while_creating(serve, spawn):
         if connection.method == "POST":
             ready.set()
             time.sleep(0.3)
-            connection.answer({"id": "made"})
+            connection.answer({"id": "made", "status": "RUNNING"})
         else:
             connection.answer({"id": "made"})
     server = serve(handler)
@@ -461,6 +461,81 @@ def test_once_interrupted_while_creating(serve, spawn):
     process.send_signal(signal.SIGINT)
     assert process.wait(SECONDS) == 130
     assert server.requests == [ONCE[0], ONCE[2]]
+
+
+def waiting(statuses):
+    """An engine that has to pull first; statuses is what the sandbox is, look by look."""
+    def handler(connection):
+        if connection.path.startswith("/api/v1/images/pull"):
+            assert connection.json() == {"image": "img", "policy": "missing"}
+            connection.answer({"detail": "not to be seen", "code": "unavailable"}, 503)
+        elif connection.method == "DELETE":
+            connection.answer({"id": "made", "status": "TERMINATED"})
+        elif connection.path.endswith("/exec"):
+            connection.upgrade(exited(0))
+        else:
+            connection.answer({"id": "made", **statuses.pop(0)})
+    return handler
+
+
+PULL, LOOK = ("POST", "/api/v1/images/pull"), ("GET", "/api/v1/sandbox/made")
+
+
+def test_create_waits_for_its_image(serve, cli):
+    server = serve(waiting([{"status": "PENDING"}, {"status": "PENDING"}, {"status": "PROVISIONING"},
+                            {"status": "RUNNING"}]))
+    result = cli("create", "img")
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"made\n", b"")
+    assert server.requests == [ONCE[0], PULL, LOOK, LOOK, LOOK]
+
+
+def test_create_waits_as_json(serve, cli):
+    server = serve(waiting([{"status": "PENDING"}, {"status": "RUNNING"}]))
+    result = cli("create", "img", "-o", "json")
+    assert json.loads(result.stdout) == {"id": "made", "status": "RUNNING"}
+    assert server.requests == [ONCE[0], LOOK]
+
+
+def test_create_whose_image_cannot_be_had(serve, cli):
+    serve(waiting([{"status": "PENDING"}, {"status": "ERROR", "errorType": "IMAGE_PULL_FAILED",
+                                           "errorMessage": "no such\x1btag"}]))
+    result = cli("create", "img")
+    assert (result.returncode, result.stdout) == (9, b"")
+    assert b"ERROR: no such" in result.stderr and b"\x1b" not in result.stderr
+
+
+def test_create_of_what_has_ended_already(serve, cli):
+    serve(waiting([{"status": "PENDING"}, {"status": "TERMINATED", "startedAt": "2026-01-01T00:00:00.000Z"}]))
+    assert cli("create", "img").stdout == b"made\n"
+
+
+def test_once_waits_for_its_image(serve, cli):
+    server = serve(waiting([{"status": "PENDING"}, {"status": "RUNNING"}]))
+    assert cli("once", "img", "x").returncode == 0
+    assert server.requests == [ONCE[0], PULL, LOOK, *ONCE[1:]]
+
+
+def test_once_whose_image_cannot_be_had(serve, cli):
+    server = serve(waiting([{"status": "PENDING"}, {"status": "ERROR", "errorMessage": "why"}]))
+    result = cli("once", "img", "x")
+    assert (result.returncode, result.stderr) == (125, b"caisson: the sandbox is ERROR: why\n")
+    assert server.requests == [ONCE[0], PULL, LOOK, ONCE[2]]
+
+
+def test_once_interrupted_while_it_waits(serve, spawn):
+    looked = threading.Event()
+    inner = waiting([{"status": "PENDING"}] * 100)
+
+    def handler(connection):
+        if connection.method == "GET":
+            looked.set()
+        inner(connection)
+    server = serve(handler)
+    process = spawn("once", "img", "x")
+    assert looked.wait(SECONDS)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS) == 143
+    assert server.requests[-1] == ONCE[2]
 
 
 def test_once_that_cannot_create(serve, cli):
@@ -478,10 +553,10 @@ def test_create(serve, cli):
             "docker_image": "python:3.11-slim", "name": "lab", "cpu_cores": 0.5, "memory_gb": 1.5,
             "disk_size_gb": 20.0, "pids_limit": 64, "timeout_minutes": 5,
             "start_command": "sleep 9", "environment_vars": {"A": "1"}, "secrets": {"S": "x"},
-            "labels": ["l1", "l2"], "network_access": False}
-        connection.answer({"id": "made"})
+            "labels": ["l1", "l2"], "network_access": False, "pull_policy": "always"}
+        connection.answer({"id": "made", "status": "RUNNING"})
     serve(handler)
-    result = cli("create", "python:3.11-slim", "--name", "lab", "--cpu-cores", "0.5", "--memory", "1536M",
+    result = cli("create", "python:3.11-slim", "--name", "lab", "--pull", "always", "--cpu-cores", "0.5", "--memory", "1536M",
                  "--disk-size-gb", "20", "--pids", "64", "--timeout-minutes", "5",
                  "--start-command", "sleep 9", "--env", "A=1", "--secret", "S=x", "--label", "l1",
                  "--label", "l2", "--no-network-access")

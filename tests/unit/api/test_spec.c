@@ -60,6 +60,8 @@ static const struct {
 	{ "{" IMAGE ",\"start_command\":{\"executable\":\"a\",\"args\":\"b\"}}", "start_command" },
 	{ "{" IMAGE ",\"start_command\":[\"\"]}", "start_command" },
 	{ "{" IMAGE ",\"arch\":\"arm64\"}", "arch" },
+	{ "{" IMAGE ",\"pull_policy\":\"sometimes\"}", "pull_policy" },
+	{ "{" IMAGE ",\"pull_policy\":1}", "pull_policy" },
 	{ "{" IMAGE ",\"checkpoint_id\":\"x\"}", "checkpoint_id" },
 };
 
@@ -98,6 +100,26 @@ START_TEST(defaults_are_an_idle_sandbox)
 	ck_assert_str_eq(spec.row.labels, "[]");
 	ck_assert_ptr_null(spec.row.team_id);
 	cx_spec_clear(&spec);
+}
+END_TEST
+
+START_TEST(pull_policies)
+{
+	static const char *const bodies[] = {
+		[CX_PULL_MISSING] = "{" IMAGE ",\"pull_policy\":\"missing\"}",
+		[CX_PULL_ALWAYS] = "{" IMAGE ",\"pull_policy\":\"always\"}",
+		[CX_PULL_NEVER] = "{" IMAGE ",\"pull_policy\":\"never\"}",
+	};
+	struct cx_spec spec = parse("{" IMAGE "}");
+
+	ck_assert_int_eq(spec.pull, CX_PULL_MISSING);
+	cx_spec_clear(&spec);
+	for (unsigned i = 0; i < CX_LEN(bodies); i++) {
+		spec = parse(bodies[i]);
+		ck_assert_int_eq(spec.pull, i);
+		ck_assert_ptr_null(strstr(spec.row.notices, "pull_policy"));
+		cx_spec_clear(&spec);
+	}
 }
 END_TEST
 
@@ -346,6 +368,7 @@ int main(void)
 	cx_json_start();
 	tcase_add_loop_test(tc, each_fault_names_its_field, 0, CX_LEN(bad));
 	tcase_add_test(tc, defaults_are_an_idle_sandbox);
+	tcase_add_test(tc, pull_policies);
 	tcase_add_loop_test(tc, start_commands_of_all_clients, 0, CX_LEN(starts));
 	tcase_add_test(tc, secrets_are_given_but_not_kept);
 	tcase_add_loop_test(tc, what_is_not_enforced_is_said, 0, (int)CX_LEN(noticed));

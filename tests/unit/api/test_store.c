@@ -69,14 +69,17 @@ START_TEST(rows_come_back_as_they_went_in)
 	ck_assert_double_eq(row.cpu_cores, 0.5);
 	ck_assert_int_eq(row.exit_code, -1);
 	ck_assert_ptr_null(row.log);
+	ck_assert_ptr_null(row.engine_id);
 	free(row.status);
 	row.status = strdup("ERROR");
 	row.ended_ms = 42;
+	row.engine_id = strdup("other");
 	ck_assert_int_eq(cx_store_sandbox_update(store, &row, &err), 0);
 	cx_sandbox_row_clear(&row);
 	ck_assert_int_eq(cx_store_sandbox_by_key(store, "k", &row, &err), 1);
 	ck_assert_str_eq(row.status, "ERROR");
 	ck_assert_int_eq(row.ended_ms, 42);
+	ck_assert_str_eq(row.engine_id, "other");
 	cx_sandbox_row_clear(&row);
 	ck_assert_int_eq(cx_store_sandbox_by_key(store, "other", &row, &err), 0);
 	ck_assert_int_lt(cx_store_sandbox_find(store, "nobody", &row, &err), 0);
