@@ -309,7 +309,7 @@ static int obey_all(struct stream *s, struct cx_err *err)
 {
 	size_t done = 0;
 
-	while (has_room(s) && s->state == RUNNING) {
+	while (done < s->from_client.len && has_room(s) && s->state == RUNNING) {
 		struct cx_frame frame;
 		ssize_t n = cx_frame_read((const uint8_t *)s->from_client.p + done,
 					  s->from_client.len - done, &frame, err);
