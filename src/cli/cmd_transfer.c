@@ -13,7 +13,7 @@ static int transfer(struct cx_cli *cli, const char *path, json_t *body, struct c
 	CX_AUTO(json_decrefp) json_t *done = NULL;
 
 	if (cx_events_call(cli, path, body, &done, err) < 0)
-		return cx_wrap(err, "%.200s", cli->args.words[0]);
+		return -err->errnum;
 	if (!cx_cli_wants_json(cli))
 		cx_image_print_name(json_object_get(done, "image"));
 	return 0;

@@ -130,7 +130,7 @@ def test_an_error_in_the_events(serve, cli):
     serve(lambda connection: chunked(connection, PULL[0], line(status="error", code="denied", detail="who\033[2J?")))
     result = cli("image", "pull", "a/b:1")
     assert (result.returncode, result.stdout) == (4, b"")
-    assert result.stderr == b"resolving a/b:1\ncaisson: a/b:1: who?[2J?\n"
+    assert result.stderr == b"resolving a/b:1\ncaisson: who?[2J?\n"
     result = cli("image", "pull", "--json", "a/b:1")
     assert result.returncode == 4 and json.loads(result.stdout.splitlines()[1])["code"] == "denied"
 
@@ -138,7 +138,7 @@ def test_an_error_in_the_events(serve, cli):
 def test_an_error_before_the_events(serve, cli):
     serve(lambda connection: connection.answer({"detail": "no such name", "code": "invalid"}, 400))
     result = cli("image", "pull", "A!")
-    assert (result.returncode, result.stderr) == (3, b"caisson: A!: no such name\n")
+    assert (result.returncode, result.stderr) == (3, b"caisson: no such name\n")
 
 
 @pytest.mark.parametrize("answer, text", [
