@@ -288,16 +288,16 @@ static int begin_file(struct cx_erofs *im, struct cx_inode *file, struct cx_err 
 
 static int put_whole(struct cx_erofs *im, struct cx_inode *inode, struct cx_err *err)
 {
+	const char *text = inode->target.len > 0 ? inode->target.p : ""; /* a pipe has none */
 	size_t outside;
 
-	inode->size = inode->target.len; /* a pipe has none */
+	inode->size = inode->target.len;
 	choose_layout(inode, BLOCK);
 	outside = (size_t)inode->size - inline_size(inode);
 	if (take_blocks(im, inode, err) < 0 || place(im, inode, false, err) < 0 ||
-	    put_inode(im, inode, err) < 0 ||
-	    put_content(im, inode, 0, inode->target.p, outside, err) < 0)
+	    put_inode(im, inode, err) < 0 || put_content(im, inode, 0, text, outside, err) < 0)
 		return -err->errnum;
-	return put_content(im, inode, outside, inode->target.p + outside, inline_size(inode), err);
+	return put_content(im, inode, outside, text + outside, inline_size(inode), err);
 }
 
 static int on_entry(void *arg, const struct cx_entry *e, struct cx_err *err)
