@@ -9,6 +9,7 @@
 #include "api/pull.h"
 #include "api/registries.h"
 #include "base/log.h"
+#include "image/oci.h"
 
 enum {
 	LOG_KEPT = 1 << 20,
@@ -576,11 +577,21 @@ static void on_created(struct cx_engine_call *call, struct cx_engine_answer *ans
 		begin_end(box);
 }
 
+static int check_platform(const struct cx_image_row *image, struct cx_err *err)
+{
+	if (strcmp(image->platform, CX_OCI_HOST_PLATFORM) == 0)
+		return 0;
+	return cx_refuse(err, CX_INVALID, "image '%.200s' is for %s; this host runs %s",
+			 image->name, image->platform, CX_OCI_HOST_PLATFORM);
+}
+
 static int prepare_config(struct cx_box *box, const struct cx_image_row *image, struct cx_err *err)
 {
 	CX_AUTO(cx_image_config_clear) struct cx_image_config config = { 0 };
 
 	box->env.max = 131072;
+	if (check_platform(image, err) < 0)
+		return -err->errnum;
 	if (cx_image_config_load(image->config, &config, err) < 0 ||
 	    cx_buf_add(&box->env, config.env.p, config.env.len, err) < 0 ||
 	    cx_buf_add(&box->env, box->wish.p, box->wish.len, err) < 0)

@@ -31,7 +31,7 @@ void cx_image_present(struct cx_jsonw *w, const struct cx_image_row *image)
 	cx_image_present_id(w, "id", image->config_id);
 	cx_image_present_id(w, "digest", image->manifest_id);
 	cx_jsonw_text(w, "mediaType", image->manifest_type);
-	cx_jsonw_text(w, "platform", "linux/amd64");
+	cx_jsonw_text(w, "platform", image->platform);
 	cx_jsonw_int(w, "sizeBytes", image->size_bytes);
 	cx_jsonw_int(w, "uniqueBytes", image->unique_bytes);
 	cx_jsonw_int(w, "sharedBytes", image->size_bytes - image->unique_bytes);

@@ -344,8 +344,10 @@ static int fill(struct cx_intake *intake, const char *name, struct cx_image_row 
 
 	row->name = strdup(name);
 	row->manifest_type = strdup(plan->manifest_type);
+	row->platform = strdup(plan->platform);
 	row->layers = calloc(CX_IMAGE_LAYERS_MAX, sizeof *row->layers);
-	if (row->name == NULL || row->manifest_type == NULL || row->layers == NULL)
+	if (row->name == NULL || row->manifest_type == NULL || row->platform == NULL ||
+	    row->layers == NULL)
 		return cx_fail(err, ENOMEM, "image");
 	memcpy(row->manifest_id, plan->manifest_id, 32);
 	memcpy(row->config_id, plan->config_id, 32);

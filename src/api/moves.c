@@ -107,9 +107,6 @@ static int parse(const struct cx_request *req, struct asked *a, struct cx_err *e
 		return -err->errnum;
 	if (a->image == NULL)
 		return cx_refuse(err, CX_INVALID, "'image' is missing: the name of an image");
-	if (a->platform != NULL && strcmp(a->platform, "linux/amd64") != 0)
-		return cx_refuse(err, CX_INVALID,
-				 "'platform' is '%.64s'; this host runs linux/amd64", a->platform);
 	if (a->policy != NULL && strcmp(a->policy, "always") != 0 &&
 	    strcmp(a->policy, "missing") != 0)
 		return cx_refuse(err, CX_INVALID, "'policy' is 'always' or 'missing', not '%.16s'",
@@ -190,8 +187,8 @@ static int start_pull(struct cx_request *req, struct pulling *p, struct cx_err *
 	found = find_here(req->gateway, &a, &here, err);
 	if (found < 0)
 		return found;
-	if (found == 0 && cx_pull_start(req->gateway, a.image, a.has_login ? &a.login : NULL,
-					&p->waiter, err) < 0)
+	if (found == 0 && cx_pull_start(req->gateway, a.image, a.platform,
+					a.has_login ? &a.login : NULL, &p->waiter, err) < 0)
 		return -err->errnum;
 	if (cx_flow_lines(req, pull_client_gone, p, &p->flow, err) < 0) {
 		cx_pull_leave(&p->waiter);

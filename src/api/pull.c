@@ -47,6 +47,7 @@ struct cx_pull {
 	struct cx_gateway *gw;
 	struct cx_ref ref;
 	char name[CX_REF_MAX + 1];
+	char platform[CX_OCI_PLATFORM_MAX + 1];
 	bool shared;
 	struct cx_pull_waiter *waiters;
 	struct cx_pull *next, **link;
@@ -510,7 +511,7 @@ static int fetch_missing(struct cx_pull *pull, struct cx_err *err)
 
 static void read_image(struct cx_pull *pull)
 {
-	const struct cx_oci_source source = { is_list, read_document, pull };
+	const struct cx_oci_source source = { pull->platform, is_list, read_document, pull };
 	struct cx_oci_image *plan = cx_intake_plan(pull->intake);
 	struct cx_err err;
 
@@ -565,11 +566,13 @@ static struct cx_pull *new_pull(struct cx_gateway *gw)
 	return pull;
 }
 
-static struct cx_pull *find_shared(const struct cx_gateway *gw, const char *name)
+static struct cx_pull *find_shared(const struct cx_gateway *gw, const char *name,
+				   const char *platform)
 {
 	struct cx_pull *pull = gw->pulls;
 
-	while (pull != NULL && (!pull->shared || strcmp(pull->name, name) != 0))
+	while (pull != NULL && (!pull->shared || strcmp(pull->name, name) != 0 ||
+				strcmp(pull->platform, platform) != 0))
 		pull = pull->next;
 	return pull;
 }
@@ -581,18 +584,21 @@ static void join(struct cx_pull *pull, struct cx_pull_waiter *waiter)
 	pull->waiters = waiter;
 }
 
-int cx_pull_start(struct cx_gateway *gw, const char *image, const struct cx_login *login,
-		  struct cx_pull_waiter *waiter, struct cx_err *err)
+int cx_pull_start(struct cx_gateway *gw, const char *image, const char *platform,
+		  const struct cx_login *login, struct cx_pull_waiter *waiter, struct cx_err *err)
 {
 	const char *registry = cx_registries_default(gw->registries);
 	struct cx_pull *pull;
 	struct cx_ref ref;
 	char name[CX_REF_MAX + 1];
 
-	if (cx_ref_parse(image, registry, &ref, err) < 0)
+	if (platform == NULL)
+		platform = CX_OCI_HOST_PLATFORM;
+	if (cx_ref_parse(image, registry, &ref, err) < 0 ||
+	    cx_oci_check_platform(platform, "platform", err) < 0)
 		return -err->errnum;
 	cx_ref_short(&ref, registry, name);
-	pull = login == NULL ? find_shared(gw, name) : NULL;
+	pull = login == NULL ? find_shared(gw, name, platform) : NULL;
 	if (pull != NULL) {
 		join(pull, waiter);
 		return 0;
@@ -603,6 +609,7 @@ int cx_pull_start(struct cx_gateway *gw, const char *image, const struct cx_logi
 	pull->ref = ref;
 	pull->shared = login == NULL;
 	(void)strcpy(pull->name, name);
+	(void)strcpy(pull->platform, platform);
 	if (begin(pull, login, err) < 0) {
 		free_pull(pull);
 		return cx_wrap(err, "pull '%.200s'", name);

@@ -42,11 +42,13 @@ struct cx_pull_waiter {
 
 /*
  * Starts or joins the pull of an image by any name that cx_ref_parse() takes. login NULL: what is
- * configured for its registry; a pull with a login of its own is not shared. done() never comes
+ * configured for its registry; a pull with a login of its own is not shared. platform NULL: the
+ * host's; an image of another one can be kept, saved and pushed, not run. done() never comes
  * inside of this call. The image is recorded under its short name, in place of what had it.
  */
-CX_MUST int cx_pull_start(struct cx_gateway *gw, const char *image, const struct cx_login *login,
-			  struct cx_pull_waiter *waiter, struct cx_err *err);
+CX_MUST int cx_pull_start(struct cx_gateway *gw, const char *image, const char *platform,
+			  const struct cx_login *login, struct cx_pull_waiter *waiter,
+			  struct cx_err *err);
 /* No callback follows. The last one who leaves ends the pull. Idempotent. */
 void cx_pull_leave(struct cx_pull_waiter *waiter);
 

@@ -49,6 +49,7 @@ static const char *const migrations[] = {
 	"CREATE INDEX blob_images ON image_layers (blob_id);",
 	"ALTER TABLE sandboxes ADD COLUMN engine_id TEXT; UPDATE sandboxes SET engine_id = id;"
 	"CREATE INDEX any_engine_id ON sandboxes (engine_id);",
+	"ALTER TABLE images ADD COLUMN platform TEXT NOT NULL DEFAULT 'linux/amd64';",
 };
 
 #define SANDBOX_COLUMNS "row" CX_SANDBOX_COLUMNS(SQL_NAME)
@@ -58,7 +59,8 @@ static const char *const migrations[] = {
 	" AND (?4 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(?4) AS want WHERE want.value" \
 	" NOT IN (SELECT value FROM json_each(sandboxes.labels))))"
 
-#define IMAGE_COLUMNS "name, manifest_type, config, manifest_id, config_id, created_ms, size_bytes"
+#define IMAGE_COLUMNS \
+	"name, manifest_type, config, manifest_id, config_id, created_ms, size_bytes, platform"
 
 enum statement {
 	BEGIN,
@@ -116,7 +118,7 @@ static const char *const statements[STATEMENT_MAX] = {
 	[LAYER_UNUSED] = "SELECT diff_id, size_bytes FROM layers WHERE (?1 IS NULL OR diff_id > "
 			 "?1) AND diff_id"
 			 " NOT IN (SELECT diff_id FROM image_layers) ORDER BY diff_id LIMIT 1",
-	[IMAGE_INSERT] = "INSERT INTO images (" IMAGE_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[IMAGE_INSERT] = "INSERT INTO images (" IMAGE_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 	[IMAGE_LAYER] = "INSERT INTO image_layers (image, position, diff_id, blob_id, blob_bytes,"
 			" media_type) VALUES (?, ?, ?, ?, ?, ?)",
 	[IMAGE_FIND] = "SELECT " IMAGE_COLUMNS ", row FROM images WHERE name=?",
@@ -488,6 +490,7 @@ void cx_image_row_clear(struct cx_image_row *image)
 {
 	cx_freep(&image->name);
 	cx_freep(&image->manifest_type);
+	cx_freep(&image->platform);
 	cx_freep(&image->config);
 	cx_freep(&image->layers);
 	image->nlayers = 0;
@@ -563,6 +566,7 @@ static int insert_image(struct cx_store *store, const struct cx_image_row *image
 	bind_id(stmt, 5, image->config_id);
 	(void)sqlite3_bind_int64(stmt, 6, image->created_ms);
 	(void)sqlite3_bind_int64(stmt, 7, image->size_bytes);
+	bind_text(stmt, 8, image->platform);
 	return run(store, stmt, "record the image", err);
 }
 
@@ -643,7 +647,7 @@ static int read_unique(struct cx_store *store, int64_t row, struct cx_image_row 
 static int read_columns(sqlite3_stmt *stmt, struct cx_image_row *image, struct cx_err *err)
 {
 	if (copy_text(stmt, 0, &image->name) < 0 || copy_text(stmt, 1, &image->manifest_type) < 0 ||
-	    copy_text(stmt, 2, &image->config) < 0)
+	    copy_text(stmt, 2, &image->config) < 0 || copy_text(stmt, 7, &image->platform) < 0)
 		return cx_fail(err, ENOMEM, "read an image's record");
 	if (!copy_id(stmt, 3, image->manifest_id) || !copy_id(stmt, 4, image->config_id))
 		return cx_fail(err, EIO, "the database holds a malformed image");
@@ -655,7 +659,7 @@ static int read_columns(sqlite3_stmt *stmt, struct cx_image_row *image, struct c
 static int read_image(struct cx_store *store, sqlite3_stmt *stmt, struct cx_image_row *image,
 		      struct cx_err *err)
 {
-	int64_t row = sqlite3_column_int64(stmt, 7);
+	int64_t row = sqlite3_column_int64(stmt, 8);
 
 	if (read_columns(stmt, image, err) == 0 && read_layers(store, row, image, err) == 0 &&
 	    read_unique(store, row, image, err) == 0)

@@ -112,7 +112,8 @@ struct cx_layer_row {
 struct cx_image_row {
 	char *name;
 	char *manifest_type;
-	char *config; /* JSON object: env, cwd, user, entrypoint, cmd, ... (images.c) */
+	char *platform; /* "linux/amd64" */
+	char *config;	/* JSON object: env, cwd, user, entrypoint, cmd, ... (images.c) */
 	uint8_t manifest_id[32], config_id[32]; /* of its documents; the latter is the image's id */
 	int64_t created_ms, size_bytes;		/* size: of its layers, each counted once */
 	int64_t unique_bytes;	     /* of layers that no other image has; set when read */

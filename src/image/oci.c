@@ -204,9 +204,6 @@ static int load_kept(const struct cx_oci_source *source, enum cx_oci_document wh
 	return 0;
 }
 
-/* ---- config
- * -------------------------------------------------------------------------------------- */
-
 static int read_diff_ids(const json_t *config, struct cx_oci_image *image, struct cx_err *err)
 {
 	json_t *rootfs, *ids, *item;
@@ -228,24 +225,86 @@ static int read_diff_ids(const json_t *config, struct cx_oci_image *image, struc
 	return 0;
 }
 
+/* ---- platforms
+ * ----------------------------------------------------------------------------------- */
+
+static const char *platform_of(const struct cx_oci_source *source)
+{
+	return source->platform != NULL ? source->platform : CX_OCI_HOST_PLATFORM;
+}
+
+/* Whether an image for that is one for the wanted: what either leaves open fits anything. */
+static bool fits(const char *wanted, const char *os, const char *arch, const char *variant)
+{
+	const char *const parts[] = { os, arch, variant };
+
+	for (size_t i = 0; i < CX_LEN(parts); i++) {
+		size_t len = strcspn(wanted, "/");
+
+		if (len > 0 && parts[i] != NULL && *parts[i] != '\0' &&
+		    (strlen(parts[i]) != len || memcmp(parts[i], wanted, len) != 0))
+			return false;
+		wanted += len + (wanted[len] == '/');
+	}
+	return true;
+}
+
+int cx_oci_check_platform(const char *platform, const char *field, struct cx_err *err)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_.-";
+	unsigned parts = 0;
+	const char *p = platform;
+
+	for (;;) {
+		size_t len = strspn(p, letters);
+
+		parts += len > 0;
+		p += len;
+		if (len == 0 || *p != '/')
+			break;
+		p++;
+	}
+	if (*p == '\0' && p[-(p > platform)] != '/' && parts >= 2 && parts <= 3 &&
+	    p - platform <= CX_OCI_PLATFORM_MAX)
+		return 0;
+	return cx_refuse(err, CX_INVALID, "'%s' is '%.64s', which is no platform like %s or %s",
+			 field, platform, CX_OCI_HOST_PLATFORM, "linux/arm/v7");
+}
+
+/* The configuration's word counts: an index only says what it thinks. */
+static int take_platform(const struct cx_oci_source *source, const json_t *doc,
+			 struct cx_oci_image *image, struct cx_err *err)
+{
+	const char *os, *arch, *variant, *wanted = platform_of(source);
+
+	if (text_of(doc, "os", 16, &os, err) < 0 ||
+	    text_of(doc, "architecture", 16, &arch, err) < 0 ||
+	    text_of(doc, "variant", 16, &variant, err) < 0)
+		return -err->errnum;
+	if (!fits(wanted, os, arch, variant))
+		return cx_refuse(err, CX_INVALID, "the image is for %s/%s; wanted is %s", os, arch,
+				 wanted);
+	if (*os == '\0' || *arch == '\0')
+		(void)snprintf(image->platform, sizeof image->platform, "%s", wanted);
+	else
+		(void)snprintf(image->platform, sizeof image->platform, "%s/%s%s%s", os, arch,
+			       *variant != '\0' ? "/" : "", variant);
+	return 0;
+}
+
+/* ---- config
+ * -------------------------------------------------------------------------------------- */
+
 static int read_config(const struct cx_oci_source *source, const char *file, uint64_t bytes,
 		       struct cx_oci_image *image, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *doc = NULL;
 	json_t *config;
-	const char *os, *arch;
 
 	if (load_kept(source, CX_OCI_CONFIG, file, bytes, &doc, &image->config, image->config_id,
 		      err) < 0)
 		return -err->errnum;
-	if (text_of(doc, "os", 64, &os, err) < 0 ||
-	    text_of(doc, "architecture", 64, &arch, err) < 0)
-		return cx_wrap(err, "image config");
-	if ((*os != '\0' && strcmp(os, "linux") != 0) ||
-	    (*arch != '\0' && strcmp(arch, "amd64") != 0))
-		return cx_refuse(err, CX_INVALID,
-				 "the image is for %s/%s; this host runs linux/amd64", os, arch);
-	if (read_diff_ids(doc, image, err) < 0 ||
+	if (take_platform(source, doc, image, err) < 0 || read_diff_ids(doc, image, err) < 0 ||
 	    member(doc, "config", JSON_OBJECT, &config, err) < 0)
 		return cx_wrap(err, "image config");
 	if (config == NULL)
@@ -339,14 +398,13 @@ static int read_manifest(const struct cx_oci_source *source, const struct descri
 	return read_config(source, config.file, config.size, image, err);
 }
 
-static bool fits_platform(const json_t *item)
+static bool item_fits(const json_t *item, const char *wanted)
 {
 	const json_t *platform = json_object_get(item, "platform");
-	const char *os = json_string_value(json_object_get(platform, "os"));
-	const char *arch = json_string_value(json_object_get(platform, "architecture"));
 
-	return (os == NULL || strcmp(os, "linux") == 0) &&
-	       (arch == NULL || strcmp(arch, "amd64") == 0);
+	return fits(wanted, json_string_value(json_object_get(platform, "os")),
+		    json_string_value(json_object_get(platform, "architecture")),
+		    json_string_value(json_object_get(platform, "variant")));
 }
 
 static int name_of(const json_t *item, const char **ret, struct cx_err *err)
@@ -367,6 +425,7 @@ static int name_of(const json_t *item, const char **ret, struct cx_err *err)
 
 /* What an archive holds, one by one: an item of its list under one of the names it goes by. */
 struct visitor {
+	const char *platform;
 	int (*visit)(struct visitor *v, const json_t *item, const char *name, struct cx_err *err);
 };
 
@@ -383,7 +442,7 @@ static int visit_index(const json_t *doc, struct visitor *v, struct cx_err *err)
 		return cx_refuse(err, CX_INVALID, "more than %d manifests", MANIFESTS_MAX);
 	json_array_foreach(manifests, i, item)
 	{
-		if (!fits_platform(item))
+		if (!item_fits(item, v->platform))
 			continue;
 		if (name_of(item, &name, err) < 0 || v->visit(v, item, name, err) < 0)
 			return -err->errnum;
@@ -473,7 +532,7 @@ static int offer(struct visitor *v, const json_t *item, const char *name, struct
 static int choose(const struct choice *c, const json_t **ret, struct cx_err *err)
 {
 	if (c->n == 0)
-		return cx_refuse(err, CX_INVALID, "it holds no image for linux/amd64");
+		return cx_refuse(err, CX_INVALID, "it holds no image for %s", c->v.platform);
 	if (c->n > 1 && c->nnamed != 1 && !c->any)
 		return cx_refuse(err, CX_INVALID,
 				 "it holds %u images (%s), of which %u are called '%.100s': name "
@@ -488,7 +547,7 @@ static int read_indexed(const struct cx_oci_source *source, const json_t *item, 
 			struct cx_oci_image *image, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *doc = NULL;
-	struct choice c = { .v.visit = offer, .wanted = "", .any = true };
+	struct choice c = { .v = { platform_of(source), offer }, .wanted = "", .any = true };
 	struct descriptor d;
 
 	if (parse_descriptor(item, &d, err) < 0)
@@ -557,7 +616,7 @@ static int read_chosen(const struct cx_oci_source *source, const char *wanted,
 		       struct cx_oci_image *image, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *list = NULL;
-	struct choice c = { .v.visit = offer, .wanted = wanted };
+	struct choice c = { .v = { platform_of(source), offer }, .wanted = wanted };
 	const json_t *item = NULL;
 
 	if (visit_archive(source, &c.v, &list, err) < 0 || choose(&c, &item, err) < 0)
@@ -599,7 +658,7 @@ static int add_name(struct visitor *v, const json_t *item, const char *name, str
 int cx_oci_names(const struct cx_oci_source *source, struct cx_buf *ret, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *list = NULL;
-	struct names names = { .v.visit = add_name, .out = ret };
+	struct names names = { .v = { platform_of(source), add_name }, .out = ret };
 
 	return visit_archive(source, &names.v, &list, err);
 }
@@ -675,6 +734,7 @@ int cx_oci_make_config(struct cx_oci_image *image, struct cx_err *err)
 	char diff_id[7 + 64 + 1];
 
 	write_digest(image->layers[0].diff_id, diff_id);
+	(void)strcpy(image->platform, CX_OCI_HOST_PLATFORM);
 	if (dump(json_pack("{s:s, s:s, s:{}, s:{s:s, s:[s]}, s:[{s:s}]}", "architecture", "amd64",
 			   "os", "linux", "config", "rootfs", "type", "layers", "diff_ids", diff_id,
 			   "history", "created_by", "caisson image import"),

@@ -20,8 +20,10 @@ enum {
 	CX_OCI_LAYERS_MAX = 127,
 	CX_OCI_NAME_MAX = 255, /* of a file in the archive, and of an image */
 	CX_OCI_STRV_MAX = 65536,
+	CX_OCI_PLATFORM_MAX = 63, /* bytes of "os/architecture[/variant]" */
 };
-#define CX_OCI_ANY_SIZE UINT64_MAX
+#define CX_OCI_ANY_SIZE	     UINT64_MAX
+#define CX_OCI_HOST_PLATFORM "linux/amd64"
 
 struct cx_oci_layer {
 	char file[CX_OCI_NAME_MAX + 1]; /* its name in the archive */
@@ -36,6 +38,7 @@ struct cx_oci_image {		   /* a zeroed one is empty; cx_oci_image_clear() when do
 	const char *manifest_type; /* NULL: it has none ("docker save"), see cx_oci_manifest() */
 	uint8_t manifest_id[32];   /* SHA-256 of the manifest, if there is one */
 	uint8_t config_id[32];	   /* SHA-256 of the config document: the image's id */
+	char platform[CX_OCI_PLATFORM_MAX + 1];
 	struct cx_buf manifest, config;	    /* those documents */
 	struct cx_buf env, entrypoint, cmd; /* strings, each ended by NUL */
 	char cwd[4096], user[256];
@@ -52,6 +55,7 @@ enum cx_oci_document {
 
 /* Where the documents come from: files of the archive, by name. */
 struct cx_oci_source {
+	const char *platform; /* which image of several; NULL: CX_OCI_HOST_PLATFORM */
 	bool (*has)(void *arg, const char *file);
 	/*
 	 * The whole document into ret, whose max is set. Fails when a file named by a digest does
@@ -63,6 +67,9 @@ struct cx_oci_source {
 	void *arg;
 };
 
+/* "os/architecture[/variant]", each of a-z 0-9 _ . - and not empty. CX_INVALID names the field. */
+CX_MUST int cx_oci_check_platform(const char *platform, const char *field, struct cx_err *err);
+
 /*
  * What an archive calls its images, as strings ended by NUL: "" for one without a name, the same
  * name twice if it says so. Of those for other platforms nothing is said.
@@ -73,7 +80,7 @@ CX_MUST int cx_oci_names(const struct cx_oci_source *source, struct cx_buf *ret,
 /*
  * Reads one image of an archive: the only one, or the one that the archive calls by the wanted
  * name; none or more than one of that name is refused with the names that there are. Of an index
- * below index.json the first manifest for linux/amd64 is taken, as the specification says.
+ * below index.json the first manifest for the platform is taken, as the specification says.
  */
 CX_MUST int cx_oci_read(const struct cx_oci_source *source, const char *wanted,
 			struct cx_oci_image *ret, struct cx_err *err);

@@ -133,7 +133,7 @@ static void try_link(struct input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct archive archive = { .in = { data, size } };
-	const struct cx_oci_source source = { has, read_next, &archive };
+	const struct cx_oci_source source = { NULL, has, read_next, &archive };
 	static struct cx_oci_image image;
 	struct cx_err err;
 	uint8_t how = take_byte(&archive.in);

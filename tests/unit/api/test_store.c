@@ -175,6 +175,7 @@ static void put_image(const char *name, uint8_t first, unsigned nlayers)
 	struct cx_layer_row layers[3] = { 0 };
 	struct cx_image_row image = { .name = strdup(name),
 				      .manifest_type = strdup("type"),
+				      .platform = strdup("linux/arm64"),
 				      .config = strdup("{}"),
 				      .layers = layers,
 				      .nlayers = nlayers };
@@ -193,6 +194,7 @@ static void put_image(const char *name, uint8_t first, unsigned nlayers)
 	ck_assert_int_eq(cx_store_image_put(store, &image, &err), 0);
 	free(image.name);
 	free(image.manifest_type);
+	free(image.platform);
 	free(image.config);
 }
 
@@ -209,6 +211,7 @@ START_TEST(images_share_layers)
 	ck_assert_uint_eq(image.layers[2].diff_id[31], 3);
 	ck_assert_int_eq(image.layers[2].size_bytes, 11);
 	ck_assert_int_eq(image.unique_bytes, 10);
+	ck_assert_str_eq(image.platform, "linux/arm64");
 	ck_assert_uint_eq(image.layers[2].blob_id[0], 103);
 	ck_assert_int_eq(image.layers[2].blob_bytes, 1002);
 	ck_assert_str_eq(image.layers[2].media_type, "tar");
@@ -278,9 +281,10 @@ END_TEST
 START_TEST(an_image_with_an_unknown_layer_is_refused_whole)
 {
 	struct cx_layer_row layer = { .diff_id = { 9 } };
-	char name[] = "a:1", type[] = "other", config[] = "{}";
+	char name[] = "a:1", type[] = "other", config[] = "{}", platform[] = "p";
 	struct cx_image_row image = { .name = name,
 				      .manifest_type = type,
+				      .platform = platform,
 				      .config = config,
 				      .layers = &layer,
 				      .nlayers = 1 };

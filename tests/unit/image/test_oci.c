@@ -55,8 +55,8 @@ static int read_document(void *arg, enum cx_oci_document what, const char *file,
 {
 	const char *text = document(arg, file);
 
-	ck_assert_int_eq(what == CX_OCI_LIST, strcmp(file, "index.json") == 0 ||
-						       strcmp(file, "manifest.json") == 0);
+	ck_assert_int_eq(what == CX_OCI_LIST,
+			 strcmp(file, "index.json") == 0 || strcmp(file, "manifest.json") == 0);
 
 	/* What a digest names has a descriptor with its size. */
 	ck_assert(bytes == (strncmp(file, "blobs/", 6) == 0 ? 7 : CX_OCI_ANY_SIZE));
@@ -67,7 +67,7 @@ static int read_document(void *arg, enum cx_oci_document what, const char *file,
 
 static int read_image(struct archive archive, const char *wanted)
 {
-	const struct cx_oci_source source = { has, read_document, &archive };
+	const struct cx_oci_source source = { NULL, has, read_document, &archive };
 
 	cx_oci_image_clear(&image);
 	memset(&image, 0, sizeof image);
@@ -403,7 +403,7 @@ static const struct {
 START_TEST(all_names)
 {
 	struct archive archive = { lists[_i].index, lists[_i].saved, good_manifest, good_config };
-	const struct cx_oci_source source = { has, read_document, &archive };
+	const struct cx_oci_source source = { NULL, has, read_document, &archive };
 	CX_AUTO(cx_buf_free) struct cx_buf names = { .max = 100 };
 	int r = cx_oci_names(&source, &names, &err);
 
@@ -414,6 +414,69 @@ START_TEST(all_names)
 		names.p[i] = names.p[i] == '\0' ? ',' : names.p[i];
 	ck_assert_uint_eq(names.len, strlen(lists[_i].names));
 	ck_assert_int_eq(names.len > 0 ? memcmp(names.p, lists[_i].names, names.len) : 0, 0);
+}
+END_TEST
+
+#define FOR(arch, variant, id)                                                               \
+	"{\"digest\":\"" id "\",\"size\":7,\"platform\":{\"os\":\"linux\",\"architecture\":" \
+	"\"" arch "\",\"variant\":\"" variant "\"}}"
+#define CONFIG_FOR(arch) CONFIG(ID_A, ",\"os\":\"linux\",\"architecture\":\"" arch "\"")
+
+static const struct {
+	const char *index, *config, *wanted, *is; /* is NULL: refused */
+} platforms[] = {
+	{ FOR("amd64", "", M) "," FOR("arm64", "v8", B), CONFIG_FOR("amd64"), NULL, "linux/amd64" },
+	{ FOR("amd64", "", B) "," FOR("arm64", "v8", M), CONFIG_FOR("arm64"), "linux/arm64",
+	  "linux/arm64" },
+	{ FOR("arm", "v6", B) "," FOR("arm", "v7", M), CONFIG_FOR("arm"), "linux/arm/v7",
+	  "linux/arm" },
+	{ FOR("arm", "v6", M), CONFIG_FOR("arm"), "linux/arm/v7", NULL },
+	{ FOR("arm64", "v8", M), CONFIG_FOR("arm64"), NULL, NULL },
+	{ FOR("amd64", "", M), CONFIG_FOR("arm64"), NULL, NULL }, /* the index is wrong */
+	{ "{\"digest\":\"" M "\",\"size\":7}", CONFIG(ID_A, ""), NULL, "linux/amd64" },
+};
+
+START_TEST(which_platform)
+{
+	char index[1024];
+	struct archive archive = { index, NULL, good_manifest, platforms[_i].config };
+	const struct cx_oci_source source = { platforms[_i].wanted, has, read_document, &archive };
+	int r;
+
+	(void)snprintf(index, sizeof index, INDEX("%s"), platforms[_i].index);
+	cx_oci_image_clear(&image);
+	memset(&image, 0, sizeof image);
+	r = cx_oci_read(&source, "", &image, &err);
+	ck_assert_msg((r == 0) == (platforms[_i].is != NULL), "%d: %s", _i, err.msg);
+	if (r == 0)
+		ck_assert_str_eq(image.platform, platforms[_i].is);
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	bool good;
+} platform_names[] = {
+	{ "linux/amd64", true },
+	{ "linux/arm/v7", true },
+	{ "windows/amd64", true },
+	{ "linux", false },
+	{ "", false },
+	{ "/", false },
+	{ "linux/", false },
+	{ "/amd64", false },
+	{ "linux//v7", false },
+	{ "linux/arm/v7/x", false },
+	{ "linux/arm/", false },
+	{ "Linux/amd64", false },
+	{ "linux/a b", false },
+	{ "linux/aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff", false },
+};
+
+START_TEST(names_of_platforms)
+{
+	ck_assert_int_eq(cx_oci_check_platform(platform_names[_i].text, "platform", &err) == 0,
+			 platform_names[_i].good);
 }
 END_TEST
 
@@ -507,6 +570,8 @@ int main(void)
 	tcase_add_test(tc, a_deep_document);
 	tcase_add_loop_test(tc, which_image, 0, CX_LEN(choices));
 	tcase_add_loop_test(tc, all_names, 0, CX_LEN(lists));
+	tcase_add_loop_test(tc, which_platform, 0, CX_LEN(platforms));
+	tcase_add_loop_test(tc, names_of_platforms, 0, CX_LEN(platform_names));
 	tcase_add_test(tc, an_image_without_documents_gets_them);
 	tcase_add_test(tc, history_is_an_array);
 	tcase_add_loop_test(tc, links_stay_inside, 0, CX_LEN(links));
