@@ -139,14 +139,16 @@ class Snapshot:
                        if "caisson" in os.path.join(top, name)},
             "link": set(os.listdir("/sys/class/net")),
             "ids": set(os.listdir(IDS)) if os.path.isdir(IDS) else set(),
-            "loop": {f"{path}: {read(path).strip()}"
-                     for path in glob.glob("/sys/block/loop*/loop/backing_file")},
+            "loop": set(),
             "process": {f"{pid} {comm(pid)}" for pid in self.ours()},
             "netns": set(),
             "temporary": set(glob.glob("/tmp/caisson*")) | set(glob.glob("/dev/shm/*")),
         }
         for kind in ("shm", "sem", "msg"):
             self.sets["sysv " + kind] = set(read(f"/proc/sysvipc/{kind}").splitlines()[1:])
+        for path in glob.glob("/sys/block/loop*/loop/backing_file"):
+            with contextlib.suppress(OSError):  # let go of just now
+                self.sets["loop"].add(f"{path}: {read(path).strip()}")
         for path in glob.glob("/proc/[0-9]*/ns/net"):
             with contextlib.suppress(OSError):
                 self.sets["netns"].add(os.readlink(path))
