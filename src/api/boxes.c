@@ -706,7 +706,7 @@ static int begin_pull(struct cx_box *box, struct cx_box_waiter *waiter, struct c
 	box->phase = CX_BOX_PULLING;
 	box->pull.done = on_pulled;
 	if (make_id(box, err) < 0 || begin_row(box, "PENDING", err) < 0 ||
-	    cx_pull_start(box->gw, box->row.image_name, NULL, &box->pull, err) < 0)
+	    cx_pull_start(box->gw, box->row.image_name, NULL, NULL, &box->pull, err) < 0)
 		return -err->errnum;
 	box->promised = true;
 	cx_box_wait_running(box, waiter);

@@ -326,7 +326,7 @@ def test_rm_is_refused_while_in_use(api, imported):
     assert api.exec(key, "cat /u").stdout == "u"
     api.delete(key).ok()
     api.remove_image("used").ok()
-    assert api.create("used").status == 404
+    assert api.create("used", pull_policy="never").status == 404
 
 
 def test_removed_image_leaves_nothing(api, engine, imported):
@@ -401,7 +401,8 @@ def test_devices_are_left_out(api, make, imported, base, name):
                  archives.docker_save([base, archives.tar(upper("3"))])):
         assert imported("devices", data).ok()["skipped"] == 1
         seen = look(api, make, "devices", "cat mark; ls -l evil; head -n 1 etc/passwd", working_dir="/")
-        assert "No such file" in seen.stderr and seen.stdout == "x" + archives.PASSWD.split("\n")[0] + "\n", seen
+        passwd = "" if "over a file" in name else archives.PASSWD.split("\n")[0] + "\n"
+        assert "No such file" in seen.stderr and seen.stdout == "x" + passwd, seen
 
 
 @pytest.mark.parametrize("name", HOSTILE)
