@@ -32,6 +32,7 @@
  *      whiteout, through a symbolic link,
  *      out of the tree                   refused
  *    - with data                         refused
+ *    number of links                     those in its layer, also ones that a later layer hides
  *    target of a symbolic link           data: absolute, upwards, a loop, all kept
  *
  *  attributes
@@ -42,6 +43,7 @@
  *    modification time                   kept with nanoseconds, before 1970 and after 2106;
  *                                        a fraction between -1 and 0 counts from 0
  *    other times                         nothing
+ *    the root directory's own            kept, but a sandbox's / is its own: 0:0, 0755
  *    user.*                              kept: 64 of 32,768 bytes together, the root's of 2,880
  *                                        bytes; more is refused
  *    user.overlay.*, all others          nothing: security.*, trusted.*, system.*, ...
@@ -51,13 +53,15 @@
  *    over a file, link, pipe             the last one counts
  *    directory over directory            its attributes count, the content stays
  *    other over directory                replaces it and all below it
- *    missing parents                     are made: 0:0, 0755, time 0
+ *    missing parents                     are made: 0:0, 0755, time 0; so they show also where
+ *                                        a layer below has the directory, as in Docker
  *    below a symbolic link, file, pipe   refused
  *
  *  whiteouts (OCI image-spec, layer.md), in any order with what they are about
  *    .wh.NAME of any type                hides NAME of the layers below, nothing of this one
  *    .wh..wh..opq                        hides what the directory has in the layers below
  *    other .wh..wh.*                     nothing (aufs' books); in the root all below it, too
+ *    both below a file or link           nothing
  *    .wh. .wh.. .wh...                   refused
  *    .wh.NAME with something below it    an ordinary name
  *

@@ -357,9 +357,11 @@ static int add_hardlink(struct cx_tree *tree, struct cx_name *n, const struct cx
 static int add_directory(struct cx_tree *tree, struct cx_name *n, const struct cx_entry *e,
 			 struct cx_err *err)
 {
-	bool whiteout = is_whiteout(n->inode);
+	bool whiteout = is_whiteout(n->inode), opaque = (e->flags & CX_ENTRY_OPAQUE) != 0;
 	struct cx_inode *inode = n->inode;
 
+	if (opaque && inode != NULL && !S_ISDIR(inode->mode) && !whiteout)
+		return 0; /* as a whiteout below it */
 	if (inode == NULL || !S_ISDIR(inode->mode)) {
 		inode = new_inode(tree, S_IFDIR | 0755, err);
 		if (inode == NULL)
@@ -367,7 +369,7 @@ static int add_directory(struct cx_tree *tree, struct cx_name *n, const struct c
 		inode->opaque = whiteout;
 		set_name(n, inode);
 	}
-	if ((e->flags & CX_ENTRY_OPAQUE) != 0) {
+	if (opaque) {
 		inode->opaque = true;
 		return 0;
 	}
@@ -400,6 +402,8 @@ static int add(struct cx_tree *tree, const struct cx_entry *e, struct cx_inode *
 							 : set_attributes(tree, tree->root, e, err);
 	}
 	dir = walk(tree, e->path, &last, err);
+	if (dir == NULL && (e->flags & CX_ENTRY_WHITEOUT) != 0 && err->kind == CX_INVALID)
+		return 0; /* below what is no directory any more; umoci says so once more */
 	n = dir != NULL ? take_name(tree, dir, last, err) : NULL;
 	if (n == NULL)
 		return -err->errnum;

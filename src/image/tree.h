@@ -16,7 +16,7 @@
  *	"opaque"			marks the directory, which is made if need be; nothing else
  *					of the entry counts
  *	missing parents			are made: root's, 0755, time 0
- *	a parent that is no directory	is refused
+ *	a parent that is no directory	is refused; a whiteout there and "opaque" of it are nothing
  *	a barred name			hides what lies below and what this layer had; a hard link
  *					to it is another one
  *	a hard link			must name an earlier file of this layer that is no directory

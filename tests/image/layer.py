@@ -105,13 +105,14 @@ def mounted(result):
 
 @contextlib.contextmanager
 def overlay(layers):
-    """Mounted layers, lowest first, under a writable directory, with the options of runtime/rootfs.c."""
-    with tempfile.TemporaryDirectory() as top:
-        for name in ("upper", "work", "root"):
-            os.mkdir(os.path.join(top, name))
-        options = f"userxattr,lowerdir={':'.join(reversed(layers))},upperdir={top}/upper,workdir={top}/work"
-        subprocess.run(["mount", "-t", "overlay", "-o", options, "none", top + "/root"], check=True)
+    """Mounted layers, lowest first, as one tree, with the options of runtime/rootfs.c."""
+    if len(layers) == 1:
+        yield layers[0]
+        return
+    with tempfile.TemporaryDirectory(dir="/tmp") as at:
+        options = f"ro,userxattr,lowerdir={':'.join(reversed(layers))}"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "none", at], check=True)
         try:
-            yield top + "/root"
+            yield at
         finally:
-            subprocess.run(["umount", top + "/root"], check=True)
+            subprocess.run(["umount", at], check=True)

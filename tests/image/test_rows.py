@@ -123,7 +123,11 @@ ROWS = [
     ("opaque between", [d("x"), o("x"), f("x/y")], {"x": "d!", "x/y": "f:"}),
     ("opaque alone", [o("x")], {"x": "d!"}),
     ("opaque and whiteouts", [o("x"), w("x/a"), f("x/b"), w("x/b")], {"x": "d!", "x/a": "w", "x/b": "f:"}),
-    ("opaque over a file", [f("x"), o("x")], {"x": "d!"}),
+    ("opaque over a file", [f("x"), o("x")], {"x": "f:"}),
+    ("opaque over a link", [l("x", "/etc"), o("x")], {"x": "l:/etc"}),
+    ("whiteout below a file", [f("x"), w("x/y")], {"x": "f:"}),
+    ("whiteout below a link", [l("x", "/etc"), w("x/passwd")], {"x": "l:/etc"}),
+    ("device below a link", [l("x", "/etc"), dev("x/y")], REFUSED),
     ("opaque, then a file", [o("x"), f("x", b"1")], {"x": "f:1"}),
     # odd names of whiteouts
     ("whiteout as a directory", [("dir", ".wh.x")], {"x": "w"}),
