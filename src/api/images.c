@@ -168,7 +168,7 @@ void cx_handle_image_tag(struct cx_request *req)
 	cx_image_present(&w, &image);
 	cx_jsonw_end(&w);
 	answer(req, &w);
-	cx_sweep(req->gateway); /* of what had the name before */
+	cx_store_sweep(req->gateway); /* of what had the name before */
 }
 
 static int remove_unused(struct cx_request *req, const char *name, struct cx_err *err)
@@ -201,5 +201,5 @@ void cx_handle_image_delete(struct cx_request *req)
 	cx_image_present_id(&w, "digest", image.manifest_id);
 	cx_jsonw_end(&w);
 	answer(req, &w);
-	cx_sweep(req->gateway);
+	cx_store_sweep(req->gateway);
 }

@@ -124,7 +124,7 @@ static void sweep(struct cx_gateway *gw, struct cx_sweep_waiter *waiter)
 	begin(running);
 }
 
-void cx_sweep(struct cx_gateway *gw)
+void cx_store_sweep(struct cx_gateway *gw)
 {
 	sweep(gw, NULL);
 }

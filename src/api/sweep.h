@@ -9,7 +9,7 @@
  * until the next time; so does what an image on its way in needs. Blobs go at once, layers in the
  * background.
  */
-void cx_sweep(struct cx_gateway *gw);
+void cx_store_sweep(struct cx_gateway *gw);
 
 /* Somebody who wants to know; embedded, told exactly once. */
 struct cx_sweep_waiter {
