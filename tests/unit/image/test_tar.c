@@ -157,17 +157,10 @@ START_TEST(times_are_kept)
 END_TEST
 
 static const char *const odd_names[] = {
-	"\xff\xfe",
-	"caf\xe9",
-	"gr\xc3\xb6\xc3\x9f"
-	"e",
+	"\xff\xfe",    "caf\xe9", "gr\xc3\xb6\xc3\x9f\x65",
 
-	" lead",
-	"-rf",
-	"new\nline",
-	"back\\slash",
-	"*",
-	"trailing ",
+	" lead",       "-rf",	  "new\nline",
+	"back\\slash", "*",	  "trailing ",
 };
 
 static void add_named(char *name, const char *target)
