@@ -73,7 +73,7 @@ static void end(struct cx_import *im)
 	gw->import = NULL;
 	free_import(im);
 	start_next(gw);
-	cx_sweep(gw);
+	cx_store_sweep(gw);
 }
 
 static void fail(struct cx_import *im, struct cx_err *err)

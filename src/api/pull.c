@@ -113,7 +113,7 @@ static void finish(struct cx_pull *pull, const struct cx_image_row *image, const
 		waiter->done(waiter, image, err != NULL ? &kept : NULL);
 	}
 	if (err == NULL)
-		cx_sweep(gw); /* of what had the name before */
+		cx_store_sweep(gw); /* of what had the name before */
 }
 
 static void fail(struct cx_pull *pull, const struct cx_err *err)

@@ -89,7 +89,7 @@ static void on_adopted(struct cx_gateway *gw, const struct cx_err *err)
 		give_up(prog, err, "start failed");
 		return;
 	}
-	cx_sweep(gw);
+	cx_store_sweep(gw);
 	cx_log(CX_LOG_INFO, "serving", NULL);
 }
 
