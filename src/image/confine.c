@@ -194,7 +194,7 @@ static const struct rule network_rules[] = {
 };
 
 #define FATAL SCMP_ACT_KILL_PROCESS
-enum { COPIES = 3, COPY_MAX = 4 << 20 };
+enum { COPIES = 4, COPY_MAX = 4 << 20 };
 
 static const struct profile {
 	const char *root;	    /* options of the empty file system that becomes it, or NULL: */

@@ -420,6 +420,11 @@ class Engine:
         self.socket = os.path.join(self.run, "caisson.sock")
         self.log_path = os.path.join(self.top, "log")
         self.options = list(options)
+        if "--registries" not in options:  # an unknown image is none: nothing is asked of the world
+            path = os.path.join(self.top, "registries.conf")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("[registries]\nenabled = no\n")
+            self.options += ["--registries", path]
         self.process = None
         self.api = Api(self.socket)
         self.seen = set()

@@ -12,6 +12,7 @@ import socket
 import stat
 import subprocess
 import tarfile
+import tempfile
 import threading
 
 import pytest
@@ -278,6 +279,56 @@ def test_image_workers_end_with_their_engine(fresh_engine, importing):
     fresh_engine.kill()
     harness.wait_until(lambda: not any(map(harness.alive, workers)), 10, "the workers' end")
     fresh_engine.start()
+
+
+# ---- a transfer worker: a registry that listens and never answers ------------------------------
+
+@pytest.fixture
+def pulling():
+    """An engine with a pull that waits, and the pid of its worker."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, tempfile.NamedTemporaryFile("w") as settings:
+        address = "127.0.0.1:%d" % silent.getsockname()[1]
+        settings.write(f'[registry "{address}"]\nplain_http = yes\n')
+        settings.flush()
+        os.chmod(settings.name, 0o644)
+
+        def begin(engine):
+            engine.api.create(f"{address}/a").ok()
+            silent.settimeout(20)
+            connection.append(silent.accept()[0])  # so it is confined: it has looked for the name, too
+        connection = []
+        for engine in harness.run_engine("--registries", settings.name, prepare=begin):
+            [pid] = [pid for pid in harness.children(engine.pid) if harness.comm(pid) == "caisson-fetch"]
+            yield engine, pid
+        connection[0].close()
+
+
+def test_transfer_workers(pulling):
+    engine, pid = pulling
+    seen = posture(pid)
+    _, base, size = map(int, harness.read(f"/proc/{pid}/uid_map").split())
+    limits = {line[:26].strip(): line[26:].split()[:2] for line in
+              harness.read(f"/proc/{pid}/limits").splitlines()[1:]}
+    same = {name for name in ("user", "mnt", "pid", "net", "ipc", "uts")
+            if os.readlink(f"/proc/{pid}/ns/{name}") == os.readlink(f"/proc/{engine.pid}/ns/{name}")}
+    fds = {number: os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
+    assert not any(seen[name] for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")), seen
+    assert (seen["nnp"], seen["seccomp"]) == ("1", "2")
+    assert seen["uid"] == {base} and base >= size == 65536
+    assert same == {"net"}
+    assert len(harness.mounts_of(pid)) == 1 and os.listdir(f"/proc/{pid}/root") == ["etc"]
+    assert set(os.listdir(f"/proc/{pid}/root/etc")) <= {"resolv.conf", "hosts", "nsswitch.conf"}
+    assert all(re.match(r"socket:|anon_inode:|/dev/null|/memfd:|pipe:|.*deleted", to) for to in fds.values()), fds
+    assert limits["Max core file size"] == ["0", "0"] and limits["Max processes"] == ["32", "32"], limits
+    for name in ("Max address space", "Max cpu time", "Max open files"):
+        assert "unlimited" not in limits[name], (name, limits[name])
+
+
+def test_transfer_workers_end_with_their_engine(pulling):
+    engine, pid = pulling
+    engine.kill()
+    harness.wait_until(lambda: not harness.alive(pid), 10, "the worker's end")
+    engine.start()
 
 
 # ---- the API over TCP --------------------------------------------------------------------------
