@@ -47,8 +47,8 @@ static const char *const migrations[] = {
 	" PRIMARY KEY (image, position)) WITHOUT ROWID;"
 	"CREATE INDEX layer_images ON image_layers (diff_id);"
 	"CREATE INDEX blob_images ON image_layers (blob_id);",
-	"ALTER TABLE sandboxes ADD COLUMN engine_id TEXT; UPDATE sandboxes SET engine_id = id;"
-	"CREATE INDEX any_engine_id ON sandboxes (engine_id);",
+	("ALTER TABLE sandboxes ADD COLUMN engine_id TEXT; UPDATE sandboxes SET engine_id = id;"
+	 "CREATE INDEX any_engine_id ON sandboxes (engine_id);"),
 	"ALTER TABLE images ADD COLUMN platform TEXT NOT NULL DEFAULT 'linux/amd64';",
 };
 
