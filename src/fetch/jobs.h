@@ -24,7 +24,7 @@ void cx_jobs_clear(struct cx_jobs *jobs); /* no answers are sent; the endpoints 
 
 /* Moves all jobs and sends what is to be said. An error is one of the socket. */
 CX_MUST int cx_jobs_turn(struct cx_jobs *jobs, struct cx_err *err);
-/* When the next turn is due at the latest; -1: when something happens. */
+/* Milliseconds until the next turn is due at the latest. */
 int cx_jobs_timeout(const struct cx_jobs *jobs);
 /* The descriptors that jobs wait for, at most CX_FETCH_REQUESTS_MAX. Returns how many. */
 unsigned cx_jobs_poll(struct cx_jobs *jobs, struct pollfd *fds);

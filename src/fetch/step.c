@@ -278,15 +278,29 @@ static enum cx_outcome blob_answered(struct cx_job *job)
 	return CX_OUTCOME_DONE;
 }
 
+/* Who may not read there, or gets no token for two repositories, can still send the blob. */
+static bool give_up_mount(struct cx_job *job)
+{
+	unsigned status = job->call.answer.status;
+
+	if (job->from[0] == '\0' || (status != 401 && status != 403 && status != 404))
+		return false;
+	job->from[0] = job->url[0] = '\0';
+	return true;
+}
+
 static enum cx_outcome look_answered(struct cx_job *job)
 {
 	if (job->call.answer.status == 200) {
 		job->how = CX_FETCH_EXISTED;
 		return CX_OUTCOME_DONE;
 	}
-	job->step = CX_STEP_UPLOAD;
-	job->url[0] = '\0';
-	return job->call.answer.status == 404 ? CX_OUTCOME_NEXT : CX_OUTCOME_REFUSED;
+	if (job->call.answer.status == 404) {
+		job->step = CX_STEP_UPLOAD;
+		job->url[0] = '\0';
+		return CX_OUTCOME_NEXT;
+	}
+	return give_up_mount(job) ? CX_OUTCOME_NEXT : CX_OUTCOME_REFUSED;
 }
 
 static enum cx_outcome upload_answered(struct cx_job *job)
@@ -300,13 +314,8 @@ static enum cx_outcome upload_answered(struct cx_job *job)
 		job->how = CX_FETCH_MOUNTED;
 		return CX_OUTCOME_DONE;
 	}
-	/* Who may not read there can still send the blob. */
-	if ((a->status == 401 || a->status == 403 || a->status == 404) && job->from[0] != '\0') {
-		job->from[0] = job->url[0] = '\0';
-		return CX_OUTCOME_NEXT;
-	}
 	if (a->status != 202)
-		return CX_OUTCOME_REFUSED;
+		return give_up_mount(job) ? CX_OUTCOME_NEXT : CX_OUTCOME_REFUSED;
 	cx_digest_text(job->digest, digest);
 	memcpy(asked, job->url, sizeof asked);
 	job->step = CX_STEP_PUT_BLOB;

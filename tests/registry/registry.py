@@ -16,6 +16,7 @@ import ssl
 import subprocess
 import tempfile
 import time
+import urllib.parse
 
 from web import Server
 
@@ -110,7 +111,8 @@ class TokenService(Server):
             return
         allowed = self.actions if who else {"pull"} & self.actions
         access = []
-        for scope in exchange.query.get("scope", "").split():
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(exchange.path).query)
+        for scope in " ".join(query.get("scope", [])).split():
             kind, name, actions = scope.split(":", 2)
             access.append({"type": kind, "name": name,
                            "actions": [a for a in actions.split(",") if a in allowed]})
