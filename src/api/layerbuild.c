@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/layerbuild.h"
 
+#include <errno.h>
+
 #include "base/log.h"
 
 enum { ENTRIES_MAX = 4000000 /* of one layer */ };
@@ -38,10 +40,13 @@ static void one_less(struct cx_layer_build *b)
 
 	if (--b->pending > 0)
 		return;
-	if (judge(b, &err) == 0)
+	if (judge(b, &err) == 0) {
 		b->done(b, NULL);
-	else
-		b->done(b, &err);
+		return;
+	}
+	if (err.errnum == ENOSPC || err.errnum == EDQUOT)
+		(void)cx_refuse(&err, CX_LIMIT, "the disk of the state directory is full");
+	b->done(b, &err);
 }
 
 static void on_reader(struct cx_word *word)
