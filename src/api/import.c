@@ -220,7 +220,7 @@ static int begin_image(struct cx_import *im, const char *called, struct cx_err *
 	if (im->given[0] != '\0')
 		memcpy(im->name, im->given, sizeof im->name);
 	else if (cx_image_name(called, "name", im->gw->host.registry, im->name, err) < 0)
-		return -err->errnum;
+		return cx_wrap(err, "what the archive calls its image cannot be used; give a name");
 	cx_intake_start(im->intake, im->spool == NULL);
 	return 0;
 }
