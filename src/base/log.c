@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clean.h"
+
 static const struct {
 	const char *name;
 	int syslog; /* sd-daemon(3) prefix */
@@ -48,16 +50,16 @@ static void put_str(struct line *l, const char *text)
 static void put_value(struct line *l, const char *value)
 {
 	bool quote = *value == '\0' || strpbrk(value, " \t\n\"=\\") != NULL;
+	size_t begin = l->len;
 
 	if (quote)
 		put_str(l, "\"");
 	for (; *value != '\0'; value++) {
-		unsigned char c = (unsigned char)*value;
-
-		if (c == '"' || c == '\\')
+		if (*value == '"' || *value == '\\')
 			put_str(l, "\\");
-		put(l, c < 0x20 || c == 0x7f ? "?" : value, 1);
+		put(l, value, 1);
 	}
+	cx_clean(l->text + begin, l->len - begin);
 	if (quote)
 		put_str(l, "\"");
 }

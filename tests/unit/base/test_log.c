@@ -30,10 +30,11 @@ static size_t logged(char *out, size_t size, enum cx_level level, const char *va
 START_TEST(one_line_whatever_the_value)
 {
 	char out[8192], big[5000];
-	size_t n = logged(out, sizeof out, CX_LOG_INFO, "a\nerror forged \033[2J \"x\"");
+	size_t n = logged(out, sizeof out, CX_LOG_INFO, "a\nerror forged \033[2J\xc2\x9bK \"x\"");
 
 	ck_assert_ptr_eq(strchr(out, '\n'), out + n - 1);
 	ck_assert_ptr_null(strchr(out, '\033'));
+	ck_assert_ptr_null(strstr(out, "\xc2\x9b"));
 	ck_assert_ptr_nonnull(strstr(out, " info test something happened key=\"a?error forged "));
 	ck_assert_ptr_nonnull(strstr(out, "\\\"x\\\"\" error=\"open: No such file or directory\""));
 	memset(big, 'b', sizeof big - 1);
