@@ -89,12 +89,16 @@ static int step_files(struct claim *c, struct cx_err *err)
 	cx_autofd int workspace = cx_mount_point(c->root, "workspace", 0755, err);
 	cx_autofd int etc = -EBADF;
 	char hosts[256], name[80];
+	struct timespec times[2];
+	struct stat st;
 
 	if (workspace < 0)
 		return workspace;
 	etc = cx_mount_point(c->root, "etc", 0755, err);
 	if (etc < 0)
 		return etc;
+	if (fstat(etc, &st) < 0)
+		return cx_fail(err, errno, "look at '/etc'");
 	(void)snprintf(name, sizeof name, "%s\n", c->hostname);
 	(void)snprintf(hosts, sizeof hosts,
 		       "127.0.0.1\tlocalhost\n127.0.1.1\t%s\n::1\tlocalhost ip6-localhost\n",
@@ -103,6 +107,11 @@ static int step_files(struct claim *c, struct cx_err *err)
 	    replace_file(etc, "hosts", hosts, err) < 0 ||
 	    replace_file(etc, "resolv.conf", "# this sandbox has no name server\n", err) < 0)
 		return -err->errnum;
+	/* What is made anew in every sandbox is no change of the image's. */
+	times[0] = st.st_atim;
+	times[1] = st.st_mtim;
+	if (utimensat(c->root, "etc", times, AT_SYMLINK_NOFOLLOW) < 0)
+		return cx_fail(err, errno, "times of '/etc'");
 	return 0;
 }
 

@@ -103,15 +103,17 @@ int cx_mount_restrict(int at, const char *path, unsigned attrs, struct cx_err *e
 	return 0;
 }
 
+/* A time that says nothing, so that two commits of the same content are the same. */
 int cx_mount_point(int dir, const char *name, mode_t mode, struct cx_err *err)
 {
+	static const struct timespec epoch[2];
 	int fd = cx_open_no_links(dir, name, O_PATH | O_DIRECTORY, 0, err);
 
 	if (fd >= 0)
 		return fd;
 	if ((fd == -ELOOP || fd == -ENOTDIR) && unlinkat(dir, name, 0) < 0)
 		return cx_fail(err, errno, "remove '%s', which is no directory", name);
-	if (mkdirat(dir, name, mode) < 0)
+	if (mkdirat(dir, name, mode) < 0 || utimensat(dir, name, epoch, AT_SYMLINK_NOFOLLOW) < 0)
 		return cx_fail(err, errno, "make directory '%s'", name);
 	return cx_open_no_links(dir, name, O_PATH | O_DIRECTORY, 0, err);
 }

@@ -31,6 +31,11 @@ void cx_handle_image_tag(struct cx_request *req);
 void cx_handle_image_pull(struct cx_request *req);
 void cx_handle_image_push(struct cx_request *req);
 
+/* save.c, export.c, commit.c */
+void cx_handle_image_save(struct cx_request *req);
+void cx_handle_image_export(struct cx_request *req);
+void cx_handle_commit(struct cx_request *req);
+
 /* prune.c, verify.c */
 void cx_handle_image_prune(struct cx_request *req);
 void cx_handle_image_verify(struct cx_request *req);

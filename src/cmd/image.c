@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * caisson-image read|write|scan|same|walk|pack|bundle --max-bytes N --max-entries N
+ * caisson-image read|write|scan|same|walk|changes|pack|bundle --max-bytes N --max-entries N
  *
  * The workers that touch archives. caissond starts them with 0 as input, 1 as output and 3 for the
  * report (image/report.h), in namespaces of their own; nothing is read before cx_confine().
@@ -50,7 +50,14 @@ static int do_write(const struct limits *l, struct cx_report *report)
 
 static int do_walk(const struct limits *l, struct cx_report *report)
 {
-	const struct cx_walk_limits limits = { l->max_bytes, l->max_entries };
+	const struct cx_walk_limits limits = { l->max_bytes, l->max_entries, NULL };
+
+	return cx_walk_tree(STDIN_FILENO, STDOUT_FILENO, &limits, report);
+}
+
+static int do_changes(const struct limits *l, struct cx_report *report)
+{
+	const struct cx_walk_limits limits = { l->max_bytes, l->max_entries, cx_walk_made_anew };
 
 	return cx_walk_tree(STDIN_FILENO, STDOUT_FILENO, &limits, report);
 }
@@ -84,7 +91,7 @@ static const struct {
 	{ "read", CX_CONFINE_ARCHIVE, do_read },    { "write", CX_CONFINE_ARCHIVE, do_write },
 	{ "scan", CX_CONFINE_ARCHIVE, do_scan },    { "walk", CX_CONFINE_TREE, do_walk },
 	{ "pack", CX_CONFINE_ARCHIVE, do_pack },    { "same", CX_CONFINE_ARCHIVE, do_same },
-	{ "bundle", CX_CONFINE_HANDED, do_bundle },
+	{ "bundle", CX_CONFINE_HANDED, do_bundle }, { "changes", CX_CONFINE_TREE, do_changes },
 };
 
 static int parse(int argc, char **argv, size_t *ret_role, struct limits *ret, struct cx_err *err)

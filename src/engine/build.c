@@ -30,7 +30,7 @@ enum {
 #define MEMORY ((uint64_t)2 << 30)
 #define IMAGE  "caisson-image"
 
-enum role_id { READ, WRITE, SCAN, SAME, FETCH, WALK, PACK, BUNDLE };
+enum role_id { READ, WRITE, SCAN, SAME, FETCH, WALK, CHANGES, PACK, BUNDLE };
 
 /* What caissond shuts a process into before it runs; image/confine.c takes away the rest. */
 static const struct role {
@@ -46,6 +46,8 @@ static const struct role {
 	[FETCH] = { "caisson-fetch", NULL, OWN, FETCH_FILES, MEMORY, FETCH_CPU_SECONDS,
 		    "speaks with registries, over the host's network" },
 	[WALK] = { IMAGE, "walk", ALONE, FILES, MEMORY, CPU_SECONDS, "a tree to entries" },
+	[CHANGES] = { IMAGE, "changes", ALONE, FILES, MEMORY, CPU_SECONDS,
+		      "what a sandbox has changed to entries" },
 	[PACK] = { IMAGE, "pack", ALONE, FILES, MEMORY, CPU_SECONDS, "entries to an archive" },
 	[BUNDLE] = { IMAGE, "bundle", ALONE, FILES, MEMORY, CPU_SECONDS, "files to an archive" },
 };
@@ -439,7 +441,7 @@ int cx_build_archive(struct cx_builds *builds, int *tree, struct cx_build_ids id
 			cx_ids_release(&builds->host->ids, ids.uid_base);
 		return -err->errnum;
 	}
-	add_part(b, WALK, &root, &entries_out, &walk_report);
+	add_part(b, ids.lent ? CHANGES : WALK, &root, &entries_out, &walk_report);
 	b->parts[0].uid_base = ids.uid_base;
 	b->parts[0].ids_lent = ids.lent;
 	add_part(b, PACK, &entries_in, &out, &pack_report);

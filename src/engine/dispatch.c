@@ -337,6 +337,10 @@ static int do_commit(struct cx_dispatch *d, struct asker asker, const union requ
 	if (sb == NULL ||
 	    archive_limits(m->commit.max_bytes, m->commit.max_entries, &limits, err) < 0)
 		return -err->errnum;
+	if (m->commit.layers.len != sb->record.nlayers * CX_DIFF_ID ||
+	    memcmp(m->commit.layers.p, sb->record.layers, m->commit.layers.len) != 0)
+		return cx_refuse(err, CX_CONFLICT,
+				 "the image that the sandbox was made from is another one now");
 	return cx_archive_commit(d->archives, sb, &limits, fds, archived, d, asker.request, err);
 }
 

@@ -21,6 +21,7 @@ static const char *const manifest_types[] = {
 	"application/vnd.docker.distribution.manifest.v2+json",
 	NULL,
 };
+enum { OCI_LAYER_TYPES = 3 }; /* then Docker's of the same meaning, in the same order */
 static const char *const layer_types[] = {
 	"application/vnd.oci.image.layer.v1.tar",
 	"application/vnd.oci.image.layer.v1.tar+gzip",
@@ -741,6 +742,75 @@ int cx_oci_make_config(struct cx_oci_image *image, struct cx_err *err)
 		 &image->config, err) < 0)
 		return -err->errnum;
 	return hash(&image->config, image->config_id, err);
+}
+
+/* NULL members are left out. */
+static int set_text(json_t *object, const char *key, const char *text)
+{
+	return text == NULL || json_object_set_new(object, key, json_string(text)) == 0 ? 0 : -1;
+}
+
+static int append_step(json_t *config, const struct cx_oci_step *step)
+{
+	json_t *history = json_object_get(config, "history"), *item = json_object();
+
+	if (history == NULL) {
+		history = json_array();
+		if (json_object_set_new(config, "history", history) < 0)
+			history = NULL;
+	}
+	if (set_text(item, "created", step->created) < 0 ||
+	    set_text(item, "created_by", step->created_by) < 0 ||
+	    set_text(item, "author", step->author) < 0 ||
+	    set_text(item, "comment", step->comment) < 0 ||
+	    set_text(config, "author", step->author) < 0) {
+		json_decref(item);
+		return -1;
+	}
+	return json_array_append_new(history, item);
+}
+
+static int extend_config(struct cx_oci_image *image, const struct cx_oci_layer *layer,
+			 const struct cx_oci_step *step, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *doc = NULL;
+	char diff_id[7 + 64 + 1];
+	json_t *history, *ids;
+
+	if (parse(&image->config, JSON_OBJECT, &doc, err) < 0 ||
+	    member(doc, "history", JSON_ARRAY, &history, err) < 0)
+		return cx_wrap(err, "image config");
+	write_digest(layer->diff_id, diff_id);
+	ids = json_object_get(json_object_get(doc, "rootfs"), "diff_ids");
+	if (json_array_append_new(ids, json_string(diff_id)) < 0 ||
+	    set_text(doc, "created", step->created) < 0 || append_step(doc, step) < 0)
+		return cx_fail(err, ENOMEM, "an image's document");
+	if (dump(json_incref(doc), &image->config, err) < 0)
+		return -err->errnum;
+	return hash(&image->config, image->config_id, err);
+}
+
+/* A manifest of ours is OCI's, whatever the one before it was. */
+static const char *oci_type(const char *type)
+{
+	for (size_t i = OCI_LAYER_TYPES; layer_types[i] != NULL; i++)
+		if (strcmp(layer_types[i], type) == 0)
+			return layer_types[i - OCI_LAYER_TYPES];
+	return type;
+}
+
+int cx_oci_add_layer(struct cx_oci_image *image, const struct cx_oci_layer *layer,
+		     const struct cx_oci_step *step, struct cx_err *err)
+{
+	if (image->nlayers == CX_OCI_LAYERS_MAX)
+		return cx_refuse(err, CX_LIMIT, "the image has %d layers, no more fit over it",
+				 CX_OCI_LAYERS_MAX);
+	if (extend_config(image, layer, step, err) < 0)
+		return -err->errnum;
+	image->layers[image->nlayers++] = *layer;
+	for (unsigned i = 0; i < image->nlayers; i++)
+		image->layers[i].media_type = oci_type(image->layers[i].media_type);
+	return cx_oci_make_manifest(image, err);
 }
 
 int cx_oci_make_index(const char *type, const uint8_t id[32], uint64_t bytes, struct cx_buf *ret,

@@ -94,6 +94,20 @@ CX_MUST int cx_oci_make_manifest(struct cx_oci_image *image, struct cx_err *err)
 /* The same for the configuration of a tree of files: its only layer's diff_id must be known. */
 CX_MUST int cx_oci_make_config(struct cx_oci_image *image, struct cx_err *err);
 
+/* What a further layer is, for the image's history. */
+struct cx_oci_step {
+	const char *created;	      /* RFC 3339 */
+	const char *created_by;	      /* what made it */
+	const char *author, *comment; /* NULL: nobody, nothing */
+};
+/*
+ * Puts a layer over an image that cx_oci_read() gave: its configuration gets the diff id and a
+ * further step of history, else it stays as it is; its manifest is made anew. layer: diff_id,
+ * blob_id, blob_bytes and media_type.
+ */
+CX_MUST int cx_oci_add_layer(struct cx_oci_image *image, const struct cx_oci_layer *layer,
+			     const struct cx_oci_step *step, struct cx_err *err);
+
 /* The media type of a layer by its file's first bytes (4 at least, where it has them). */
 const char *cx_oci_layer_type(const uint8_t *magic, size_t len);
 

@@ -26,7 +26,10 @@
 struct cx_walk_limits {
 	uint64_t max_bytes; /* of all files, holes included */
 	uint64_t max_entries;
+	const char *const *without; /* paths of what is left out, ended by NULL; or NULL */
 };
+/* What every sandbox is given anew: no change of its image. */
+extern const char *const cx_walk_made_anew[];
 
 /* dir: a directory, which stays the caller's. Fills *report in any case; 0 when it is ok. */
 CX_MUST int cx_walk_tree(int dir, int out, const struct cx_walk_limits *limits,

@@ -79,8 +79,10 @@
 #define CX_FIELDS_EXPORT(F)           \
 	F(u64, max_bytes, UINT64_MAX) \
 	F(u32, max_entries, UINT32_MAX) F(bytes, layers, 32 * 127) /* diff ids, lowest first */
+/* layers: those that the sandbox is known to be made of; of others it is refused. */
 #define CX_FIELDS_COMMIT(F) \
-	F(str, id, 32) F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX)
+	F(str, id, 32)      \
+	F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX) F(bytes, layers, 32 * 127)
 
 /* Why a sandbox ended, as far as the host knows. */
 enum cx_end {

@@ -503,6 +503,65 @@ START_TEST(an_image_without_documents_gets_them)
 }
 END_TEST
 
+static const struct cx_oci_step step = { "2024-01-02T03:04:05Z", "test", "me", "why" };
+
+static bool says(const struct cx_buf *document, const char *text)
+{
+	return memmem(document->p, document->len, text, strlen(text)) != NULL;
+}
+
+START_TEST(a_layer_over_an_image)
+{
+	struct cx_oci_layer layer = { .media_type = cx_oci_layer_type(NULL, 0),
+				      .diff_id = { 1 },
+				      .blob_id = { 2 },
+				      .blob_bytes = 3 };
+	static const char config[] = CONFIG(ID_B, ",\"author\":\"old\",\"x\":[1],\"config\":{"
+						  "\"Cmd\":[\"a\"]},\"history\":[{\"k\":1}]");
+	struct cx_oci_image again;
+	const struct archive a = { good_index, NULL, good_manifest, config };
+
+	ck_assert_int_eq(read_image(a, "any"), 0);
+	ck_assert_msg(cx_oci_add_layer(&image, &layer, &step, &err) == 0, "%s", err.msg);
+	ck_assert_uint_eq(image.nlayers, 2);
+	ck_assert(says(&image.config, "\"diff_ids\":[\"" B "\",\"sha256:0100"));
+	ck_assert(says(&image.config,
+		       "\"history\":[{\"k\":1},{\"created\":\"2024-01-02T03:04:05Z\","
+		       "\"created_by\":\"test\",\"author\":\"me\",\"comment\":\"why\"}]"));
+	ck_assert(says(&image.config, "\"author\":\"me\",\"x\":[1],\"config\":{\"Cmd\":[\"a\"]}"));
+	ck_assert(says(&image.manifest, "layer.v1.tar\",\"digest\":\"sha256:0200"));
+	again = image;
+	memset(&image, 0, sizeof image);
+	ck_assert_int_eq(read_image(a, "any"), 0);
+	ck_assert_int_eq(cx_oci_add_layer(&image, &layer, &step, &err), 0);
+	ck_assert_mem_eq(again.manifest_id, image.manifest_id, 32);
+	ck_assert_mem_eq(again.config_id, image.config_id, 32);
+	cx_oci_image_clear(&again);
+}
+END_TEST
+
+/* A manifest of OCI's names OCI's types; an image without history begins one. */
+START_TEST(a_layer_over_docker_s)
+{
+	struct cx_oci_layer layer = { .media_type = cx_oci_layer_type(NULL, 0) };
+	const struct cx_oci_step bare = { "2024-01-02T03:04:05Z", "test", NULL, NULL };
+
+	ck_assert_int_eq(
+		read_image((struct archive){ good_index, NULL, good_manifest, good_config }, "any"),
+		0);
+	image.layers[0].media_type = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+	ck_assert_int_eq(cx_oci_add_layer(&image, &layer, &bare, &err), 0);
+	ck_assert_str_eq(image.layers[0].media_type, "application/vnd.oci.image.layer.v1.tar+gzip");
+	ck_assert(!says(&image.manifest, "docker"));
+	ck_assert(says(&image.config, "\"history\":[{\"created\":\"2024-01-02T03:04:05Z\","
+				      "\"created_by\":\"test\"}]"));
+	while (image.nlayers < CX_OCI_LAYERS_MAX)
+		ck_assert_int_eq(cx_oci_add_layer(&image, &layer, &bare, &err), 0);
+	ck_assert_int_lt(cx_oci_add_layer(&image, &layer, &bare, &err), 0);
+	ck_assert_uint_eq(err.kind, CX_LIMIT);
+}
+END_TEST
+
 START_TEST(history_is_an_array)
 {
 	char with[] = "{\"history\":[{\"created_by\":\"\\u001b[2J\"}]}", without[] = "{}",
@@ -573,6 +632,8 @@ int main(void)
 	tcase_add_loop_test(tc, which_platform, 0, CX_LEN(platforms));
 	tcase_add_loop_test(tc, names_of_platforms, 0, CX_LEN(platform_names));
 	tcase_add_test(tc, an_image_without_documents_gets_them);
+	tcase_add_test(tc, a_layer_over_an_image);
+	tcase_add_test(tc, a_layer_over_docker_s);
 	tcase_add_test(tc, history_is_an_array);
 	tcase_add_loop_test(tc, links_stay_inside, 0, CX_LEN(links));
 	suite_add_tcase(suite, tc);

@@ -18,6 +18,7 @@ static int dir = -1, out = -1;
 static struct cx_report report;
 static struct cx_buf text;
 static struct cx_err err;
+static const char *const *without;
 
 static void begin(void)
 {
@@ -43,7 +44,7 @@ static void end(void)
 
 static int walk_only(uint64_t max_bytes, uint64_t max_entries)
 {
-	const struct cx_walk_limits limits = { max_bytes, max_entries };
+	const struct cx_walk_limits limits = { max_bytes, max_entries, without };
 
 	ck_assert_int_eq(ftruncate(out, 0), 0);
 	ck_assert_int_eq(lseek(out, 0, SEEK_SET), 0);
@@ -99,6 +100,19 @@ START_TEST(names_in_the_order_of_bytes)
 	expect("d ;f B 0;f a\nz 0;d b;f b/10 0;f b/2 3;@0:two;f b.c 0;l l>/etc/passwd;p p;f \xff "
 	       "0;.");
 	ck_assert_uint_eq(report.entries, 10);
+}
+END_TEST
+
+/* Not even as the first name of a file that has others. */
+START_TEST(what_is_left_out)
+{
+	make_dir("etc");
+	make_file("etc/hosts", "x");
+	make_file("etc/hosts.allow", "");
+	make_file("etc/resolv.conf", "");
+	ck_assert_int_eq(linkat(dir, "etc/hosts", dir, "z", 0), 0);
+	without = cx_walk_made_anew;
+	expect("d ;d etc;f etc/hosts.allow 0;f z 1;@0:x;.");
 }
 END_TEST
 
@@ -302,6 +316,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, names_in_the_order_of_bytes);
+	tcase_add_test(tc, what_is_left_out);
 	tcase_add_test(tc, further_names);
 	tcase_add_test(tc, what_overlayfs_left);
 	tcase_add_test(tc, nothing_else_is_opened);
