@@ -615,6 +615,18 @@ def test_bad_names_of_images(api, base):
         assert 400 <= answer.status < 500 and answer.detail, (name, answer)
 
 
+def test_all_names_of_an_image(api, imported, base):
+    """Docker's short and long names are one; a name of another registry is another image."""
+    image = imported("docker.io/library/spelled:1", base).ok()["images"][0]
+    assert image["name"] == "spelled:1"
+    for name in ("spelled:1", "library/spelled:1", "docker.io/spelled:1", "index.docker.io/library/spelled:1"):
+        assert api.request("GET", "/api/v1/images/" + name).ok()["id"] == image["id"], name
+    for name in ("spelled", "localhost/spelled:1", "localhost:5000/spelled:1", "other/spelled:1"):
+        assert api.request("GET", "/api/v1/images/" + name).status == 404, name
+    answer = api.request("GET", "/api/v1/images/Spelled:1")
+    assert answer.status == 400 and "write 'spelled'" in answer["detail"], answer
+
+
 def test_store_modes(engine):
     """No one but root reads layers; no set-user-ID file of an image lies on the host."""
     assert os.stat(engine.state).st_mode & 0o007 == 0
