@@ -71,17 +71,10 @@ static struct cx_box *new_box(struct cx_gateway *gw)
 	return box;
 }
 
-static void wipe(struct cx_buf *buf)
-{
-	if (buf->p != NULL)
-		explicit_bzero(buf->p, buf->size);
-	cx_buf_free(buf);
-}
-
 static void forget_config(struct cx_box *box)
 {
-	wipe(&box->wish);
-	wipe(&box->env);
+	cx_buf_wipe(&box->wish);
+	cx_buf_wipe(&box->env);
 	cx_buf_free(&box->start);
 	cx_freep(&box->cwd);
 	cx_freep(&box->user);
@@ -596,7 +589,7 @@ static int prepare_config(struct cx_box *box, const struct cx_image_row *image, 
 	    cx_buf_add(&box->env, config.env.p, config.env.len, err) < 0 ||
 	    cx_buf_add(&box->env, box->wish.p, box->wish.len, err) < 0)
 		return cx_wrap(err, "the environment of image and sandbox");
-	wipe(&box->wish);
+	cx_buf_wipe(&box->wish);
 	box->cwd = cx_take_ptr(&config.cwd);
 	box->user = cx_take_ptr(&config.user);
 	return 0;

@@ -54,7 +54,7 @@ static void free_request(struct cx_request *req)
 	}
 	if (req->response != NULL)
 		MHD_destroy_response(req->response);
-	cx_buf_free(&req->body);
+	cx_buf_wipe(&req->body); /* there may be passwords in it */
 	cx_close(&req->body_fd);
 	free(req);
 }

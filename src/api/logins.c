@@ -122,8 +122,6 @@ void cx_handle_login(struct cx_request *req)
 	struct cx_err err;
 	int r = cx_json_parse_object(req->body.p, req->body.len, &doc, &err);
 
-	if (req->body.p != NULL)
-		explicit_bzero(req->body.p, req->body.size);
 	if (r == 0 && check == NULL)
 		r = cx_fail(&err, ENOMEM, "login");
 	if (r == 0)

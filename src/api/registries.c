@@ -70,7 +70,7 @@ static int open_file(const char *path, enum secrecy secrecy, struct cx_err *err)
 /* At most max bytes, with a NUL behind them that does not count. */
 static int read_fd(int fd, size_t max, struct cx_buf *ret, struct cx_err *err)
 {
-	CX_AUTO(cx_authfile_wipe) struct cx_buf text = { .max = max + 1 };
+	CX_AUTO(cx_buf_wipe) struct cx_buf text = { .max = max + 1 };
 	char *to = cx_buf_reserve(&text, max + 1, err);
 	ssize_t len = to != NULL ? cx_read_upto(fd, to, max + 1, err) : -err->errnum;
 
@@ -147,7 +147,7 @@ static int set_authfile(struct reading *at, const char *value, struct cx_err *er
 {
 	struct cx_login unused;
 
-	cx_authfile_wipe(&at->r->authfile);
+	cx_buf_wipe(&at->r->authfile);
 	if (check_path(value, err) < 0 || set_text(value, &at->r->authfile_path, err) < 0 ||
 	    read_file(value, SECRET, CX_AUTHFILE_MAX, &at->r->authfile, err) < 0)
 		return -err->errnum;
@@ -207,7 +207,7 @@ static int set_username(struct reading *at, const char *value, struct cx_err *er
 
 static int set_password_file(struct reading *at, const char *value, struct cx_err *err)
 {
-	CX_AUTO(cx_authfile_wipe) struct cx_buf text = { 0 };
+	CX_AUTO(cx_buf_wipe) struct cx_buf text = { 0 };
 
 	if (check_path(value, err) < 0 ||
 	    read_file(value, SECRET, CX_LOGIN_TOKEN_MAX, &text, err) < 0)
@@ -436,8 +436,8 @@ void cx_registries_close(struct cx_registries *r)
 		free(r->list[i].username);
 		wipe_text(r->list[i].password);
 	}
-	cx_authfile_wipe(&r->authfile);
-	cx_authfile_wipe(&r->store);
+	cx_buf_wipe(&r->authfile);
+	cx_buf_wipe(&r->store);
 	free(r->authfile_path);
 	free(r->path);
 	free(r);
@@ -553,7 +553,7 @@ void cx_endpoints_free(struct cx_endpoints **endpoints)
 static int change(struct cx_registries *r, const char *host, const struct cx_login *login,
 		  struct cx_err *err)
 {
-	CX_AUTO(cx_authfile_wipe) struct cx_buf text = { .max = CX_AUTHFILE_MAX };
+	CX_AUTO(cx_buf_wipe) struct cx_buf text = { .max = CX_AUTHFILE_MAX };
 	int had = cx_authfile_change(&r->store, host, login, &text, err);
 
 	if (had < 0)
@@ -562,7 +562,7 @@ static int change(struct cx_registries *r, const char *host, const struct cx_log
 		return cx_refuse(err, CX_NOT_FOUND, "there is no login for '%s'", host);
 	if (cx_statefile_save(r->state_dir, STORE, text.p, text.len, true, err) < 0)
 		return cx_wrap(err, "logins");
-	cx_authfile_wipe(&r->store);
+	cx_buf_wipe(&r->store);
 	r->store = text;
 	text = (struct cx_buf){ 0 };
 	return 0;

@@ -492,9 +492,7 @@ int cx_spec_parse(const char *body, size_t len, const struct cx_host *host, stru
 void cx_spec_clear(struct cx_spec *spec)
 {
 	cx_sandbox_row_clear(&spec->row);
-	if (spec->env.p != NULL)
-		explicit_bzero(spec->env.p, spec->env.size);
-	cx_buf_free(&spec->env);
+	cx_buf_wipe(&spec->env);
 	cx_buf_free(&spec->start);
 }
 

@@ -53,3 +53,10 @@ void cx_buf_free(struct cx_buf *buf)
 	buf->p = NULL;
 	buf->len = buf->size = 0;
 }
+
+void cx_buf_wipe(struct cx_buf *buf)
+{
+	if (buf->p != NULL)
+		explicit_bzero(buf->p, buf->size);
+	cx_buf_free(buf);
+}

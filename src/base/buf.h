@@ -18,5 +18,6 @@ CX_MUST int cx_buf_add(struct cx_buf *buf, const void *data, size_t len, struct 
 CX_MUST char *cx_buf_reserve(struct cx_buf *buf, size_t len, struct cx_err *err);
 void cx_buf_drop_front(struct cx_buf *buf, size_t len);
 void cx_buf_free(struct cx_buf *buf); /* leaves it empty and usable; usable with CX_AUTO() */
+void cx_buf_wipe(struct cx_buf *buf); /* the same for secrets, which are overwritten first */
 
 #endif

@@ -180,7 +180,7 @@ static int read_file(const char *path, struct cx_buf *ret, struct cx_err *err)
 static int find_in(struct cx_cli *cli, const char *path, bool named, struct wanted *w,
 		   struct cx_login *ret, struct cx_err *err)
 {
-	CX_AUTO(cx_authfile_wipe) struct cx_buf file = { 0 };
+	CX_AUTO(cx_buf_wipe) struct cx_buf file = { 0 };
 	int r = read_file(path, &file, err);
 
 	if (r == 0 && named)

@@ -27,13 +27,6 @@ void cx_login_wipe(struct cx_login *login)
 	explicit_bzero(login, sizeof *login);
 }
 
-void cx_authfile_wipe(struct cx_buf *file)
-{
-	if (file->p != NULL)
-		explicit_bzero(file->p, file->size);
-	cx_buf_free(file);
-}
-
 /* ---- one registry's ------------------------------------------------------------------------- */
 
 static bool is_username(const char *text)

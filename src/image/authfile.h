@@ -70,7 +70,4 @@ CX_MUST int cx_authfile_change(const struct cx_buf *file, const char *host,
 			       const struct cx_login *login, struct cx_buf *ret,
 			       struct cx_err *err);
 
-/* Overwrites and frees a buffer that held credentials; for CX_AUTO(). */
-void cx_authfile_wipe(struct cx_buf *file);
-
 #endif

@@ -52,7 +52,7 @@ static void try_change(const struct cx_buf *file, const struct cx_login *login)
 	struct cx_err err;
 
 	if (cx_authfile_change(file, "h.x", login, &with, &err) < 0) {
-		cx_authfile_wipe(&with);
+		cx_buf_wipe(&with);
 		return;
 	}
 	if (cx_authfile_find(&with, "h.x", "", &again, &err) != 1 ||
@@ -61,8 +61,8 @@ static void try_change(const struct cx_buf *file, const struct cx_login *login)
 	    cx_authfile_change(&with, "h.x", NULL, &without, &err) != 1 ||
 	    cx_authfile_find(&without, "h.x", "", &again, &err) > 0)
 		abort();
-	cx_authfile_wipe(&with);
-	cx_authfile_wipe(&without);
+	cx_buf_wipe(&with);
+	cx_buf_wipe(&without);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -138,7 +138,7 @@ static int change(struct cx_buf *file, const char *host, const char *user, const
 	if (user != NULL)
 		ck_assert_int_eq(cx_login_set(&login, user, password, &err), 0);
 	r = cx_authfile_change(file, host, user != NULL ? &login : NULL, &out, &err);
-	cx_authfile_wipe(file);
+	cx_buf_wipe(file);
 	*file = out;
 	return r;
 }
@@ -161,7 +161,7 @@ START_TEST(a_file_is_changed)
 	ck_assert_str_eq(login.secret, "t0ken");
 	ck_assert_int_eq(change(&file, "docker.io", NULL, NULL), 1);
 	ck_assert_int_eq(cx_authfile_find(&file, "docker.io", "a", &login, &err), 0);
-	cx_authfile_wipe(&file);
+	cx_buf_wipe(&file);
 	ck_assert_ptr_null(file.p);
 }
 END_TEST
@@ -178,7 +178,7 @@ START_TEST(other_members_stay)
 	ck_assert_ptr_nonnull(strstr(file.p, "HttpHeaders"));
 	ck_assert_ptr_nonnull(strstr(file.p, "h.x/a"));
 	ck_assert_ptr_null(strstr(file.p, "index.docker.io"));
-	cx_authfile_wipe(&file);
+	cx_buf_wipe(&file);
 }
 END_TEST
 
