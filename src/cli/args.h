@@ -48,7 +48,7 @@ struct cx_args {
 	const char *socket, *url, *output;
 	bool help, version;
 	const char *name, *start_command, *cwd, *user, *status;
-	const char *file, *format, *policy, *platform, *username, *authfile;
+	const char *file, *format, *policy, *platform, *username, *authfile, *message, *author;
 	struct cx_texts env, secrets, labels;
 	double cpu_cores, memory_gb, disk_gb, pids, timeout_minutes, timeout_s; /* -1: unset */
 	int network;								/* -1: unset */

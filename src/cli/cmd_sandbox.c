@@ -14,7 +14,8 @@ enum {
 	PAGE = 100,
 	PAGES_MAX = 10000,
 	WAIT_PAUSE_MS = 250,
-	WAIT_LOOKS_MAX = 7 * 3600 * 4, /* the engine gives up before */
+	WAIT_LOOKS_MAX = 7 * 3600 * 4,	      /* the engine gives up before */
+	COMMIT_PATIENCE_MS = 2 * 3600 * 1000, /* the same */
 };
 
 /* ---- create --------------------------------------------------------------------------------- */
@@ -302,5 +303,38 @@ int cx_cmd_logs(struct cx_cli *cli, struct cx_err *err)
 	if (fwrite(json_string_length(logs) > 0 ? json_string_value(logs) : "", 1,
 		   json_string_length(logs), stdout) < json_string_length(logs))
 		return cx_fail(err, errno, "write the log");
+	return 0;
+}
+
+static int commit_body(const struct cx_args *a, char **ret, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *body = json_object();
+
+	if (cx_cli_set(body, "image", json_string(a->words[1]), err) < 0 ||
+	    (a->message != NULL && cx_cli_set(body, "message", json_string(a->message), err) < 0) ||
+	    (a->author != NULL && cx_cli_set(body, "author", json_string(a->author), err) < 0))
+		return -err->errnum;
+	*ret = json_dumps(body, JSON_COMPACT);
+	return *ret != NULL ? 0 : cx_fail(err, ENOMEM, "request");
+}
+
+int cx_cmd_commit(struct cx_cli *cli, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *image = NULL;
+	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
+	cx_autofree char *body = NULL;
+	struct cx_call call = { .method = "POST", .timeout_ms = COMMIT_PATIENCE_MS };
+
+	if (cx_cli_sandbox_path(&path, cli->args.words[0], "/commit", err) < 0 ||
+	    commit_body(&cli->args, &body, err) < 0)
+		return -err->errnum;
+	call.path = path.p;
+	call.body = body;
+	call.body_len = strlen(body);
+	if (cx_cli_call_raw(cli, &call, &image, err) < 0)
+		return -err->errnum;
+	if (cx_cli_wants_json(cli))
+		return cx_cli_print_json(image, err);
+	cx_image_print_name(image);
 	return 0;
 }

@@ -132,6 +132,12 @@ static const struct cx_opt file_opts[] = {
 	END,
 };
 
+static const struct cx_opt commit_opts[] = {
+	{ "message", 'm', CX_OPT_TEXT, AT(message), "TEXT", "what was done, for the history" },
+	{ "author", 0, CX_OPT_TEXT, AT(author), "NAME", "who did it" },
+	END,
+};
+
 static const struct cx_opt prune_opts[] = {
 	{ "all", 'a', CX_OPT_FLAG, AT(all), NULL, "also every image that no sandbox uses" },
 	{ "yes", 'y', CX_OPT_FLAG, AT(yes), NULL, "do not ask" },
@@ -208,6 +214,13 @@ const struct cx_command cx_commands[] = {
 		.syntax = { "ID", 1, 1, false, TABLES(output_opts) },
 		.summary = "show processor time, memory and processes in use",
 		.run = cx_cmd_usage,
+	},
+	{
+		.name = "commit",
+		.syntax = { "ID NAME", 2, 2, false, TABLES(commit_opts, output_opts) },
+		.summary = "make an image of what a sandbox has changed",
+		.text = "The sandbox stands still while its files are read, then goes on.\n",
+		.run = cx_cmd_commit,
 	},
 	{
 		.name = "delete",

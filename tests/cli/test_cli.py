@@ -581,6 +581,21 @@ def test_ids_are_escaped(serve, cli):
     assert server.requests == [("GET", "/api/v1/sandbox/..%2Fa%20b%3Fc%23d%25")]
 
 
+def test_commit(serve, cli):
+    bodies = []
+
+    def answer(connection):
+        bodies.append((connection.path, connection.json()))
+        connection.answer({"name": "new:1", "digest": "sha256:" + "a" * 64})
+
+    serve(answer)
+    assert cli("commit", "box", "new:1").stdout == b"new:1 sha256:" + b"a" * 64 + b"\n"
+    assert cli("commit", "b/x", "new", "-m", "why", "--author", "me", "--json").returncode == 0
+    assert bodies == [("/api/v1/sandbox/box/commit", {"image": "new:1"}),
+                      ("/api/v1/sandbox/b%2Fx/commit", {"image": "new", "message": "why", "author": "me"})]
+    assert cli("commit", "box").returncode == 2
+
+
 def test_list_pages_and_filters(serve, cli):
     def handler(connection):
         page = int(connection.path.split("page=")[2].split("&")[0])

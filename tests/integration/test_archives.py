@@ -301,6 +301,24 @@ def test_commit_of_nothing(api, make, removed):
     assert api.exec(make("nothing"), "ls /bin/busybox").code == 0
 
 
+def test_by_the_command_line(engine, api, make, removed, scratch):
+    key = make("busybox")
+    assert api.exec(key, "echo new >/new").code == 0
+    run = engine.cli("commit", key, "by-cli:1", "--message", "told", "--author", "me")
+    assert run.returncode == 0 and run.stdout.startswith("by-cli:1 sha256:"), run
+    removed.append("by-cli:1")
+    assert "told" in engine.cli("image", "history", "by-cli:1").stdout
+    for arguments in (("save", "by-cli:1", "busybox", "-o", scratch + "/saved"),
+                      ("export", "by-cli:1", "-o", scratch + "/files")):
+        run = engine.cli("image", *arguments)
+        assert run.returncode == 0, run
+    assert api.remove_image("by-cli:1").status == 200
+    assert "by-cli:1" in engine.cli("image", "import", scratch + "/saved").stdout
+    assert tarfile.open(scratch + "/files").extractfile("new").read() == b"new\n"
+    run = engine.cli("commit", "missing", "x")
+    assert run.returncode != 0 and "missing" in run.stderr
+
+
 def test_processes_stand_still_and_go_on(api, make, removed):
     """A writer's file and its counter agree in the image: nothing was written in between."""
     key = make("busybox")
