@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import tarfile
 import time
 
 import pytest
@@ -31,6 +32,10 @@ def caisson(environment):
         return subprocess.run([harness.program("caisson"), *arguments], env=environment, timeout=SECONDS,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
     return run
+
+
+def workers(engine):
+    return [pid for pid in harness.children(engine.pid) if harness.comm(pid).startswith("caisson-image")]
 
 
 def only(output):
@@ -137,3 +142,69 @@ def test_verify_repairs(fleet, engine, images, caisson):
     repaired = caisson("image", "verify", "--repair")
     assert repaired.returncode == 0 and f"repaired layer {layer['diffId']}" in repaired.stdout.decode(), repaired
     assert caisson("image", "verify").returncode == 0
+
+
+def members(path):
+    with tarfile.open(path) as archive:
+        return {member.name.removeprefix("./").rstrip("/") for member in archive}
+
+
+@pytest.mark.parametrize("kind", ["oci", "docker"])
+def test_save_and_import_again(fleet, images, caisson, tmp_path, kind):
+    for name in ("three", "one"):
+        assert caisson("image", "pull", "-q", f"{fleet.anonymous.address}/test/{name}").returncode == 0
+    before = {image["name"]: image for image in images.list()}
+    path = tmp_path / "images.tar"
+    result = caisson("image", "save", *before, "--format", kind, "-o", str(path))
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b""), result
+    assert os.listdir(tmp_path) == ["images.tar"]
+    assert ("manifest.json" if kind == "docker" else "oci-layout") in members(path)
+    images.clear()
+    imported = caisson("image", "import", str(path))
+    assert imported.returncode == 0, imported
+    assert {line.split()[0] for line in imported.stdout.decode().splitlines()} == set(before)
+    for image in images.list():
+        assert image["id"] == before[image["name"]]["id"]
+        assert kind == "docker" or image["digest"] == before[image["name"]]["digest"]
+    images.sound()
+
+
+def test_export_to_a_pipe(fleet, images, caisson, tmp_path):
+    assert caisson("image", "pull", "-q", f"{fleet.anonymous.address}/test/three").returncode == 0
+    result = caisson("image", "export", images.names()[0])
+    assert result.returncode == 0, result
+    (tmp_path / "rootfs.tar").write_bytes(result.stdout)
+    assert "bin/sh" in members(tmp_path / "rootfs.tar") or "bin" in members(tmp_path / "rootfs.tar")
+
+
+def test_archives_of_what_is_not_there(images, caisson, tmp_path):
+    for command in ("save", "export"):
+        result = caisson("image", command, "nothing:1", "-o", str(tmp_path / "file"))
+        assert result.returncode == 5 and b"nothing:1" in result.stderr, result
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", ["save", "export"])
+def test_a_worker_that_dies_is_seen(engine, fleet, images, environment, caisson, command):
+    """Nobody reads the archive, so its workers are there to be killed; then it is not whole."""
+    assert caisson("image", "pull", "-q", f"{fleet.anonymous.address}/test/big").returncode == 0
+    process = subprocess.Popen([harness.program("caisson"), "image", command, images.names()[0]], env=environment,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.read(1)
+    for worker in workers(engine):
+        os.kill(worker, signal.SIGKILL)
+    _, error = process.communicate(timeout=SECONDS)
+    assert process.returncode == 9 and b"broke the answer off before its end" in error, error
+    harness.wait_until(lambda: workers(engine) == [], 10, "the end of the workers")
+
+
+@pytest.mark.parametrize("command", ["save", "export"])
+def test_a_reader_that_goes_ends_the_workers(engine, fleet, images, environment, caisson, command):
+    assert caisson("image", "pull", "-q", f"{fleet.anonymous.address}/test/big").returncode == 0
+    process = subprocess.Popen([harness.program("caisson"), "image", command, images.names()[0]], env=environment,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.read(1) and workers(engine) != []
+    process.stdout.close()
+    assert process.wait(SECONDS) != 0
+    process.stderr.close()
+    harness.wait_until(lambda: workers(engine) == [], 10, "the end of the workers")
