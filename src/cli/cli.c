@@ -47,11 +47,17 @@ int cx_exit_status(const struct cx_err *err)
 	return err->errnum == 0 ? 0 : status[err->kind < CX_KIND_MAX ? err->kind : CX_INTERNAL];
 }
 
-int cx_cli_call_raw(struct cx_cli *cli, struct cx_call *call, json_t **ret_json, struct cx_err *err)
+int cx_cli_call_raw(struct cx_cli *cli, struct cx_call *call, const json_t *body, json_t **ret_json,
+		    struct cx_err *err)
 {
+	cx_autofree char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
 	CX_AUTO(cx_reply_free) struct cx_reply reply = { .sock = -EBADF };
 	CX_AUTO(json_decrefp) json_t *json = NULL;
 
+	if (body != NULL && text == NULL)
+		return cx_refuse(err, CX_INVALID, "the request holds text that is not UTF-8");
+	call->body = text;
+	call->body_len = text != NULL ? strlen(text) : 0;
 	call->signals = cli->signals;
 	call->ret_signo = &cli->signo;
 	if (cx_http_call(&cli->target, call, &reply, err) < 0)
@@ -67,18 +73,12 @@ int cx_cli_call_raw(struct cx_cli *cli, struct cx_call *call, json_t **ret_json,
 	return 0;
 }
 
-int cx_cli_call(struct cx_cli *cli, const char *method, const char *path, json_t *body,
+int cx_cli_call(struct cx_cli *cli, const char *method, const char *path, const json_t *body,
 		json_t **ret_json, struct cx_err *err)
 {
-	cx_autofree char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	struct cx_call call = { .method = method,
-				.path = path,
-				.body = text,
-				.body_len = text != NULL ? strlen(text) : 0 };
+	struct cx_call call = { .method = method, .path = path };
 
-	if (body != NULL && text == NULL)
-		return cx_refuse(err, CX_INVALID, "the request holds text that is not UTF-8");
-	return cx_cli_call_raw(cli, &call, ret_json, err);
+	return cx_cli_call_raw(cli, &call, body, ret_json, err);
 }
 
 int cx_cli_sandbox_path(struct cx_buf *out, const char *id, const char *tail, struct cx_err *err)

@@ -29,12 +29,12 @@ struct cx_cli {
  * One request with a JSON body (or NULL; borrowed). An answer that is not 2xx becomes the error it
  * describes. *ret_json is the answer's object, the caller's; ret_json may be NULL.
  */
-CX_MUST int cx_cli_call(struct cx_cli *cli, const char *method, const char *path, json_t *body,
-			json_t **ret_json, struct cx_err *err);
+CX_MUST int cx_cli_call(struct cx_cli *cli, const char *method, const char *path,
+			const json_t *body, json_t **ret_json, struct cx_err *err);
 
-/* The same for a prepared call, whose signals this fills in. */
-CX_MUST int cx_cli_call_raw(struct cx_cli *cli, struct cx_call *call, json_t **ret_json,
-			    struct cx_err *err);
+/* The same for a prepared call, whose body and signals this fills in. */
+CX_MUST int cx_cli_call_raw(struct cx_cli *cli, struct cx_call *call, const json_t *body,
+			    json_t **ret_json, struct cx_err *err);
 
 /* The error that {"detail", "code"} (or, without it, HTTP status) stands for. Returns -errno. */
 int cx_cli_error_of(json_t *body, unsigned status, struct cx_err *err);

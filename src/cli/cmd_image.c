@@ -82,7 +82,7 @@ int cx_cmd_image_import(struct cx_cli *cli, struct cx_err *err)
 	call.upload_size = s.size;
 	call.upload_end = s.pack.pid > 0 ? end_of_pack : NULL;
 	call.upload_arg = &s.pack;
-	if (cx_cli_call_raw(cli, &call, &answer, err) < 0)
+	if (cx_cli_call_raw(cli, &call, NULL, &answer, err) < 0)
 		return cx_wrap(err, "import '%.100s'", cli->args.words[0]);
 	skipped = json_integer_value(json_object_get(answer, "skipped"));
 	if (skipped > 0)

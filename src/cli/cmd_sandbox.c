@@ -306,32 +306,21 @@ int cx_cmd_logs(struct cx_cli *cli, struct cx_err *err)
 	return 0;
 }
 
-static int commit_body(const struct cx_args *a, char **ret, struct cx_err *err)
-{
-	CX_AUTO(json_decrefp) json_t *body = json_object();
-
-	if (cx_cli_set(body, "image", json_string(a->words[1]), err) < 0 ||
-	    (a->message != NULL && cx_cli_set(body, "message", json_string(a->message), err) < 0) ||
-	    (a->author != NULL && cx_cli_set(body, "author", json_string(a->author), err) < 0))
-		return -err->errnum;
-	*ret = json_dumps(body, JSON_COMPACT);
-	return *ret != NULL ? 0 : cx_fail(err, ENOMEM, "request");
-}
-
 int cx_cmd_commit(struct cx_cli *cli, struct cx_err *err)
 {
+	const struct cx_args *a = &cli->args;
+	CX_AUTO(json_decrefp) json_t *body = json_object();
 	CX_AUTO(json_decrefp) json_t *image = NULL;
 	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
-	cx_autofree char *body = NULL;
 	struct cx_call call = { .method = "POST", .timeout_ms = COMMIT_PATIENCE_MS };
 
-	if (cx_cli_sandbox_path(&path, cli->args.words[0], "/commit", err) < 0 ||
-	    commit_body(&cli->args, &body, err) < 0)
+	if (cx_cli_sandbox_path(&path, a->words[0], "/commit", err) < 0 ||
+	    cx_cli_set_text(body, "image", a->words[1], err) < 0 ||
+	    cx_cli_set_text(body, "message", a->message, err) < 0 ||
+	    cx_cli_set_text(body, "author", a->author, err) < 0)
 		return -err->errnum;
 	call.path = path.p;
-	call.body = body;
-	call.body_len = strlen(body);
-	if (cx_cli_call_raw(cli, &call, &image, err) < 0)
+	if (cx_cli_call_raw(cli, &call, body, &image, err) < 0)
 		return -err->errnum;
 	if (cx_cli_wants_json(cli))
 		return cx_cli_print_json(image, err);

@@ -29,7 +29,7 @@ static int download(struct cx_cli *cli, const char *route, struct cx_err *err)
 	if (cx_outfile_leaves_traces(&out) && cx_cli_take_signals(cli, err) < 0)
 		return -err->errnum;
 	call.path = path.p;
-	if (cx_cli_call_raw(cli, &call, NULL, err) < 0)
+	if (cx_cli_call_raw(cli, &call, NULL, NULL, err) < 0)
 		return cli->signo != 0 ? CX_EXIT_SIGNAL + cli->signo : -err->errnum;
 	return cx_outfile_finish(&out, err);
 }

@@ -83,7 +83,6 @@ static void show_end(struct watch *w)
 int cx_events_call(struct cx_cli *cli, const char *path, json_t *body, json_t **ret_done,
 		   struct cx_err *err)
 {
-	cx_autofree char *text = json_dumps(body, JSON_COMPACT);
 	CX_AUTO(watch_free)
 	struct watch w = { .cli = cli,
 			   .lines = { .line = take_line, .arg = &w },
@@ -91,16 +90,12 @@ int cx_events_call(struct cx_cli *cli, const char *path, json_t *body, json_t **
 			   .out.max = FRAME_MAX };
 	struct cx_call call = { .method = "POST",
 				.path = path,
-				.body = text,
-				.body_len = text != NULL ? strlen(text) : 0,
 				.take = cx_lines_take,
 				.take_arg = &w.lines,
 				.timeout_ms = PATIENCE_MS };
 	int r;
 
-	if (text == NULL)
-		return cx_refuse(err, CX_INVALID, "the request holds text that is not UTF-8");
-	r = cx_cli_call_raw(cli, &call, NULL, err);
+	r = cx_cli_call_raw(cli, &call, body, NULL, err);
 	show_end(&w);
 	if (r < 0 || cx_lines_end(&w.lines, err) < 0)
 		return -err->errnum;
