@@ -336,6 +336,27 @@ def test_processes_stand_still_and_go_on(api, make, removed):
     assert seen and (len(seen) == 1 or int(seen[0]) - int(seen[1]) in (0, 1)), seen
 
 
+def test_a_commit_leaves_the_ids(engine, api, make, removed):
+    """They are the sandbox's, whatever worker had them too."""
+    key = make("busybox")
+    base = harness.read(f"/proc/{engine.agent_of(key)}/uid_map").split()[1]
+    for name in ("ids:1", "ids:2"):
+        assert base in os.listdir(harness.IDS)
+        commit(api, key, name).ok()
+        removed.append(name)
+    assert base in os.listdir(harness.IDS)
+
+
+def test_an_image_that_has_changed_meanwhile(api, make, removed):
+    """Its layers would be put under what was changed over others."""
+    api.import_image("moving:1", archives.busybox()).ok()
+    removed.append("moving:1")
+    key = make("moving:1")
+    api.import_image("moving:1", archives.busybox([Entry("more", b"1")])).ok()
+    answer = commit(api, key, "moved")
+    assert answer.status == 409 and "another one now" in answer.detail, answer
+
+
 HOSTILE = {
     "fifos": "for i in range(200): os.mkfifo(f'/opt/f{i}')",
     "deep": "for i in range(400): os.mkdir('d' * 8); os.chdir('d' * 8)",
