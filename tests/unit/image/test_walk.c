@@ -282,30 +282,53 @@ START_TEST(too_many_attributes)
 }
 END_TEST
 
-/* Somebody who swaps a directory for a link, a file for a fifo, and back, all the time. */
+static void swap_for_ever(void)
+{
+	for (;;) {
+		(void)renameat2(dir, "d", dir, "l", RENAME_EXCHANGE);
+		(void)renameat2(dir, "f", dir, "p", RENAME_EXCHANGE);
+		(void)renameat2(dir, "one", dir, "two", RENAME_EXCHANGE);
+	}
+}
+
+/*
+ * Somebody who swaps a directory for a link out of the tree, a file for a fifo, and one file for
+ * another, all the time.
+ */
 START_TEST(races)
 {
+	char outside[] = "/tmp/caisson-walk-out.XXXXXX", name[64];
+	int fd, walked = 0;
 	pid_t pid;
 
+	ck_assert_ptr_nonnull(mkdtemp(outside));
+	(void)snprintf(name, sizeof name, "%s/same", outside);
+	fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_eq(write(fd, "outside", 7), 7);
+	(void)close(fd);
 	make_dir("d");
-	make_file("d/inside", "");
+	make_file("d/same", "inside");
 	make_file("f", "");
-	ck_assert_int_eq(symlinkat("/etc", dir, "l"), 0);
+	make_file("one", "1");
+	make_file("two", "22");
+	ck_assert_int_eq(symlinkat(outside, dir, "l"), 0);
 	ck_assert_int_eq(mkfifoat(dir, "p", 0600), 0);
 	pid = fork();
 	if (pid == 0)
-		for (;;) {
-			(void)renameat2(dir, "d", dir, "l", RENAME_EXCHANGE);
-			(void)renameat2(dir, "f", dir, "p", RENAME_EXCHANGE);
-		}
-	for (unsigned i = 0; i < 2000; i++) {
+		swap_for_ever();
+	for (unsigned i = 0; i < 1000; i++) {
 		if (walk(1 << 20, 20) < 0)
 			continue;
-		ck_assert_msg(strstr(text.p, "passwd") == NULL, "%s", text.p);
-		ck_assert_uint_le(report.entries, 7);
+		walked++;
+		ck_assert_msg(strstr(text.p, "outside;") == NULL, "%s", text.p);
+		ck_assert_msg(strstr(text.p, " 1;@0:2") == NULL, "%s", text.p);
+		ck_assert_uint_le(report.entries, 9);
 	}
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, NULL, 0);
+	ck_assert_int_gt(walked, 0);
+	ck_assert_int_eq(unlink(name), 0);
+	ck_assert_int_eq(rmdir(outside), 0);
 }
 END_TEST
 
