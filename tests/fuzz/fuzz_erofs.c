@@ -54,7 +54,7 @@ static int add_entry(struct input *in, struct cx_entry_writer *w, struct cx_err 
 	static const uint8_t content[3000] = { 1 };
 	struct text path, target;
 	uint8_t what = take_byte(in), shift;
-	struct cx_entry e = { .mode = types[what & 3] | 0644, .flags = what >> 2 & 7 };
+	struct cx_entry e = { .mode = types[what & 3] | 0644, .flags = what >> 2 & 15 };
 
 	e.path = make_path(in, &path);
 	if (S_ISLNK(e.mode) || (e.flags & CX_ENTRY_HARDLINK) != 0)
