@@ -10,7 +10,8 @@
 #include "base/fd.h"
 #include "check_main.h"
 
-struct ask { /* one call, and what came of it */
+/* One call, and what came of it. Static in the tests: some are closed only behind them. */
+struct ask {
 	struct cx_transfer_call call;
 	unsigned done, progress;
 	struct cx_transfer_answer answer;
@@ -211,7 +212,7 @@ static void worker_ends(uint32_t kind, const char *text)
 
 START_TEST(an_answer_reaches_its_question)
 {
-	struct ask one = { 0 }, two = { 0 };
+	static struct ask one = { 0 }, two = { 0 };
 	uint32_t first = ask_blob(&one), second = ask_blob(&two);
 
 	answer_progress(second, 500);
@@ -240,7 +241,7 @@ END_TEST
 
 START_TEST(questions_say_what_was_asked)
 {
-	struct ask asks[5] = { 0 };
+	static struct ask asks[5] = { 0 };
 	struct cx_msg_fetch_manifest manifest;
 	struct cx_msg_fetch_blob blob;
 	struct cx_msg_fetch_put_blob put_blob;
@@ -293,7 +294,7 @@ END_TEST
 
 START_TEST(cancelled_calls_are_answered_and_forgotten_ones_are_not)
 {
-	struct ask one = { 0 }, two = { 0 };
+	static struct ask one = { 0 }, two = { 0 };
 	uint32_t first = ask_blob(&one), second = ask_blob(&two);
 
 	cx_transfer_cancel(&one.call);
@@ -330,7 +331,7 @@ END_TEST
 
 START_TEST(fields_that_do_not_fit_are_refused)
 {
-	struct ask ask = { 0 };
+	static struct ask ask = { 0 };
 	char name[CX_FETCH_REPOSITORY_MAX + 2];
 	struct cx_err err;
 
@@ -382,7 +383,7 @@ static void expect_failed(const struct ask *ask, enum cx_kind kind, const char *
 
 START_TEST(a_worker_that_ends_fails_everything)
 {
-	struct ask one = { 0 }, two = { 0 };
+	static struct ask one = { 0 }, two = { 0 };
 	struct cx_err err;
 
 	(void)ask_blob(&one);
@@ -403,7 +404,7 @@ END_TEST
 
 START_TEST(a_worker_that_cannot_start_is_said)
 {
-	struct ask one = { 0 };
+	static struct ask one = { 0 };
 
 	(void)ask_blob(&one);
 	worker_ends(CX_UNAVAILABLE, "the engine is stopping");
@@ -417,7 +418,7 @@ END_TEST
 
 START_TEST(last_words_are_heard)
 {
-	struct ask one = { 0 };
+	static struct ask one = { 0 };
 
 	(void)ask_blob(&one);
 	worker_ends(CX_INVALID, "caisson-fetch exited with status 1");
@@ -430,7 +431,7 @@ END_TEST
 
 START_TEST(nobody_tells_why_it_ended)
 {
-	struct ask one = { 0 };
+	static struct ask one = { 0 };
 
 	(void)ask_blob(&one);
 	cx_close(&worker);
@@ -441,7 +442,7 @@ END_TEST
 
 START_TEST(a_process_that_is_gone_is_not_waited_for)
 {
-	struct ask one = { 0 };
+	static struct ask one = { 0 };
 
 	(void)ask_blob(&one);
 	worker_ends(0, NULL); /* and somebody else holds its socket */
@@ -452,7 +453,7 @@ END_TEST
 
 START_TEST(closing_ends_the_worker_and_all_calls)
 {
-	struct ask one = { 0 };
+	static struct ask one = { 0 };
 	struct cx_err err;
 
 	(void)ask_blob(&one);
@@ -468,7 +469,7 @@ END_TEST
 
 START_TEST(a_callback_may_close)
 {
-	struct ask one = { 0 }, two = { .closes = true }, three = { 0 };
+	static struct ask one = { 0 }, two = { .closes = true }, three = { 0 };
 	uint32_t request;
 
 	(void)ask_blob(&one);
@@ -540,7 +541,7 @@ static void (*const breaches[])(uint32_t request) = { send_strange_type, send_to
 
 START_TEST(a_breach_ends_the_worker)
 {
-	struct ask one = { 0 }, other = { 0 };
+	static struct ask one = { 0 }, other = { 0 };
 	struct cx_err err;
 	int r;
 
