@@ -272,7 +272,7 @@ static int start(struct commit *c, struct cx_err *err)
 	row = cx_box_row(box);
 	if (cx_store_image_find(c->gw->store, row->image_name, &c->base, err) < 0)
 		return -err->errnum;
-	return ask(c, row->id, err);
+	return ask(c, row->engine_id, err);
 }
 
 void cx_handle_commit(struct cx_request *req)

@@ -76,6 +76,14 @@ def test_environment_and_secrets_wait_along(fleet, stalled, api, create):
     api.delete(key).ok()
 
 
+def test_what_was_pulled_for_can_be_committed(fleet, images, api, create):
+    key = create(f"{fleet.plain.address}/{NAME}")
+    wait_for(api, key, "RUNNING")
+    assert api.exec(key, "echo more > /data/more").code == 0
+    api.request("POST", f"/api/v1/sandbox/{key}/commit", {"image": "more:1"}).ok()
+    assert api.exec(create("more:1"), "cat /data/more").stdout == "more\n"
+
+
 def test_what_cannot_start_says_so(fleet, images, api, create):
     key = create(f"{fleet.plain.address}/{NAME}", start_command={"executable": "/no/such"})
     seen = wait_for(api, key, "ERROR")
