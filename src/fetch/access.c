@@ -9,13 +9,13 @@
 
 enum { TOKEN_TOTAL_S = 60, EARLY_MS = 5000, FORM_MAX = 64 << 10 };
 
-struct cx_endpoint *cx_endpoint_new(struct cx_http *http, const struct cx_buf *ca)
+struct cx_endpoint *cx_endpoint_new(struct cx_web *web, const struct cx_buf *ca)
 {
 	struct cx_endpoint *e = calloc(1, sizeof *e);
 
 	if (e == NULL)
 		return NULL;
-	e->http = http;
+	e->web = web;
 	e->ca = ca;
 	for (size_t i = 0; i < CX_LEN(e->tokens); i++) {
 		e->tokens[i].of = e;
@@ -26,7 +26,7 @@ struct cx_endpoint *cx_endpoint_new(struct cx_http *http, const struct cx_buf *c
 
 static void forget_token(struct cx_token *token)
 {
-	cx_http_stop(&token->call);
+	cx_web_stop(&token->call);
 	cx_buf_free(&token->body);
 	free(token->value);
 	token->value = NULL;
@@ -65,7 +65,7 @@ enum cx_sent cx_access_sent(const struct cx_endpoint *e, const char *authorizati
 
 /* ---- asking the token service ---------------------------------------------------------------- */
 
-static bool token_arrived(struct cx_http_call *call, const void *data, size_t len)
+static bool token_arrived(struct cx_web_call *call, const void *data, size_t len)
 {
 	struct cx_token *token = cx_container_of(call, struct cx_token, call);
 	struct cx_err lost;
@@ -79,7 +79,7 @@ static void deny(struct cx_token *token)
 	token->state = CX_TOKEN_DENIED;
 }
 
-static void token_done(struct cx_http_call *call)
+static void token_done(struct cx_web_call *call)
 {
 	struct cx_token *token = cx_container_of(call, struct cx_token, call);
 	const struct cx_endpoint *e = token->of;
@@ -99,7 +99,7 @@ static void token_done(struct cx_http_call *call)
 
 	(void)snprintf(who, sizeof who, "token service '%s'",
 		       cx_origin_of(e->realm, &origin, &err) == 0 ? origin.host : "?");
-	if (call->answer.end != CX_HTTP_ANSWERED || call->answer.status != 200) {
+	if (call->answer.end != CX_WEB_ANSWERED || call->answer.status != 200) {
 		(void)cx_fault_of(&token->why, &call->answer, &question);
 		deny(token);
 		return;
@@ -184,9 +184,9 @@ static bool send_question(struct cx_token *token, struct cx_err *err)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf text = { .max = FORM_MAX };
 	struct cx_endpoint *e = token->of;
-	char url[CX_HTTP_URL_MAX], authorization[CX_AUTHORIZATION_SIZE] = "";
-	struct cx_http_plan plan = {
-		.method = e->identity_token != NULL ? CX_HTTP_POST : CX_HTTP_GET,
+	char url[CX_WEB_URL_MAX], authorization[CX_AUTHORIZATION_SIZE] = "";
+	struct cx_web_plan plan = {
+		.method = e->identity_token != NULL ? CX_WEB_POST : CX_WEB_GET,
 		.url = url,
 		.plain = e->plain,
 		.ca = e->ca,
@@ -208,7 +208,7 @@ static bool send_question(struct cx_token *token, struct cx_err *err)
 	}
 	if (has_password(e) && e->identity_token == NULL && basic(e, authorization))
 		plan.authorization = authorization;
-	return cx_http_start(e->http, &token->call, &plan, err) == 0;
+	return cx_web_start(e->web, &token->call, &plan, err) == 0;
 }
 
 static void ask(struct cx_token *token)
@@ -296,7 +296,7 @@ static bool check_realm(const struct cx_endpoint *e, const char *realm, struct c
 {
 	bool secret = has_password(e) || e->identity_token != NULL;
 	struct cx_origin own, other;
-	char url[CX_HTTP_URL_MAX];
+	char url[CX_WEB_URL_MAX];
 	struct cx_err err;
 
 	(void)snprintf(url, sizeof url, "%s://%s/", e->plain ? "http" : "https", e->host);

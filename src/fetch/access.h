@@ -29,7 +29,7 @@ struct cx_endpoint {
 	char *user, *password, *identity_token, *registry_token; /* NULL: none */
 	const struct cx_buf *ca;				 /* own_ca, or the system's */
 	struct cx_buf own_ca;
-	struct cx_http *http;
+	struct cx_web *web;
 	enum cx_scheme wants;
 	char realm[2048], service[512];
 	struct cx_token {
@@ -41,13 +41,13 @@ struct cx_endpoint {
 		uint64_t until_ms, used_ms;
 		struct cx_fault why; /* of DENIED */
 		struct cx_buf body;
-		struct cx_http_call call;
+		struct cx_web_call call;
 	} tokens[CX_ACCESS_TOKENS];
 };
 
 /* Without credentials; the strings are malloc(3)ed and its own. ca must outlive it. NULL: no
  * memory. */
-struct cx_endpoint *cx_endpoint_new(struct cx_http *http, const struct cx_buf *ca);
+struct cx_endpoint *cx_endpoint_new(struct cx_web *web, const struct cx_buf *ca);
 void cx_endpoint_free(struct cx_endpoint *endpoint); /* ends its exchanges; NULL is fine */
 CX_DEFINE_AUTO(struct cx_endpoint *, cx_endpoint_free);
 

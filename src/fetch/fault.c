@@ -32,42 +32,41 @@ bool cx_fault_set(struct cx_fault *fault, enum cx_fetch_reason reason, enum cx_k
 enum again { NEVER, IF_KNOWN, ALWAYS };
 
 static const struct {
-	enum cx_http_end end;
+	enum cx_web_end end;
 	enum cx_fetch_reason reason;
 	enum again again;
 	const char *says, *hint;
 } ends[] = {
-	{ CX_HTTP_NO_NAME, CX_FETCH_UNREACHABLE, IF_KNOWN, "has a name without an address",
+	{ CX_WEB_NO_NAME, CX_FETCH_UNREACHABLE, IF_KNOWN, "has a name without an address",
 	  "check the name, and this machine's DNS" },
-	{ CX_HTTP_REFUSED, CX_FETCH_UNREACHABLE, IF_KNOWN, "cannot be connected to",
+	{ CX_WEB_REFUSED, CX_FETCH_UNREACHABLE, IF_KNOWN, "cannot be connected to",
 	  "is it running, at this port?" },
-	{ CX_HTTP_SILENT, CX_FETCH_UNREACHABLE, ALWAYS, "does not answer in time",
+	{ CX_WEB_SILENT, CX_FETCH_UNREACHABLE, ALWAYS, "does not answer in time",
 	  "try again later" },
-	{ CX_HTTP_CUT, CX_FETCH_UNREACHABLE, ALWAYS, "broke the connection off",
-	  "try again later" },
-	{ CX_HTTP_UNTRUSTED, CX_FETCH_CERTIFICATE, NEVER, "has a certificate that is not trusted",
+	{ CX_WEB_CUT, CX_FETCH_UNREACHABLE, ALWAYS, "broke the connection off", "try again later" },
+	{ CX_WEB_UNTRUSTED, CX_FETCH_CERTIFICATE, NEVER, "has a certificate that is not trusted",
 	  "if it has a CA of its own, name its file with 'ca' in the registry's section of "
 	  "caisson-registries.conf" },
-	{ CX_HTTP_NOT_TLS, CX_FETCH_NOT_TLS, NEVER, "does not speak TLS",
+	{ CX_WEB_NOT_TLS, CX_FETCH_NOT_TLS, NEVER, "does not speak TLS",
 	  "if plain HTTP is good enough for it, set 'plain_http = yes' in the registry's section "
 	  "of caisson-registries.conf" },
-	{ CX_HTTP_TLS, CX_FETCH_CERTIFICATE, NEVER, "does not agree with us on TLS",
+	{ CX_WEB_TLS, CX_FETCH_CERTIFICATE, NEVER, "does not agree with us on TLS",
 	  "TLS 1.2 or newer is needed" },
-	{ CX_HTTP_BAD_URL, CX_FETCH_PROTOCOL, NEVER, "has a URL that is not allowed",
+	{ CX_WEB_BAD_URL, CX_FETCH_PROTOCOL, NEVER, "has a URL that is not allowed",
 	  "from TLS no way leads to plain HTTP" },
-	{ CX_HTTP_NONSENSE, CX_FETCH_PROTOCOL, NEVER, "does not answer as an HTTP server does",
+	{ CX_WEB_NONSENSE, CX_FETCH_PROTOCOL, NEVER, "does not answer as an HTTP server does",
 	  "check host and port" },
-	{ CX_HTTP_STOPPED, CX_FETCH_PROTOCOL, NEVER, "sends more than it should",
+	{ CX_WEB_STOPPED, CX_FETCH_PROTOCOL, NEVER, "sends more than it should",
 	  "check host and port" },
 };
 
-static bool no_answer(struct cx_fault *fault, const struct cx_http_answer *answer,
+static bool no_answer(struct cx_fault *fault, const struct cx_web_answer *answer,
 		      const struct cx_question *question)
 {
 	const char *detail = answer->errnum != 0 ? strerrordesc_np(answer->errnum) : answer->detail;
 	size_t i = 0;
 
-	if (answer->end == CX_HTTP_LOCAL) {
+	if (answer->end == CX_WEB_LOCAL) {
 		struct cx_err err;
 
 		(void)cx_fail(&err, answer->errnum != 0 ? answer->errnum : ENOMEM, "send to %s",
@@ -127,7 +126,7 @@ static void fill_in(char *to, size_t size, const char *fmt, const char *value)
 
 #pragma GCC diagnostic pop
 
-static bool bad_answer(struct cx_fault *fault, const struct cx_http_answer *answer,
+static bool bad_answer(struct cx_fault *fault, const struct cx_web_answer *answer,
 		       const struct cx_question *question)
 {
 	char words[CX_WORDS_SIZE], says[400], hint[400];
@@ -149,9 +148,9 @@ static bool bad_answer(struct cx_fault *fault, const struct cx_http_answer *answ
 	return false;
 }
 
-bool cx_fault_of(struct cx_fault *fault, const struct cx_http_answer *answer,
+bool cx_fault_of(struct cx_fault *fault, const struct cx_web_answer *answer,
 		 const struct cx_question *question)
 {
-	return answer->end == CX_HTTP_ANSWERED ? bad_answer(fault, answer, question)
-					       : no_answer(fault, answer, question);
+	return answer->end == CX_WEB_ANSWERED ? bad_answer(fault, answer, question)
+					      : no_answer(fault, answer, question);
 }

@@ -2,7 +2,7 @@
 #ifndef CX_FETCH_FAULT_H
 #define CX_FETCH_FAULT_H
 
-#include "fetch/http.h"
+#include "fetch/web.h"
 #include "proto/fetch_msgs.h"
 
 /* Why a transfer fails: what a program may act on, and a text that says what happened, where, in
@@ -33,7 +33,7 @@ struct cx_question {
 };
 
 /* For an exchange that ended without an answer, and for an answer that is no success. */
-bool cx_fault_of(struct cx_fault *fault, const struct cx_http_answer *answer,
+bool cx_fault_of(struct cx_fault *fault, const struct cx_web_answer *answer,
 		 const struct cx_question *question);
 
 #endif

@@ -51,7 +51,7 @@ static int read_bundle(int fd, struct cx_buf *ret, struct cx_err *err)
 int cx_fetch_prepare(struct cx_fetch_ready *ret, struct cx_err *err)
 {
 	*ret = (struct cx_fetch_ready){ .ca.max = SYSTEM_CA_MAX + CX_FETCH_CA_MAX };
-	if (cx_http_prepare(err) < 0)
+	if (cx_web_prepare(err) < 0)
 		return -err->errnum;
 	for (size_t i = 0; i < CX_LEN(bundles); i++) {
 		cx_autofd int fd = open(bundles[i], O_RDONLY | O_CLOEXEC);
@@ -103,7 +103,7 @@ static int take_endpoint(struct fetch *f, struct cx_err *err)
 		return cx_refuse(err, CX_INVALID, "malformed name of an endpoint");
 	if ((m.user.len > 0) + (m.identity_token.len > 0) + (m.registry_token.len > 0) > 1)
 		return cx_refuse(err, CX_INVALID, "several kinds of credentials for one endpoint");
-	e = cx_endpoint_new(f->jobs.http, f->system_ca);
+	e = cx_endpoint_new(f->jobs.web, f->system_ca);
 	if (e == NULL)
 		return cx_fail(err, ENOMEM, "endpoint");
 	(void)cx_str_copy(m.host, e->host, sizeof e->host);
@@ -314,7 +314,7 @@ static int wait_for_more(struct fetch *f, struct cx_err *err)
 	struct pollfd fds[CX_FETCH_REQUESTS_MAX + 1] = { { .fd = f->jobs.sock, .events = POLLIN } };
 	unsigned n = 1 + cx_jobs_poll(&f->jobs, fds + 1);
 
-	return cx_http_wait(f->jobs.http, fds, n, cx_jobs_timeout(&f->jobs), err);
+	return cx_web_wait(f->jobs.web, fds, n, cx_jobs_timeout(&f->jobs), err);
 }
 
 static int serve(struct fetch *f, struct cx_err *err)
@@ -333,7 +333,7 @@ static int serve(struct fetch *f, struct cx_err *err)
 		if (r == -EPIPE)
 			return 0; /* closed before all was said */
 		if (r == 0)
-			r = cx_http_turn(f->jobs.http, err);
+			r = cx_web_turn(f->jobs.web, err);
 		if (r > 0) /* a token that several jobs wait for, perhaps */
 			f->jobs.changed = true;
 		if (r >= 0)
@@ -361,7 +361,7 @@ static void close_fetch(struct fetch *f)
 	cx_jobs_clear(&f->jobs);
 	for (unsigned i = 0; i < f->jobs.nendpoints; i++)
 		cx_endpoint_free(f->jobs.endpoints[i]);
-	cx_http_close(f->jobs.http);
+	cx_web_close(f->jobs.web);
 }
 
 int cx_fetch_run(int sock, const struct cx_fetch_ready *ready, struct cx_err *err)
@@ -373,7 +373,7 @@ int cx_fetch_run(int sock, const struct cx_fetch_ready *ready, struct cx_err *er
 		return cx_fail(err, ENOMEM, "start");
 	f->system_ca = &ready->ca;
 	f->jobs.sock = sock;
-	if (cx_set_nonblock(sock, true, err) < 0 || cx_http_open(&f->jobs.http, err) < 0)
+	if (cx_set_nonblock(sock, true, err) < 0 || cx_web_open(&f->jobs.web, err) < 0)
 		return -err->errnum;
 	r = serve(f, err);
 	if (r < 0)

@@ -54,12 +54,12 @@ struct cx_job {
 	unsigned endpoint, tries, redirects, challenges;
 	enum cx_step step;
 	uint64_t due_ms, try_began_at;
-	char url[CX_HTTP_URL_MAX]; /* "": the step's own */
-	bool foreign;		   /* url is not the endpoint's: no credentials */
-	bool body_begun;	   /* of this exchange */
-	bool stale;		   /* what the file held at the beginning may be what is wrong */
-	char *authorization;	   /* sent with this exchange */
-	struct cx_http_call call;
+	char url[CX_WEB_URL_MAX]; /* "": the step's own */
+	bool foreign;		  /* url is not the endpoint's: no credentials */
+	bool body_begun;	  /* of this exchange */
+	bool stale;		  /* what the file held at the beginning may be what is wrong */
+	char *authorization;	  /* sent with this exchange */
+	struct cx_web_call call;
 	uint64_t told_ms, told_bytes;
 	/* the answer */
 	enum cx_fetch_how how;
@@ -68,7 +68,7 @@ struct cx_job {
 };
 
 struct cx_jobs {
-	struct cx_http *http;
+	struct cx_web *web;
 	int sock;
 	struct cx_endpoint *endpoints[CX_FETCH_ENDPOINTS_MAX]; /* the registry is the last */
 	unsigned nendpoints;

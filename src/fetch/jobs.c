@@ -54,7 +54,7 @@ struct cx_job *cx_job_find(struct cx_jobs *jobs, uint32_t request)
 /* What it holds besides its answer. */
 static void let_go(struct cx_job *job)
 {
-	cx_http_stop(&job->call);
+	cx_web_stop(&job->call);
 	cx_download_close(&job->in);
 	cx_close(&job->file);
 	free(job->authorization);
@@ -166,7 +166,7 @@ static void fail_digest(struct cx_job *job)
 	char digest[CX_DIGEST_SIZE];
 	bool clean;
 
-	cx_digest_text(job->digest, digest);
+	cx_name_of_digest(job->digest, digest);
 	(void)cx_fault_set(&job->fault, CX_FETCH_DIGEST, CX_UNAVAILABLE,
 			   "registry '%s' sends something else for blob %s of '%s': its digest is "
 			   "another; it is damaged there, or somebody changed it on the way",
@@ -226,16 +226,16 @@ static void question_of(const struct cx_job *job, struct cx_question *ret, char 
 
 static void refuse_answer(struct cx_job *job)
 {
-	const struct cx_http_answer *a = &job->call.answer;
+	const struct cx_web_answer *a = &job->call.answer;
 	struct cx_question question;
 	char who[700], object[512];
 
 	question_of(job, &question, who, object);
 	(void)cx_fault_of(&job->fault, a, &question);
-	if (a->end == CX_HTTP_CUT && job->body_begun)
+	if (a->end == CX_WEB_CUT && job->body_begun)
 		job->fault.reason = CX_FETCH_TRUNCATED;
 	/* Signed URLs expire: the registry gives out new ones. */
-	if (job->foreign && a->end == CX_HTTP_ANSWERED && a->status >= 400)
+	if (job->foreign && a->end == CX_WEB_ANSWERED && a->status >= 400)
 		job->fault.again = true;
 	fail_try(job);
 }
@@ -243,7 +243,7 @@ static void refuse_answer(struct cx_job *job)
 /* True: the exchange is to be repeated with what the registry wants to see. */
 static bool meet_challenge(struct cx_job *job)
 {
-	const struct cx_http_answer *a = &job->call.answer;
+	const struct cx_web_answer *a = &job->call.answer;
 	char scope[CX_ACCESS_SCOPE_SIZE];
 
 	if (a->status != 401 || job->foreign || job->challenges >= CX_JOB_CHALLENGES)
@@ -268,7 +268,7 @@ static bool is_redirect(const struct cx_job *job)
 static void follow(struct cx_job *job)
 {
 	const char *host = endpoint_of(job)->host;
-	char asked[CX_HTTP_URL_MAX];
+	char asked[CX_WEB_URL_MAX];
 	struct cx_err err;
 
 	memcpy(asked, job->url, sizeof asked);
@@ -317,15 +317,15 @@ static void take_answer(struct cx_job *job)
 	}
 }
 
-static void exchange_done(struct cx_http_call *call)
+static void exchange_done(struct cx_web_call *call)
 {
 	struct cx_job *job = cx_container_of(call, struct cx_job, call);
 
-	if (call->answer.end == CX_HTTP_STOPPED && job->fault.err.errnum != 0) {
+	if (call->answer.end == CX_WEB_STOPPED && job->fault.err.errnum != 0) {
 		fail_try(job); /* by our sink, which said why */
 		return;
 	}
-	if (call->answer.end != CX_HTTP_ANSWERED) {
+	if (call->answer.end != CX_WEB_ANSWERED) {
 		refuse_answer(job);
 		return;
 	}
@@ -375,7 +375,7 @@ static bool get_access(struct cx_job *job, char authorization[CX_AUTHORIZATION_S
 
 static void start(struct cx_job *job)
 {
-	struct cx_http_plan plan;
+	struct cx_web_plan plan;
 	char authorization[CX_AUTHORIZATION_SIZE];
 	struct cx_err err;
 
@@ -396,7 +396,7 @@ static void start(struct cx_job *job)
 	plan.authorization = authorization[0] != '\0' ? authorization : NULL;
 	job->fault = (struct cx_fault){ .reason = CX_FETCH_OTHER };
 	if (job->authorization == NULL ||
-	    cx_http_start(job->set->http, &job->call, &plan, &err) < 0) {
+	    cx_web_start(job->set->web, &job->call, &plan, &err) < 0) {
 		(void)cx_fail(&err, ENOMEM, "HTTP request");
 		(void)cx_fault_local(&job->fault, &err);
 		cx_job_fail(job, &job->fault);

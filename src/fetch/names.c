@@ -74,7 +74,7 @@ bool cx_name_is_reference(struct cx_str text)
 	uint8_t digest[32];
 
 	if (text.len > 0 && memchr(text.p, ':', text.len) != NULL)
-		return cx_str_copy(text, copy, sizeof copy) && cx_digest_parse(copy, digest);
+		return cx_str_copy(text, copy, sizeof copy) && cx_name_to_digest(copy, digest);
 	return only(text, ALNUM "._-") && text.p[0] != '.' && text.p[0] != '-' && text.len <= 128;
 }
 
@@ -83,13 +83,13 @@ bool cx_name_is_media_type(struct cx_str text)
 	return only(text, ALNUM "!#$&^_.+-/") && memchr(text.p, '/', text.len) != NULL;
 }
 
-void cx_digest_text(const uint8_t digest[32], char ret[CX_DIGEST_SIZE])
+void cx_name_of_digest(const uint8_t digest[32], char ret[CX_DIGEST_SIZE])
 {
 	memcpy(ret, prefix, sizeof prefix);
 	cx_to_hex(digest, 32, ret + sizeof prefix - 1);
 }
 
-bool cx_digest_parse(const char *text, uint8_t ret[32])
+bool cx_name_to_digest(const char *text, uint8_t ret[32])
 {
 	return strncmp(text, prefix, sizeof prefix - 1) == 0 &&
 	       cx_from_hex(text + sizeof prefix - 1, ret, 32);

@@ -18,8 +18,8 @@ bool cx_name_is_repository(struct cx_str text); /* parts of [a-z0-9._-] with "/"
 bool cx_name_is_reference(struct cx_str text);	/* a tag, or a sha256 digest */
 bool cx_name_is_media_type(struct cx_str text);
 
-void cx_digest_text(const uint8_t digest[32], char ret[CX_DIGEST_SIZE]);
+void cx_name_of_digest(const uint8_t digest[32], char ret[CX_DIGEST_SIZE]);
 /* False when text is not "sha256:" and 64 digits (0-9, a-f). */
-bool cx_digest_parse(const char *text, uint8_t ret[32]);
+bool cx_name_to_digest(const char *text, uint8_t ret[32]);
 
 #endif

@@ -52,16 +52,16 @@ static int blob_url(struct cx_job *job, struct cx_err *err)
 {
 	char digest[CX_DIGEST_SIZE];
 
-	cx_digest_text(job->digest, digest);
+	cx_name_of_digest(job->digest, digest);
 	return own_url(job, "/blobs/", digest, err);
 }
 
 static int upload_url(struct cx_job *job, struct cx_err *err)
 {
-	CX_AUTO(cx_buf_free) struct cx_buf query = { .max = CX_HTTP_URL_MAX };
+	CX_AUTO(cx_buf_free) struct cx_buf query = { .max = CX_WEB_URL_MAX };
 	char digest[CX_DIGEST_SIZE], from[2 * (CX_FETCH_REPOSITORY_MAX + 1)];
 
-	cx_digest_text(job->digest, digest);
+	cx_name_of_digest(job->digest, digest);
 	if (own_url(job, "/blobs/uploads/", "", err) < 0)
 		return -err->errnum;
 	if (job->from[0] == '\0')
@@ -73,10 +73,10 @@ static int upload_url(struct cx_job *job, struct cx_err *err)
 	return cx_url_query(job->url, &query, err);
 }
 
-static bool manifest_arrived(struct cx_http_call *call, const void *data, size_t len);
-static bool blob_arrived(struct cx_http_call *call, const void *data, size_t len);
+static bool manifest_arrived(struct cx_web_call *call, const void *data, size_t len);
+static bool blob_arrived(struct cx_web_call *call, const void *data, size_t len);
 
-static void ask_manifest(struct cx_job *job, struct cx_http_plan *plan)
+static void ask_manifest(struct cx_job *job, struct cx_web_plan *plan)
 {
 	(void)job;
 	plan->accept = "application/vnd.oci.image.index.v1+json, "
@@ -86,14 +86,14 @@ static void ask_manifest(struct cx_job *job, struct cx_http_plan *plan)
 	plan->sink = manifest_arrived;
 }
 
-static void ask_blob(struct cx_job *job, struct cx_http_plan *plan)
+static void ask_blob(struct cx_job *job, struct cx_web_plan *plan)
 {
 	plan->from = job->in.have;
 	plan->sink = blob_arrived;
 	job->in.skip = 0;
 }
 
-static void send_file(struct cx_job *job, struct cx_http_plan *plan)
+static void send_file(struct cx_job *job, struct cx_web_plan *plan)
 {
 	plan->content_type =
 		job->task == CX_TASK_PUT_BLOB ? "application/octet-stream" : job->media_type;
@@ -129,7 +129,7 @@ static bool add(struct cx_job *job, const void *data, size_t len)
 	return r == 0 || cx_fault_local(&job->fault, &err);
 }
 
-static bool manifest_arrived(struct cx_http_call *call, const void *data, size_t len)
+static bool manifest_arrived(struct cx_web_call *call, const void *data, size_t len)
 {
 	struct cx_job *job = cx_container_of(call, struct cx_job, call);
 
@@ -162,7 +162,7 @@ static bool range_is_right(const struct cx_job *job, const char *range)
 /* Before the first byte: is it what we asked for? */
 static bool check_head(struct cx_job *job)
 {
-	const struct cx_http_answer *a = &job->call.answer;
+	const struct cx_web_answer *a = &job->call.answer;
 	uint64_t expected = a->status == 206 ? job->size - job->in.have : job->size;
 
 	if (a->status == 206 && !range_is_right(job, a->content_range))
@@ -177,7 +177,7 @@ static bool check_head(struct cx_job *job)
 	return true;
 }
 
-static bool blob_arrived(struct cx_http_call *call, const void *data, size_t len)
+static bool blob_arrived(struct cx_web_call *call, const void *data, size_t len)
 {
 	struct cx_job *job = cx_container_of(call, struct cx_job, call);
 
@@ -218,15 +218,15 @@ static void keep_claim(struct cx_job *job)
 {
 	uint8_t digest[32];
 
-	if (cx_digest_parse(job->call.answer.digest, digest))
-		cx_digest_text(digest, job->claimed);
+	if (cx_name_to_digest(job->call.answer.digest, digest))
+		cx_name_of_digest(digest, job->claimed);
 }
 
 static enum cx_outcome wrong_digest(struct cx_job *job, const char *expected)
 {
 	char got[CX_DIGEST_SIZE], object[CX_FETCH_REPOSITORY_MAX + 128];
 
-	cx_digest_text(job->digest, got);
+	cx_name_of_digest(job->digest, got);
 	cx_step_object(job, object, sizeof object);
 	(void)cx_fault_set(&job->fault, CX_FETCH_DIGEST, CX_UNAVAILABLE,
 			   "registry '%s' sends something else for %s: its digest is %s, not %s; "
@@ -249,7 +249,7 @@ static enum cx_outcome manifest_answered(struct cx_job *job)
 	}
 	keep_type(job, job->call.answer.content_type);
 	keep_claim(job);
-	cx_digest_text(job->digest, digest);
+	cx_name_of_digest(job->digest, digest);
 	if (by_digest && strcmp(digest, job->reference) != 0)
 		return wrong_digest(job, job->reference);
 	if (job->claimed[0] != '\0' && strcmp(digest, job->claimed) != 0)
@@ -305,9 +305,9 @@ static enum cx_outcome look_answered(struct cx_job *job)
 
 static enum cx_outcome upload_answered(struct cx_job *job)
 {
-	const struct cx_http_answer *a = &job->call.answer;
-	CX_AUTO(cx_buf_free) struct cx_buf query = { .max = CX_HTTP_URL_MAX };
-	char digest[CX_DIGEST_SIZE], asked[CX_HTTP_URL_MAX];
+	const struct cx_web_answer *a = &job->call.answer;
+	CX_AUTO(cx_buf_free) struct cx_buf query = { .max = CX_WEB_URL_MAX };
+	char digest[CX_DIGEST_SIZE], asked[CX_WEB_URL_MAX];
 	struct cx_err err;
 
 	if (a->status == 201 && job->from[0] != '\0') {
@@ -316,7 +316,7 @@ static enum cx_outcome upload_answered(struct cx_job *job)
 	}
 	if (a->status != 202)
 		return give_up_mount(job) ? CX_OUTCOME_NEXT : CX_OUTCOME_REFUSED;
-	cx_digest_text(job->digest, digest);
+	cx_name_of_digest(job->digest, digest);
 	memcpy(asked, job->url, sizeof asked);
 	job->step = CX_STEP_PUT_BLOB;
 	if (cx_url_join(asked, a->location, job->url, &err) < 0 ||
@@ -339,22 +339,22 @@ static enum cx_outcome put_answered(struct cx_job *job)
 /* ---- the tables ------------------------------------------------------------------------------ */
 
 static const struct {
-	enum cx_http_method method;
+	enum cx_web_method method;
 	unsigned total_s, stall_s;
 	int (*url)(struct cx_job *job, struct cx_err *err);
-	void (*fill)(struct cx_job *job, struct cx_http_plan *plan);
+	void (*fill)(struct cx_job *job, struct cx_web_plan *plan);
 	enum cx_outcome (*answered)(struct cx_job *job);
 } steps[CX_STEP_MAX] = {
-	[CX_STEP_LOGIN] = { CX_HTTP_GET, ASK_S, ASK_S, login_url, NULL, login_answered },
-	[CX_STEP_MANIFEST] = { CX_HTTP_GET, ASK_S, STALL_S, manifest_url, ask_manifest,
+	[CX_STEP_LOGIN] = { CX_WEB_GET, ASK_S, ASK_S, login_url, NULL, login_answered },
+	[CX_STEP_MANIFEST] = { CX_WEB_GET, ASK_S, STALL_S, manifest_url, ask_manifest,
 			       manifest_answered },
-	[CX_STEP_BLOB] = { CX_HTTP_GET, 0, STALL_S, blob_url, ask_blob, blob_answered },
-	[CX_STEP_LOOK] = { CX_HTTP_HEAD, ASK_S, ASK_S, blob_url, NULL, look_answered },
-	[CX_STEP_UPLOAD] = { CX_HTTP_POST, ASK_S, ASK_S, upload_url, NULL, upload_answered },
+	[CX_STEP_BLOB] = { CX_WEB_GET, 0, STALL_S, blob_url, ask_blob, blob_answered },
+	[CX_STEP_LOOK] = { CX_WEB_HEAD, ASK_S, ASK_S, blob_url, NULL, look_answered },
+	[CX_STEP_UPLOAD] = { CX_WEB_POST, ASK_S, ASK_S, upload_url, NULL, upload_answered },
 	/* Where to, the registry has said. Behind the last byte it may take its time to store it.
 	 */
-	[CX_STEP_PUT_BLOB] = { CX_HTTP_PUT, 0, STORE_S, NULL, send_file, put_answered },
-	[CX_STEP_PUT_MANIFEST] = { CX_HTTP_PUT, STORE_S, STORE_S, manifest_url, send_file,
+	[CX_STEP_PUT_BLOB] = { CX_WEB_PUT, 0, STORE_S, NULL, send_file, put_answered },
+	[CX_STEP_PUT_MANIFEST] = { CX_WEB_PUT, STORE_S, STORE_S, manifest_url, send_file,
 				   put_answered },
 };
 
@@ -400,7 +400,7 @@ void cx_step_object(const struct cx_job *job, char *ret, size_t size)
 {
 	char digest[CX_DIGEST_SIZE];
 
-	cx_digest_text(job->digest, digest);
+	cx_name_of_digest(job->digest, digest);
 	switch (job->task) {
 	case CX_TASK_MANIFEST:
 		(void)snprintf(ret, size, "'%s%s%s'", job->repository,
@@ -419,9 +419,9 @@ void cx_step_object(const struct cx_job *job, char *ret, size_t size)
 	}
 }
 
-int cx_step_plan(struct cx_job *job, struct cx_http_plan *plan, struct cx_err *err)
+int cx_step_plan(struct cx_job *job, struct cx_web_plan *plan, struct cx_err *err)
 {
-	*plan = (struct cx_http_plan){
+	*plan = (struct cx_web_plan){
 		.method = steps[job->step].method,
 		.total_s = steps[job->step].total_s,
 		.stall_s = steps[job->step].stall_s,

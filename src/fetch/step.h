@@ -19,7 +19,7 @@ void cx_step_scope(const struct cx_job *job, char ret[CX_ACCESS_SCOPE_SIZE]);
 void cx_step_object(const struct cx_job *job, char *ret, size_t size);
 
 /* All but done and what proves who asks. Makes job->url if that is "". */
-CX_MUST int cx_step_plan(struct cx_job *job, struct cx_http_plan *plan, struct cx_err *err);
+CX_MUST int cx_step_plan(struct cx_job *job, struct cx_web_plan *plan, struct cx_err *err);
 
 enum cx_outcome {
 	CX_OUTCOME_NEXT, /* job->step has changed */

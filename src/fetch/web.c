@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fetch/http.h"
+#include "fetch/web.h"
 
 #include <ctype.h>
 #include <curl/curl.h>
@@ -15,39 +15,40 @@ enum {
 	WORDS_GIVE_UP = 1 << 20,  /* nobody needs so much of an error page */
 	CONNECTIONS = 16,
 	POLL_MAX = 256,
+	ASK_FIRST_BYTES = 1 << 20,
 };
 
-struct cx_http {
+struct cx_web {
 	CURLM *multi;
 };
 
-int cx_http_prepare(struct cx_err *err)
+int cx_web_prepare(struct cx_err *err)
 {
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return cx_refuse(err, CX_INTERNAL, "libcurl does not start");
 	return 0;
 }
 
-int cx_http_open(struct cx_http **ret, struct cx_err *err)
+int cx_web_open(struct cx_web **ret, struct cx_err *err)
 {
-	cx_autofree struct cx_http *http = calloc(1, sizeof *http);
+	cx_autofree struct cx_web *web = calloc(1, sizeof *web);
 
-	if (http == NULL)
+	if (web == NULL)
 		return cx_fail(err, ENOMEM, "HTTP");
-	http->multi = curl_multi_init();
-	if (http->multi == NULL)
+	web->multi = curl_multi_init();
+	if (web->multi == NULL)
 		return cx_fail(err, ENOMEM, "HTTP");
-	(void)curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS);
-	*ret = cx_take_ptr(&http);
+	(void)curl_multi_setopt(web->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS);
+	*ret = cx_take_ptr(&web);
 	return 0;
 }
 
-void cx_http_close(struct cx_http *http)
+void cx_web_close(struct cx_web *web)
 {
-	if (http == NULL)
+	if (web == NULL)
 		return;
-	(void)curl_multi_cleanup(http->multi);
-	free(http);
+	(void)curl_multi_cleanup(web->multi);
+	free(web);
 }
 
 /* ---- what libcurl calls ---------------------------------------------------------------------- */
@@ -67,7 +68,7 @@ static void keep_value(char *to, size_t size, const char *value, size_t len)
 	to[used + comma + len] = '\0';
 }
 
-static void take_header(struct cx_http_answer *answer, const char *line, size_t len)
+static void take_header(struct cx_web_answer *answer, const char *line, size_t len)
 {
 	const struct {
 		const char *name;
@@ -101,9 +102,9 @@ static void take_header(struct cx_http_answer *answer, const char *line, size_t 
 }
 
 /* A new status line begins a new answer: what "100 Continue" said does not count. */
-static void begin_answer(struct cx_http_call *call)
+static void begin_answer(struct cx_web_call *call)
 {
-	struct cx_http_answer *answer = &call->answer;
+	struct cx_web_answer *answer = &call->answer;
 	long status = 0;
 
 	(void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -114,11 +115,11 @@ static void begin_answer(struct cx_http_call *call)
 
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
 {
-	struct cx_http_call *call = arg;
+	struct cx_web_call *call = arg;
 	size_t len = size * n;
 
 	call->header_bytes += len;
-	if (call->header_bytes > CX_HTTP_HEADERS_MAX)
+	if (call->header_bytes > CX_WEB_HEADERS_MAX)
 		return 0;
 	if (len >= 5 && strncasecmp(line, "HTTP/", 5) == 0)
 		begin_answer(call);
@@ -127,9 +128,9 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 	return len;
 }
 
-static bool keep_words(struct cx_http_call *call, const char *data, size_t len)
+static bool keep_words(struct cx_web_call *call, const char *data, size_t len)
 {
-	struct cx_http_answer *answer = &call->answer;
+	struct cx_web_answer *answer = &call->answer;
 	size_t room = sizeof answer->words - answer->words_len;
 
 	memcpy(answer->words + answer->words_len, data, len < room ? len : room);
@@ -138,7 +139,7 @@ static bool keep_words(struct cx_http_call *call, const char *data, size_t len)
 	return call->words_bytes <= WORDS_GIVE_UP;
 }
 
-static void note_length(struct cx_http_call *call)
+static void note_length(struct cx_web_call *call)
 {
 	curl_off_t length = -1;
 
@@ -149,7 +150,7 @@ static void note_length(struct cx_http_call *call)
 
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
-	struct cx_http_call *call = arg;
+	struct cx_web_call *call = arg;
 	unsigned status = call->answer.status;
 	bool ok;
 
@@ -163,7 +164,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 
 static size_t on_read(char *data, size_t size, size_t n, void *arg)
 {
-	struct cx_http_call *call = arg;
+	struct cx_web_call *call = arg;
 	uint64_t left = call->file_bytes - call->file_at;
 	size_t want = left < size * n ? (size_t)left : size * n;
 	ssize_t got;
@@ -183,7 +184,7 @@ static size_t on_read(char *data, size_t size, size_t n, void *arg)
 /* Back to the beginning, when a connection that was kept open turned out to be dead. */
 static int on_seek(void *arg, curl_off_t offset, int origin)
 {
-	struct cx_http_call *call = arg;
+	struct cx_web_call *call = arg;
 
 	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > call->file_bytes)
 		return CURL_SEEKFUNC_FAIL;
@@ -212,7 +213,7 @@ static void add_header(struct curl_slist **list, bool *ok, const char *name, con
 	*ok = true;
 }
 
-static bool set_headers(struct cx_http_call *call, const struct cx_http_plan *plan)
+static bool set_headers(struct cx_web_call *call, const struct cx_web_plan *plan)
 {
 	struct curl_slist *list = NULL;
 	bool ok = true;
@@ -222,13 +223,16 @@ static bool set_headers(struct cx_http_call *call, const struct cx_http_plan *pl
 	/* "" takes away the one that libcurl would make up. */
 	add_header(&list, &ok, "Content-Type",
 		   plan->content_type != NULL || plan->form != NULL ? plan->content_type : "");
+	/* To ask whether the body is welcome is worth a round trip for a large one only. */
+	if (plan->method == CX_WEB_PUT && plan->file_bytes < ASK_FIRST_BYTES)
+		add_header(&list, &ok, "Expect", "");
 	call->headers = list;
 	return ok && curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, list) == CURLE_OK;
 }
 
 #define SET(option, value) (curl_easy_setopt(call->easy, option, value) == CURLE_OK)
 
-static bool set_common(struct cx_http_call *call, const struct cx_http_plan *plan)
+static bool set_common(struct cx_web_call *call, const struct cx_web_plan *plan)
 {
 	const char *protocols = plan->plain ? "http,https" : "https";
 	struct curl_blob ca = { plan->ca->p, plan->ca->len, CURL_BLOB_NOCOPY };
@@ -240,7 +244,7 @@ static bool set_common(struct cx_http_call *call, const struct cx_http_plan *pla
 	       (ca.len == 0 || SET(CURLOPT_CAINFO_BLOB, &ca)) && SET(CURLOPT_PROXY, "") &&
 	       SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_USERAGENT, "caisson/" CX_VERSION) &&
 	       SET(CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES) &&
-	       SET(CURLOPT_CONNECTTIMEOUT, (long)CX_HTTP_CONNECT_S) &&
+	       SET(CURLOPT_CONNECTTIMEOUT, (long)CX_WEB_CONNECT_S) &&
 	       SET(CURLOPT_TIMEOUT, (long)plan->total_s) && SET(CURLOPT_LOW_SPEED_LIMIT, 1L) &&
 	       SET(CURLOPT_LOW_SPEED_TIME, (long)plan->stall_s) &&
 	       SET(CURLOPT_ERRORBUFFER, call->answer.detail) && SET(CURLOPT_PRIVATE, call) &&
@@ -249,7 +253,7 @@ static bool set_common(struct cx_http_call *call, const struct cx_http_plan *pla
 }
 
 /* Not as a "resume", which libcurl takes a server amiss that sends everything instead. */
-static bool set_range(struct cx_http_call *call, uint64_t from)
+static bool set_range(struct cx_web_call *call, uint64_t from)
 {
 	char range[32];
 
@@ -257,17 +261,17 @@ static bool set_range(struct cx_http_call *call, uint64_t from)
 	return SET(CURLOPT_RANGE, range);
 }
 
-static bool set_method(struct cx_http_call *call, const struct cx_http_plan *plan)
+static bool set_method(struct cx_web_call *call, const struct cx_web_plan *plan)
 {
 	switch (plan->method) {
-	case CX_HTTP_GET:
+	case CX_WEB_GET:
 		return plan->from == 0 || set_range(call, plan->from);
-	case CX_HTTP_HEAD:
+	case CX_WEB_HEAD:
 		return SET(CURLOPT_NOBODY, 1L);
-	case CX_HTTP_POST:
+	case CX_WEB_POST:
 		return SET(CURLOPT_POST, 1L) &&
 		       SET(CURLOPT_COPYPOSTFIELDS, plan->form != NULL ? plan->form : "");
-	case CX_HTTP_PUT:
+	case CX_WEB_PUT:
 		return SET(CURLOPT_UPLOAD, 1L) &&
 		       SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)BUFFER_BYTES) &&
 		       SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)plan->file_bytes) &&
@@ -277,26 +281,26 @@ static bool set_method(struct cx_http_call *call, const struct cx_http_plan *pla
 	return false;
 }
 
-static void release(struct cx_http_call *call)
+static void release(struct cx_web_call *call)
 {
-	(void)curl_multi_remove_handle(call->http->multi, call->easy);
+	(void)curl_multi_remove_handle(call->web->multi, call->easy);
 	curl_easy_cleanup(call->easy);
 	curl_slist_free_all(call->headers);
 	call->easy = call->headers = NULL;
 }
 
-void cx_http_stop(struct cx_http_call *call)
+void cx_web_stop(struct cx_web_call *call)
 {
 	if (call->easy != NULL)
 		release(call);
 }
 
-int cx_http_start(struct cx_http *http, struct cx_http_call *call, const struct cx_http_plan *plan,
-		  struct cx_err *err)
+int cx_web_start(struct cx_web *web, struct cx_web_call *call, const struct cx_web_plan *plan,
+		 struct cx_err *err)
 {
-	cx_http_stop(call);
-	*call = (struct cx_http_call){
-		.http = http,
+	cx_web_stop(call);
+	*call = (struct cx_web_call){
+		.web = web,
 		.file = plan->file,
 		.file_bytes = plan->file_bytes,
 		.sink = plan->sink,
@@ -306,7 +310,7 @@ int cx_http_start(struct cx_http *http, struct cx_http_call *call, const struct 
 	if (call->easy == NULL)
 		return cx_fail(err, ENOMEM, "HTTP");
 	if (!set_common(call, plan) || !set_method(call, plan) || !set_headers(call, plan) ||
-	    curl_multi_add_handle(http->multi, call->easy) != CURLM_OK) {
+	    curl_multi_add_handle(web->multi, call->easy) != CURLM_OK) {
 		release(call);
 		return cx_fail(err, ENOMEM, "prepare an HTTP request");
 	}
@@ -317,51 +321,53 @@ int cx_http_start(struct cx_http *http, struct cx_http_call *call, const struct 
 
 static const struct {
 	CURLcode code;
-	enum cx_http_end end;
+	enum cx_web_end end;
 } ends[] = {
-	{ CURLE_OK, CX_HTTP_ANSWERED },
-	{ CURLE_COULDNT_RESOLVE_HOST, CX_HTTP_NO_NAME },
-	{ CURLE_COULDNT_CONNECT, CX_HTTP_REFUSED },
-	{ CURLE_OPERATION_TIMEDOUT, CX_HTTP_SILENT },
-	{ CURLE_PARTIAL_FILE, CX_HTTP_CUT },
-	{ CURLE_GOT_NOTHING, CX_HTTP_CUT },
-	{ CURLE_RECV_ERROR, CX_HTTP_CUT },
-	{ CURLE_SEND_ERROR, CX_HTTP_CUT },
-	{ CURLE_PEER_FAILED_VERIFICATION, CX_HTTP_UNTRUSTED },
-	{ CURLE_SSL_CACERT_BADFILE, CX_HTTP_UNTRUSTED },
-	{ CURLE_SSL_CONNECT_ERROR, CX_HTTP_TLS },
-	{ CURLE_UNSUPPORTED_PROTOCOL, CX_HTTP_BAD_URL },
-	{ CURLE_URL_MALFORMAT, CX_HTTP_BAD_URL },
-	{ CURLE_WRITE_ERROR, CX_HTTP_STOPPED },
-	{ CURLE_ABORTED_BY_CALLBACK, CX_HTTP_LOCAL },
-	{ CURLE_OUT_OF_MEMORY, CX_HTTP_LOCAL },
+	{ CURLE_OK, CX_WEB_ANSWERED },
+	{ CURLE_COULDNT_RESOLVE_HOST, CX_WEB_NO_NAME },
+	{ CURLE_COULDNT_CONNECT, CX_WEB_REFUSED },
+	{ CURLE_OPERATION_TIMEDOUT, CX_WEB_SILENT },
+	{ CURLE_PARTIAL_FILE, CX_WEB_CUT },
+	{ CURLE_GOT_NOTHING, CX_WEB_CUT },
+	{ CURLE_RECV_ERROR, CX_WEB_CUT },
+	{ CURLE_SEND_ERROR, CX_WEB_CUT },
+	{ CURLE_PEER_FAILED_VERIFICATION, CX_WEB_UNTRUSTED },
+	{ CURLE_SSL_CACERT_BADFILE, CX_WEB_UNTRUSTED },
+	{ CURLE_SSL_CONNECT_ERROR, CX_WEB_TLS },
+	{ CURLE_UNSUPPORTED_PROTOCOL, CX_WEB_BAD_URL },
+	{ CURLE_URL_MALFORMAT, CX_WEB_BAD_URL },
+	{ CURLE_WRITE_ERROR, CX_WEB_STOPPED },
+	{ CURLE_ABORTED_BY_CALLBACK, CX_WEB_LOCAL },
+	{ CURLE_OUT_OF_MEMORY, CX_WEB_LOCAL },
 };
 
 /* What OpenSSL says when the other side answers a greeting in plain text. */
 static const char *const not_tls[] = { "wrong version number", "packet length too long",
 				       "http request", "unknown protocol" };
 
-static enum cx_http_end end_of(const struct cx_http_call *call, CURLcode code)
+static enum cx_web_end end_of(const struct cx_web_call *call, CURLcode code)
 {
-	enum cx_http_end end = CX_HTTP_NONSENSE;
+	enum cx_web_end end = CX_WEB_NONSENSE;
 
 	for (size_t i = 0; i < CX_LEN(ends); i++)
 		if (ends[i].code == code)
 			end = ends[i].end;
-	for (size_t i = 0; i < CX_LEN(not_tls) && end == CX_HTTP_TLS; i++)
+	for (size_t i = 0; i < CX_LEN(not_tls) && end == CX_WEB_TLS; i++)
 		if (strstr(call->answer.detail, not_tls[i]) != NULL)
-			end = CX_HTTP_NOT_TLS;
+			end = CX_WEB_NOT_TLS;
+	if (end == CX_WEB_BAD_URL && strstr(call->answer.detail, "HTTP/0.9") != NULL)
+		end = CX_WEB_NONSENSE; /* what is no HTTP at all passes for an older one */
 	/* The endless error page that nobody wanted to read on has said enough. */
-	if (end == CX_HTTP_STOPPED && call->words_bytes > WORDS_GIVE_UP)
-		end = CX_HTTP_ANSWERED;
-	if (end == CX_HTTP_STOPPED && call->header_bytes > CX_HTTP_HEADERS_MAX)
-		end = CX_HTTP_NONSENSE;
+	if (end == CX_WEB_STOPPED && call->words_bytes > WORDS_GIVE_UP)
+		end = CX_WEB_ANSWERED;
+	if (end == CX_WEB_STOPPED && call->header_bytes > CX_WEB_HEADERS_MAX)
+		end = CX_WEB_NONSENSE;
 	return end;
 }
 
-static void finish(struct cx_http_call *call, CURLcode code)
+static void finish(struct cx_web_call *call, CURLcode code)
 {
-	struct cx_http_answer *answer = &call->answer;
+	struct cx_web_answer *answer = &call->answer;
 	curl_off_t wait_s = 0;
 	long errnum = 0;
 
@@ -369,36 +375,36 @@ static void finish(struct cx_http_call *call, CURLcode code)
 	(void)curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &wait_s);
 	(void)curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &errnum);
 	answer->retry_after_s = wait_s > 0 ? (uint64_t)wait_s : 0;
-	if (answer->end == CX_HTTP_REFUSED)
+	if (answer->end == CX_WEB_REFUSED)
 		answer->errnum = (int)errnum;
 	release(call);
 	call->done(call);
 }
 
-int cx_http_turn(struct cx_http *http, struct cx_err *err)
+int cx_web_turn(struct cx_web *web, struct cx_err *err)
 {
 	CURLMcode code;
 	CURLMsg *msg;
 	int running, left, ended = 0;
 
-	code = curl_multi_perform(http->multi, &running);
+	code = curl_multi_perform(web->multi, &running);
 	if (code != CURLM_OK)
 		return cx_refuse(err, CX_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
-	while ((msg = curl_multi_info_read(http->multi, &left)) != NULL) {
+	while ((msg = curl_multi_info_read(web->multi, &left)) != NULL) {
 		CURLcode result = msg->data.result;
 		char *call = NULL;
 
 		if (msg->msg != CURLMSG_DONE)
 			continue;
 		(void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &call);
-		finish((struct cx_http_call *)(void *)call, result);
+		finish((struct cx_web_call *)(void *)call, result);
 		ended++;
 	}
 	return ended;
 }
 
-int cx_http_wait(struct cx_http *http, struct pollfd *fds, unsigned n, int timeout_ms,
-		 struct cx_err *err)
+int cx_web_wait(struct cx_web *web, struct pollfd *fds, unsigned n, int timeout_ms,
+		struct cx_err *err)
 {
 	struct curl_waitfd wait[POLL_MAX];
 	CURLMcode code;
@@ -411,7 +417,7 @@ int cx_http_wait(struct cx_http *http, struct pollfd *fds, unsigned n, int timeo
 
 		wait[i] = (struct curl_waitfd){ .fd = fds[i].fd, .events = (short)want };
 	}
-	code = curl_multi_poll(http->multi, wait, n, timeout_ms, NULL);
+	code = curl_multi_poll(web->multi, wait, n, timeout_ms, NULL);
 	if (code != CURLM_OK)
 		return cx_refuse(err, CX_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
 	return 0;
@@ -437,7 +443,7 @@ int cx_origin_of(const char *url, struct cx_origin *ret, struct cx_err *err)
 {
 	CX_AUTO(curl_url_cleanupp) CURLU *parts = curl_url();
 	struct cx_origin origin = { .tls = false };
-	char scheme[8], ignored[CX_HTTP_URL_MAX];
+	char scheme[8], ignored[CX_WEB_URL_MAX];
 
 	if (parts == NULL)
 		return cx_fail(err, ENOMEM, "URL");
@@ -461,7 +467,7 @@ bool cx_origin_same(const struct cx_origin *a, const struct cx_origin *b)
 	return a->tls == b->tls && strcmp(a->host, b->host) == 0 && strcmp(a->port, b->port) == 0;
 }
 
-int cx_url_join(const char *base, const char *location, char ret[CX_HTTP_URL_MAX],
+int cx_url_join(const char *base, const char *location, char ret[CX_WEB_URL_MAX],
 		struct cx_err *err)
 {
 	CX_AUTO(curl_url_cleanupp) CURLU *url = curl_url();
@@ -472,7 +478,7 @@ int cx_url_join(const char *base, const char *location, char ret[CX_HTTP_URL_MAX
 	if (*location == '\0' || curl_url_set(url, CURLUPART_URL, base, 0) != CURLUE_OK ||
 	    curl_url_set(url, CURLUPART_URL, location, 0) != CURLUE_OK ||
 	    curl_url_get(url, CURLUPART_URL, &text, 0) != CURLUE_OK ||
-	    strlen(text) >= CX_HTTP_URL_MAX)
+	    strlen(text) >= CX_WEB_URL_MAX)
 		return cx_refuse(err, CX_INVALID, "no usable Location ('%.200s')", location);
 	memcpy(ret, text, strlen(text) + 1);
 	return 0;
@@ -491,15 +497,15 @@ int cx_form_add(struct cx_buf *form, const char *name, const char *value, struct
 	return 0;
 }
 
-int cx_url_query(char url[CX_HTTP_URL_MAX], const struct cx_buf *query, struct cx_err *err)
+int cx_url_query(char url[CX_WEB_URL_MAX], const struct cx_buf *query, struct cx_err *err)
 {
 	size_t used = strlen(url);
 
 	if (query->len == 0)
 		return 0;
-	if (used + 1 + query->len >= CX_HTTP_URL_MAX)
+	if (used + 1 + query->len >= CX_WEB_URL_MAX)
 		return cx_refuse(err, CX_INVALID, "a URL is longer than %d bytes",
-				 CX_HTTP_URL_MAX - 1);
+				 CX_WEB_URL_MAX - 1);
 	url[used] = strchr(url, '?') != NULL ? '&' : '?';
 	memcpy(url + used + 1, query->p, query->len);
 	url[used + 1 + query->len] = '\0';
