@@ -105,6 +105,24 @@ def test_the_last_to_leave_ends_the_pull(engine, fleet, stalled, api, create):
         assert seen["status"] == "TERMINATED" and seen["errorType"] is None, seen
 
 
+def test_so_many_workers_and_no_more(engine, fleet, images, api, create, monkeypatch):
+    go_on = threading.Event()
+    monkeypatch.setattr(fleet.hostile, "answer", lambda exchange: go_on.wait(60))
+    fleet.hostile.records.clear()
+    try:
+        keys = [create(f"{fleet.hostile.address}/n{i}") for i in range(10)]
+        harness.wait_until(lambda: len(fleet.hostile.records) >= 8, 20)
+        assert len(workers(engine)) == 8
+        assert {api.get(key).ok()["status"] for key in keys} == {"PENDING"}
+        api.delete(keys[0]).ok()
+        harness.wait_until(lambda: len(fleet.hostile.records) == 9 and len(workers(engine)) == 8, 20)
+        for key in keys:
+            api.delete(key).ok()
+        harness.wait_until(lambda: not workers(engine), 20)
+    finally:
+        go_on.set()
+
+
 def test_a_gateway_that_dies(engine, fleet, stalled, api, create):
     image, go_on = stalled
     key = create(image)
