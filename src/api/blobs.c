@@ -237,6 +237,16 @@ int cx_blobs_each(const struct cx_blobs *blobs,
 	return each_name(blobs->whole, visit, &walk, err);
 }
 
+int cx_blobs_each_partial(const struct cx_blobs *blobs,
+			  int (*each)(const uint8_t id[32], uint64_t size, void *arg,
+				      struct cx_err *err),
+			  void *arg, struct cx_err *err)
+{
+	struct walk walk = { .each = each, .arg = arg };
+
+	return each_name(blobs->partial, visit, &walk, err);
+}
+
 int cx_blobs_free_bytes(const struct cx_blobs *blobs, uint64_t *ret, struct cx_err *err)
 {
 	struct statvfs fs;

@@ -58,6 +58,12 @@ CX_MUST int cx_blobs_each(const struct cx_blobs *blobs,
 				      struct cx_err *err),
 			  void *arg, struct cx_err *err);
 
+/* The same of the downloads, which cx_blob_give_up() removes. */
+CX_MUST int cx_blobs_each_partial(const struct cx_blobs *blobs,
+				  int (*each)(const uint8_t id[32], uint64_t size, void *arg,
+					      struct cx_err *err),
+				  void *arg, struct cx_err *err);
+
 /* Bytes that an unprivileged process may still write there. */
 CX_MUST int cx_blobs_free_bytes(const struct cx_blobs *blobs, uint64_t *ret, struct cx_err *err);
 

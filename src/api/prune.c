@@ -4,12 +4,13 @@
 #include "api/handlers.h"
 #include "api/json.h"
 #include "api/jsonw.h"
+#include "api/pull.h"
 #include "api/sweep.h"
 #include "base/log.h"
 
 /*
  * POST /images/prune: with "all", images that no live sandbox was made from lose their names; then
- * everything goes that no image has.
+ * everything goes that no image has, and the downloads that nobody is waiting for.
  */
 enum { NAMES_MAX = 16 << 20 };
 
@@ -17,6 +18,7 @@ struct prune {
 	struct cx_request *req;
 	struct cx_sweep_waiter waiter;
 	struct cx_buf names; /* strv: what was removed */
+	uint64_t bytes;	     /* of downloads */
 };
 
 static void answer(struct cx_sweep_waiter *waiter, uint64_t bytes)
@@ -33,7 +35,7 @@ static void answer(struct cx_sweep_waiter *waiter, uint64_t bytes)
 		cx_jsonw_text(&w, NULL, name);
 	}
 	cx_jsonw_end(&w);
-	cx_jsonw_int(&w, "reclaimedBytes", (int64_t)(bytes & INT64_MAX));
+	cx_jsonw_int(&w, "reclaimedBytes", (int64_t)((bytes + prune->bytes) & INT64_MAX));
 	cx_jsonw_end(&w);
 	if (cx_jsonw_finish(&w, &err) < 0)
 		cx_request_fail(prune->req, &err);
@@ -70,6 +72,19 @@ static int remove_all(struct prune *prune, struct cx_err *err)
 	return 0;
 }
 
+/* What a pull that failed has left for the next one. */
+static int give_up(const uint8_t id[32], uint64_t size, void *arg, struct cx_err *err)
+{
+	struct prune *prune = arg;
+
+	(void)err;
+	if (!cx_pull_is_loading(prune->req->gateway, id)) {
+		cx_blob_give_up(&prune->req->gateway->blobs, id);
+		prune->bytes += size;
+	}
+	return 0;
+}
+
 static int start(struct prune *prune, struct cx_err *err)
 {
 	CX_AUTO(cx_json_free) struct json_t *doc = NULL;
@@ -79,7 +94,9 @@ static int start(struct prune *prune, struct cx_err *err)
 	if (cx_json_parse_object(body->p, body->len, &doc, err) < 0 ||
 	    cx_json_bool(doc, "all", &all, err) < 0)
 		return -err->errnum;
-	return all ? remove_all(prune, err) : 0;
+	if (all && remove_all(prune, err) < 0)
+		return -err->errnum;
+	return cx_blobs_each_partial(&prune->req->gateway->blobs, give_up, prune, err);
 }
 
 void cx_handle_image_prune(struct cx_request *req)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/digest.h"
@@ -74,20 +75,35 @@ static void read_image(struct cx_pull *pull);
 
 /* ---- memory and ends ------------------------------------------------------------------------ */
 
+static struct cx_oci_layer *planned(const struct download *d)
+{
+	return &cx_intake_plan(d->pull->intake)->layers[d - d->pull->downloads];
+}
+
+/* What has come stays for the next pull, if it is anything. */
+static void forget(struct download *d)
+{
+	struct stat st;
+
+	if (d->partial && d->file >= 0 && fstat(d->file, &st) == 0 && st.st_size == 0)
+		cx_blob_give_up(&d->pull->gw->blobs, planned(d)->blob_id);
+	cx_close(&d->file);
+}
+
 static void free_pull(struct cx_pull *pull)
 {
 	*pull->link = pull->next;
 	if (pull->next != NULL)
 		pull->next->link = pull->link;
 	cx_timer_clear(&pull->timer);
+	for (unsigned i = 0; i < CX_LEN(pull->downloads); i++)
+		forget(&pull->downloads[i]);
 	cx_intake_free(pull->intake);
 	cx_transfer_close(pull->transfer);
 	cx_close(&pull->file);
 	cx_buf_free(&pull->list);
 	for (unsigned i = 0; i < pull->ndocuments; i++)
 		cx_buf_free(&pull->documents[i].bytes);
-	for (unsigned i = 0; i < CX_LEN(pull->downloads); i++)
-		cx_close(&pull->downloads[i].file);
 	free(pull);
 }
 
@@ -160,11 +176,6 @@ const char *cx_pull_phase_name(enum cx_pull_phase phase)
 
 /* ---- blobs ---------------------------------------------------------------------------------- */
 
-static struct cx_oci_layer *planned(const struct download *d)
-{
-	return &cx_intake_plan(d->pull->intake)->layers[d - d->pull->downloads];
-}
-
 /* The record, once the last layer is built and the last blob has come. */
 static void finish_if_complete(struct cx_pull *pull)
 {
@@ -223,13 +234,12 @@ static void on_progress(struct cx_transfer_call *call, uint64_t bytes, uint64_t 
 	tell(d->pull, (unsigned)(d - d->pull->downloads));
 }
 
-/* Two pulls must not go on with one file; the second one fetches the blob for itself. */
-static bool is_going_on(const struct cx_gateway *gw, const uint8_t id[32])
+bool cx_pull_is_loading(const struct cx_gateway *gw, const uint8_t blob_id[32])
 {
 	for (const struct cx_pull *pull = gw->pulls; pull != NULL; pull = pull->next)
 		for (unsigned i = 0; i < CX_LEN(pull->downloads); i++)
 			if (pull->downloads[i].partial && pull->downloads[i].file >= 0 &&
-			    memcmp(planned(&pull->downloads[i])->blob_id, id, 32) == 0)
+			    memcmp(planned(&pull->downloads[i])->blob_id, blob_id, 32) == 0)
 				return true;
 	return false;
 }
@@ -240,7 +250,8 @@ static int download(struct download *d, int pipe, struct cx_err *err)
 	const struct cx_oci_layer *plan = planned(d);
 	struct cx_pull *pull = d->pull;
 	const struct cx_blobs *blobs = &pull->gw->blobs;
-	bool partial = !is_going_on(pull->gw, plan->blob_id);
+	/* Two pulls must not go on with one file; the second one fetches the blob for itself. */
+	bool partial = !cx_pull_is_loading(pull->gw, plan->blob_id);
 	uint64_t offset = 0;
 
 	if ((partial ? cx_blob_resume(blobs, plan->blob_id, &d->file, &offset, err)

@@ -52,4 +52,7 @@ CX_MUST int cx_pull_start(struct cx_gateway *gw, const char *image, const char *
 /* No callback follows. The last one who leaves ends the pull. Idempotent. */
 void cx_pull_leave(struct cx_pull_waiter *waiter);
 
+/* Whether a pull is writing to the partial download of a blob. */
+bool cx_pull_is_loading(const struct cx_gateway *gw, const uint8_t blob_id[32]);
+
 #endif

@@ -111,6 +111,33 @@ START_TEST(a_download_goes_on_and_arrives)
 }
 END_TEST
 
+static int give_up(const uint8_t id[32], uint64_t size, void *arg, struct cx_err *e)
+{
+	uint64_t *bytes = arg;
+
+	(void)e;
+	*bytes += size;
+	cx_blob_give_up(&blobs, id);
+	return 0;
+}
+
+START_TEST(downloads_are_listed_and_given_up)
+{
+	uint64_t bytes = 0, size;
+	int fd;
+
+	ck_assert_int_eq(cx_blob_put(&blobs, &abc, abc_id, &err), 0);
+	ck_assert_int_eq(cx_blob_resume(&blobs, abc_id, &fd, &size, &err), 0);
+	ck_assert_int_eq(cx_write_all(fd, "ab", 2, &err), 0);
+	close(fd);
+	ck_assert_int_eq(cx_blobs_each_partial(&blobs, give_up, &bytes, &err), 0);
+	ck_assert_uint_eq(bytes, 2);
+	ck_assert(cx_blob_has(&blobs, abc_id));
+	ck_assert_int_eq(cx_blobs_each_partial(&blobs, give_up, &bytes, &err), 0);
+	ck_assert_uint_eq(bytes, 2);
+}
+END_TEST
+
 START_TEST(a_start_forgets_downloads_and_nothing_else)
 {
 	struct cx_blobs again;
@@ -149,6 +176,7 @@ int main(void)
 	tcase_add_test(tc, what_is_put_is_read);
 	tcase_add_test(tc, damage_is_seen);
 	tcase_add_test(tc, a_download_goes_on_and_arrives);
+	tcase_add_test(tc, downloads_are_listed_and_given_up);
 	tcase_add_test(tc, a_start_forgets_downloads_and_nothing_else);
 	tcase_add_test(tc, free_space_is_told);
 	suite_add_tcase(suite, tc);
