@@ -32,7 +32,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
 
     def do(self):
         url = urllib.parse.urlsplit(self.path)
-        self.query = dict(urllib.parse.parse_qsl(url.query))
+        self.query = {key: " ".join(values) for key, values in urllib.parse.parse_qs(url.query).items()}
         record = Record(self.command, url.path, self.query, dict(self.headers))
         self.record = record
         self.server.owner.records.append(record)
