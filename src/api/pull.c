@@ -202,6 +202,12 @@ static int keep(struct download *d, struct cx_err *err)
 	return d->partial ? cx_blob_arrived(blobs, id, err) : cx_blob_keep(blobs, d->file, id, err);
 }
 
+static void write_digest(const uint8_t id[32], char ret[7 + 64 + 1])
+{
+	(void)strcpy(ret, "sha256:");
+	cx_to_hex(id, 32, ret + 7);
+}
+
 static void on_blob(struct cx_transfer_call *call, const struct cx_transfer_answer *answer,
 		    const struct cx_err *err)
 {
@@ -212,8 +218,11 @@ static void on_blob(struct cx_transfer_call *call, const struct cx_transfer_answ
 
 	(void)answer;
 	if (err != NULL || keep(d, &failed) < 0) {
+		char digest[7 + 64 + 1];
+
 		failed = err != NULL ? *err : failed;
-		(void)cx_wrap(&failed, "layer %u", layer + 1);
+		write_digest(planned(d)->blob_id, digest);
+		(void)cx_wrap(&failed, "layer %u (%.19s)", layer + 1, digest);
 		fail(pull, &failed);
 		return;
 	}
@@ -367,8 +376,10 @@ static int check_space(struct cx_pull *pull, struct cx_err *err)
 		return -err->errnum;
 	if (need > 0 && (have < reserve_bytes || need > have - reserve_bytes))
 		return cx_refuse(err, CX_LIMIT,
-				 "its layers need %llu bytes; %llu are free in the state directory",
-				 (unsigned long long)need, (unsigned long long)have);
+				 "its layers need %llu bytes; of the %llu that are free in the "
+				 "state directory, %llu are kept back",
+				 (unsigned long long)need, (unsigned long long)have,
+				 (unsigned long long)reserve_bytes);
 	return 0;
 }
 
@@ -504,12 +515,6 @@ static int fetch_document(struct cx_pull *pull, const char *reference, struct cx
 					err);
 	return cx_transfer_manifest(pull->transfer, pull->ref.repository, reference,
 				    CX_OCI_DOCUMENT_MAX, pull->file, &pull->call, err);
-}
-
-static void write_digest(const uint8_t id[32], char ret[7 + 64 + 1])
-{
-	(void)strcpy(ret, "sha256:");
-	cx_to_hex(id, 32, ret + 7);
 }
 
 static int fetch_missing(struct cx_pull *pull, struct cx_err *err)

@@ -217,7 +217,10 @@ static void part_exited(void *owner, const struct cx_child_end *end)
 	part->child = NULL;
 	if (end->code != CLD_EXITED || end->status != 0) {
 		/* What was wrong with the archive it has told by its report, not us. */
-		(void)cx_refuse(&err, CX_INVALID, "%s %s", title(part->role, what, sizeof what),
+		bool by_others = end->code == CLD_KILLED && end->status == SIGKILL;
+
+		(void)cx_refuse(&err, by_others ? CX_UNAVAILABLE : CX_INVALID, "%s %s",
+				title(part->role, what, sizeof what),
 				cx_child_describe(end, how, sizeof how));
 		blame(b, &err);
 		kill_parts(b);
