@@ -91,22 +91,6 @@ int cx_blob_keep(const struct cx_blobs *blobs, int fd, const uint8_t id[32], str
 	return 0;
 }
 
-int cx_blob_put(const struct cx_blobs *blobs, const struct cx_buf *bytes, const uint8_t id[32],
-		struct cx_err *err)
-{
-	cx_autofd int fd = -EBADF;
-
-	if (cx_blob_has(blobs, id))
-		return 0;
-	if (cx_blob_new(blobs, &fd, err) < 0)
-		return -err->errnum;
-	if (cx_write_all(fd, bytes->p, bytes->len, err) < 0) {
-		errno = err->errnum;
-		return failed("write", "of an image's document", err);
-	}
-	return cx_blob_keep(blobs, fd, id, err);
-}
-
 int cx_blob_resume(const struct cx_blobs *blobs, const uint8_t id[32], int *ret_fd,
 		   uint64_t *ret_size, struct cx_err *err)
 {
@@ -208,6 +192,28 @@ int cx_blob_remove(const struct cx_blobs *blobs, const uint8_t id[32], struct cx
 
 	cx_to_hex(id, 32, name);
 	return remove_name(blobs->whole, name, NULL, err);
+}
+
+int cx_blob_put(const struct cx_blobs *blobs, const struct cx_buf *bytes, const uint8_t id[32],
+		struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf there = { .max = bytes->len };
+	cx_autofd int fd = -EBADF;
+
+	/* One that is damaged is replaced: it would count as there for good. */
+	if (cx_blob_has(blobs, id)) {
+		if (cx_blob_read(blobs, id, &there, err) == 0)
+			return 0;
+		if (cx_blob_remove(blobs, id, err) < 0)
+			return -err->errnum;
+	}
+	if (cx_blob_new(blobs, &fd, err) < 0)
+		return -err->errnum;
+	if (cx_write_all(fd, bytes->p, bytes->len, err) < 0) {
+		errno = err->errnum;
+		return failed("write", "of an image's document", err);
+	}
+	return cx_blob_keep(blobs, fd, id, err);
 }
 
 struct walk {

@@ -146,6 +146,9 @@ static int tag(struct cx_request *req, struct cx_image_row *image, struct cx_err
 	    cx_store_image_find(req->gateway->store, name, image, err) < 0 ||
 	    cx_image_name(to, "name", registry, name, err) < 0)
 		return -err->errnum;
+	if (strchr(name, '@') != NULL)
+		return cx_refuse(err, CX_INVALID,
+				 "'name' has a digest, which is not for anybody to choose");
 	free(image->name);
 	image->name = strdup(name);
 	if (image->name == NULL)

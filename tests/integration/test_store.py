@@ -72,6 +72,7 @@ def test_tag_is_the_same_image(api, make, image):
 def test_tag_refuses(api, image):
     assert tag(api, "store/none", "store/x").status == 404
     assert tag(api, "store/test:1", "Bad Name").status == 400
+    assert tag(api, "store/test:1", "store/x@sha256:" + "0" * 64).status == 400
     assert api.request("POST", "/api/v1/images/tag", b"{}").status == 400
 
 

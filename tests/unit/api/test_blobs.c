@@ -88,6 +88,9 @@ START_TEST(damage_is_seen)
 
 	ck_assert_int_eq(cx_blob_put(&blobs, &wrong, abc_id, &err), 0);
 	ck_assert_int_lt(read_it(&got), 0);
+	ck_assert_int_eq(cx_blob_put(&blobs, &abc, abc_id, &err), 0); /* and repaired */
+	cx_buf_free(&got);
+	ck_assert_int_eq(read_it(&got), 0);
 }
 END_TEST
 
