@@ -129,6 +129,8 @@ static void scan_challenge(struct scanner *s, struct cx_challenge *c)
 
 	*c = (struct cx_challenge){ .scheme = CX_SCHEME_NONE };
 	scan_token(s, scheme, sizeof scheme);
+	if (s->broken)
+		return;
 	skip(s, " \t");
 	if (s->at[-1] == ' ' && !at_parameter(s)) /* a token68, or nothing */
 		s->at += strcspn(s->at, ",");

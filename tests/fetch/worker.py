@@ -83,12 +83,13 @@ class Answer:
 
 
 class Worker:
-    def __init__(self, environment=None):
+    def __init__(self):
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.settimeout(SECONDS)
         self.number, self.progress, self.answers, self.files = 0, {}, {}, {}
+        environment = {key: value for key, value in os.environ.items() if key.endswith("SAN_OPTIONS")}
         with theirs:
-            self.process = subprocess.Popen([WORKER], stdin=theirs, stderr=subprocess.PIPE, env=environment or {})
+            self.process = subprocess.Popen([WORKER], stdin=theirs, stderr=subprocess.PIPE, env=environment)
 
     def __enter__(self):
         return self
