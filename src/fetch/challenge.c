@@ -132,7 +132,7 @@ static void scan_challenge(struct scanner *s, struct cx_challenge *c)
 	if (s->broken)
 		return;
 	skip(s, " \t");
-	if (s->at[-1] == ' ' && !at_parameter(s)) /* a token68, or nothing */
+	if (!s->broken && s->at[-1] == ' ' && !at_parameter(s)) /* a token68, or nothing */
 		s->at += strcspn(s->at, ",");
 	while (!s->broken && at_parameter(s)) {
 		scan_parameter(s, c);

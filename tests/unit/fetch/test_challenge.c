@@ -46,6 +46,7 @@ END_TEST
 static const char *const bad[] = {
 	"",
 	" , ,",
+	"\n", /* no token at all */
 	"Negotiate",
 	"Bearer",
 	"Bearer realm",
