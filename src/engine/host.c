@@ -77,8 +77,8 @@ static const struct {
 		      "above 0" },
 };
 
-static const char *const programs[] = { "caisson-agent", "caisson-gateway", "caisson-image",
-					"caisson-spawner" };
+static const char *const programs[] = { "caisson-agent", "caisson-fetch", "caisson-gateway",
+					"caisson-image", "caisson-spawner" };
 
 static int check_needs(const struct cx_config *config, struct cx_err *err)
 {

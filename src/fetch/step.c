@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "fetch/names.h"
 
-enum { ASK_S = 60, STALL_S = 30, STORE_S = 120 };
+enum { ASK_S = 60, STALL_S = 30, STORE_S = 300 };
 
 static struct cx_endpoint *endpoint_of(const struct cx_job *job)
 {
