@@ -18,7 +18,7 @@ def nobody(exchange):
 
 class Fleet:
     """registries: anonymous, basic, tls, token; proxies: plain (before anonymous), secure (before tls),
-    bearer (before token); `hostile` answers as a test says; servers with bad certificates."""
+    bearer (before token); `hostile` answers as a test says, and so does `stage`, which heal() leaves alone; servers with bad certificates."""
 
     def __init__(self, top):
         self.authority = Authority(os.path.join(top, "authority"))
@@ -40,7 +40,7 @@ class Fleet:
         self.elsewhere = Store(self.token, self.certificate)
         self.elsewhere_plain = Store(self.anonymous)
 
-        self.hostile = Server(nobody)
+        self.hostile, self.stage = Server(nobody), Server(nobody)
         self.unknown_authority = Proxy(self.tls, stranger.issue("server"))
         self.wrong_host = Proxy(self.tls, self.authority.issue("other", hosts=("DNS:other.example",)))
         self.expired = Proxy(self.tls, self.authority.issue("expired", days=-1))
@@ -52,7 +52,7 @@ class Fleet:
     def insecure(self):
         """Addresses that speak plain HTTP and may."""
         return [server.address for server in (self.anonymous, self.basic, self.plain, self.plain_basic,
-                                              self.hostile, self.elsewhere_plain)]
+                                              self.hostile, self.stage, self.elsewhere_plain)]
 
     def configure(self, directory):
         """Writes caisson's registries.conf for all of them. Names without a registry are those of `anonymous`;
@@ -83,8 +83,8 @@ class Fleet:
             registry.start()
 
     def close(self):
-        for server in (*self.proxies, *self.bad.values(), self.hostile, self.elsewhere, self.elsewhere_plain,
-                       self.tokens, *self.registries.values()):
+        for server in (*self.proxies, *self.bad.values(), self.hostile, self.stage, self.elsewhere,
+                       self.elsewhere_plain, self.tokens, *self.registries.values()):
             server.close()
 
     def heal(self):

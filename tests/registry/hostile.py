@@ -34,8 +34,9 @@ class Fake:
     of `documents` (by tag or digest, with their media type) and `blobs`. `answers` are exceptions: pairs of
     a pattern of "METHOD path" and a function of the exchange."""
 
-    def __init__(self, base):
-        upper = archives.tar([Entry("upper", "upper")])
+    def __init__(self, base, name="image"):
+        self.name, self.records = name, []
+        upper = archives.tar([Entry("upper", name)])  # no two share it
         layout = archives.Layout([base, upper])
         self.image, self.manifest, self.layers = layout.image, layout.manifest, layout.blobs
         self.config = None  # the configuration's bytes, if it is not the JSON of image
@@ -67,8 +68,13 @@ class Fake:
     def on(self, pattern, function):
         self.answers.append((re.compile(pattern), function))
 
+    def home(self, exchange):
+        """A URL of our own; the server finds us by our name."""
+        return f"http://{exchange.address}/{self.name}"
+
     def answer(self, exchange):
         self.build()
+        self.records.append(exchange.record)
         asked = f"{exchange.command} {exchange.record.path}"
         for pattern, function in self.answers:
             if pattern.search(asked):
@@ -237,8 +243,10 @@ def reply(code, body=b"", **headers):
 
 def redirect(to):
     """Of blobs; {self} is our own address."""
-    return on("GET .*/blobs/", lambda exchange: exchange.reply(
-        307, b"", {"Location": to.format(self="http://" + exchange.address, path=exchange.record.path)}))
+    def spoil(fake):
+        fake.on("GET .*/blobs/", lambda exchange: exchange.reply(
+            307, b"", {"Location": to.format(self=fake.home(exchange), path=exchange.record.path)}))
+    return spoil
 
 
 def raw(data):
@@ -321,9 +329,11 @@ def silent(exchange):
 
 def challenge(text):
     """401 with this WWW-Authenticate to everything; {self} is our address."""
-    return on("/v2/", lambda exchange: exchange.reply(
-        401, {"errors": [{"code": "UNAUTHORIZED", "message": "who are you?"}]},
-        {"WWW-Authenticate": text.format(self="http://" + exchange.address)}))
+    def spoil(fake):
+        fake.on("/v2/", lambda exchange: exchange.reply(
+            401, {"errors": [{"code": "UNAUTHORIZED", "message": "who are you?"}]},
+            {"WWW-Authenticate": text.format(self=fake.home(exchange))}))
+    return spoil
 
 
 def tokens(function, when='Bearer realm="{self}/token",service="x"'):
@@ -337,6 +347,28 @@ def tokens(function, when='Bearer realm="{self}/token",service="x"'):
 def many_challenges(exchange):
     exchange.reply(401, b"", {"WWW-Authenticate": ", ".join(
         f'Bearer realm="http://127.0.0.1:{i}/"' for i in range(1, 3000))})
+
+
+class Stage:
+    """Many of them on one server, each under its own name: hostile/NAME."""
+
+    def __init__(self, server):
+        self.server, self.fakes, self.numbers = server, {}, itertools.count()
+        server.answer = self.answer
+
+    def enter(self, spoil, base):
+        """The name of the image that this one offers, and itself."""
+        fake = Fake(base, f"case-{next(self.numbers)}")
+        spoil(fake)
+        self.fakes[fake.name] = fake
+        return f"{self.server.address}/hostile/{fake.name}:latest", fake
+
+    def answer(self, exchange):
+        found = re.search("case-[0-9]+", exchange.path)
+        if found:
+            self.fakes[found.group()].answer(exchange)
+        else:
+            exchange.reply(404, {})
 
 
 DENIED = r"(?i)denied|unauthori|password|credential|log ?in|token|challenge|realm|authenti"
