@@ -5,17 +5,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/path.h"
 #include "engine/record.h"
+
+enum { PID_SIZE = 24, LOCK_TRIES = 200 };
 
 static const struct subdir {
 	const char *name;
@@ -72,24 +76,47 @@ static int open_top(const char *path, gid_t gid, int *ret, struct cx_err *err)
 	return 0;
 }
 
+/* Whose the lock is, as it says itself: digits, or "". */
+static void read_owner(int fd, char ret[PID_SIZE])
+{
+	ssize_t n = pread(fd, ret, PID_SIZE - 1, 0);
+
+	ret[n > 0 ? n : 0] = '\0';
+	ret[strspn(ret, "0123456789")] = '\0';
+}
+
+/*
+ * A caissond that was killed while it started a program may leave a child that holds the lock until
+ * it has executed that program: then the owner is dead, and a little later the lock is free.
+ */
+static int lock_file(int fd, const char *path, struct cx_err *err)
+{
+	static const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+	char pid[PID_SIZE];
+
+	for (unsigned i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+		if (errno != EWOULDBLOCK)
+			return cx_fail(err, errno, "lock '%s'", path);
+		read_owner(fd, pid);
+		if (i == LOCK_TRIES || pid[0] == '\0' || kill(atoi(pid), 0) == 0 || errno != ESRCH)
+			return cx_refuse(err, CX_CONFLICT,
+					 "'%s' is in use by another caissond, pid %s; stop that "
+					 "one or name other --state and --run directories",
+					 path, pid[0] != '\0' ? pid : "unknown");
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 static int take_lock(int dirfd, const char *path, int *ret, struct cx_err *err)
 {
 	cx_autofd int fd = openat(dirfd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	char pid[24] = "";
+	char pid[PID_SIZE];
 
 	if (fd < 0)
 		return cx_fail(err, errno, "open '%s/lock'", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK)
-			return cx_fail(err, errno, "lock '%s'", path);
-		if (cx_read_upto(fd, pid, sizeof pid - 1, err) < 0)
-			pid[0] = '\0';
-		pid[strspn(pid, "0123456789")] = '\0';
-		return cx_refuse(err, CX_CONFLICT,
-				 "'%s' is in use by another caissond, pid %s; stop that one or "
-				 "name other --state and --run directories",
-				 path, pid[0] != '\0' ? pid : "unknown");
-	}
+	if (lock_file(fd, path, err) < 0)
+		return -err->errnum;
 	(void)snprintf(pid, sizeof pid, "%d\n", getpid());
 	if (ftruncate(fd, 0) < 0)
 		return cx_fail(err, errno, "write '%s/lock'", path);

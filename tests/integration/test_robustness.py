@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of each part, restarts, a second daemon, and how an engine ends."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -314,3 +315,21 @@ def test_logs_hold_no_secret_and_no_control_characters(engine):
     for word in ("very-hidden-value", "env-value", "very-hidden-command", "\x1b", "must-not-leak"):
         assert word not in log, word
     assert not [line for line in log.splitlines() if line.startswith("injected")]
+
+
+def test_two_engines_of_one_state_directory(engine, api):
+    """The second one says who has it, and does the first no harm."""
+    second = subprocess.run(engine.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
+    assert second.returncode != 0 and f"another caissond, pid {engine.pid}".encode() in second.stdout, second
+    assert api.create().status == 200
+
+
+def test_lock_outlives_its_owner_a_little(engine):
+    """As by a child that the killed one was just about to start."""
+    engine.kill()
+    lock = os.open(os.path.join(engine.state, "lock"), os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    threading.Timer(0.5, os.close, (lock,)).start()
+    begin = time.monotonic()
+    engine.start()
+    assert 0.3 < time.monotonic() - begin < 5
