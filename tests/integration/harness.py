@@ -27,7 +27,8 @@ SHARED = os.environ.get("CAISSON_SHARED", "") not in ("", "0")
 IDS = "/run/caisson-ids"
 START_SECONDS = 20
 LEAK_SECONDS = 10
-PROGRAMS = ("caissond", "caisson-gateway", "caisson-spawner", "caisson-image", "caisson-agent")
+PROGRAMS = ("caissond", "caisson-gateway", "caisson-spawner", "caisson-image", "caisson-fetch",
+            "caisson-agent")
 
 
 def program(name):
