@@ -66,6 +66,7 @@ struct cx_pull {
 	uint64_t missing_bytes;
 
 	bool layers_there;
+	bool over; /* those who wait are being told */
 	struct download downloads[CX_OCI_LAYERS_MAX];
 	struct cx_err why; /* of a failure that may have a better explanation */
 	struct cx_timer timer;
@@ -90,7 +91,8 @@ static void forget(struct download *d)
 	cx_close(&d->file);
 }
 
-static void free_pull(struct cx_pull *pull)
+/* Ends what is under way; nobody can find or join it any more. */
+static void dismantle(struct cx_pull *pull)
 {
 	*pull->link = pull->next;
 	if (pull->next != NULL)
@@ -104,13 +106,17 @@ static void free_pull(struct cx_pull *pull)
 	cx_buf_free(&pull->list);
 	for (unsigned i = 0; i < pull->ndocuments; i++)
 		cx_buf_free(&pull->documents[i].bytes);
+}
+
+static void free_pull(struct cx_pull *pull)
+{
+	dismantle(pull);
 	free(pull);
 }
 
-/* The waiters are told when the pull is gone: each may start the next one. */
+/* Who is told may start the next pull, and others of those who wait may leave. */
 static void finish(struct cx_pull *pull, const struct cx_image_row *image, const struct cx_err *err)
 {
-	struct cx_pull_waiter *waiters = pull->waiters;
 	struct cx_gateway *gw = pull->gw;
 	struct cx_err kept = { 0 };
 
@@ -120,14 +126,16 @@ static void finish(struct cx_pull *pull, const struct cx_image_row *image, const
 	} else {
 		cx_log(CX_LOG_INFO, "image pulled", "image", pull->name, NULL);
 	}
-	free_pull(pull);
-	while (waiters != NULL) {
-		struct cx_pull_waiter *waiter = waiters;
+	dismantle(pull);
+	pull->over = true;
+	while (pull->waiters != NULL) {
+		struct cx_pull_waiter *waiter = pull->waiters;
 
-		waiters = waiter->next;
+		pull->waiters = waiter->next;
 		waiter->pull = NULL;
 		waiter->done(waiter, image, err != NULL ? &kept : NULL);
 	}
+	free(pull);
 	if (err == NULL)
 		cx_store_sweep(gw); /* of what had the name before */
 }
@@ -645,7 +653,7 @@ void cx_pull_leave(struct cx_pull_waiter *waiter)
 	for (at = &pull->waiters; *at != waiter; at = &(*at)->next)
 		;
 	*at = waiter->next;
-	if (pull->waiters == NULL) {
+	if (pull->waiters == NULL && !pull->over) {
 		cx_log(CX_LOG_INFO, "pull cancelled", "image", pull->name, NULL);
 		free_pull(pull);
 	}
