@@ -7,6 +7,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+/* So that each side finds work for a while; where the kernel gives less, that does too. */
+enum { PIPE_BYTES = 1 << 20 };
+
 static void release(struct cx_outflow *out)
 {
 	if (--out->holders == 0)
@@ -94,6 +97,7 @@ int cx_outflow_open(struct cx_outflow *out, struct cx_request *req, unsigned n, 
 	out->workers.done = workers_done;
 	if (cx_pipe(&ours, &theirs, err) < 0)
 		return -err->errnum;
+	(void)fcntl(ours, F_SETPIPE_SZ, PIPE_BYTES);
 	if (cx_workers_open(&out->workers, out->gw->loop, n, ret_fds + 1, err) < 0) {
 		cx_workers_forget(&out->workers);
 		return -err->errnum;

@@ -20,6 +20,7 @@ struct cx_tar {
 	struct archive_entry *entry;
 	EVP_MD_CTX *hash;
 	uint64_t bytes, max_bytes;
+	bool ended;	   /* what still comes is thrown away */
 	uint64_t at;	   /* in the file whose data comes */
 	struct cx_err why; /* what give() said: libarchive only passes "failed" on */
 	char path[CX_ENTRY_PATH_MAX + 32], target[CX_ENTRY_PATH_MAX + 1];
@@ -43,6 +44,8 @@ static la_ssize_t give(struct archive *archive, void *arg, const void *data, siz
 	struct cx_tar *tar = arg;
 
 	(void)archive;
+	if (tar->ended)
+		return (la_ssize_t)len;
 	if (len > tar->max_bytes - tar->bytes)
 		(void)cx_refuse(&tar->why, CX_LIMIT, "more than %llu bytes",
 				(unsigned long long)tar->max_bytes);
@@ -95,10 +98,8 @@ void cx_tar_free(struct cx_tar *tar)
 {
 	if (tar == NULL)
 		return;
-	if (tar->archive != NULL) {
-		(void)archive_write_fail(tar->archive); /* or it would write an end */
-		(void)archive_write_free(tar->archive);
-	}
+	tar->ended = true; /* libarchive frees all of its memory only by writing an end */
+	(void)archive_write_free(tar->archive);
 	archive_entry_free(tar->entry);
 	EVP_MD_CTX_free(tar->hash);
 	free(tar);
@@ -246,6 +247,7 @@ int cx_tar_finish(struct cx_tar *tar, uint8_t ret_sha256[32], uint64_t *ret_byte
 
 	if (archive_write_close(tar->archive) != ARCHIVE_OK)
 		return failed(tar, err);
+	tar->ended = true;
 	if (EVP_DigestFinal_ex(tar->hash, sum, NULL) != 1)
 		return cx_fail(err, EIO, "SHA-256");
 	memcpy(ret_sha256, sum, sizeof sum);
