@@ -4,6 +4,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import tarfile
 import tempfile
@@ -428,18 +429,46 @@ def test_one_commit_at_a_time_and_the_end_of_a_sandbox(api, make, removed, pytho
     assert answers[-1].status in (200, 404, 409), answers[-1]
 
 
-def frozen(engine):
-    """How many control groups of this engine stand still."""
-    n = 0
-    for root in harness.cgroup_roots():
-        for where, _, files in os.walk(root):
-            if engine.instance_path and os.path.basename(engine.instance_path) not in where:
-                continue
-            if "freezer.state" in files:
-                n += harness.read(os.path.join(where, "freezer.state")).strip() != "THAWED"
-            elif "cgroup.events" in files:
-                n += "frozen 1" in harness.read(os.path.join(where, "cgroup.events"))
-    return n
+def is_walker(pid):
+    try:
+        return b"changes" in harness.read(f"/proc/{pid}/cmdline", binary=True)
+    except OSError:
+        return False
+
+
+def walker(engine):
+    """The worker that walks a sandbox, as soon as a commit has begun."""
+    return harness.wait_until(lambda: [p for p in harness.children(engine.pid) if is_walker(p)], 10,
+                              "a worker walks", every=0.002)[0]
+
+
+def test_who_walks_sees_the_tree_and_nothing_else(engine, api, make, removed):
+    key = make("busybox")
+    assert api.exec(key, "dd if=/dev/urandom of=/big bs=1M count=100 2>/dev/null").code == 0
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(commit(harness.Api(api.path), key, "posture")))
+    thread.start()
+    pid = walker(engine)
+    harness.wait_until(lambda: harness.status_of(pid)["Seccomp"] == "2", 10, every=0.001)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        status, mounts = harness.status_of(pid), harness.mounts_of(pid)
+        base = harness.read(f"/proc/{engine.agent_of(key)}/uid_map").split()[1]
+        spaces = [name for name in ("user", "mnt", "pid", "net", "ipc", "uts")
+                  if os.readlink(f"/proc/{pid}/ns/{name}") in (
+                      os.readlink(f"/proc/{engine.pid}/ns/{name}"),
+                      os.readlink(f"/proc/{engine.agent_of(key)}/ns/{name}"))]
+        root, fds = os.listdir(f"/proc/{pid}/root/"), os.listdir(f"/proc/{pid}/fd")
+        options = harness.read(f"/proc/{pid}/mountinfo").split()[5]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    thread.join(60)
+    removed.append("posture")
+    assert answers[0].status == 200, answers
+    assert (int(status["CapEff"], 16), int(status["CapBnd"], 16), status["NoNewPrivs"]) == (4, 0, "1")
+    assert set(status["Uid"].split()) == {base} and not spaces, (status["Uid"], base, spaces)
+    assert len(mounts) == 1 and {"ro", "nosuid", "nodev", "noexec"} <= set(options.split(",")), mounts
+    assert "big" in root and "bin" not in root and set(fds) <= {"0", "1", "2", "3", "4"}, (root, fds)
 
 
 @pytest.mark.parametrize("victim", ["gateway", "caissond"])
@@ -459,9 +488,7 @@ def test_nobody_stays_frozen(fresh_engine, victim):
 
     thread = threading.Thread(target=run)
     thread.start()
-    harness.wait_until(lambda: [p for p in harness.children(fresh_engine.pid)
-                                if b"changes" in harness.read(f"/proc/{p}/cmdline", binary=True)], 10,
-                       "a worker walks", every=0.002)
+    walker(fresh_engine)
     if victim == "gateway":
         os.kill(fresh_engine.gateway, 9)
     else:
