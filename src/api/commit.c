@@ -64,18 +64,12 @@ static void finish(struct commit *c, const struct cx_image_row *image)
 	struct cx_buf json = { .max = ANSWER_MAX };
 	struct cx_jsonw w = { .out = &json };
 	struct cx_gateway *gw = c->gw;
-	struct cx_err err;
 
 	cx_log(CX_LOG_INFO, "sandbox committed", "name", c->name, NULL);
 	cx_jsonw_object(&w, NULL);
 	cx_image_present(&w, image);
 	cx_jsonw_end(&w);
-	if (cx_jsonw_finish(&w, &err) == 0) {
-		cx_request_answer(c->req, 200, &json);
-	} else {
-		cx_buf_free(&json);
-		cx_request_fail(c->req, &err);
-	}
+	cx_request_answer_json(c->req, &w);
 	free_commit(c);
 	cx_store_sweep(gw); /* of what had the name before */
 }

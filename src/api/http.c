@@ -115,6 +115,18 @@ void cx_request_answer(struct cx_request *req, unsigned status, struct cx_buf *j
 	deliver(req, status, json_response(json));
 }
 
+void cx_request_answer_json(struct cx_request *req, struct cx_jsonw *w)
+{
+	struct cx_err err;
+
+	if (cx_jsonw_finish(w, &err) == 0) {
+		cx_request_answer(req, 200, w->out);
+		return;
+	}
+	cx_buf_free(w->out);
+	cx_request_fail(req, &err);
+}
+
 void cx_request_fail_as(struct cx_request *req, unsigned status, const struct cx_err *err)
 {
 	struct cx_buf json = { .max = 8192 };

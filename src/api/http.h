@@ -100,6 +100,9 @@ bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol
 
 /* Answers with a JSON document, whose memory is taken over (json is left empty). */
 void cx_request_answer(struct cx_request *req, unsigned status, struct cx_buf *json);
+struct cx_jsonw;
+/* Answers 200 with what was written, or with why that failed. Its memory is taken over. */
+void cx_request_answer_json(struct cx_request *req, struct cx_jsonw *w);
 /* Answers with what errors.c makes of err. */
 void cx_request_fail(struct cx_request *req, const struct cx_err *err);
 /* The same with another HTTP status than the kind has. */

@@ -52,18 +52,6 @@ void cx_image_present(struct cx_jsonw *w, const struct cx_image_row *image)
 	cx_jsonw_raw(w, "config", image->config);
 }
 
-static void answer(struct cx_request *req, struct cx_jsonw *w)
-{
-	struct cx_err err;
-
-	if (cx_jsonw_finish(w, &err) == 0) {
-		cx_request_answer(req, 200, w->out);
-		return;
-	}
-	cx_buf_free(w->out);
-	cx_request_fail(req, &err);
-}
-
 static int list_one(const struct cx_image_row *image, void *arg, struct cx_err *err)
 {
 	(void)err;
@@ -88,7 +76,7 @@ void cx_handle_image_list(struct cx_request *req)
 	}
 	cx_jsonw_end(&w);
 	cx_jsonw_end(&w);
-	answer(req, &w);
+	cx_request_answer_json(req, &w);
 }
 
 static int find(struct cx_request *req, struct cx_image_row *ret, struct cx_err *err)
@@ -126,7 +114,7 @@ void cx_handle_image_get(struct cx_request *req)
 	cx_image_present(&w, &image);
 	cx_jsonw_raw(&w, "history", history);
 	cx_jsonw_end(&w);
-	answer(req, &w);
+	cx_request_answer_json(req, &w);
 }
 
 static int tag(struct cx_request *req, struct cx_image_row *image, struct cx_err *err)
@@ -170,7 +158,7 @@ void cx_handle_image_tag(struct cx_request *req)
 	cx_jsonw_object(&w, NULL);
 	cx_image_present(&w, &image);
 	cx_jsonw_end(&w);
-	answer(req, &w);
+	cx_request_answer_json(req, &w);
 	cx_store_sweep(req->gateway); /* of what had the name before */
 }
 
@@ -203,6 +191,6 @@ void cx_handle_image_delete(struct cx_request *req)
 	cx_jsonw_text(&w, "name", image.name);
 	cx_image_present_id(&w, "digest", image.manifest_id);
 	cx_jsonw_end(&w);
-	answer(req, &w);
+	cx_request_answer_json(req, &w);
 	cx_store_sweep(req->gateway);
 }

@@ -11,18 +11,6 @@
 
 enum { ANSWER_MAX = CX_AUTHFILE_MAX * 2 };
 
-static void answer(struct cx_request *req, struct cx_jsonw *w)
-{
-	struct cx_err err;
-
-	if (cx_jsonw_finish(w, &err) == 0) {
-		cx_request_answer(req, 200, w->out);
-		return;
-	}
-	cx_buf_free(w->out);
-	cx_request_fail(req, &err);
-}
-
 /* ---- login ---------------------------------------------------------------------------------- */
 
 struct check { /* a request that waits for the registry's word */
@@ -53,7 +41,7 @@ static void answer_registry(struct cx_request *req, const char *host)
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_text(&w, "registry", host);
 	cx_jsonw_end(&w);
-	answer(req, &w);
+	cx_request_answer_json(req, &w);
 }
 
 static void on_checked(struct cx_transfer_call *call, const struct cx_transfer_answer *answer_,
@@ -168,7 +156,7 @@ void cx_handle_login_list(struct cx_request *req)
 	}
 	cx_jsonw_end(&w);
 	cx_jsonw_end(&w);
-	answer(req, &w);
+	cx_request_answer_json(req, &w);
 }
 
 void cx_handle_logout(struct cx_request *req)

@@ -27,7 +27,6 @@ static void answer(struct cx_sweep_waiter *waiter, uint64_t bytes)
 	struct cx_str names = { .p = prune->names.p, .len = (uint32_t)prune->names.len };
 	struct cx_buf json = { .max = 2 * NAMES_MAX };
 	struct cx_jsonw w = { .out = &json };
-	struct cx_err err;
 
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_array(&w, "removed");
@@ -37,10 +36,7 @@ static void answer(struct cx_sweep_waiter *waiter, uint64_t bytes)
 	cx_jsonw_end(&w);
 	cx_jsonw_int(&w, "reclaimedBytes", (int64_t)((bytes + prune->bytes) & INT64_MAX));
 	cx_jsonw_end(&w);
-	if (cx_jsonw_finish(&w, &err) < 0)
-		cx_request_fail(prune->req, &err);
-	else
-		cx_request_answer(prune->req, 200, &json);
+	cx_request_answer_json(prune->req, &w);
 	cx_buf_free(&prune->names);
 	free(prune);
 }

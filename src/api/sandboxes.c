@@ -15,30 +15,20 @@ void cx_handle_health(struct cx_request *req)
 {
 	struct cx_buf json = { .max = 64 };
 	struct cx_jsonw w = { .out = &json };
-	struct cx_err err;
 
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_text(&w, "status", "ok");
 	cx_jsonw_end(&w);
-	if (cx_jsonw_finish(&w, &err) < 0)
-		cx_request_fail(req, &err);
-	else
-		cx_request_answer(req, 200, &json);
+	cx_request_answer_json(req, &w);
 }
 
 static void answer_row(struct cx_request *req, const struct cx_sandbox_row *row)
 {
 	struct cx_buf json = { .max = ANSWER_MAX };
 	struct cx_jsonw w = { .out = &json };
-	struct cx_err err;
 
 	cx_present_sandbox(&w, row, cx_request_agent(req));
-	if (cx_jsonw_finish(&w, &err) == 0) {
-		cx_request_answer(req, 200, &json);
-		return;
-	}
-	cx_buf_free(&json);
-	cx_request_fail(req, &err);
+	cx_request_answer_json(req, &w);
 }
 
 /* ---- create --------------------------------------------------------------------------------- */
@@ -263,16 +253,12 @@ static void answer_deleted(struct cx_request *req, const struct cx_sandbox_row *
 {
 	struct cx_buf json = { .max = 4096 };
 	struct cx_jsonw w = { .out = &json };
-	struct cx_err err;
 
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_text(&w, "id", row->id);
 	cx_jsonw_text(&w, "status", row->status);
 	cx_jsonw_end(&w);
-	if (cx_jsonw_finish(&w, &err) < 0)
-		cx_request_fail(req, &err);
-	else
-		cx_request_answer(req, 200, &json);
+	cx_request_answer_json(req, &w);
 }
 
 static void on_gone(struct cx_box_waiter *waiter, const struct cx_sandbox_row *row,
@@ -362,10 +348,7 @@ static void count_down(struct delete_many *many)
 	if (--many->pending > 0)
 		return;
 	write_deleted(&w, many);
-	if (cx_jsonw_finish(&w, &many->err) < 0)
-		cx_request_fail(many->req, &many->err);
-	else
-		cx_request_answer(many->req, 200, &json);
+	cx_request_answer_json(many->req, &w);
 	cx_buf_free(&many->succeeded);
 	cx_buf_free(&many->failed);
 	free(many);
@@ -599,15 +582,11 @@ static void answer_log(struct cx_request *req, const char *p, size_t len)
 {
 	struct cx_buf json = { .max = 8 * LOG_ANSWER };
 	struct cx_jsonw w = { .out = &json };
-	struct cx_err err;
 
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_bytes(&w, "logs", p, len);
 	cx_jsonw_end(&w);
-	if (cx_jsonw_finish(&w, &err) < 0)
-		cx_request_fail(req, &err);
-	else
-		cx_request_answer(req, 200, &json);
+	cx_request_answer_json(req, &w);
 }
 
 static void free_logs(struct logs *logs)
