@@ -83,7 +83,7 @@ static void token_done(struct cx_web_call *call)
 {
 	struct cx_token *token = cx_container_of(call, struct cx_token, call);
 	const struct cx_endpoint *e = token->of;
-	char who[320], value[CX_TOKEN_SIZE];
+	char name[CX_ORIGIN_NAME_SIZE] = "?", who[320], value[CX_TOKEN_SIZE];
 	struct cx_origin origin;
 	struct cx_err err;
 	uint32_t seconds;
@@ -97,8 +97,9 @@ static void token_done(struct cx_web_call *call)
 		.known = true,
 	};
 
-	(void)snprintf(who, sizeof who, "token service '%s'",
-		       cx_origin_of(e->realm, &origin, &err) == 0 ? origin.host : "?");
+	if (cx_origin_of(e->realm, &origin, &err) == 0)
+		cx_origin_name(&origin, name);
+	(void)snprintf(who, sizeof who, "token service '%s'", name);
 	if (call->answer.end != CX_WEB_ANSWERED || call->answer.status != 200) {
 		(void)cx_fault_of(&token->why, &call->answer, &question);
 		deny(token);

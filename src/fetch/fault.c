@@ -7,7 +7,7 @@
 
 #include "fetch/reply.h"
 
-enum { RETRY_AFTER_MAX_S = 60 };
+enum { RETRY_AFTER_MAX_S = 60 }; /* nobody waits longer without a word */
 
 bool cx_fault_local(struct cx_fault *fault, const struct cx_err *err)
 {
@@ -130,7 +130,7 @@ static bool bad_answer(struct cx_fault *fault, const struct cx_web_answer *answe
 		       const struct cx_question *question)
 {
 	char words[CX_WORDS_SIZE], says[400], hint[400];
-	uint64_t after_s = answer->retry_after_s;
+	bool too_long = answer->retry_after_s > RETRY_AFTER_MAX_S;
 	size_t i = 0;
 
 	while (answer->status < statuses[i].first || answer->status > statuses[i].last ||
@@ -139,12 +139,15 @@ static bool bad_answer(struct cx_fault *fault, const struct cx_web_answer *answe
 	cx_reply_words(answer->words, answer->words_len, words);
 	fill_in(says, sizeof says, statuses[i].says, question->object);
 	fill_in(hint, sizeof hint, statuses[i].hint, question->login);
+	if (statuses[i].again && too_long)
+		(void)snprintf(hint, sizeof hint, "; it is not to be asked again for %llu seconds",
+			       (unsigned long long)answer->retry_after_s);
 	(void)cx_fault_set(fault, statuses[i].reason, statuses[i].kind, "%s %s (HTTP %u%s%s)%s",
 			   question->who, says, answer->status, words[0] != '\0' ? ": " : "", words,
 			   hint);
 	fault->status = answer->status;
-	fault->again = statuses[i].again;
-	fault->after_ms = 1000 * (after_s < RETRY_AFTER_MAX_S ? after_s : RETRY_AFTER_MAX_S);
+	fault->again = statuses[i].again && !too_long;
+	fault->after_ms = too_long ? 0 : 1000 * answer->retry_after_s;
 	return false;
 }
 

@@ -206,14 +206,16 @@ static void question_of(const struct cx_job *job, struct cx_question *ret, char 
 			char object[512])
 {
 	const struct cx_endpoint *e = endpoint_of(job);
+	char name[CX_ORIGIN_NAME_SIZE];
 	struct cx_origin origin;
 	struct cx_err lost;
 
-	if (job->foreign && cx_origin_of(job->url, &origin, &lost) == 0)
-		(void)snprintf(who, 700, "'%s', where registry '%s' sends us,", origin.host,
-			       e->host);
-	else
+	if (job->foreign && cx_origin_of(job->url, &origin, &lost) == 0) {
+		cx_origin_name(&origin, name);
+		(void)snprintf(who, 700, "'%s', where registry '%s' sends us,", name, e->host);
+	} else {
 		(void)snprintf(who, 700, "registry '%s'", e->host);
+	}
 	cx_step_object(job, object, 512);
 	*ret = (struct cx_question){
 		.who = who,

@@ -462,6 +462,14 @@ int cx_origin_of(const char *url, struct cx_origin *ret, struct cx_err *err)
 	return 0;
 }
 
+void cx_origin_name(const struct cx_origin *origin, char ret[CX_ORIGIN_NAME_SIZE])
+{
+	bool usual = strcmp(origin->port, origin->tls ? "443" : "80") == 0;
+
+	(void)snprintf(ret, CX_ORIGIN_NAME_SIZE, "%s%s%s", origin->host, usual ? "" : ":",
+		       usual ? "" : origin->port);
+}
+
 bool cx_origin_same(const struct cx_origin *a, const struct cx_origin *b)
 {
 	return a->tls == b->tls && strcmp(a->host, b->host) == 0 && strcmp(a->port, b->port) == 0;

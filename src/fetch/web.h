@@ -122,6 +122,9 @@ struct cx_origin {
 };
 /* Of an absolute http or https URL; one that carries a user or password is refused. */
 CX_MUST int cx_origin_of(const char *url, struct cx_origin *ret, struct cx_err *err);
+/* How people write it: "host", or "host:port" if the port is not that of the scheme. */
+enum { CX_ORIGIN_NAME_SIZE = 256 + 8 };
+void cx_origin_name(const struct cx_origin *origin, char ret[CX_ORIGIN_NAME_SIZE]);
 bool cx_origin_same(const struct cx_origin *a, const struct cx_origin *b);
 
 /* What location means in an answer to base. */

@@ -451,7 +451,7 @@ def test_registry_tokens_are_sent_as_they_are(plain):
 def test_a_token_service_that_talks_nonsense(plain, body):
     with Server(say(200, body)) as service, Guarded(realm=service.url + "/token") as server:
         answer = plain(server).blob("a", DIGEST, len(DATA))
-        assert answer.reason == "protocol" and "token service '127.0.0.1'" in answer.text
+        assert answer.reason == "protocol" and "token service '127.0.0.1:" in answer.text
 
 
 def test_a_token_service_that_fails_for_a_while(plain):

@@ -187,8 +187,8 @@ class Registry:
 
     def start(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(["docker-registry", "serve", self.config], stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL, cwd="/")
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "docker-registry", "serve", self.config],
+                                            stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/")
         end = time.monotonic() + READY_SECONDS
         while not self.ready():
             assert self.process.poll() is None and time.monotonic() < end, self.log()

@@ -33,9 +33,22 @@ static const struct {
 	{ 0, CX_SENT_TOKEN, CX_FETCH_PROTOCOL, CX_UNAVAILABLE, false, "HTTP 0" },
 };
 
+START_TEST(of_one_who_asks_for_more_patience_than_there_is)
+{
+	struct cx_web_answer answer = { .status = 429, .retry_after_s = 61 };
+	struct cx_fault fault;
+
+	question.sent = CX_SENT_TOKEN;
+	ck_assert(!cx_fault_of(&fault, &answer, &question));
+	ck_assert_int_eq(fault.reason, CX_FETCH_TOO_MANY);
+	ck_assert(!fault.again);
+	ck_assert_ptr_nonnull(strstr(fault.err.msg, "for 61 seconds"));
+}
+END_TEST
+
 START_TEST(of_an_answer)
 {
-	struct cx_web_answer answer = { .status = statuses[_i].status, .retry_after_s = 1000 };
+	struct cx_web_answer answer = { .status = statuses[_i].status, .retry_after_s = 60 };
 	static const char words[] = "{\"errors\":[{\"code\":\"CODE\",\"message\":\"words\"}]}";
 	struct cx_fault fault;
 
@@ -107,6 +120,7 @@ int main(void)
 	Suite *s = suite_create("fetch/fault");
 	TCase *t = tcase_create("fault");
 
+	tcase_add_test(t, of_one_who_asks_for_more_patience_than_there_is);
 	tcase_add_loop_test(t, of_an_answer, 0, (int)CX_LEN(statuses));
 	tcase_add_loop_test(t, of_no_answer, 0, (int)CX_LEN(ends));
 	tcase_add_test(t, of_ours);

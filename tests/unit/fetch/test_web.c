@@ -225,22 +225,25 @@ END_TEST
 static const struct {
 	const char *url, *host, *port;
 	bool tls;
+	const char *name;
 } origins[] = {
-	{ "http://a", "a", "80", false },
-	{ "https://A.b/c?d", "a.b", "443", true },
-	{ "https://a:5000/", "a", "5000", true },
-	{ "HTTP://[::1]:81/x", "[::1]", "81", false },
-	{ "http://a@b/", NULL, NULL, false },
-	{ "http://a:b@c/", NULL, NULL, false },
-	{ "ftp://a/", NULL, NULL, false },
-	{ "file:///a", NULL, NULL, false },
-	{ "a/b", NULL, NULL, false },
-	{ "//a/b", NULL, NULL, false },
-	{ "", NULL, NULL, false },
+	{ "http://a", "a", "80", false, "a" },
+	{ "https://A.b/c?d", "a.b", "443", true, "a.b" },
+	{ "https://a:80/", "a", "80", true, "a:80" },
+	{ "https://a:5000/", "a", "5000", true, "a:5000" },
+	{ "HTTP://[::1]:81/x", "[::1]", "81", false, "[::1]:81" },
+	{ "http://a@b/", NULL, NULL, false, NULL },
+	{ "http://a:b@c/", NULL, NULL, false, NULL },
+	{ "ftp://a/", NULL, NULL, false, NULL },
+	{ "file:///a", NULL, NULL, false, NULL },
+	{ "a/b", NULL, NULL, false, NULL },
+	{ "//a/b", NULL, NULL, false, NULL },
+	{ "", NULL, NULL, false, NULL },
 };
 
 START_TEST(origin)
 {
+	char name[CX_ORIGIN_NAME_SIZE];
 	struct cx_origin o;
 	int r = cx_origin_of(origins[_i].url, &o, &err);
 
@@ -250,6 +253,8 @@ START_TEST(origin)
 	ck_assert_str_eq(o.host, origins[_i].host);
 	ck_assert_str_eq(o.port, origins[_i].port);
 	ck_assert_int_eq(o.tls, origins[_i].tls);
+	cx_origin_name(&o, name);
+	ck_assert_str_eq(name, origins[_i].name);
 }
 END_TEST
 
