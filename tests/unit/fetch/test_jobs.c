@@ -2,6 +2,7 @@
 #include "fetch/jobs.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "base/fd.h"
@@ -142,6 +143,59 @@ START_TEST(an_answer_comes)
 }
 END_TEST
 
+/* How often a text occurs in what a server was asked. */
+static unsigned seen_in(int file, const char *text)
+{
+	char asked[16384] = "";
+	ssize_t n = pread(file, asked, sizeof asked - 1, 0);
+	unsigned found = 0;
+
+	ck_assert_int_gt(n, 0);
+	for (const char *at = asked; (at = strstr(at, text)) != NULL; at++)
+		found++;
+	return found;
+}
+
+/* Credentials go to the registry; not to where it sends us, even if that asks for them. */
+START_TEST(credentials_stay_at_home)
+{
+	int store = memfd_create("store", MFD_CLOEXEC), home = memfd_create("home", MFD_CLOEXEC);
+	static const char wants[] = "HTTP/1.0 401 No\r\nWWW-Authenticate: Basic\r\n\r\n";
+	char redirect[128];
+
+	(void)snprintf(redirect, sizeof redirect,
+		       "HTTP/1.0 307 There\r\nLocation: http://127.0.0.1:%u/x\r\n\r\n",
+		       serve_seen(wants, sizeof wants - 1, 9, store));
+	(void)snprintf(jobs.endpoints[1]->host, 262, "127.0.0.1:%u",
+		       serve_seen(redirect, strlen(redirect), 9, home));
+	jobs.endpoints[0]->down = true;
+	jobs.endpoints[1]->user = strdup("u");
+	jobs.endpoints[1]->password = strdup("p");
+	jobs.endpoints[1]->wants = CX_SCHEME_BASIC;
+	add(7, CX_TASK_MANIFEST)->tries = CX_JOB_TRIES - 1;
+	ck_assert_uint_eq(failure().reason, CX_FETCH_UNAUTHORIZED);
+	ck_assert_uint_eq(seen_in(home, "GET "), 1);
+	ck_assert_uint_eq(seen_in(home, "Authorization: Basic dTpw"), 1);
+	ck_assert_uint_eq(seen_in(store, "GET "), 1);
+	ck_assert_uint_eq(seen_in(store, "Authorization"), 0);
+	close(store);
+	close(home);
+}
+END_TEST
+
+START_TEST(a_wrong_blob_is_none)
+{
+	static const char bytes[] = "HTTP/1.0 200 OK\r\n\r\nfour";
+	struct cx_job *job = add(7, CX_TASK_BLOB);
+
+	jobs.endpoints[0]->down = true;
+	(void)snprintf(jobs.endpoints[1]->host, 262, "127.0.0.1:%u",
+		       serve(bytes, sizeof bytes - 1, 1));
+	job->size = job->in.max = 4;
+	ck_assert_uint_eq(failure().reason, CX_FETCH_DIGEST);
+}
+END_TEST
+
 START_TEST(what_may_pass_is_tried_again_later)
 {
 	static const char bytes[] = "HTTP/1.0 503 No\r\n\r\nwords";
@@ -217,6 +271,8 @@ int main(void)
 	tcase_add_test(t, a_push_asks_no_mirror);
 	tcase_add_test(t, an_empty_blob_needs_nobody);
 	tcase_add_test(t, an_answer_comes);
+	tcase_add_test(t, credentials_stay_at_home);
+	tcase_add_test(t, a_wrong_blob_is_none);
 	tcase_add_test(t, what_may_pass_is_tried_again_later);
 	tcase_add_test(t, only_so_many_at_once);
 	tcase_add_test(t, a_full_socket);
