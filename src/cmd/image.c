@@ -83,15 +83,23 @@ static int do_bundle(const struct limits *l, struct cx_report *report)
 	return cx_bundle_files(STDIN_FILENO, STDOUT_FILENO, &limits, report);
 }
 
+/* Names are bytes. What keeps libarchive's reader from converting them leads its writer to it. */
+static const char reads[] = "C.UTF-8", writes[] = "C";
+
 static const struct {
 	const char *name;
 	enum cx_confine_for purpose;
+	const char *locale;
 	int (*run)(const struct limits *limits, struct cx_report *report);
 } roles[] = {
-	{ "read", CX_CONFINE_ARCHIVE, do_read },    { "write", CX_CONFINE_ARCHIVE, do_write },
-	{ "scan", CX_CONFINE_ARCHIVE, do_scan },    { "walk", CX_CONFINE_TREE, do_walk },
-	{ "pack", CX_CONFINE_ARCHIVE, do_pack },    { "same", CX_CONFINE_ARCHIVE, do_same },
-	{ "bundle", CX_CONFINE_HANDED, do_bundle }, { "changes", CX_CONFINE_TREE, do_changes },
+	{ "read", CX_CONFINE_ARCHIVE, reads, do_read },
+	{ "write", CX_CONFINE_ARCHIVE, reads, do_write },
+	{ "scan", CX_CONFINE_ARCHIVE, reads, do_scan },
+	{ "same", CX_CONFINE_ARCHIVE, reads, do_same },
+	{ "walk", CX_CONFINE_TREE, writes, do_walk },
+	{ "changes", CX_CONFINE_TREE, writes, do_changes },
+	{ "pack", CX_CONFINE_ARCHIVE, writes, do_pack },
+	{ "bundle", CX_CONFINE_HANDED, writes, do_bundle },
 };
 
 static int parse(int argc, char **argv, size_t *ret_role, struct limits *ret, struct cx_err *err)
@@ -132,12 +140,11 @@ int main(int argc, char **argv)
 	/* Executed by descriptor: older kernels take its number for a name. */
 	(void)prctl(PR_SET_NAME, "caisson-image");
 	(void)signal(SIGPIPE, SIG_IGN); /* the writer's end shows as an error with a name */
-	/* Names are bytes; this keeps libarchive from converting those that are UTF-8. */
-	(void)setlocale(LC_CTYPE, "C.UTF-8");
 	if (parse(argc, argv, &role, &limits, &report.err) < 0) {
 		(void)fprintf(stderr, "caisson-image: %s\n", report.err.msg);
 		return EXIT_USAGE;
 	}
+	(void)setlocale(LC_CTYPE, roles[role].locale);
 	r = cx_confine(roles[role].purpose, &report.err);
 	if (r == 0)
 		r = roles[role].run(&limits, &report);

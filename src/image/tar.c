@@ -206,7 +206,7 @@ int cx_tar_entry(struct cx_tar *tar, const struct cx_entry *e, struct cx_err *er
 	if (set_entry(tar, e, err) < 0)
 		return cx_wrap(err, "'%.*s'", (int)(e->path.len < 200 ? e->path.len : 200),
 			       e->path.p);
-	/* A warning says that a name is no UTF-8, which it has marked the entry with. */
+	/* A warning says that a name is not ASCII, which it has marked the entry with. */
 	return archive_write_header(tar->archive, tar->entry) < ARCHIVE_WARN ? failed(tar, err) : 0;
 }
 

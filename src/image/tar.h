@@ -20,7 +20,9 @@
  *	a name ".wh.*"		refused, it would be taken for a whiteout
  *	an attribute's name with "=", "%" or anything but visible ASCII	refused: tar cannot say it
  *
- * Names that are no UTF-8 need the locale's character set to be UTF-8 (setlocale()).
+ * Names are bytes. So that libarchive takes none for letters, LC_CTYPE has to be "C": those that
+ *are not ASCII are then marked as of no known character set, or a reader (libarchive's) would join
+ * accents with their letters.
  */
 struct cx_tar;
 

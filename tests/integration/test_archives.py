@@ -159,6 +159,28 @@ def test_other_tools_read_what_is_saved(api, removed, scratch):
         assert os.path.lexists(f"{at}/rootfs/bin/vi") == (file is None)
 
 
+def test_other_tools_read_what_is_committed(api, make, removed, scratch):
+    key = make("busybox")
+    script = ("printf one >\"/$(printf 'e\\314\\201 \\303\\251 \\377')\"; ln /bin/busybox /bin/again; rm /etc/passwd; "
+              "rm -r /home; mkdir -m 1777 /home; echo x >/home/file; chmod 4711 /home/file; mkfifo /home/fifo")
+    assert api.exec(key, script, user="0").code == 0
+    commit(api, key, "tools:1").ok()
+    removed.append("tools:1")
+    with open(f"{scratch}/tools.tar", "wb") as file:
+        file.write(save(api, "tools:1").body)
+    run = tool("skopeo", "copy", f"oci-archive:{scratch}/tools.tar", f"oci:{scratch}/copy:latest")
+    assert run.returncode == 0, run.stdout
+    run = tool("umoci", "unpack", "--image", f"{scratch}/copy:latest", f"{scratch}/at")
+    assert run.returncode == 0, run.stdout
+    root = os.fsencode(f"{scratch}/at/rootfs/")
+    with open(root + b"e\xcc\x81 \xc3\xa9 \xff") as file:
+        assert file.read() == "one"
+    assert os.path.samefile(root + b"bin/again", root + b"bin/busybox")
+    assert not os.path.lexists(root + b"etc/passwd") and sorted(os.listdir(root + b"home")) == [b"fifo", b"file"]
+    assert os.stat(root + b"home").st_mode & 0o7777 == 0o1777
+    assert os.stat(root + b"home/file").st_mode & 0o7777 == 0o4711
+
+
 def test_podman_loads_what_is_saved(api, removed, scratch):
     two_images(api, removed)
     podman = ("podman", "--root", f"{scratch}/root", "--runroot", f"{scratch}/run", "--storage-driver", "vfs")
@@ -231,7 +253,7 @@ os.symlink("/nowhere/\n", "/opt/link"); os.link("/opt/link", "/opt/link2", follo
 os.mkfifo("/opt/fifo", 0o640)
 with open("/opt/sparse", "wb") as file:
     file.seek(5 << 20); file.write(b"x"); file.truncate(9 << 20)
-put(b"/opt/\xff\xfe new\nline", b"odd"); put("/opt/" + "n" * 255, b"long")
+put(b"/opt/\xff\xfe new\nline", b"odd"); put("/opt/e\u0301 \u00e9", b"accents"); put("/opt/" + "n" * 255, b"long")
 os.setxattr("/opt/one", "user.colour", b"blue\0="); os.setxattr("/opt", "user.dir", b"")
 deep = b"/opt"
 for i in range(25):

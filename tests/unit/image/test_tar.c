@@ -19,7 +19,7 @@ static const uint64_t room = 1 << 24;
 
 static void begin(void)
 {
-	(void)setlocale(LC_CTYPE, "C.UTF-8"); /* as cmd/image.c */
+	(void)setlocale(LC_CTYPE, "C"); /* as cmd/image.c */
 	err = (struct cx_err){ 0 };
 	stream = new_file(NULL, 0);
 	archive = new_file(NULL, 0);
@@ -60,6 +60,7 @@ static struct cx_buf read_back(void)
 	struct cx_buf got;
 	int out = new_file(NULL, 0);
 
+	(void)setlocale(LC_CTYPE, "C.UTF-8"); /* the same, of a reader */
 	ck_assert_int_eq(lseek(archive, 0, SEEK_SET), 0);
 	ck_assert_msg(cx_read_layer(archive, out, &limits, &report) == 0, "%s", report.err.msg);
 	ck_assert_mem_eq(report.diff_id, sum, sizeof sum);
@@ -157,10 +158,17 @@ START_TEST(times_are_kept)
 END_TEST
 
 static const char *const odd_names[] = {
-	"\xff\xfe",    "caf\xe9", "gr\xc3\xb6\xc3\x9f\x65",
+	"\xff\xfe",
+	"caf\xe9",
+	"gr\xc3\xb6\xc3\x9f\x65",
 
-	" lead",       "-rf",	  "new\nline",
-	"back\\slash", "*",	  "trailing ",
+	"e\xcc\x81 is no \xc3\xa9",
+	" lead",
+	"-rf",
+	"new\nline",
+	"back\\slash",
+	"*",
+	"trailing ",
 };
 
 static void add_named(char *name, const char *target)
@@ -183,20 +191,6 @@ START_TEST(names_of_any_bytes)
 
 	(void)snprintf(name, sizeof name, "%s", odd_names[_i]);
 	add_named(name, name);
-}
-END_TEST
-
-/* An accent of its own stays one; libarchive's reader would join it with its letter. */
-START_TEST(no_normal_form)
-{
-	struct cx_entry file = node(S_IFREG | 0644, "e\xcc\x81");
-	struct cx_buf made;
-
-	ck_assert_int_eq(cx_tar_entry(tar, &file, &err), 0);
-	ck_assert_int_eq(cx_tar_finish(tar, sum, &bytes, &err), 0);
-	made = content_of(archive);
-	ck_assert_ptr_nonnull(memmem(made.p, made.len, "12 path=e\xcc\x81\n", 13));
-	cx_buf_free(&made);
 }
 END_TEST
 
@@ -335,7 +329,6 @@ int main(void)
 	tcase_add_test(tc, whiteouts);
 	tcase_add_loop_test(tc, times_are_kept, 0, CX_LEN(times));
 	tcase_add_loop_test(tc, names_of_any_bytes, 0, CX_LEN(odd_names));
-	tcase_add_test(tc, no_normal_form);
 	tcase_add_loop_test(tc, names_of_any_length, 0, CX_LEN(lengths));
 	tcase_add_test(tc, attributes);
 	tcase_add_test(tc, holes_are_zeros);
