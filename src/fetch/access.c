@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/loop.h"
+#include "base/str.h"
 
 enum { TOKEN_TOTAL_S = 60, EARLY_MS = 5000, FORM_MAX = 64 << 10 };
 
@@ -45,6 +46,13 @@ void cx_endpoint_free(struct cx_endpoint *e)
 	free(e->registry_token);
 	cx_buf_free(&e->own_ca);
 	free(e);
+}
+
+int cx_endpoint_url(const struct cx_endpoint *e, const char *path, char ret[CX_WEB_URL_MAX],
+		    struct cx_err *err)
+{
+	return cx_format(ret, CX_WEB_URL_MAX, "%s://%s%s", err, e->plain ? "http" : "https",
+			 e->host, path);
 }
 
 static bool has_password(const struct cx_endpoint *e)
@@ -300,8 +308,8 @@ static bool check_realm(const struct cx_endpoint *e, const char *realm, struct c
 	char url[CX_WEB_URL_MAX];
 	struct cx_err err;
 
-	(void)snprintf(url, sizeof url, "%s://%s/", e->plain ? "http" : "https", e->host);
-	if (cx_origin_of(url, &own, &err) < 0 || cx_origin_of(realm, &other, &err) < 0)
+	if (cx_endpoint_url(e, "/", url, &err) < 0 || cx_origin_of(url, &own, &err) < 0 ||
+	    cx_origin_of(realm, &other, &err) < 0)
 		return cx_fault_set(fault, CX_FETCH_PROTOCOL, CX_UNAVAILABLE,
 				    "registry '%s' names a token service that is none: %s", e->host,
 				    err.msg);

@@ -51,6 +51,10 @@ struct cx_endpoint *cx_endpoint_new(struct cx_web *web, const struct cx_buf *ca)
 void cx_endpoint_free(struct cx_endpoint *endpoint); /* ends its exchanges; NULL is fine */
 CX_DEFINE_AUTO(struct cx_endpoint *, cx_endpoint_free);
 
+/* An address at the endpoint; path begins with "/". */
+CX_MUST int cx_endpoint_url(const struct cx_endpoint *endpoint, const char *path,
+			    char ret[CX_WEB_URL_MAX], struct cx_err *err);
+
 enum cx_access { CX_ACCESS_GRANTED, CX_ACCESS_WAIT, CX_ACCESS_FAILED };
 
 /*

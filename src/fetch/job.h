@@ -77,4 +77,9 @@ struct cx_jobs {
 	bool changed; /* something may go on without waiting */
 };
 
+static inline struct cx_endpoint *cx_job_endpoint(const struct cx_job *job)
+{
+	return job->set->endpoints[job->endpoint];
+}
+
 #endif

@@ -12,11 +12,6 @@
 
 enum { PROGRESS_COUNTS = 1 << 20, BACKOFF_MS = 500, BACKOFF_MAX_MS = 30000 };
 
-static struct cx_endpoint *endpoint_of(const struct cx_job *job)
-{
-	return job->set->endpoints[job->endpoint];
-}
-
 static void enter(struct cx_job *job, enum cx_job_state state)
 {
 	job->state = state;
@@ -118,7 +113,7 @@ static bool go_elsewhere(struct cx_job *job)
 		return false;
 	if (reason == CX_FETCH_UNREACHABLE || reason == CX_FETCH_CERTIFICATE ||
 	    reason == CX_FETCH_NOT_TLS)
-		endpoint_of(job)->down = true;
+		cx_job_endpoint(job)->down = true;
 	job->endpoint++;
 	job->tries = 0;
 	return true;
@@ -135,7 +130,7 @@ static void begin_try(struct cx_job *job)
 /* This try has failed, as job->fault says. */
 static void fail_try(struct cx_job *job)
 {
-	unsigned most = endpoint_of(job)->mirror ? CX_JOB_MIRROR_TRIES : CX_JOB_TRIES;
+	unsigned most = cx_job_endpoint(job)->mirror ? CX_JOB_MIRROR_TRIES : CX_JOB_TRIES;
 	uint64_t wait_ms;
 
 	if (job->in.have >= job->try_began_at + PROGRESS_COUNTS)
@@ -170,7 +165,7 @@ static void fail_digest(struct cx_job *job)
 	(void)cx_fault_set(&job->fault, CX_FETCH_DIGEST, CX_UNAVAILABLE,
 			   "registry '%s' sends something else for blob %s of '%s': its digest is "
 			   "another; it is damaged there, or somebody changed it on the way",
-			   endpoint_of(job)->host, digest, job->repository);
+			   cx_job_endpoint(job)->host, digest, job->repository);
 	clean = cx_download_restart(&job->in);
 	if (clean && job->stale) {
 		job->stale = false;
@@ -205,7 +200,7 @@ static void complete(struct cx_job *job)
 static void question_of(const struct cx_job *job, struct cx_question *ret, char who[700],
 			char object[512])
 {
-	const struct cx_endpoint *e = endpoint_of(job);
+	const struct cx_endpoint *e = cx_job_endpoint(job);
 	char name[CX_ORIGIN_NAME_SIZE];
 	struct cx_origin origin;
 	struct cx_err lost;
@@ -252,7 +247,7 @@ static bool meet_challenge(struct cx_job *job)
 		return false;
 	job->challenges++;
 	cx_step_scope(job, scope);
-	return cx_access_challenged(endpoint_of(job), scope, a->challenge,
+	return cx_access_challenged(cx_job_endpoint(job), scope, a->challenge,
 				    job->authorization != NULL ? job->authorization : "",
 				    &job->fault);
 }
@@ -269,7 +264,7 @@ static bool is_redirect(const struct cx_job *job)
 
 static void follow(struct cx_job *job)
 {
-	const char *host = endpoint_of(job)->host;
+	const char *host = cx_job_endpoint(job)->host;
 	char asked[CX_WEB_URL_MAX];
 	struct cx_err err;
 
@@ -331,7 +326,7 @@ static void exchange_done(struct cx_web_call *call)
 		refuse_answer(job);
 		return;
 	}
-	endpoint_of(job)->answered = true;
+	cx_job_endpoint(job)->answered = true;
 	if (is_redirect(job))
 		follow(job);
 	else
@@ -341,12 +336,12 @@ static void exchange_done(struct cx_web_call *call)
 /* Credentials go to the endpoint, and nowhere that it redirects to. */
 static int look_where(struct cx_job *job, struct cx_err *err)
 {
-	const struct cx_endpoint *e = endpoint_of(job);
+	const struct cx_endpoint *e = cx_job_endpoint(job);
 	struct cx_origin own, there;
-	char url[300];
+	char url[CX_WEB_URL_MAX];
 
-	(void)snprintf(url, sizeof url, "%s://%s/", e->plain ? "http" : "https", e->host);
-	if (cx_origin_of(url, &own, err) < 0 || cx_origin_of(job->url, &there, err) < 0)
+	if (cx_endpoint_url(e, "/", url, err) < 0 || cx_origin_of(url, &own, err) < 0 ||
+	    cx_origin_of(job->url, &there, err) < 0)
 		return -err->errnum;
 	job->foreign = !cx_origin_same(&own, &there);
 	return 0;
@@ -362,7 +357,7 @@ static bool get_access(struct cx_job *job, char authorization[CX_AUTHORIZATION_S
 	if (job->foreign)
 		return true;
 	cx_step_scope(job, scope);
-	switch (cx_access_header(endpoint_of(job), scope, authorization, &fault)) {
+	switch (cx_access_header(cx_job_endpoint(job), scope, authorization, &fault)) {
 	case CX_ACCESS_GRANTED:
 		return true;
 	case CX_ACCESS_FAILED:
@@ -381,7 +376,7 @@ static void start(struct cx_job *job)
 	char authorization[CX_AUTHORIZATION_SIZE];
 	struct cx_err err;
 
-	while (endpoint_of(job)->down && job->endpoint + 1 < job->set->nendpoints) {
+	while (cx_job_endpoint(job)->down && job->endpoint + 1 < job->set->nendpoints) {
 		job->endpoint++;
 		begin_try(job);
 	}
@@ -477,7 +472,7 @@ static int send_answer(struct cx_job *job, struct cx_err *err)
 		.digest = { (const char *)job->digest, sizeof job->digest },
 		.media_type = cx_str_of(job->media_type),
 		.claimed = cx_str_of(job->claimed),
-		.endpoint = cx_str_of(endpoint_of(job)->host),
+		.endpoint = cx_str_of(cx_job_endpoint(job)->host),
 	};
 	const struct cx_msg_fetch_failed failed = {
 		.reason = job->fault.reason,

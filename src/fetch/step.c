@@ -10,37 +10,30 @@
 
 enum { ASK_S = 60, STALL_S = 30, STORE_S = 300 };
 
-static struct cx_endpoint *endpoint_of(const struct cx_job *job)
-{
-	return job->set->endpoints[job->endpoint];
-}
-
 /* ---- what is asked --------------------------------------------------------------------------- */
 
 /* The repository's name at this endpoint, which may hold it below a prefix. */
 static int repository_at(const struct cx_job *job, const char *repository, char *ret, size_t size,
 			 struct cx_err *err)
 {
-	const char *prefix = endpoint_of(job)->prefix;
+	const char *prefix = cx_job_endpoint(job)->prefix;
 
 	return cx_format(ret, size, "%s%s%s", err, prefix, *prefix != '\0' ? "/" : "", repository);
 }
 
 static int own_url(struct cx_job *job, const char *kind, const char *name, struct cx_err *err)
 {
-	const struct cx_endpoint *e = endpoint_of(job);
-	char repository[2 * (CX_FETCH_REPOSITORY_MAX + 1)];
+	char repository[2 * (CX_FETCH_REPOSITORY_MAX + 1)], path[1024];
 
-	if (repository_at(job, job->repository, repository, sizeof repository, err) < 0)
+	if (repository_at(job, job->repository, repository, sizeof repository, err) < 0 ||
+	    cx_format(path, sizeof path, "/v2/%s%s%s", err, repository, kind, name) < 0)
 		return -err->errnum;
-	return cx_format(job->url, sizeof job->url, "%s://%s/v2/%s%s%s", err,
-			 e->plain ? "http" : "https", e->host, repository, kind, name);
+	return cx_endpoint_url(cx_job_endpoint(job), path, job->url, err);
 }
 
 static int login_url(struct cx_job *job, struct cx_err *err)
 {
-	return cx_format(job->url, sizeof job->url, "%s://%s/v2/", err,
-			 endpoint_of(job)->plain ? "http" : "https", endpoint_of(job)->host);
+	return cx_endpoint_url(cx_job_endpoint(job), "/v2/", job->url, err);
 }
 
 static int manifest_url(struct cx_job *job, struct cx_err *err)
@@ -105,7 +98,7 @@ static void send_file(struct cx_job *job, struct cx_web_plan *plan)
 
 static const char *host_of(const struct cx_job *job)
 {
-	return endpoint_of(job)->host;
+	return cx_job_endpoint(job)->host;
 }
 
 static bool wrong_size(struct cx_job *job, uint64_t comes, uint64_t expected)
@@ -425,8 +418,8 @@ int cx_step_plan(struct cx_job *job, struct cx_web_plan *plan, struct cx_err *er
 		.method = steps[job->step].method,
 		.total_s = steps[job->step].total_s,
 		.stall_s = steps[job->step].stall_s,
-		.plain = endpoint_of(job)->plain,
-		.ca = endpoint_of(job)->ca,
+		.plain = cx_job_endpoint(job)->plain,
+		.ca = cx_job_endpoint(job)->ca,
 	};
 	job->body_begun = false;
 	if (job->url[0] == '\0' && steps[job->step].url(job, err) < 0)

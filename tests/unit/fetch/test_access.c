@@ -179,7 +179,7 @@ START_TEST(a_token_is_refused)
 		ck_assert_int_eq(settled("repository:a:pull"), CX_ACCESS_FAILED);
 		ck_assert_int_eq(fault.reason, refusals[_i].reason);
 		ck_assert_int_eq(fault.again, refusals[_i].again);
-		ck_assert_ptr_nonnull(strstr(fault.err.msg, "token service '127.0.0.1'"));
+		ck_assert_ptr_nonnull(strstr(fault.err.msg, "token service '127.0.0.1:"));
 		ck_assert_ptr_null(strstr(fault.err.msg, "pass:word"));
 	}
 }
