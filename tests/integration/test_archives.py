@@ -493,7 +493,7 @@ def test_who_walks_sees_the_tree_and_nothing_else(engine, api, make, removed):
     assert "big" in root and "bin" not in root and set(fds) <= {"0", "1", "2", "3", "4"}, (root, fds)
 
 
-@pytest.mark.parametrize("victim", ["gateway", "caissond"])
+@pytest.mark.parametrize("victim", ["worker", "gateway", "caissond"])
 def test_nobody_stays_frozen(fresh_engine, victim):
     """Whoever dies in the middle of a commit, the sandbox goes on."""
     api = fresh_engine.api
@@ -510,8 +510,10 @@ def test_nobody_stays_frozen(fresh_engine, victim):
 
     thread = threading.Thread(target=run)
     thread.start()
-    walker(fresh_engine)
-    if victim == "gateway":
+    pid = walker(fresh_engine)
+    if victim == "worker":
+        os.kill(pid, 9)
+    elif victim == "gateway":
         os.kill(fresh_engine.gateway, 9)
     else:
         fresh_engine.kill()
