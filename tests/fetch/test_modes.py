@@ -68,6 +68,13 @@ def test_there_and_back(connect, mode):
     assert answer.ok and answer.file == layer
 
 
+def test_a_host_by_its_name(worker, registries, ca):
+    """Looked up by a thread of libcurl's, in the copy of /etc/hosts."""
+    assert worker().endpoint(f"localhost:{registries['anonymous'].port}", flags=PLAIN).login().ok
+    answer = worker().endpoint(f"localhost:{registries['tls'].port}", ca=ca, user=USER, password=PASSWORD).login()
+    assert answer.ok and answer.endpoint.startswith("localhost:")
+
+
 def test_names_below_a_prefix(connect):
     data = b"prefixed"
     assert connect("token", prefix="proxy/hub").put_blob("library/x", data).how == "moved"

@@ -54,7 +54,7 @@ static void exchange(struct cx_web_plan plan)
 	plan.plain = true;
 	plan.ca = &ca;
 	plan.total_s = 10;
-	plan.stall_s = 10;
+	plan.stall_s = plan.stall_s > 0 ? plan.stall_s : 10;
 	plan.done = finished;
 	ck_assert_int_eq(cx_web_start(web, &call, &plan, &err), 0);
 	while (done == 0) {
@@ -129,6 +129,25 @@ START_TEST(nobody_there)
 	exchange((struct cx_web_plan){ .url = "http://127.0.0.1:1/" });
 	ck_assert_int_eq(call.answer.end, CX_WEB_REFUSED);
 	ck_assert_int_eq(call.answer.errnum, ECONNREFUSED);
+}
+END_TEST
+
+/* Connected, by the kernel, and then not a word. */
+START_TEST(nobody_speaks)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t size = sizeof at;
+	char url[64];
+
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&at, size), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+	(void)snprintf(url, sizeof url, "http://127.0.0.1:%u/", ntohs(at.sin_port));
+	exchange((struct cx_web_plan){ .url = url, .stall_s = 1 });
+	ck_assert_int_eq(call.answer.end, CX_WEB_SILENT);
+	close(listener);
 }
 END_TEST
 
@@ -323,6 +342,7 @@ int main(void)
 	tcase_add_test(t, a_redirect_is_not_followed);
 	tcase_add_loop_test(t, no_answer, 0, (int)CX_LEN(broken));
 	tcase_add_test(t, nobody_there);
+	tcase_add_test(t, nobody_speaks);
 	tcase_add_loop_test(t, no_such_url, 0, 3);
 	tcase_add_test(t, the_sink_stops_it);
 	tcase_add_test(t, too_many_headers);
