@@ -447,6 +447,9 @@ static int run(int in, int out, const struct cx_read_limits *limits, entry_fn *f
 	r->out = writer;
 	s = open_archive(r, err);
 	archive = r->archive;
+	if (s == 0 && fn == scan_entry &&
+	    is_empty(r)) /* what fed the pipe has failed, most likely */
+		return cx_refuse(err, CX_INVALID, "the archive is empty");
 	if (s < 0 || read_entries(r, fn, err) < 0 || finish(r, err) < 0)
 		return -err->errnum;
 	return 0;

@@ -391,6 +391,17 @@ START_TEST(which_kind)
 }
 END_TEST
 
+/* As a layer no bytes are an empty one; as an upload they are somebody's mistake. */
+START_TEST(no_bytes_at_all)
+{
+	ck_assert_int_eq(read_with(cx_read_layer, 1 << 20, 10), 0);
+	ck_assert_str_eq(text.p, ".");
+	ck_assert_int_eq(ftruncate(out, 0), 0);
+	ck_assert_int_lt(read_with(cx_read_scan, 1 << 20, 10), 0);
+	ck_assert_str_eq(report.err.msg, "the archive is empty");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("read");
@@ -409,6 +420,7 @@ int main(void)
 	tcase_add_loop_test(tc, no_padding_and_no_end, 0, 3);
 	tcase_add_loop_test(tc, documents_in_a_tree, 0, 2);
 	tcase_add_test(tc, broken_checksum);
+	tcase_add_test(tc, no_bytes_at_all);
 	tcase_add_loop_test(tc, which_kind, 0, CX_LEN(scans));
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
