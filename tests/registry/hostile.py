@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A registry that lies. `Fake` is a good one in memory; each case below makes one thing of it bad.
 
-REFUSED: a pull has to fail, with a text that matches. EITHER: it may succeed, nothing else may happen.
+REFUSED: a pull has to fail, with a text that matches. EITHER: it may succeed, nothing else may happen. RIGHT: odd,
+but there are such registries and images, and a pull has to succeed.
 """
 
 import gzip
@@ -80,6 +81,10 @@ class Fake:
             if pattern.search(asked):
                 function(exchange)
                 return
+        self.serve(exchange)
+
+    def serve(self, exchange):
+        """As a good one would."""
         what, _, name = exchange.record.path.rpartition("/")
         if exchange.record.path in ("/v2/", "/v2"):
             exchange.reply(200, {})
@@ -477,5 +482,160 @@ EITHER = {
     "history of 100,000": image_has(history=[{"created_by": "x", "empty_layer": True}] * 100_000),
     "dates from elsewhere": image_has(created="9999-99-99T99:99:99Z"),
     "labels of a megabyte": image_has(config={"Labels": {"x": "y" * 1_000_000}}),
+    "foreign layer that is here": layer_has(
+        mediaType="application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"),
     "no /v2/": on("/v2/$", reply(404)),
+}
+
+
+# ---- odd, but right ------------------------------------------------------------------------------------
+
+def chunked(fake):
+    """No lengths are told."""
+    def answer(exchange):
+        name = exchange.record.path.rpartition("/")[2]
+        kind, data = fake.documents.get(name) or ("application/octet-stream", fake.blobs.get(name))
+        exchange.head(200, {"Content-Type": kind, "Transfer-Encoding": "chunked"})
+        for at in range(0, len(data), 100_000):
+            piece = data[at:at + 100_000]
+            exchange.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
+        exchange.wfile.write(b"0\r\n\r\n")
+    fake.on("GET", answer)
+
+
+def closes(fake):
+    """A connection for each request, as HTTP/1.0 has it, and no length: the end is the end."""
+    def answer(exchange):
+        name = exchange.record.path.rpartition("/")[2]
+        kind, data = fake.documents.get(name) or ("application/octet-stream", fake.blobs.get(name))
+        exchange.close_connection = True
+        exchange.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Type: %s\r\n\r\n" % kind.encode())
+        exchange.write(data)
+    fake.on("GET", answer)
+
+
+def typed(kind):
+    """Manifests under this Content-Type, without a digest."""
+    def spoil(fake):
+        def answer(exchange):
+            data = fake.documents[exchange.record.path.rpartition("/")[2]][1]
+            exchange.reply(200, data, {"Content-Type": kind} if kind else {})
+        fake.on("/manifests/", answer)
+    return spoil
+
+
+def moved(code, where="{self}/moved{path}", what="GET .*/v2/"):
+    """Elsewhere, but on the same host; then it is there."""
+    def spoil(fake):
+        fake.on("/moved/", fake.serve)
+        fake.on(what, lambda exchange: exchange.reply(
+            code, b"", {"Location": where.format(self=fake.home(exchange), path=exchange.record.path)}))
+    return spoil
+
+
+def asks(text):
+    """A token is needed, and this challenge says so; any name and password gives one."""
+    def spoil(fake):
+        def tokens(exchange):
+            good = (exchange.headers.get("Authorization") or "").startswith("Basic ")
+            exchange.reply(200 if good else 401, {"token": "the.right-one_" + fake.name} if good else {})
+
+        def answer(exchange):
+            if exchange.headers.get("Authorization") == "Bearer the.right-one_" + fake.name:
+                fake.serve(exchange)
+            else:
+                exchange.reply(401, {}, {"WWW-Authenticate": text.format(self=fake.home(exchange))})
+        fake.on("/token", tokens)
+        fake.on("/v2/", answer)
+    return spoil
+
+
+def twice_the_same_layer(fake):
+    empty = archives.tar([])
+    blob = gzip.compress(empty, mtime=0)
+    for _ in range(3):
+        fake.manifest["layers"].append({"mediaType": archives.MEDIA["gzip"], "digest": digest(blob),
+                                        "size": len(blob)})
+        fake.layers.append(blob)
+        fake.image["rootfs"]["diff_ids"].append(digest(empty))
+
+
+def no_media_type(fake):
+    del fake.manifest["mediaType"]
+
+
+def docker_types(fake):
+    fake.kind = fake.manifest["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json"
+    for layer in fake.manifest["layers"]:
+        layer["mediaType"] = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+
+def bare_index(fake):
+    """An index that says nothing of platforms."""
+    fake.build()
+    entry = fake.add(fake.manifest, MANIFEST)
+    fake.documents["latest"] = (INDEX, encoded({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}))
+
+
+def index_in_an_index(fake):
+    fake.build()
+    platform = {"platform": {"os": "linux", "architecture": "amd64"}}
+    inner = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [{**fake.add(fake.manifest, MANIFEST), **platform}]}
+    outer = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [{**fake.add(inner, INDEX), **platform}]}
+    fake.documents["latest"] = (INDEX, encoded(outer))
+
+
+def docker_list(fake):
+    fake.build()
+    kind = "application/vnd.docker.distribution.manifest.list.v2+json"
+    entry = {**fake.add(fake.manifest, MANIFEST), "platform": {"os": "linux", "architecture": "amd64", "variant": ""}}
+    other = {**entry, "digest": "sha256:" + "3" * 64, "platform": {"os": "windows", "architecture": "amd64"}}
+    fake.documents["latest"] = (kind, encoded({"schemaVersion": 2, "mediaType": kind, "manifests": [other, entry]}))
+
+
+def no_ranges(fake):
+    """Breaks off once, and knows nothing of ranges."""
+    seen = set()
+
+    def answer(exchange):
+        name = exchange.record.path.rpartition("/")[2]
+        if name in seen or name not in fake.blobs:
+            fake.serve(exchange)
+            return
+        seen.add(name)
+        exchange.head(200, {"Content-Length": str(len(fake.blobs[name]))})
+        exchange.write(fake.blobs[name][:len(fake.blobs[name]) // 2])
+        time.sleep(0.05)
+        raise Cut
+    fake.on("GET .*/blobs/", answer)
+
+
+BEARER = 'Bearer realm="{self}/token",service="x",scope="repository:x:pull"'
+RIGHT = {
+    "nothing odd": lambda fake: None,
+    "lengths not told": chunked,
+    "HTTP/1.0": closes,
+    "type with parameters": typed(MANIFEST + "; charset=utf-8"),
+    "type of any JSON": typed("application/json"),
+    "no type": typed(""),
+    "moved by 301": moved(301), "moved by 302": moved(302), "moved by 303": moved(303),
+    "moved by 307": moved(307), "moved by 308": moved(308),
+    "blobs moved, relative": moved(307, "/moved{path}", "GET .*/blobs/"),
+    "challenge in small letters": asks('bearer realm="{self}/token",service=x'),
+    "challenge in capitals": asks('BEARER REALM="{self}/token",SERVICE="x"'),
+    "challenge with spaces": asks('Bearer   realm="{self}/token" , service="x" ,  scope="a b"'),
+    "challenge with the rest unknown": asks(BEARER + ',error="invalid_token",x="\\"",y=z'),
+    "challenge with a query": asks('Bearer realm="{self}/token?account=a&b=c",service="x"'),
+    "two challenges": asks('Basic realm="x", ' + BEARER),
+    "two challenges, the other way": asks(BEARER + ', Basic realm="x"'),
+    "challenge of another kind first": asks('Negotiate, ' + BEARER),
+    "the same layer three times": twice_the_same_layer,
+    "no media type": no_media_type,
+    "Docker's types": docker_types,
+    "no history": image_has(history=[]),
+    "fields that nobody knows": image_has(**{"moby.buildkit.buildinfo.v1": "e30=", "container": "x", "os.version": "1"}),
+    "an index without platforms": bare_index,
+    "an index in an index": index_in_an_index,
+    "Docker's list": docker_list,
+    "no ranges": no_ranges,
 }
