@@ -55,7 +55,11 @@ enum cx_progress_style cx_progress_style_of(int fd)
 /* In ASCII, so that a column is a byte. */
 static void set_text(char *to, size_t size, const char *from)
 {
-	(void)snprintf(to, size, "%s", from != NULL ? from : "");
+	size_t len = from != NULL ? strlen(from) : 0;
+
+	len = len < size ? len : size - 1;
+	memcpy(to, from != NULL ? from : "", len);
+	to[len] = '\0';
 	for (; *to != '\0'; to++)
 		if (*to < ' ' || *to > '~')
 			*to = '?';
