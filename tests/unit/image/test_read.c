@@ -396,6 +396,7 @@ START_TEST(no_bytes_at_all)
 {
 	ck_assert_int_eq(read_with(cx_read_layer, 1 << 20, 10), 0);
 	ck_assert_str_eq(text.p, ".");
+	cx_buf_free(&text);
 	ck_assert_int_eq(ftruncate(out, 0), 0);
 	ck_assert_int_lt(read_with(cx_read_scan, 1 << 20, 10), 0);
 	ck_assert_str_eq(report.err.msg, "the archive is empty");
