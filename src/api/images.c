@@ -10,15 +10,14 @@
 #include "api/present.h"
 #include "api/sweep.h"
 #include "base/log.h"
-#include "base/str.h"
 
 enum { ANSWER_MAX = 64 << 20 };
 
 void cx_image_present_id(struct cx_jsonw *w, const char *key, const uint8_t id[32])
 {
-	char text[7 + 64 + 1] = "sha256:";
+	char text[CX_REF_DIGEST_LEN + 1];
 
-	cx_to_hex(id, 32, text + 7);
+	cx_ref_digest(id, text);
 	cx_jsonw_text(w, key, text);
 }
 

@@ -210,12 +210,6 @@ static int keep(struct download *d, struct cx_err *err)
 	return d->partial ? cx_blob_arrived(blobs, id, err) : cx_blob_keep(blobs, d->file, id, err);
 }
 
-static void write_digest(const uint8_t id[32], char ret[7 + 64 + 1])
-{
-	(void)strcpy(ret, "sha256:");
-	cx_to_hex(id, 32, ret + 7);
-}
-
 static void on_blob(struct cx_transfer_call *call, const struct cx_transfer_answer *answer,
 		    const struct cx_err *err)
 {
@@ -226,10 +220,10 @@ static void on_blob(struct cx_transfer_call *call, const struct cx_transfer_answ
 
 	(void)answer;
 	if (err != NULL || keep(d, &failed) < 0) {
-		char digest[7 + 64 + 1];
+		char digest[CX_REF_DIGEST_LEN + 1];
 
 		failed = err != NULL ? *err : failed;
-		write_digest(planned(d)->blob_id, digest);
+		cx_ref_digest(planned(d)->blob_id, digest);
 		(void)cx_wrap(&failed, "layer %u (%.19s)", layer + 1, digest);
 		fail(pull, &failed);
 		return;
@@ -527,9 +521,9 @@ static int fetch_document(struct cx_pull *pull, const char *reference, struct cx
 
 static int fetch_missing(struct cx_pull *pull, struct cx_err *err)
 {
-	char digest[7 + 64 + 1];
+	char digest[CX_REF_DIGEST_LEN + 1];
 
-	write_digest(pull->missing_id, digest);
+	cx_ref_digest(pull->missing_id, digest);
 	return fetch_document(pull, pull->missing_what == CX_OCI_MANIFEST ? digest : NULL, err);
 }
 
@@ -563,12 +557,12 @@ static int open_transfer(struct cx_pull *pull, const struct cx_login *login, str
 
 static int begin(struct cx_pull *pull, const struct cx_login *login, struct cx_err *err)
 {
-	char digest[7 + 64 + 1];
+	char digest[CX_REF_DIGEST_LEN + 1];
 
 	if (open_transfer(pull, login, err) < 0 ||
 	    cx_intake_new(pull->gw, &intake_ops, pull, &pull->intake, err) < 0)
 		return -err->errnum;
-	write_digest(pull->ref.digest, digest);
+	cx_ref_digest(pull->ref.digest, digest);
 	return fetch_document(pull, pull->ref.has_digest ? digest : pull->ref.tag, err);
 }
 

@@ -6,7 +6,6 @@
 
 #include "api/transfer.h"
 #include "base/log.h"
-#include "base/str.h"
 #include "image/oci.h"
 #include "image/ref.h"
 
@@ -83,13 +82,13 @@ static void on_manifest(struct cx_transfer_call *call, const struct cx_transfer_
 
 static int send_manifest(struct cx_push *push, struct cx_err *err)
 {
-	char digest[7 + 64 + 1] = "sha256:";
+	char digest[CX_REF_DIGEST_LEN + 1];
 	uint64_t size;
 
 	if (cx_blob_open(&push->gw->blobs, push->image.manifest_id, &push->manifest, &size, err) <
 	    0)
 		return -err->errnum;
-	cx_to_hex(push->image.manifest_id, 32, digest + 7);
+	cx_ref_digest(push->image.manifest_id, digest);
 	push->call.done = on_manifest;
 	return cx_transfer_put_manifest(push->transfer, push->ref.repository,
 					push->ref.tag[0] != '\0' ? push->ref.tag : digest,

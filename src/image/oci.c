@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "image/ref.h"
 
 enum { DEPTH_MAX = 2, MANIFESTS_MAX = 1000, STRINGS_MAX = 4096 };
 
@@ -691,17 +692,11 @@ static int dump(json_t *doc, struct cx_buf *ret, struct cx_err *err)
 	return cx_buf_add(ret, text, strlen(text), err);
 }
 
-static void write_digest(const uint8_t id[32], char ret[7 + 64 + 1])
-{
-	memcpy(ret, "sha256:", 7);
-	cx_to_hex(id, 32, ret + 7);
-}
-
 static json_t *make_descriptor(const char *type, const uint8_t id[32], uint64_t bytes)
 {
-	char digest[7 + 64 + 1];
+	char digest[CX_REF_DIGEST_LEN + 1];
 
-	write_digest(id, digest);
+	cx_ref_digest(id, digest);
 	return json_pack("{s:s, s:s, s:I}", "mediaType", type, "digest", digest, "size",
 			 (json_int_t)bytes);
 }
@@ -732,9 +727,9 @@ int cx_oci_make_manifest(struct cx_oci_image *image, struct cx_err *err)
 
 int cx_oci_make_config(struct cx_oci_image *image, struct cx_err *err)
 {
-	char diff_id[7 + 64 + 1];
+	char diff_id[CX_REF_DIGEST_LEN + 1];
 
-	write_digest(image->layers[0].diff_id, diff_id);
+	cx_ref_digest(image->layers[0].diff_id, diff_id);
 	(void)strcpy(image->platform, CX_OCI_HOST_PLATFORM);
 	if (dump(json_pack("{s:s, s:s, s:{}, s:{s:s, s:[s]}, s:[{s:s}]}", "architecture", "amd64",
 			   "os", "linux", "config", "rootfs", "type", "layers", "diff_ids", diff_id,
@@ -774,13 +769,13 @@ static int extend_config(struct cx_oci_image *image, const struct cx_oci_layer *
 			 const struct cx_oci_step *step, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *doc = NULL;
-	char diff_id[7 + 64 + 1];
+	char diff_id[CX_REF_DIGEST_LEN + 1];
 	json_t *history, *ids;
 
 	if (parse(&image->config, JSON_OBJECT, &doc, err) < 0 ||
 	    member(doc, "history", JSON_ARRAY, &history, err) < 0)
 		return cx_wrap(err, "image config");
-	write_digest(layer->diff_id, diff_id);
+	cx_ref_digest(layer->diff_id, diff_id);
 	ids = json_object_get(json_object_get(doc, "rootfs"), "diff_ids");
 	if (json_array_append_new(ids, json_string(diff_id)) < 0 ||
 	    set_text(doc, "created", step->created) < 0 || append_step(doc, step) < 0)

@@ -336,6 +336,12 @@ int cx_ref_parse(const char *text, const char *default_host, struct cx_ref *ret,
 	return 0;
 }
 
+void cx_ref_digest(const uint8_t id[32], char ret[CX_REF_DIGEST_LEN + 1])
+{
+	(void)strcpy(ret, "sha256:");
+	cx_to_hex(id, 32, ret + strlen(ret));
+}
+
 static void render(const struct cx_ref *ref, const char *host, const char *path,
 		   char ret[CX_REF_MAX + 1])
 {

@@ -61,6 +61,9 @@ void cx_ref_full(const struct cx_ref *ref, char ret[CX_REF_MAX + 1]);
  */
 void cx_ref_short(const struct cx_ref *ref, const char *default_host, char ret[CX_REF_MAX + 1]);
 
+/* A digest as text: "sha256:" and its digits. */
+void cx_ref_digest(const uint8_t id[32], char ret[CX_REF_DIGEST_LEN + 1]);
+
 /*
  * A registry alone, "HOST[:PORT]", in its one spelling: lower case, "docker.io" for
  * "index.docker.io". It must be one that a name of an image can begin with.
