@@ -28,8 +28,7 @@ struct cx_intake {
 	bool tree;
 	unsigned skipped;
 	struct cx_intake *next, **link; /* of all under way */
-	struct cx_timer timer;		/* what was found wrong at once is told later */
-	struct cx_err err;
+	struct cx_timer timer;		/* the first step, so that nothing is told at once */
 	struct layer layers[CX_OCI_LAYERS_MAX];
 };
 
@@ -122,16 +121,13 @@ static struct cx_oci_layer *planned(const struct layer *layer)
 	return &layer->intake->plan.layers[index_of(layer)];
 }
 
-static void fail_intake(struct cx_intake *intake, const struct cx_err *err)
-{
-	stop(intake);
-	intake->ops->layers(intake->arg, err);
-}
-
 static void fail_layer(struct layer *layer, struct cx_err *err)
 {
+	struct cx_intake *intake = layer->intake;
+
 	(void)cx_wrap(err, "layer %u", index_of(layer) + 1);
-	fail_intake(layer->intake, err);
+	stop(intake);
+	intake->ops->layers(intake->arg, err);
 }
 
 static void enter(struct layer *layer, enum cx_intake_phase phase)

@@ -542,24 +542,11 @@ static void read_image(struct cx_pull *pull)
 
 /* ---- beginning ------------------------------------------------------------------------------ */
 
-static int open_transfer(struct cx_pull *pull, const struct cx_login *login, struct cx_err *err)
-{
-	CX_AUTO(cx_endpoints_free) struct cx_endpoints *endpoints = calloc(1, sizeof *endpoints);
-	struct cx_msg_fetch_endpoint messages[CX_FETCH_ENDPOINTS_MAX];
-
-	if (endpoints == NULL)
-		return cx_fail(err, ENOMEM, "pull");
-	if (cx_registries_find(pull->gw->registries, &pull->ref, login, endpoints, err) < 0)
-		return -err->errnum;
-	cx_endpoints_messages(endpoints, messages);
-	return cx_transfer_open(pull->gw, messages, endpoints->n, &pull->transfer, err);
-}
-
 static int begin(struct cx_pull *pull, const struct cx_login *login, struct cx_err *err)
 {
 	char digest[CX_REF_DIGEST_LEN + 1];
 
-	if (open_transfer(pull, login, err) < 0 ||
+	if (cx_transfer_open_for(pull->gw, &pull->ref, login, &pull->transfer, err) < 0 ||
 	    cx_intake_new(pull->gw, &intake_ops, pull, &pull->intake, err) < 0)
 		return -err->errnum;
 	cx_ref_digest(pull->ref.digest, digest);

@@ -158,19 +158,6 @@ static int send_blobs(struct cx_push *push, struct cx_err *err)
 
 /* ---- beginning ------------------------------------------------------------------------------ */
 
-static int open_transfer(struct cx_push *push, const struct cx_login *login, struct cx_err *err)
-{
-	CX_AUTO(cx_endpoints_free) struct cx_endpoints *endpoints = calloc(1, sizeof *endpoints);
-	struct cx_msg_fetch_endpoint messages[CX_FETCH_ENDPOINTS_MAX];
-
-	if (endpoints == NULL)
-		return cx_fail(err, ENOMEM, "push");
-	if (cx_registries_find(push->gw->registries, &push->ref, login, endpoints, err) < 0)
-		return -err->errnum;
-	cx_endpoints_messages(endpoints, messages);
-	return cx_transfer_open(push->gw, messages, endpoints->n, &push->transfer, err);
-}
-
 /* A registry that has the image under the name it has here can copy its blobs by itself. */
 static int find_names(struct cx_push *push, const char *to, struct cx_err *err)
 {
@@ -193,7 +180,8 @@ static int find_names(struct cx_push *push, const char *to, struct cx_err *err)
 static int begin(struct cx_push *push, const char *to, const struct cx_login *login,
 		 struct cx_err *err)
 {
-	if (find_names(push, to, err) < 0 || open_transfer(push, login, err) < 0 ||
+	if (find_names(push, to, err) < 0 ||
+	    cx_transfer_open_for(push->gw, &push->ref, login, &push->transfer, err) < 0 ||
 	    send_blobs(push, err) < 0)
 		return cx_wrap(err, "push '%.200s'", push->image.name);
 	return 0;

@@ -344,6 +344,20 @@ int cx_transfer_open(struct cx_gateway *gw, const struct cx_msg_fetch_endpoint *
 	return 0;
 }
 
+int cx_transfer_open_for(struct cx_gateway *gw, const struct cx_ref *ref,
+			 const struct cx_login *login, struct cx_transfer **ret, struct cx_err *err)
+{
+	CX_AUTO(cx_endpoints_free) struct cx_endpoints *endpoints = calloc(1, sizeof *endpoints);
+	struct cx_msg_fetch_endpoint messages[CX_FETCH_ENDPOINTS_MAX];
+
+	if (endpoints == NULL)
+		return cx_fail(err, ENOMEM, "where an image is");
+	if (cx_registries_find(gw->registries, ref, login, endpoints, err) < 0)
+		return -err->errnum;
+	cx_endpoints_messages(endpoints, messages);
+	return cx_transfer_open(gw, messages, endpoints->n, ret, err);
+}
+
 void cx_transfer_close(struct cx_transfer *t)
 {
 	if (t == NULL || t->closed)

@@ -45,6 +45,10 @@ struct cx_transfer_call {
  */
 CX_MUST int cx_transfer_open(struct cx_gateway *gw, const struct cx_msg_fetch_endpoint *endpoints,
 			     unsigned n, struct cx_transfer **ret, struct cx_err *err);
+/* The same for where the image of ref is, or goes to; login as for cx_registries_find(). */
+CX_MUST int cx_transfer_open_for(struct cx_gateway *gw, const struct cx_ref *ref,
+				 const struct cx_login *login, struct cx_transfer **ret,
+				 struct cx_err *err);
 /* Ends the worker, whatever it is doing; no callback follows. NULL is fine. */
 void cx_transfer_close(struct cx_transfer *transfer);
 
