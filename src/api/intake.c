@@ -165,7 +165,7 @@ static void on_committed(struct cx_layer_build *build, const struct cx_err *err)
 static int check(struct layer *layer, struct cx_err *err)
 {
 	struct cx_oci_layer *plan = planned(layer);
-	const struct cx_report *read = &layer->build.read;
+	const struct cx_report *read = &layer->build.workers.reports[0];
 
 	if (layer->intake->tree) {
 		if (read->kind == CX_REPORT_IMAGE)
@@ -198,7 +198,7 @@ static void on_built(struct cx_layer_build *build, const struct cx_err *err)
 		failed = *err;
 	else if (check(layer, &failed) == 0 && note(layer, &failed) == 0 &&
 		 cx_layer_build_commit(build, planned(layer)->diff_id, &failed) == 0) {
-		layer->intake->skipped += build->read.skipped;
+		layer->intake->skipped += build->workers.reports[0].skipped;
 		return;
 	}
 	fail_layer(layer, &failed);

@@ -3,7 +3,7 @@
 #define CX_API_LAYERBUILD_H
 
 #include "api/gateway.h"
-#include "api/workerpipe.h"
+#include "api/workers.h"
 
 /*
  * One layer out of one archive: two workers of caissond's take it apart and lay it out; what they
@@ -13,14 +13,10 @@
 struct cx_layer_build {
 	void (*done)(struct cx_layer_build *build, const struct cx_err *err); /* once */
 	struct cx_gateway *gw;						      /* private */
-	struct cx_engine_call call;
-	struct cx_word words[2]; /* of the reader and the writer */
-	unsigned pending;
-	struct cx_err call_err;
-	uint64_t token; /* 0: none */
+	uint64_t token;							      /* 0: none */
 	/* when it is done */
-	struct cx_report read;
-	uint64_t size_bytes; /* of the EROFS file */
+	struct cx_workers workers; /* reports: the reader's, the writer's */
+	uint64_t size_bytes;	   /* of the EROFS file */
 };
 
 /*

@@ -344,7 +344,7 @@ static void on_built(struct cx_layer_build *build, const struct cx_err *err)
 
 	if (err != NULL)
 		fail(v, err);
-	else if (memcmp(build->read.diff_id, v->items[v->at].id, 32) != 0)
+	else if (memcmp(build->workers.reports[0].diff_id, v->items[v->at].id, 32) != 0)
 		layer_bad(v, "its blob has another diff id");
 	else if (compare(v, &failed) < 0)
 		fail(v, &failed);

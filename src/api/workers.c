@@ -47,9 +47,10 @@ static void on_answer(struct cx_engine_call *call, struct cx_engine_answer *answ
 {
 	struct cx_workers *w = cx_container_of(call, struct cx_workers, call);
 
-	(void)answer;
 	if (err != NULL)
 		w->call_err = *err;
+	else if (w->answered != NULL)
+		w->answered(w, answer);
 	one_less(w);
 }
 

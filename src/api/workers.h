@@ -6,14 +6,17 @@
 #include "api/workerpipe.h"
 
 /*
- * Workers that make an archive (engine/archive.h): one request to caissond, a report of each
- * worker, and one end when all of that is there. Embedded in its owner, zeroed, with done set.
+ * Workers that make an archive or a layer (engine/archive.h, engine/build.h): one request to
+ * caissond, a report of each worker, and one end when all of that is there. Embedded in its owner,
+ * zeroed, with done set.
  */
 enum { CX_WORKERS_MAX = 2 };
 
 struct cx_workers {
 	void (*done)(struct cx_workers *workers, const struct cx_err *err); /* once */
-	struct cx_engine_call call;					    /* for the request */
+	/* caissond's answer, when it is none of an error; may be NULL. */
+	void (*answered)(struct cx_workers *workers, const struct cx_engine_answer *answer);
+	struct cx_engine_call call;		  /* for the request */
 	struct cx_report reports[CX_WORKERS_MAX]; /* when it is done without an error */
 	unsigned n, pending;			  /* private from here */
 	struct cx_word words[CX_WORKERS_MAX];
