@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "api/images.h"
 #include "api/outflow.h"
 
 /* The tree of files that an image is, as one archive: its layers as a sandbox would see them. */
@@ -16,13 +17,10 @@ static void ended(struct cx_outflow *out)
 static int find(const struct cx_request *req, struct cx_image_row *ret, struct cx_err *err)
 {
 	const char *given = cx_request_query(req, "image");
-	char name[CX_IMAGE_NAME_MAX + 1];
 
 	if (given == NULL)
 		return cx_refuse(err, CX_INVALID, "'image' is needed: which one");
-	if (cx_image_name(given, "image", req->gateway->host.registry, name, err) < 0)
-		return -err->errnum;
-	return cx_store_image_find(req->gateway->store, name, ret, err);
+	return cx_image_find(req->gateway, given, "image", ret, err);
 }
 
 static int start(struct cx_request *req, struct cx_outflow *out, struct cx_err *err)

@@ -13,6 +13,16 @@
 
 enum { ANSWER_MAX = 64 << 20 };
 
+int cx_image_find(struct cx_gateway *gw, const char *given, const char *field,
+		  struct cx_image_row *ret, struct cx_err *err)
+{
+	char name[CX_IMAGE_NAME_MAX + 1];
+
+	if (cx_image_name(given, field, gw->host.registry, name, err) < 0)
+		return -err->errnum;
+	return cx_store_image_find(gw->store, name, ret, err);
+}
+
 void cx_image_present_id(struct cx_jsonw *w, const char *key, const uint8_t id[32])
 {
 	char text[CX_REF_DIGEST_LEN + 1];
@@ -78,15 +88,6 @@ void cx_handle_image_list(struct cx_request *req)
 	cx_request_answer_json(req, &w);
 }
 
-static int find(struct cx_request *req, struct cx_image_row *ret, struct cx_err *err)
-{
-	char name[CX_IMAGE_NAME_MAX + 1];
-
-	if (cx_image_name(req->param, "name", req->gateway->host.registry, name, err) < 0)
-		return -err->errnum;
-	return cx_store_image_find(req->gateway->store, name, ret, err);
-}
-
 static int read_history(struct cx_gateway *gw, const struct cx_image_row *image, char **ret,
 			struct cx_err *err)
 {
@@ -105,7 +106,8 @@ void cx_handle_image_get(struct cx_request *req)
 	struct cx_jsonw w = { .out = &json };
 	struct cx_err err;
 
-	if (find(req, &image, &err) < 0 || read_history(req->gateway, &image, &history, &err) < 0) {
+	if (cx_image_find(req->gateway, req->param, "name", &image, &err) < 0 ||
+	    read_history(req->gateway, &image, &history, &err) < 0) {
 		cx_request_fail(req, &err);
 		return;
 	}
@@ -129,8 +131,7 @@ static int tag(struct cx_request *req, struct cx_image_row *image, struct cx_err
 	if (from == NULL || to == NULL)
 		return cx_refuse(err, CX_INVALID,
 				 "'image' and 'name' are needed: which image, and its new name");
-	if (cx_image_name(from, "image", registry, name, err) < 0 ||
-	    cx_store_image_find(req->gateway->store, name, image, err) < 0 ||
+	if (cx_image_find(req->gateway, from, "image", image, err) < 0 ||
 	    cx_image_name(to, "name", registry, name, err) < 0)
 		return -err->errnum;
 	if (strchr(name, '@') != NULL)
@@ -181,7 +182,8 @@ void cx_handle_image_delete(struct cx_request *req)
 	struct cx_jsonw w = { .out = &json };
 	struct cx_err err;
 
-	if (find(req, &image, &err) < 0 || remove_unused(req, image.name, &err) < 0) {
+	if (cx_image_find(req->gateway, req->param, "name", &image, &err) < 0 ||
+	    remove_unused(req, image.name, &err) < 0) {
 		cx_request_fail(req, &err);
 		return;
 	}

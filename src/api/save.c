@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "api/handlers.h"
+#include "api/images.h"
 #include "api/jsonw.h"
 #include "api/outflow.h"
 #include "base/fd.h"
@@ -295,14 +296,12 @@ static void sock_ready(struct cx_source *sock, uint32_t events)
 static void take_image(const char *value, void *arg)
 {
 	struct save *s = arg;
-	char name[CX_IMAGE_NAME_MAX + 1];
 
 	if (s->err.errnum != 0)
 		return;
 	if (s->nimages == IMAGES_MAX)
 		(void)cx_refuse(&s->err, CX_INVALID, "more than %d images", IMAGES_MAX);
-	else if (cx_image_name(value, "image", s->gw->host.registry, name, &s->err) == 0 &&
-		 cx_store_image_find(s->gw->store, name, &s->images[s->nimages], &s->err) == 0)
+	else if (cx_image_find(s->gw, value, "image", &s->images[s->nimages], &s->err) == 0)
 		s->nimages++;
 }
 

@@ -437,10 +437,8 @@ static int add_image(const struct cx_image_row *image, void *arg, struct cx_err 
 static int add_named(struct verify *v, const char *given, struct cx_err *err)
 {
 	CX_AUTO(cx_image_row_clear) struct cx_image_row image = { 0 };
-	char name[CX_IMAGE_NAME_MAX + 1];
 
-	if (cx_image_name(given, "image", v->gw->host.registry, name, err) < 0 ||
-	    cx_store_image_find(v->gw->store, name, &image, err) < 0)
+	if (cx_image_find(v->gw, given, "image", &image, err) < 0)
 		return -err->errnum;
 	return add_image(&image, v, err);
 }
