@@ -61,11 +61,13 @@ static void turn(void)
 			 0);
 }
 
-/* The next answer of any job; its type. */
+/* How the next job ends; the answer's type. On a slow day it tells of its progress before. */
 static uint16_t answer(void)
 {
-	while (cx_packet_recv(ours, &pkt, &err) != 1)
-		turn();
+	do {
+		while (cx_packet_recv(ours, &pkt, &err) != 1)
+			turn();
+	} while (pkt.type == CX_MSG_fetch_progress);
 	return pkt.type;
 }
 
