@@ -6,6 +6,9 @@
 #include <strings.h>
 
 #include "base/fd.h"
+#include "base/loop.h"
+
+const struct cx_caller cx_caller_admin = { .user = CX_ADMIN_USER, .admin = true };
 
 static void digest(const struct cx_auth *auth, const char *key, size_t len, uint8_t out[32])
 {
@@ -45,6 +48,7 @@ int cx_auth_load(struct cx_auth *ret, int fd, struct cx_err *err)
 
 	if (sodium_init() < 0)
 		return cx_fail(err, EIO, "start libsodium");
+	cx_token_key_new(&auth.tokens);
 	len = cx_read_upto(fd, key, sizeof key, err);
 	if (len < 0)
 		return cx_wrap(err, "read the admin key");
@@ -59,14 +63,25 @@ int cx_auth_load(struct cx_auth *ret, int fd, struct cx_err *err)
 	return 0;
 }
 
-bool cx_auth_check(const struct cx_auth *auth, const char *header)
+static bool is_admin_key(const struct cx_auth *auth, const char *key)
 {
-	static const char scheme[] = "Bearer ";
 	uint8_t given[32];
 
-	if (!auth->has_key || header == NULL || strncasecmp(header, scheme, sizeof scheme - 1) != 0)
+	digest(auth, key, strlen(key), given);
+	return auth->has_key && sodium_memcmp(given, auth->digest, sizeof given) == 0;
+}
+
+bool cx_auth_identify(const struct cx_auth *auth, const char *header, struct cx_caller *ret)
+{
+	static const char scheme[] = "Bearer ";
+
+	*ret = (struct cx_caller){ 0 };
+	if (header == NULL || strncasecmp(header, scheme, sizeof scheme - 1) != 0)
 		return false;
 	header += sizeof scheme - 1;
-	digest(auth, header, strlen(header), given);
-	return sodium_memcmp(given, auth->digest, sizeof given) == 0;
+	if (is_admin_key(auth, header))
+		*ret = cx_caller_admin;
+	else
+		(void)cx_token_check(&auth->tokens, header, cx_wall_ms(), ret->sandbox);
+	return ret->admin || ret->sandbox[0] != '\0';
 }

@@ -2,23 +2,28 @@
 #ifndef CX_API_AUTH_H
 #define CX_API_AUTH_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
+#include "api/token.h"
 #include "base/err.h"
 
-/* The door to libsodium: the admin key, of which only a digest under a random key is kept. */
+/*
+ * Who comes with which credential. Of the admin key only a digest under a random key is kept; the
+ * key of the gateway's tokens lives as long as this process.
+ */
 enum { CX_AUTH_KEY_MIN = 16, CX_AUTH_KEY_MAX = 4096 };
 
 struct cx_auth {
 	bool has_key;
 	uint8_t salt[32], digest[32];
+	struct cx_token_key tokens;
 };
 
 /* Reads the key from fd to its end; white space around it does not count. Nothing: no key. */
 CX_MUST int cx_auth_load(struct cx_auth *ret, int fd, struct cx_err *err);
 
-/* The value of an Authorization header, or NULL. Takes the same time for every wrong key. */
-bool cx_auth_check(const struct cx_auth *auth, const char *header);
+/*
+ * Fills ret from an Authorization header (or NULL): admin, or the sandbox of a token. False: we do
+ * not know who that is. Takes the same time for every wrong key.
+ */
+bool cx_auth_identify(const struct cx_auth *auth, const char *header, struct cx_caller *ret);
 
 #endif

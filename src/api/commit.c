@@ -2,7 +2,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "api/boxes.h"
+#include "api/access.h"
 #include "api/handlers.h"
 #include "api/images.h"
 #include "api/intake.h"
@@ -252,21 +252,16 @@ static int ask(struct commit *c, const char *id, struct cx_err *err)
 
 static int start(struct commit *c, struct cx_err *err)
 {
-	struct cx_box *box;
-	const struct cx_sandbox_row *row;
+	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
+	struct cx_session *session;
 
 	if (parse(c, err) < 0)
 		return -err->errnum;
-	box = cx_box_find(c->gw, c->req->param);
-	if (box == NULL)
-		return cx_refuse(err, CX_NOT_FOUND, "no sandbox '%.128s' is running",
-				 c->req->param);
-	if (cx_box_session(box, err) == NULL)
+	if (cx_access_session(c->req, c->req->param, &session, err) < 0 ||
+	    cx_access_named(c->req, c->req->param, &named, err) < 0 ||
+	    cx_store_image_find(c->gw->store, named.row->image_name, &c->base, err) < 0)
 		return -err->errnum;
-	row = cx_box_row(box);
-	if (cx_store_image_find(c->gw->store, row->image_name, &c->base, err) < 0)
-		return -err->errnum;
-	return ask(c, row->engine_id, err);
+	return ask(c, named.row->engine_id, err);
 }
 
 void cx_handle_commit(struct cx_request *req)

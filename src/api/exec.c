@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "api/access.h"
 #include "api/command.h"
 #include "api/errors.h"
 #include "api/handlers.h"
@@ -312,27 +313,12 @@ static int start_run(struct cx_request *req, struct cx_session *session, struct 
 	return 0;
 }
 
-static int find_session(struct cx_request *req, struct cx_session **ret, struct cx_err *err)
-{
-	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
-	struct cx_box *box = cx_box_find(req->gateway, req->param);
-
-	if (box == NULL) {
-		if (cx_store_sandbox_find(req->gateway->store, req->param, &row, err) < 0)
-			return -err->errnum;
-		return cx_refuse(err, CX_CONFLICT, "the sandbox is not running, it is %s",
-				 row.status);
-	}
-	*ret = cx_box_session(box, err);
-	return *ret != NULL ? 0 : -err->errnum;
-}
-
 static int start(struct cx_request *req, struct cx_exec_spec *spec, bool *located,
 		 struct cx_err *err)
 {
 	struct cx_session *session;
 
-	if (find_session(req, &session, err) < 0)
+	if (cx_access_session(req, req->param, &session, err) < 0)
 		return -err->errnum;
 	*located = true;
 	if (cx_exec_spec_parse(req->body.p, req->body.len, spec, err) < 0)

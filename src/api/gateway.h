@@ -2,6 +2,7 @@
 #ifndef CX_API_GATEWAY_H
 #define CX_API_GATEWAY_H
 
+#include "api/auth.h"
 #include "api/blobs.h"
 #include "api/engine.h"
 #include "api/http.h"
@@ -19,6 +20,7 @@ struct cx_sweep;
 struct cx_gateway {
 	struct cx_loop *loop;
 	struct cx_packet *scratch; /* every packet that is received, one at a time */
+	const struct cx_auth *auth;
 	struct cx_store *store;
 	struct cx_engine *engine;
 	struct cx_registries *registries;

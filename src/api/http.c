@@ -440,14 +440,49 @@ static void prepare_body(struct cx_request *req)
 		open_spool(req, announced);
 }
 
-static bool has_credential(const struct listener *at, struct MHD_Connection *connection)
+/* False: nobody we know. */
+static bool identify(const struct listener *at, struct cx_request *req)
 {
-	return at->trusted || cx_auth_check(at->http->o.auth,
-					    MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-									"Authorization"));
+	if (!at->trusted)
+		return cx_auth_identify(at->http->o.auth, header(req, "Authorization"),
+					&req->caller);
+	req->caller = cx_caller_admin;
+	return true;
 }
 
-/* Everything that can be said without the body. The order matters: who may not, learns nothing. */
+static void refuse_stranger(struct cx_request *req, const char *detail)
+{
+	refuse(req, 401, "unauthorized", "%s", detail);
+	if (req->response != NULL)
+		(void)MHD_add_response_header(req->response, "WWW-Authenticate", "Bearer");
+}
+
+/* A token opens the routes of its sandbox only; elsewhere it is as good as none. */
+static bool token_fits(const struct cx_request *req)
+{
+	return req->route != NULL && req->route->scope == CX_SCOPE_SANDBOX &&
+	       strcmp(req->caller.sandbox, req->param) == 0;
+}
+
+/* Who may not, learns nothing, not even which paths there are. */
+static void judge_caller(const struct listener *at, struct cx_request *req)
+{
+	bool known = identify(at, req);
+
+	if (req->route != NULL && req->route->scope == CX_SCOPE_PUBLIC)
+		return;
+	if (!known)
+		refuse_stranger(
+			req, at->http->o.auth->has_key
+				     ? "send 'Authorization: Bearer KEY' with a valid key"
+				     : "no admin key is configured; only the Unix socket is open");
+	else if (req->caller.user[0] == '\0' && !token_fits(req))
+		refuse_stranger(req, "this token is for the gateway of another sandbox");
+	else if (req->route != NULL && req->route->scope == CX_SCOPE_ADMIN && !req->caller.admin)
+		refuse(req, 403, "denied", "only an administrator may do this");
+}
+
+/* Everything that can be said without the body. */
 static void judge_headers(const struct listener *at, struct cx_request *req, const char *method,
 			  const char *path)
 {
@@ -455,16 +490,9 @@ static void judge_headers(const struct listener *at, struct cx_request *req, con
 	unsigned status = 404;
 
 	req->route = cx_route_find(method, path, req->param, &status, allow);
-	if ((req->route == NULL || req->route->scope != CX_SCOPE_PUBLIC) &&
-	    !has_credential(at, req->connection)) {
-		refuse(req, 401, "unauthorized",
-		       at->http->o.auth->has_key
-			       ? "send 'Authorization: Bearer KEY' with the admin key"
-			       : "no admin key is configured; only the Unix socket is open");
-		if (req->response != NULL)
-			(void)MHD_add_response_header(req->response, "WWW-Authenticate", "Bearer");
+	judge_caller(at, req);
+	if (req->answered)
 		return;
-	}
 	if (!framing_is_clear(req)) {
 		refuse(req, 400, "invalid",
 		       "it is not clear where the request ends: send one "
@@ -582,9 +610,14 @@ const char *cx_request_query(const struct cx_request *req, const char *name)
 	return MHD_lookup_connection_value(req->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+const char *cx_request_host(const struct cx_request *req)
+{
+	return header(req, "Host");
+}
+
 const char *cx_request_agent(const struct cx_request *req)
 {
-	return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, "User-Agent");
+	return header(req, "User-Agent");
 }
 
 struct query_walk {

@@ -43,6 +43,7 @@ struct cx_pieces {
 struct cx_request {
 	struct cx_gateway *gateway;
 	const struct cx_route *route;
+	struct cx_caller caller;
 	char param[CX_PARAM_MAX + 1]; /* of the route's path, decoded */
 	struct cx_buf body;	      /* CX_BODY_JSON */
 	int body_fd;		      /* CX_BODY_FILE; the handler may take it */
@@ -96,6 +97,7 @@ const char *cx_request_query(const struct cx_request *req, const char *name);
 void cx_request_query_each(const struct cx_request *req, const char *name,
 			   void (*each)(const char *value, void *arg), void *arg);
 const char *cx_request_agent(const struct cx_request *req); /* User-Agent, or NULL */
+const char *cx_request_host(const struct cx_request *req);  /* Host, or NULL */
 bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol);
 
 /* Answers with a JSON document, whose memory is taken over (json is left empty). */

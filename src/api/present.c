@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/caller.h"
 #include "api/json.h"
 
 void cx_present_time(int64_t ms, char ret[32])

@@ -5,8 +5,6 @@
 #include "api/jsonw.h"
 #include "api/store.h"
 
-#define CX_ADMIN_USER "admin" /* who owns everything until there are accounts */
-
 /*
  * The Sandbox object of the API. agent is the User-Agent or NULL: one generation of clients takes
  * startCommand as a text only, the other as an object only.

@@ -6,31 +6,32 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "api/prime/routes.h"
 #include "base/cleanup.h"
 
 #define SANDBOX "/api/v1/sandbox"
 #define IMAGES	"/api/v1/images"
 #define LOGINS	"/api/v1/registries"
 
-const struct cx_route cx_routes[] = {
+static const struct cx_route rows[] = {
 	{ "GET", "/healthz", CX_SCOPE_PUBLIC, CX_BODY_NONE, cx_handle_health,
 	  "is the gateway up; tells nothing else" },
-	{ "POST", SANDBOX, CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_create,
+	{ "POST", SANDBOX, CX_SCOPE_USER, CX_BODY_JSON, cx_handle_create,
 	  "make a sandbox; answered when it runs" },
-	{ "GET", SANDBOX, CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_list,
+	{ "GET", SANDBOX, CX_SCOPE_USER, CX_BODY_NONE, cx_handle_list,
 	  "page, per_page, status, labels, is_active" },
-	{ "DELETE", SANDBOX, CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_delete_many,
+	{ "DELETE", SANDBOX, CX_SCOPE_USER, CX_BODY_JSON, cx_handle_delete_many,
 	  "by ids or by labels; naming nothing is refused" },
-	{ "GET", SANDBOX "/{}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_get, "by id or name" },
-	{ "DELETE", SANDBOX "/{}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_delete,
+	{ "GET", SANDBOX "/{}", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_get, "by id or name" },
+	{ "DELETE", SANDBOX "/{}", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_delete,
 	  "answered when nothing of it is left; repeating it is fine" },
-	{ "GET", SANDBOX "/{}/logs", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_logs,
+	{ "GET", SANDBOX "/{}/logs", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_logs,
 	  "output of the start command" },
-	{ "GET", SANDBOX "/{}/usage", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_usage,
+	{ "GET", SANDBOX "/{}/usage", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_usage,
 	  "what the kernel counts" },
-	{ "POST", SANDBOX "/{}/exec", CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_exec,
+	{ "POST", SANDBOX "/{}/exec", CX_SCOPE_SANDBOX, CX_BODY_JSON, cx_handle_exec,
 	  "run a command; with Upgrade: caisson-exec/1 as a stream of frames" },
-	{ "POST", SANDBOX "/{}/commit", CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_commit,
+	{ "POST", SANDBOX "/{}/commit", CX_SCOPE_USER, CX_BODY_JSON, cx_handle_commit,
 	  "an image of what it changed; it stands still meanwhile" },
 	{ "POST", IMAGES, CX_SCOPE_ADMIN, CX_BODY_FILE, cx_handle_image_import,
 	  "the archive as the body, the name as ?name=" },
@@ -60,7 +61,10 @@ const struct cx_route cx_routes[] = {
 	{ "DELETE", LOGINS "/{}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_logout,
 	  "forget the credentials of a registry" },
 };
-const size_t cx_routes_count = CX_LEN(cx_routes);
+static const struct cx_route_table own = { rows, CX_LEN(rows) };
+
+const struct cx_route_table *const cx_route_tables[] = { &own, &cx_prime_routes };
+const size_t cx_route_tables_count = CX_LEN(cx_route_tables);
 
 int cx_route_match(const char *pattern, const char *path, char param[CX_PARAM_MAX + 1])
 {
@@ -83,23 +87,34 @@ int cx_route_match(const char *pattern, const char *path, char param[CX_PARAM_MA
 	return true;
 }
 
-const struct cx_route *cx_route_find(const char *method, const char *path,
-				     char param[CX_PARAM_MAX + 1], unsigned *ret_status,
-				     char allow[64])
+static const struct cx_route *find_in(const struct cx_route_table *table, const char *method,
+				      const char *path, char param[CX_PARAM_MAX + 1],
+				      char allow[64])
 {
-	size_t used = 0;
-
-	allow[0] = '\0';
-	for (size_t i = 0; i < cx_routes_count; i++) {
-		const struct cx_route *route = &cx_routes[i];
+	for (size_t i = 0; i < table->count; i++) {
+		const struct cx_route *route = &table->rows[i];
+		size_t used = strlen(allow);
 
 		if (!cx_route_match(route->path, path, param))
 			continue;
 		if (strcmp(route->method, method) == 0)
 			return route;
-		used += (size_t)snprintf(allow + used, 64 - used, "%s%s", used > 0 ? ", " : "",
-					 route->method);
+		(void)snprintf(allow + used, 64 - used, "%s%s", used > 0 ? ", " : "",
+			       route->method);
 	}
-	*ret_status = used > 0 ? 405 : 404;
 	return NULL;
+}
+
+const struct cx_route *cx_route_find(const char *method, const char *path,
+				     char param[CX_PARAM_MAX + 1], unsigned *ret_status,
+				     char allow[64])
+{
+	const struct cx_route *route = NULL;
+
+	allow[0] = '\0';
+	for (size_t i = 0; i < cx_route_tables_count && route == NULL; i++)
+		route = find_in(cx_route_tables[i], method, path, param, allow);
+	if (route == NULL)
+		*ret_status = allow[0] != '\0' ? 405 : 404;
+	return route;
 }

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/boxes.h"
+#include "api/access.h"
 #include "api/handlers.h"
 #include "api/json.h"
 #include "api/jsonw.h"
@@ -109,13 +109,13 @@ void cx_handle_create(struct cx_request *req)
 
 void cx_handle_get(struct cx_request *req)
 {
-	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
+	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
 	struct cx_err err;
 
-	if (cx_store_sandbox_find(req->gateway->store, req->param, &row, &err) < 0)
+	if (cx_access_named(req, req->param, &named, &err) < 0)
 		cx_request_fail(req, &err);
 	else
-		answer_row(req, &row);
+		answer_row(req, named.row);
 }
 
 static int query_number(struct cx_request *req, const char *name, uint64_t max, int64_t *ret,
@@ -275,16 +275,16 @@ static void on_gone(struct cx_box_waiter *waiter, const struct cx_sandbox_row *r
 
 void cx_handle_delete(struct cx_request *req)
 {
-	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
-	struct cx_box *box = cx_box_find(req->gateway, req->param);
+	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
 	struct delete_one *one;
 	struct cx_err err;
 
-	if (box == NULL) {
-		if (cx_store_sandbox_find(req->gateway->store, req->param, &row, &err) < 0)
-			cx_request_fail(req, &err);
-		else
-			answer_deleted(req, &row);
+	if (cx_access_named(req, req->param, &named, &err) < 0) {
+		cx_request_fail(req, &err);
+		return;
+	}
+	if (named.box == NULL) {
+		answer_deleted(req, named.row);
 		return;
 	}
 	one = calloc(1, sizeof *one);
@@ -295,7 +295,7 @@ void cx_handle_delete(struct cx_request *req)
 	}
 	one->req = req;
 	one->waiter.done = on_gone;
-	cx_box_destroy(box, &one->waiter);
+	cx_box_destroy(named.box, &one->waiter);
 }
 
 struct delete_many {
@@ -381,15 +381,12 @@ static void on_item_gone(struct cx_box_waiter *waiter, const struct cx_sandbox_r
 
 static void delete_id(struct delete_many *many, const char *id)
 {
-	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
-	struct cx_gateway *gw = many->req->gateway;
-	struct cx_box *box = cx_box_find(gw, id);
+	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
 	struct delete_item *item;
 	struct cx_err err;
+	bool known = cx_access_named(many->req, id, &named, &err) == 0;
 
-	if (box == NULL) {
-		bool known = cx_store_sandbox_find(gw->store, id, &row, &err) == 0;
-
+	if (named.box == NULL) {
 		note_result(many, id, known ? NULL : &err);
 		return;
 	}
@@ -403,7 +400,7 @@ static void delete_id(struct delete_many *many, const char *id)
 	item->waiter.done = on_item_gone;
 	(void)snprintf(item->id, sizeof item->id, "%s", id);
 	many->pending++;
-	cx_box_destroy(box, &item->waiter);
+	cx_box_destroy(named.box, &item->waiter);
 }
 
 static int keep_id(const struct cx_sandbox_row *row, void *arg, struct cx_err *err)
@@ -536,23 +533,20 @@ static void on_used(struct cx_engine_call *call, struct cx_engine_answer *answer
 
 static int start_usage(struct cx_request *req, struct cx_err *err)
 {
-	struct cx_box *box = cx_box_find(req->gateway, req->param);
-	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
+	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
 	cx_autofree struct usage *usage = calloc(1, sizeof *usage);
 
 	if (usage == NULL)
 		return cx_fail(err, ENOMEM, "request");
-	if (box == NULL || cx_box_row(box)->engine_id == NULL) {
-		if (cx_store_sandbox_find(req->gateway->store, req->param, &row, err) < 0)
-			return -err->errnum;
+	if (cx_access_named(req, req->param, &named, err) < 0)
+		return -err->errnum;
+	if (named.box == NULL || named.row->engine_id == NULL)
 		return cx_refuse(err, CX_CONFLICT, "the sandbox %s: it uses nothing",
-				 box == NULL ? "has ended" : "has not begun");
-	}
+				 named.box == NULL ? "has ended" : "has not begun");
 	usage->req = req;
 	usage->call.done = on_used;
-	(void)snprintf(usage->id, sizeof usage->id, "%s", cx_box_row(box)->id);
-	if (cx_engine_usage(req->gateway->engine, cx_box_row(box)->engine_id, &usage->call, err) <
-	    0)
+	(void)snprintf(usage->id, sizeof usage->id, "%s", named.row->id);
+	if (cx_engine_usage(req->gateway->engine, named.row->engine_id, &usage->call, err) < 0)
 		return -err->errnum;
 	(void)cx_take_ptr(&usage);
 	return 0;
@@ -656,16 +650,12 @@ static int start_logs(struct cx_request *req, struct cx_box *box, struct cx_err 
 
 void cx_handle_logs(struct cx_request *req)
 {
-	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
-	struct cx_box *box = cx_box_find(req->gateway, req->param);
+	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
 	struct cx_err err;
 
-	if (box != NULL) {
-		if (start_logs(req, box, &err) < 0)
-			cx_request_fail(req, &err);
-	} else if (cx_store_sandbox_find(req->gateway->store, req->param, &row, &err) < 0) {
+	if (cx_access_named(req, req->param, &named, &err) < 0 ||
+	    (named.box != NULL && start_logs(req, named.box, &err) < 0))
 		cx_request_fail(req, &err);
-	} else {
-		answer_recorded(req, &row);
-	}
+	else if (named.box == NULL)
+		answer_recorded(req, named.row);
 }

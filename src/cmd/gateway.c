@@ -158,6 +158,7 @@ static int start(struct program *prog, struct cx_err *err)
 	if (open_state(prog, err) < 0 || cx_loop_open(&prog->loop, err) < 0)
 		return -err->errnum;
 	prog->gw.loop = &prog->loop;
+	prog->gw.auth = &prog->auth;
 	if (cx_engine_open(&prog->loop, prog->gw.scratch, &sock, &events, &prog->gw.engine, err) <
 	    0)
 		return -err->errnum;

@@ -9,6 +9,7 @@
 #include "api/frames.h"
 #include "api/routes.h"
 #include "base/fd.h"
+#include "base/loop.h"
 
 START_TEST(every_kind_has_a_status)
 {
@@ -51,9 +52,8 @@ START_TEST(an_error_tells_a_refusal_and_hides_the_host)
 }
 END_TEST
 
-START_TEST(every_route_is_whole)
+static void check_route(const struct cx_route *route)
 {
-	const struct cx_route *route = &cx_routes[_i];
 	char param[CX_PARAM_MAX + 1], allow[64];
 	char path[128] = "";
 	unsigned status = 0;
@@ -74,6 +74,15 @@ START_TEST(every_route_is_whole)
 	/* No row hides another. */
 	ck_assert_ptr_eq(cx_route_find(route->method, path, param, &status, allow), route);
 	ck_assert(strchr(route->path, '{') == NULL || strcmp(param, "abc") == 0);
+}
+
+START_TEST(every_route_is_whole)
+{
+	const struct cx_route_table *table = cx_route_tables[_i];
+
+	ck_assert_uint_gt(table->count, 0);
+	for (size_t i = 0; i < table->count; i++)
+		check_route(&table->rows[i]);
 }
 END_TEST
 
@@ -184,18 +193,45 @@ static int load_key(const char *text, struct cx_auth *auth)
 	return result;
 }
 
+static bool opens(const struct cx_auth *auth, const char *header)
+{
+	struct cx_caller caller;
+	bool known = cx_auth_identify(auth, header, &caller);
+
+	ck_assert(known == caller.admin);
+	return known;
+}
+
 START_TEST(only_the_key_opens)
 {
 	struct cx_auth auth = { 0 };
 
 	ck_assert_int_eq(load_key("0123456789abcdef\n", &auth), 0);
-	ck_assert(cx_auth_check(&auth, "Bearer 0123456789abcdef"));
-	ck_assert(!cx_auth_check(&auth, "Bearer 0123456789abcdeg"));
-	ck_assert(!cx_auth_check(&auth, "Bearer 0123456789abcdef "));
-	ck_assert(!cx_auth_check(&auth, "Bearer "));
-	ck_assert(!cx_auth_check(&auth, "Basic 0123456789abcdef"));
-	ck_assert(!cx_auth_check(&auth, ""));
-	ck_assert(!cx_auth_check(&auth, NULL));
+	ck_assert(opens(&auth, "Bearer 0123456789abcdef"));
+	ck_assert(!opens(&auth, "Bearer 0123456789abcdeg"));
+	ck_assert(!opens(&auth, "Bearer 0123456789abcdef "));
+	ck_assert(!opens(&auth, "Bearer "));
+	ck_assert(!opens(&auth, "Basic 0123456789abcdef"));
+	ck_assert(!opens(&auth, ""));
+	ck_assert(!opens(&auth, NULL));
+}
+END_TEST
+
+START_TEST(a_token_opens_its_sandbox)
+{
+	struct cx_auth auth = { 0 };
+	struct cx_caller caller;
+	char header[8 + CX_TOKEN_MAX] = "Bearer ";
+
+	ck_assert_int_eq(load_key("\n", &auth), 0);
+	cx_token_make(&auth.tokens, "abc", cx_wall_ms() + 60000, header + 7);
+	ck_assert(cx_auth_identify(&auth, header, &caller));
+	ck_assert_str_eq(caller.sandbox, "abc");
+	ck_assert_str_eq(caller.user, "");
+	ck_assert(!caller.admin);
+	header[7] = 'x';
+	ck_assert(!cx_auth_identify(&auth, header, &caller));
+	ck_assert_str_eq(caller.sandbox, "");
 }
 END_TEST
 
@@ -205,7 +241,7 @@ START_TEST(no_key_opens_nothing)
 
 	ck_assert_int_eq(load_key("\n", &auth), 0);
 	ck_assert(!auth.has_key);
-	ck_assert(!cx_auth_check(&auth, "Bearer "));
+	ck_assert(!opens(&auth, "Bearer "));
 	ck_assert_int_lt(load_key("short", &auth), 0);
 }
 END_TEST
@@ -218,12 +254,13 @@ int main(void)
 	tcase_add_loop_test(tc, every_kind_has_a_status, 0, CX_KIND_MAX);
 	tcase_add_test(tc, bad_requests_are_never_our_fault);
 	tcase_add_test(tc, an_error_tells_a_refusal_and_hides_the_host);
-	tcase_add_loop_test(tc, every_route_is_whole, 0, (int)cx_routes_count);
+	tcase_add_loop_test(tc, every_route_is_whole, 0, (int)cx_route_tables_count);
 	tcase_add_loop_test(tc, wrong_requests_have_no_route, 0, CX_LEN(wrong));
 	tcase_add_test(tc, parameters_are_bounded);
 	tcase_add_loop_test(tc, frames_are_read, 0, CX_LEN(frames));
 	tcase_add_test(tc, frames_are_written);
 	tcase_add_test(tc, only_the_key_opens);
+	tcase_add_test(tc, a_token_opens_its_sandbox);
 	tcase_add_test(tc, no_key_opens_nothing);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_ACCESS_H
+#define CX_API_ACCESS_H
+
+#include "api/boxes.h"
+
+/*
+ * The one way from a request to a sandbox. What its caller may not use is CX_NOT_FOUND in the same
+ * words as what does not exist: nobody learns which ids there are.
+ */
+struct cx_named {
+	struct cx_box *box;		  /* NULL: it does not live any more */
+	const struct cx_sandbox_row *row; /* valid as long as box is, or this struct */
+	struct cx_sandbox_row ended;	  /* private */
+};
+void cx_named_clear(struct cx_named *named); /* for CX_AUTO(); a zeroed one is fine */
+
+CX_MUST int cx_access_named(struct cx_request *req, const char *id_or_name, struct cx_named *ret,
+			    struct cx_err *err);
+
+/* The session of one that can take commands; CX_CONFLICT, with its status, of one that cannot. */
+CX_MUST int cx_access_session(struct cx_request *req, const char *id_or_name,
+			      struct cx_session **ret, struct cx_err *err);
+
+/* May the caller see and use this sandbox? */
+bool cx_access_allows(const struct cx_caller *caller, const struct cx_sandbox_row *row);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_PRIME_HANDLERS_H
+#define CX_API_PRIME_HANDLERS_H
+
+/*
+ * What Prime's clients call and caisson's own API does not have. The platform answers below
+ * /api/v1, the gateway below CX_PRIME_GATEWAY with a token of one sandbox.
+ */
+struct cx_request;
+
+#define CX_PRIME_GATEWAY "/gw/s/{}" /* gateway_url/user_ns/job_id */
+
+/* token.c */
+void cx_prime_token(struct cx_request *req);
+
+#endif

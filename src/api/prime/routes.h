@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_PRIME_ROUTES_H
+#define CX_API_PRIME_ROUTES_H
+
+#include "api/route.h"
+
+/* The routes of src/api/prime: what the Prime sandbox SDK and CLI call. */
+extern const struct cx_route_table cx_prime_routes;
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "api/access.h"
+#include "api/jsonw.h"
+#include "api/present.h"
+#include "api/prime/handlers.h"
+#include "base/loop.h"
+
+/* What gateway_url is made of: the client comes back the way it came. */
+static void url_of(const struct cx_request *req, char *ret, size_t size)
+{
+	const char *host = cx_request_host(req);
+
+	(void)snprintf(ret, size, "http://%s/gw", host != NULL ? host : "localhost");
+}
+
+static void write_token(struct cx_jsonw *w, const struct cx_request *req, const char *id)
+{
+	int64_t expires_ms = cx_wall_ms() + CX_TOKEN_MS;
+	char token[CX_TOKEN_MAX + 1], url[300], time[32];
+
+	cx_token_make(&req->gateway->auth->tokens, id, expires_ms, token);
+	cx_present_time(expires_ms, time);
+	url_of(req, url, sizeof url);
+	cx_jsonw_object(w, NULL);
+	cx_jsonw_text(w, "gateway_url", url);
+	cx_jsonw_text(w, "user_ns", "s");
+	cx_jsonw_text(w, "job_id", id);
+	cx_jsonw_text(w, "token", token);
+	cx_jsonw_text(w, "expires_at", time);
+	cx_jsonw_text(w, "sandbox_id", id);
+	cx_jsonw_bool(w, "is_vm", false);
+	cx_jsonw_end(w);
+}
+
+/* Also of a sandbox that has ended: what it ended of, clients learn from the gateway's answer. */
+void cx_prime_token(struct cx_request *req)
+{
+	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
+	struct cx_buf json = { .max = 4096 };
+	struct cx_jsonw w = { .out = &json };
+	struct cx_err err;
+
+	if (cx_access_named(req, req->param, &named, &err) < 0) {
+		cx_request_fail(req, &err);
+		return;
+	}
+	write_token(&w, req, named.row->id);
+	cx_request_answer_json(req, &w);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_ROUTE_H
+#define CX_API_ROUTE_H
+
+#include <stddef.h>
+
+/* A route of the API is a row of one of cx_route_tables (routes.h). */
+struct cx_request;
+
+enum cx_scope {
+	CX_SCOPE_PUBLIC,  /* tells nothing and does nothing */
+	CX_SCOPE_USER,	  /* any account; which sandboxes it may use, access.h knows */
+	CX_SCOPE_SANDBOX, /* the same, or a token of the sandbox that the path names */
+	CX_SCOPE_ADMIN,	  /* the Unix socket, or the admin key */
+};
+
+enum cx_body {
+	CX_BODY_NONE, /* a body is read and ignored, up to CX_JSON_BODY_MAX */
+	CX_BODY_JSON, /* collected in memory, up to CX_JSON_BODY_MAX */
+	CX_BODY_FILE, /* written to an unnamed file as it comes, up to what the handler set */
+};
+
+enum {
+	CX_JSON_BODY_MAX = 1 << 20,
+	CX_PARAM_MAX = 512, /* bytes of a path parameter */
+};
+
+struct cx_route {
+	const char *method;
+	const char
+		*path; /* "{}" is one segment, "{+}" everything to the end; one of them at most */
+	enum cx_scope scope;
+	enum cx_body body;
+	void (*handle)(struct cx_request *req);
+	const char *why;
+};
+
+struct cx_route_table { /* of one personality */
+	const struct cx_route *rows;
+	size_t count;
+};
+
+#endif
