@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_BOX_H
+#define CX_API_BOX_H
+
+#include "api/boxes.h"
+#include "api/pull.h"
+
+/*
+ * The inside of a live sandbox, for the files that share its life: boxes.c keeps the list, and
+ * boxcreate.c, boxagent.c, boxend.c and boxadopt.c each do what their names say. All others use
+ * api/boxes.h.
+ */
+enum {
+	CX_BOX_LOG_MAX = 1 << 20, /* bytes kept of a start command's output */
+	CX_BOX_LOG_CHUNK = 65536,
+};
+
+struct cx_adoption; /* of what an earlier gateway left */
+
+struct cx_box {
+	struct cx_gateway *gw;
+	struct cx_sandbox_row row;
+	enum cx_box_phase phase;
+	struct cx_session *session;
+	struct cx_pull_waiter pull;
+	struct cx_engine_call engine_call; /* create, connect or destroy */
+	struct cx_call agent_call;	   /* configure, main status or log */
+	struct cx_timer timer;		   /* the next try to reach the agent */
+	unsigned tries;
+	struct cx_box_waiter *running, *gone;
+	struct cx_err why;  /* what went wrong while it was made */
+	struct cx_buf log;  /* collected at its end */
+	struct cx_buf wish; /* strv: environment that the client gave; wiped when it is in env */
+	struct cx_buf env;  /* strv of configure; wiped when it was taken */
+	struct cx_buf start;
+	char *cwd, *user;
+	bool destroying, reading_log;
+	bool promised; /* the client was told of it before it ran: it ends with a record */
+	struct cx_adoption *adoption;
+	struct cx_box *next, **link;
+};
+
+/* ---- boxes.c -------------------------------------------------------------------------------- */
+
+/* In the list, with nothing in it; NULL when there is no memory. */
+struct cx_box *cx_box_new(struct cx_gateway *gw);
+/* Whatever it asked for is forgotten, nobody is told. */
+void cx_box_free(struct cx_box *box);
+void cx_box_forget_config(struct cx_box *box); /* wipes what configure had to know */
+struct cx_box *cx_box_find_engine(struct cx_gateway *gw, const char *engine_id);
+
+bool cx_box_is(const char *a, const char *b); /* the same text; a may be NULL */
+/* Replaces a text of the row by a copy. */
+CX_MUST int cx_box_set(char **slot, const char *text, struct cx_err *err);
+struct cx_str cx_box_strv(const struct cx_buf *buf);
+/* A record that cannot be written is told to the log; the sandbox itself is what counts. */
+void cx_box_save(struct cx_box *box);
+void cx_box_tell(struct cx_box_waiter **list, const struct cx_sandbox_row *row,
+		 const struct cx_err *err);
+
+/* ---- boxagent.c ----------------------------------------------------------------------------- */
+
+/* Asks caissond for a connection to its agent, again and again, up to a bound. */
+void cx_box_reach(struct cx_box *box);
+CX_MUST int cx_box_open_session(struct cx_box *box, int *sock, struct cx_err *err);
+
+/* ---- boxend.c ------------------------------------------------------------------------------- */
+
+/* How it ended; only the first one counts. type and message may be NULL. */
+void cx_box_mark(struct cx_box *box, const char *status, const char *type, const char *message);
+void cx_box_mark_failed(struct cx_box *box, const char *type, const struct cx_err *why);
+/* Commands that still run are told the reason. */
+void cx_box_close_session(struct cx_box *box, const char *reason);
+/* Has caissond remove it; cx_box_finish() follows. May free the box. */
+void cx_box_end(struct cx_box *box);
+/* Nothing of it is left in the kernel. Frees the box. */
+void cx_box_finish(struct cx_box *box);
+
+/* ---- boxadopt.c ----------------------------------------------------------------------------- */
+
+/* It can be used, or never will be: a start does not wait for it any longer. */
+void cx_box_adopted(struct cx_box *box);
+
+#endif

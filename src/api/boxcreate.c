@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/box.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "api/imageconfig.h"
+#include "api/registries.h"
+#include "base/log.h"
+#include "image/oci.h"
+
+/* ---- creation ------------------------------------------------------------------------------- */
+
+static void on_configured(struct cx_call *call, const struct cx_answer *answer,
+			  const struct cx_err *err)
+{
+	struct cx_box *box = cx_container_of(call, struct cx_box, agent_call);
+	struct cx_err failed;
+
+	(void)answer;
+	cx_box_forget_config(box);
+	if (err == NULL && cx_box_set(&box->row.status, "RUNNING", &failed) < 0)
+		err = &failed;
+	if (err == NULL) {
+		box->row.started_ms = box->row.updated_ms = cx_wall_ms();
+		if (cx_store_sandbox_update(box->gw->store, &box->row, &failed) < 0) {
+			box->row.started_ms = 0;
+			err = &failed;
+		}
+	}
+	if (err != NULL) {
+		box->why = *err;
+		cx_box_end(box);
+		return;
+	}
+	box->phase = CX_BOX_RUNNING;
+	cx_log(CX_LOG_INFO, "sandbox running", "id", box->row.id, "name", box->row.name, NULL);
+	cx_box_tell(&box->running, &box->row, NULL);
+}
+
+static int configure(struct cx_box *box, int *sock, struct cx_err *err)
+{
+	struct cx_msg_configure plan = { .env = cx_box_strv(&box->env),
+					 .cwd = cx_str_of(box->cwd),
+					 .user = cx_str_of(box->user),
+					 .start = cx_box_strv(&box->start) };
+
+	box->agent_call.done = on_configured;
+	box->phase = CX_BOX_CONFIGURING;
+	if (cx_box_open_session(box, sock, err) < 0)
+		return -err->errnum;
+	return cx_session_configure(box->session, &plan, &box->agent_call, err);
+}
+
+static void on_created(struct cx_engine_call *call, struct cx_engine_answer *answer,
+		       const struct cx_err *err)
+{
+	struct cx_box *box = cx_container_of(call, struct cx_box, engine_call);
+	char id[33];
+
+	if (err != NULL) {
+		if (box->why.errnum == 0)
+			box->why = *err;
+		cx_box_finish(box);
+		return;
+	}
+	if (!cx_str_copy(answer->created.id, id, sizeof id) ||
+	    cx_box_set(&box->row.engine_id, id, &box->why) < 0 ||
+	    (box->row.id == NULL && cx_box_set(&box->row.id, id, &box->why) < 0)) {
+		/* Not named, it cannot be destroyed here; the next adoption will. */
+		(void)cx_refuse(&box->why, CX_INTERNAL, "caissond gave the sandbox no id");
+		cx_box_finish(box);
+		return;
+	}
+	if (box->phase == CX_BOX_ENDING || configure(box, &answer->fd, &box->why) < 0)
+		cx_box_end(box);
+}
+
+static int check_platform(const struct cx_image_row *image, struct cx_err *err)
+{
+	if (strcmp(image->platform, CX_OCI_HOST_PLATFORM) == 0)
+		return 0;
+	return cx_refuse(err, CX_INVALID, "image '%.200s' is for %s; this host runs %s",
+			 image->name, image->platform, CX_OCI_HOST_PLATFORM);
+}
+
+static int prepare_config(struct cx_box *box, const struct cx_image_row *image, struct cx_err *err)
+{
+	CX_AUTO(cx_image_config_clear) struct cx_image_config config = { 0 };
+
+	box->env.max = 131072;
+	if (check_platform(image, err) < 0)
+		return -err->errnum;
+	if (cx_image_config_load(image->config, &config, err) < 0 ||
+	    cx_buf_add(&box->env, config.env.p, config.env.len, err) < 0 ||
+	    cx_buf_add(&box->env, box->wish.p, box->wish.len, err) < 0)
+		return cx_wrap(err, "the environment of image and sandbox");
+	cx_buf_wipe(&box->wish);
+	box->cwd = cx_take_ptr(&config.cwd);
+	box->user = cx_take_ptr(&config.user);
+	return 0;
+}
+
+static int ask_create(struct cx_box *box, const struct cx_image_row *image, struct cx_err *err)
+{
+	uint8_t layers[32 * CX_IMAGE_LAYERS_MAX];
+	char hostname[64];
+	struct cx_msg_create plan = {
+		.cpu_milli = (uint32_t)(box->row.cpu_cores * 1000 + 0.5),
+		.memory_bytes = cx_spec_memory_bytes(&box->row),
+		.pids = (uint32_t)box->row.pids_limit,
+		.layers = { .p = (const char *)layers, .len = 32 * image->nlayers },
+	};
+
+	for (unsigned i = 0; i < image->nlayers; i++)
+		memcpy(layers + 32 * (size_t)i, image->layers[i].diff_id, 32);
+	cx_spec_hostname(box->row.name, hostname);
+	plan.hostname = cx_str_of(hostname);
+	box->engine_call.done = on_created;
+	box->phase = CX_BOX_CREATING;
+	return cx_engine_create(box->gw->engine, &plan, &box->engine_call, err);
+}
+
+static int check_name(struct cx_gateway *gw, const char *name, struct cx_err *err)
+{
+	for (const struct cx_box *box = gw->boxes; box != NULL; box = box->next)
+		if (cx_box_is(box->row.name, name))
+			return cx_refuse(err, CX_CONFLICT,
+					 "'name': a sandbox '%.128s' exists; delete it or choose "
+					 "another name",
+					 name);
+	return 0;
+}
+
+static void take_spec(struct cx_box *box, struct cx_spec *spec)
+{
+	box->row = spec->row;
+	spec->row = (struct cx_sandbox_row){ 0 };
+	box->wish = spec->env;
+	spec->env = (struct cx_buf){ 0 };
+	box->start = spec->start;
+	spec->start = (struct cx_buf){ 0 };
+}
+
+static int begin_row(struct cx_box *box, const char *status, struct cx_err *err)
+{
+	box->row.exit_code = -1;
+	box->row.created_ms = box->row.updated_ms = cx_wall_ms();
+	if (cx_box_set(&box->row.status, status, err) < 0)
+		return -err->errnum;
+	return cx_store_sandbox_insert(box->gw->store, &box->row, err);
+}
+
+static void undo_row(struct cx_box *box)
+{
+	struct cx_err err;
+
+	if (box->row.row != 0 && cx_store_sandbox_remove(box->gw->store, box->row.row, &err) < 0)
+		cx_log_err(CX_LOG_ERROR, &err, "record not removed", NULL);
+	cx_box_free(box);
+}
+
+/* ---- creation from an image that has to come first ------------------------------------------ */
+
+static int create_pulled(struct cx_box *box, const struct cx_image_row *image, struct cx_err *err)
+{
+	if (prepare_config(box, image, err) < 0 ||
+	    cx_box_set(&box->row.status, "PROVISIONING", err) < 0)
+		return -err->errnum;
+	cx_box_save(box);
+	return ask_create(box, image, err);
+}
+
+static void on_pulled(struct cx_pull_waiter *waiter, const struct cx_image_row *image,
+		      const struct cx_err *err)
+{
+	struct cx_box *box = cx_container_of(waiter, struct cx_box, pull);
+
+	if (err != NULL) {
+		cx_box_mark_failed(box, "IMAGE_PULL_FAILED", err);
+		box->why = *err;
+	} else if (create_pulled(box, image, &box->why) == 0) {
+		return;
+	}
+	cx_box_finish(box);
+}
+
+/* As those of caissond look, so that nobody has to tell them apart. */
+static int make_id(struct cx_box *box, struct cx_err *err)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	uint8_t random[12];
+	char id[sizeof random + 1] = "";
+
+	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+		return cx_fail(err, errno, "an id");
+	for (size_t i = 0; i < sizeof random; i++)
+		id[i] = letters[random[i] % (i == 0 ? 26 : 36)];
+	return cx_box_set(&box->row.id, id, err);
+}
+
+/* The client hears of it at once, and sees in its status what becomes of it. */
+static int begin_pull(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err)
+{
+	box->phase = CX_BOX_PULLING;
+	box->pull.done = on_pulled;
+	if (make_id(box, err) < 0 || begin_row(box, "PENDING", err) < 0 ||
+	    cx_pull_start(box->gw, box->row.image_name, NULL, NULL, &box->pull, err) < 0)
+		return -err->errnum;
+	box->promised = true;
+	cx_box_wait_running(box, waiter);
+	cx_box_tell(&box->running, &box->row, NULL);
+	return 0;
+}
+
+/* 1: it is here and may be used; 0: it has to be pulled. */
+static int find_image(struct cx_gateway *gw, const struct cx_spec *spec, struct cx_image_row *ret,
+		      struct cx_err *err)
+{
+	int r = cx_store_image_find(gw->store, spec->row.image_name, ret, err);
+
+	if (r < 0 && err->kind != CX_NOT_FOUND)
+		return r;
+	if (spec->pull == CX_PULL_ALWAYS)
+		return 0;
+	if (r < 0 && spec->pull == CX_PULL_MISSING && cx_registries_enabled(gw->registries))
+		return 0;
+	return r < 0 ? r : 1;
+}
+
+static int begin(struct cx_box *box, const struct cx_image_row *image, struct cx_box_waiter *waiter,
+		 struct cx_err *err)
+{
+	if (prepare_config(box, image, err) < 0 || begin_row(box, "PROVISIONING", err) < 0 ||
+	    ask_create(box, image, err) < 0)
+		return -err->errnum;
+	cx_box_wait_running(box, waiter);
+	return 0;
+}
+
+int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_waiter *waiter,
+		  struct cx_err *err)
+{
+	CX_AUTO(cx_image_row_clear) struct cx_image_row image = { 0 };
+	int here = find_image(gw, spec, &image, err);
+	struct cx_box *box;
+
+	if (here < 0 || check_name(gw, spec->row.name, err) < 0)
+		return -err->errnum;
+	box = cx_box_new(gw);
+	if (box == NULL)
+		return cx_fail(err, ENOMEM, "sandbox");
+	take_spec(box, spec);
+	if ((here == 1 ? begin(box, &image, waiter, err) : begin_pull(box, waiter, err)) < 0) {
+		undo_row(box);
+		return -err->errnum;
+	}
+	return 0;
+}
