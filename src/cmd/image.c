@@ -3,9 +3,9 @@
  * caisson-image read|write|scan|same|walk|changes|pack|bundle --max-bytes N --max-entries N
  *
  * The workers that touch archives. caissond starts them with 0 as input, 1 as output and 3 for the
- * report (image/report.h), in namespaces of their own; nothing is read before cx_confine().
+ * report (image/report.h), in namespaces of their own; nothing is read before cx_confine(). No
+ * setlocale() here: in the "C" locale libarchive leaves names the bytes that they are.
  */
-#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,23 +83,15 @@ static int do_bundle(const struct limits *l, struct cx_report *report)
 	return cx_bundle_files(STDIN_FILENO, STDOUT_FILENO, &limits, report);
 }
 
-/* Names are bytes. What keeps libarchive's reader from converting them leads its writer to it. */
-static const char reads[] = "C.UTF-8", writes[] = "C";
-
 static const struct {
 	const char *name;
 	enum cx_confine_for purpose;
-	const char *locale;
 	int (*run)(const struct limits *limits, struct cx_report *report);
 } roles[] = {
-	{ "read", CX_CONFINE_ARCHIVE, reads, do_read },
-	{ "write", CX_CONFINE_ARCHIVE, reads, do_write },
-	{ "scan", CX_CONFINE_ARCHIVE, reads, do_scan },
-	{ "same", CX_CONFINE_ARCHIVE, reads, do_same },
-	{ "walk", CX_CONFINE_TREE, writes, do_walk },
-	{ "changes", CX_CONFINE_TREE, writes, do_changes },
-	{ "pack", CX_CONFINE_ARCHIVE, writes, do_pack },
-	{ "bundle", CX_CONFINE_HANDED, writes, do_bundle },
+	{ "read", CX_CONFINE_ARCHIVE, do_read }, { "write", CX_CONFINE_ARCHIVE, do_write },
+	{ "scan", CX_CONFINE_ARCHIVE, do_scan }, { "same", CX_CONFINE_ARCHIVE, do_same },
+	{ "walk", CX_CONFINE_TREE, do_walk },	 { "changes", CX_CONFINE_TREE, do_changes },
+	{ "pack", CX_CONFINE_ARCHIVE, do_pack }, { "bundle", CX_CONFINE_HANDED, do_bundle },
 };
 
 static int parse(int argc, char **argv, size_t *ret_role, struct limits *ret, struct cx_err *err)
@@ -144,7 +136,6 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "caisson-image: %s\n", report.err.msg);
 		return EXIT_USAGE;
 	}
-	(void)setlocale(LC_CTYPE, roles[role].locale);
 	r = cx_confine(roles[role].purpose, &report.err);
 	if (r == 0)
 		r = roles[role].run(&limits, &report);

@@ -4,6 +4,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <iconv.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -372,15 +373,39 @@ static int one_entry(struct reading *r, struct archive_entry *ae, entry_fn *fn, 
 }
 
 /*
- * A warning means that libarchive guessed, and two readings are one too many. Only that a name is
- * not UTF-8 is fine: then it keeps the bytes.
+ * Names are bytes, but libarchive wants those of pax headers in the locale's character set. With
+ * the locale UTF-8 it would compose them (NFC) and say nothing; so the locale is C (cmd/image.c),
+ * where it warns of each that is not ASCII and keeps its bytes. It must not find a converter for
+ * that: glibc's leaves out tags (U+E0000 to U+E007F) and calls it a success. libarchive.so takes
+ * this function for libc's, as it is the program's.
  */
+iconv_t iconv_open(const char *to, const char *from)
+{
+	(void)to;
+	(void)from;
+	errno = EINVAL;
+	return (iconv_t)-1; /* NOLINT(performance-no-int-to-ptr): as POSIX has it */
+}
+
+/* What a warning is that means no guess. */
+static const struct {
+	const char *text, *why;
+} kept_bytes[] = {
+	{ "Pathname can't be converted from UTF-8 to current locale.", "the name, as it came" },
+	{ "Linkname can't be converted from UTF-8 to current locale.", "the target, as it came" },
+	{ "Uname can't be converted from UTF-8 to current locale.", "owners count by number" },
+	{ "Gname can't be converted from UTF-8 to current locale.", "groups count by number" },
+};
+
+/* Any other warning means that libarchive guessed, and two readings are one too many. */
 static bool is_sure(const struct reading *r, int s)
 {
 	const char *text = s == ARCHIVE_WARN ? archive_error_string(r->archive) : NULL;
 
-	return s == ARCHIVE_OK ||
-	       (text != NULL && strstr(text, "can't be converted from UTF-8") != NULL);
+	for (size_t i = 0; text != NULL && i < CX_LEN(kept_bytes); i++)
+		if (strcmp(text, kept_bytes[i].text) == 0)
+			return true;
+	return s == ARCHIVE_OK;
 }
 
 static int read_entries(struct reading *r, entry_fn *fn, struct cx_err *err)

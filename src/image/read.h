@@ -70,7 +70,7 @@
  *    last file without its padding       kept; nothing can follow it
  *    bytes behind its end                count for the digests, hold nothing
  *    what libarchive warns of            refused, as it could be read in two ways; but for names
- *                                        that are not UTF-8
+ *                                        that are not ASCII
  */
 struct cx_read_limits {
 	uint64_t max_bytes; /* uncompressed */

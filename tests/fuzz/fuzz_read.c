@@ -4,7 +4,6 @@
  * tar archive whose checksums are put right, and then which compression goes around. Whatever it
  * lets through, the decoder on the other side must take.
  */
-#include <locale.h>
 #include <stdio.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -212,7 +211,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (archive < 0) {
 		archive = memory_file();
 		out = memory_file();
-		(void)setlocale(LC_CTYPE, "C.UTF-8"); /* as cmd/image.c */
 	}
 	make_archive(&in, how, archive);
 	fill_file(out, NULL, 0);

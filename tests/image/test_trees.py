@@ -5,12 +5,14 @@ import hashlib
 import os
 import stat
 import subprocess
+import tarfile
 import tempfile
+import unicodedata
 
 import pytest
 
 import layer
-from tars import END, Tar, header
+from tars import END, Tar, header, pax, record
 
 ROOTFS = "/var/cache/caisson/images/python-3.11-slim.tar"
 
@@ -80,6 +82,63 @@ def test_names_of_any_bytes():
         for name in names:
             with open(os.path.join(os.fsencode(at), name), "rb") as file:
                 assert file.read() == name
+
+
+NAMES = [unicodedata.normalize("NFD", "Größe/é").encode(), "Größe/é".encode(), "\u212a".encode(), b"K",
+         "가".encode(), unicodedata.normalize("NFD", "가").encode(), "a\U000e0041".encode(), b"a",
+         "\ufeffb".encode(), b"b", "\u037e".encode(), "e\u0301\xff".encode() + b"\xff", b"e\xcc", b"caf\xe9",
+         b"\xed\xa0\x80", b"\xc0\xaf", "📦".encode(), b"?"]
+LONG = "x" * 120 + "/"
+
+
+def names_archive(format, above):
+    """Every name as a file, a link's target and a hard link's, an owner, a group."""
+    tar = Tar(format=format)
+    for number, name in enumerate(os.fsdecode(name) for name in NAMES):
+        who = {"uname": name[:8], "gname": name[:8]}
+        tar.add("f/" + above + name, data=os.fsencode(name), **who)
+        tar.link(f"l/{number}", above + name, **who)
+        tar.hard(f"h/{number}", "f/" + above + name, **who)
+    return tar.bytes()
+
+
+def records_archive():
+    """The same names in pax headers that do not say that they are binary."""
+    return b"".join(
+        pax([record(b"path", b"f/" + name)], header(b"-", b"%011o" % len(name)) + name + bytes(512 - len(name))) +
+        pax([record(b"path", b"l/%d" % number), record(b"linkpath", name)], header(type=b"2", link=b"-")) +
+        pax([record(b"path", b"h/%d" % number), record(b"linkpath", b"f/" + name), record(b"uname", name)],
+            header(type=b"1", link=b"-"))
+        for number, name in enumerate(NAMES)) + END
+
+
+@pytest.mark.parametrize("archive,above", [
+    (names_archive(tarfile.PAX_FORMAT, ""), ""), (names_archive(tarfile.PAX_FORMAT, LONG), LONG),
+    (names_archive(tarfile.GNU_FORMAT, ""), ""), (names_archive(tarfile.GNU_FORMAT, LONG), LONG),
+    (names_archive(tarfile.USTAR_FORMAT, ""), ""), (records_archive(), "")],
+    ids=["pax", "pax, long", "gnu", "gnu, long", "ustar", "pax, not said to be binary"])
+def test_names_are_bytes(archive, above):
+    """Composed, decomposed, neither; what a converter leaves out; what is no UTF-8: as they were written."""
+    with layer.mounted(layer.build(archive)) as at:
+        top = os.fsencode(at + "/f/" + above)
+        assert {os.path.relpath(os.path.join(where, n), top) for where, _, files in os.walk(top)
+                for n in files} == set(NAMES)
+        for number, name in enumerate(NAMES):
+            with open(os.path.join(top, name), "rb") as file:
+                assert file.read() == name
+            assert os.readlink(os.fsencode(f"{at}/l/{number}")) == os.fsencode(above) + name
+            assert os.path.samefile(f"{at}/h/{number}", os.path.join(top, name))
+
+
+def test_attributes_are_bytes():
+    """Names and values of user.*, in a header whose path is not ASCII either."""
+    path = unicodedata.normalize("NFD", "é").encode()
+    names = [b"user." + name for name in NAMES if b"\xff" not in name and b"/" not in name]
+    records = [record(b"SCHILY.xattr." + name, name[5:]) for name in names]
+    archive = pax([record(b"path", path), *records], header()) + END
+    with layer.mounted(layer.build(archive)) as at:
+        at = os.path.join(os.fsencode(at), path)
+        assert {os.fsencode(a): os.getxattr(at, a) for a in os.listxattr(at)} == {n: n[5:] for n in names}
 
 
 def test_names_around_the_dots():

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/read.h"
 
-#include <locale.h>
-
 #include "entry_text.h"
 
 enum { BLOCK = 512 };
@@ -14,7 +12,6 @@ static int in = -1, out = -1;
 
 static void begin(void)
 {
-	(void)setlocale(LC_CTYPE, "C.UTF-8"); /* as cmd/image.c */
 	tar = (struct cx_buf){ .max = 1 << 20 };
 	text = (struct cx_buf){ 0 };
 	err = (struct cx_err){ 0 };
