@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 #include "cli/number.h"
+#include "cli/output.h"
 
 enum { OPTIONS_MAX = 64, FIRST_LONG = 256, WORD = 1 };
 
@@ -137,6 +138,11 @@ static int set_value(struct cx_args *args, const struct cx_opt *o, const char *t
 		return 0;
 	case CX_OPT_WORD:
 		if (check_word(o, text, err) < 0)
+			return -err->errnum;
+		*(const char **)to = text;
+		return 0;
+	case CX_OPT_OUTPUT:
+		if (cx_output_check(text, err) < 0)
 			return -err->errnum;
 		*(const char **)to = text;
 		return 0;

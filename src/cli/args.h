@@ -14,13 +14,14 @@
  * compared with --help by tools/check-man.
  */
 enum cx_opt_type {
-	CX_OPT_FLAG,  /* bool: true */
-	CX_OPT_ON,    /* int: 1 (unset is -1) */
-	CX_OPT_OFF,   /* int: 0 */
-	CX_OPT_TEXT,  /* const char * */
-	CX_OPT_WORD,  /* const char *, one of the row's words "a|b" in arg */
-	CX_OPT_JSON,  /* const char *: "json" */
-	CX_OPT_LIST,  /* struct cx_texts */
+	CX_OPT_FLAG,   /* bool: true */
+	CX_OPT_ON,     /* int: 1 (unset is -1) */
+	CX_OPT_OFF,    /* int: 0 */
+	CX_OPT_TEXT,   /* const char * */
+	CX_OPT_WORD,   /* const char *, one of the row's words "a|b" in arg */
+	CX_OPT_JSON,   /* const char *: "json" */
+	CX_OPT_OUTPUT, /* const char *, what cx_output_check() takes */
+	CX_OPT_LIST,   /* struct cx_texts */
 	CX_OPT_PAIR,  /* struct cx_texts of "KEY=VALUE", or "KEY" to take over the caller's value */
 	CX_OPT_COUNT, /* double, a whole number */
 	CX_OPT_NUMBER, /* double */

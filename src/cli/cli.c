@@ -154,27 +154,16 @@ void cx_cli_print_word(const char *text, FILE *to)
 }
 
 /* A terminal is given ASCII: what stands in an image's documents could drive it. */
-static size_t dump_flags(void)
-{
-	return isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0;
-}
-
-int cx_cli_print_json(const json_t *value, struct cx_err *err)
-{
-	if (json_dumpf(value, stdout, JSON_INDENT(2) | dump_flags()) < 0 || putchar('\n') == EOF)
-		return cx_fail(err, errno, "write the output");
-	return 0;
-}
-
 int cx_cli_print_event(const json_t *value, struct cx_err *err)
 {
-	if (json_dumpf(value, stdout, JSON_COMPACT | dump_flags()) < 0 || putchar('\n') == EOF ||
-	    fflush(stdout) == EOF)
+	size_t flags = JSON_COMPACT | (isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0);
+
+	if (json_dumpf(value, stdout, flags) < 0 || putchar('\n') == EOF || fflush(stdout) == EOF)
 		return cx_fail(err, errno, "write the output");
 	return 0;
 }
 
-bool cx_cli_wants_json(const struct cx_cli *cli)
+bool cx_cli_wants_events(const struct cx_cli *cli)
 {
 	return cli->args.output != NULL && strcmp(cli->args.output, "json") == 0;
 }

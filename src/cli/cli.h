@@ -62,10 +62,8 @@ CX_MUST int cx_cli_take_signals(struct cx_cli *cli, struct cx_err *err);
 /* Text of the server's (NULL: "-"), without what drives a terminal. */
 void cx_cli_print_word(const char *text, FILE *to);
 
-/* For -o json: the value with a line's end. */
-CX_MUST int cx_cli_print_json(const json_t *value, struct cx_err *err);
-/* The same on one line, at once. */
+/* An event as JSON on one line, at once; wanted with --json. */
 CX_MUST int cx_cli_print_event(const json_t *value, struct cx_err *err);
-bool cx_cli_wants_json(const struct cx_cli *cli);
+bool cx_cli_wants_events(const struct cx_cli *cli);
 
 #endif

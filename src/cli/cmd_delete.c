@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 
 static int delete_one(struct cx_cli *cli, const char *id, struct cx_err *err)
 {
@@ -25,7 +26,7 @@ static void delete_and_report(struct cx_cli *cli, const char *id, json_t *result
 		(void)cx_err_render(&err, text, sizeof text);
 	if (!done && first->errnum == 0)
 		*first = err;
-	if (cx_cli_wants_json(cli)) {
+	if (cx_output_is_data(cli)) {
 		(void)json_array_append_new(
 			results,
 			done ? json_pack("{s:s, s:b}", "id", id, "deleted", 1)
@@ -105,7 +106,7 @@ int cx_cmd_delete(struct cx_cli *cli, struct cx_err *err)
 		delete_list(cli, a->words[i], results, &first);
 	if (a->nwords == 0 && delete_selected(cli, results, &first, err) < 0)
 		return -err->errnum;
-	if (cx_cli_wants_json(cli) && cx_cli_print_json(results, err) < 0)
+	if (cx_output_is_data(cli) && cx_output_data(cli, results, err) < 0)
 		return -err->errnum;
 	return cx_exit_status(&first);
 }

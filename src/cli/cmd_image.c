@@ -6,8 +6,8 @@
 
 #include "cli/commands.h"
 #include "cli/number.h"
+#include "cli/output.h"
 #include "cli/pack.h"
-#include "cli/table.h"
 
 #define IMAGES "/api/v1/images"
 
@@ -89,8 +89,8 @@ int cx_cmd_image_import(struct cx_cli *cli, struct cx_err *err)
 		(void)fprintf(stderr,
 			      "caisson: %lld %s left out: an image brings no devices or sockets\n",
 			      (long long)skipped, skipped == 1 ? "entry" : "entries");
-	if (cx_cli_wants_json(cli))
-		return cx_cli_print_json(answer, err);
+	if (cx_output_is_data(cli))
+		return cx_output_data(cli, answer, err);
 	json_array_foreach(json_object_get(answer, "images"), i, image) cx_image_print_name(image);
 	return 0;
 }
@@ -107,59 +107,12 @@ void cx_image_print_name(const json_t *image)
 	}
 }
 
-static const struct column {
-	const char *title, *key;
-	enum { TEXT, DIGEST, COUNT, BYTES } kind;
-} image_columns[] = {
-	{ "NAME", "name", TEXT },	    { "DIGEST", "digest", DIGEST },
-	{ "LAYERS", "layers", COUNT },	    { "SIZE", "sizeBytes", BYTES },
-	{ "SHARED", "sharedBytes", BYTES }, { "UNIQUE", "uniqueBytes", BYTES },
-	{ "CREATED", "createdAt", TEXT },
+static const struct cx_column image_columns[] = {
+	{ "NAME", "name", CX_CELL_TEXT },	    { "DIGEST", "digest", CX_CELL_DIGEST },
+	{ "LAYERS", "layers", CX_CELL_COUNT },	    { "SIZE", "sizeBytes", CX_CELL_BYTES },
+	{ "SHARED", "sharedBytes", CX_CELL_BYTES }, { "UNIQUE", "uniqueBytes", CX_CELL_BYTES },
+	{ "CREATED", "createdAt", CX_CELL_TEXT },
 };
-
-static int add_cell(struct cx_table *table, const struct column *column, json_t *value,
-		    struct cx_err *err)
-{
-	char shown[32] = "";
-
-	switch (column->kind) {
-	case TEXT:
-		return cx_table_add(table, json_string_value(value), err);
-	case DIGEST: /* "sha256:" and what tells it from others */
-		if (json_is_string(value))
-			(void)snprintf(shown, 20, "%s", json_string_value(value));
-		break;
-	case COUNT:
-		(void)snprintf(shown, sizeof shown, "%zu", json_array_size(value));
-		break;
-	case BYTES:
-		if (json_is_integer(value))
-			(void)cx_number_show_bytes((uint64_t)json_integer_value(value), shown,
-						   sizeof shown);
-		break;
-	}
-	return cx_table_add(table, shown, err);
-}
-
-static int print_images(json_t *images, struct cx_err *err)
-{
-	CX_AUTO(cx_table_free) struct cx_table table = { .columns = CX_LEN(image_columns) };
-	json_t *image;
-	size_t row;
-
-	for (size_t i = 0; i < CX_LEN(image_columns); i++)
-		if (cx_table_add(&table, image_columns[i].title, err) < 0)
-			return -err->errnum;
-	json_array_foreach(images, row, image) for (size_t i = 0; i < CX_LEN(image_columns); i++)
-	{
-		const struct column *c = &image_columns[i];
-
-		if (add_cell(&table, c, json_object_get(image, c->key), err) < 0)
-			return -err->errnum;
-	}
-	cx_table_print(&table, stdout);
-	return 0;
-}
 
 int cx_cmd_image_list(struct cx_cli *cli, struct cx_err *err)
 {
@@ -171,7 +124,7 @@ int cx_cmd_image_list(struct cx_cli *cli, struct cx_err *err)
 	images = json_object_get(answer, "images");
 	if (!json_is_array(images))
 		return cx_refuse(err, CX_INTERNAL, "the answer holds no list of images");
-	return cx_cli_wants_json(cli) ? cx_cli_print_json(images, err) : print_images(images, err);
+	return cx_output_list(cli, images, image_columns, CX_LEN(image_columns), err);
 }
 
 static int image_call(struct cx_cli *cli, const char *method, const char *ref, json_t **ret,
@@ -193,7 +146,7 @@ int cx_cmd_image_inspect(struct cx_cli *cli, struct cx_err *err)
 
 	if (image_call(cli, "GET", cli->args.words[0], &image, err) < 0)
 		return -err->errnum;
-	return cx_cli_print_json(image, err);
+	return cx_output_data(cli, image, err);
 }
 
 int cx_cmd_image_remove(struct cx_cli *cli, struct cx_err *err)
@@ -228,41 +181,35 @@ int cx_cmd_image_tag(struct cx_cli *cli, struct cx_err *err)
 	    cx_cli_set(body, "name", json_string(cli->args.words[1]), err) < 0 ||
 	    cx_cli_call(cli, "POST", IMAGES "/tag", body, &image, err) < 0)
 		return -err->errnum;
-	if (cx_cli_wants_json(cli))
-		return cx_cli_print_json(image, err);
+	if (cx_output_is_data(cli))
+		return cx_output_data(cli, image, err);
 	cx_image_print_name(image);
 	return 0;
 }
 
-/* The last step first. Only a step that is not empty has made a layer. */
-static int print_history(json_t *history, json_t *layers, struct cx_err *err)
+/* The last step first. Only a step that is not empty has made a layer: it shows that one's size. */
+static int print_history(struct cx_cli *cli, json_t *history, json_t *layers, struct cx_err *err)
 {
-	static const struct column columns[] = {
-		{ "CREATED", "created", TEXT },
-		{ "SIZE", "sizeBytes", BYTES },
-		{ "STEP", "created_by", TEXT },
-		{ "COMMENT", "comment", TEXT },
+	static const struct cx_column columns[] = {
+		{ "CREATED", "created", CX_CELL_TEXT },
+		{ "SIZE", "sizeBytes", CX_CELL_BYTES },
+		{ "STEP", "created_by", CX_CELL_TEXT },
+		{ "COMMENT", "comment", CX_CELL_TEXT },
 	};
-	CX_AUTO(cx_table_free) struct cx_table table = { .columns = CX_LEN(columns) };
+	CX_AUTO(json_decrefp) json_t *steps = json_array();
 	size_t layer = json_array_size(layers);
 
-	for (size_t i = 0; i < CX_LEN(columns); i++)
-		if (cx_table_add(&table, columns[i].title, err) < 0)
-			return -err->errnum;
 	for (size_t i = json_array_size(history); i-- > 0;) {
-		json_t *step = json_array_get(history, i), *made = NULL;
+		json_t *step = json_copy(json_array_get(history, i)), *made;
 
-		if (!json_is_true(json_object_get(step, "empty_layer")) && layer > 0)
-			made = json_array_get(layers, --layer);
-		for (size_t k = 0; k < CX_LEN(columns); k++)
-			if (add_cell(&table, &columns[k],
-				     json_object_get(columns[k].kind == BYTES ? made : step,
-						     columns[k].key),
-				     err) < 0)
-				return -err->errnum;
+		if (json_array_append_new(steps, step) < 0)
+			return cx_fail(err, ENOMEM, "history");
+		if (json_is_true(json_object_get(step, "empty_layer")) || layer == 0)
+			continue;
+		made = json_array_get(layers, --layer);
+		(void)json_object_set(step, "sizeBytes", json_object_get(made, "sizeBytes"));
 	}
-	cx_table_print(&table, stdout);
-	return 0;
+	return cx_output_list(cli, steps, columns, CX_LEN(columns), err);
 }
 
 int cx_cmd_image_history(struct cx_cli *cli, struct cx_err *err)
@@ -275,9 +222,9 @@ int cx_cmd_image_history(struct cx_cli *cli, struct cx_err *err)
 	history = json_object_get(image, "history");
 	if (!json_is_array(history))
 		return cx_refuse(err, CX_INTERNAL, "the answer holds no history");
-	if (cx_cli_wants_json(cli))
-		return cx_cli_print_json(history, err);
-	return print_history(history, json_object_get(image, "layers"), err);
+	if (cx_output_is_data(cli))
+		return cx_output_data(cli, history, err);
+	return print_history(cli, history, json_object_get(image, "layers"), err);
 }
 
 int cx_cmd_image_prune(struct cx_cli *cli, struct cx_err *err)
@@ -293,8 +240,8 @@ int cx_cmd_image_prune(struct cx_cli *cli, struct cx_err *err)
 	if (cx_cli_set(body, "all", json_boolean(cli->args.all), err) < 0 ||
 	    cx_cli_call(cli, "POST", IMAGES "/prune", body, &answer, err) < 0)
 		return -err->errnum;
-	if (cx_cli_wants_json(cli))
-		return cx_cli_print_json(answer, err);
+	if (cx_output_is_data(cli))
+		return cx_output_data(cli, answer, err);
 	json_array_foreach(json_object_get(answer, "removed"), i, name)
 	{
 		cx_cli_print_word(json_string_value(name), stdout);

@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "cli/commands.h"
 #include "cli/events.h"
-#include "cli/table.h"
+#include "cli/output.h"
 
 #define SANDBOXES "/api/v1/sandbox"
 
@@ -101,7 +101,7 @@ static void show_pull(struct cx_cli *cli)
 	CX_AUTO(json_decrefp) json_t *done = NULL;
 	struct cx_err ignored;
 
-	if (!cx_cli_wants_json(cli) &&
+	if (!cx_output_is_data(cli) &&
 	    cx_cli_set_text(body, "image", cli->args.words[0], &ignored) == 0 &&
 	    cx_cli_set_text(body, "policy", "missing", &ignored) == 0)
 		(void)!cx_events_call(cli, "/api/v1/images/pull", body, &done, &ignored);
@@ -143,8 +143,8 @@ int cx_cmd_create(struct cx_cli *cli, struct cx_err *err)
 	    cx_cli_call(cli, "POST", SANDBOXES, body, &made, err) < 0 ||
 	    cx_create_wait(cli, &made, err) < 0)
 		return -err->errnum;
-	if (cx_cli_wants_json(cli))
-		return cx_cli_print_json(made, err);
+	if (cx_output_is_data(cli))
+		return cx_output_data(cli, made, err);
 	cx_cli_print_word(json_string_value(json_object_get(made, "id")), stdout);
 	(void)putchar('\n');
 	return 0;
@@ -193,39 +193,15 @@ int cx_list_all(struct cx_cli *cli, bool with_ended, json_t **ret, struct cx_err
 	return 0;
 }
 
-static int print_list(json_t *all, struct cx_err *err)
-{
-	static const struct {
-		const char *title, *key;
-	} columns[] = {
-		{ "ID", "id" },
-		{ "NAME", "name" },
-		{ "IMAGE", "dockerImage" },
-		{ "STATUS", "status" },
-		{ "CPUS", "cpuCores" },
-		{ "GB", "memoryGB" },
-		{ "CREATED", "createdAt" },
-	};
-	CX_AUTO(cx_table_free) struct cx_table table = { .columns = CX_LEN(columns) };
-	json_t *item;
-	size_t row;
-
-	for (size_t i = 0; i < CX_LEN(columns); i++)
-		if (cx_table_add(&table, columns[i].title, err) < 0)
-			return -err->errnum;
-	json_array_foreach(all, row, item) for (size_t i = 0; i < CX_LEN(columns); i++)
-	{
-		json_t *value = json_object_get(item, columns[i].key);
-		char number[32];
-
-		(void)snprintf(number, sizeof number, "%.6g", json_number_value(value));
-		if (cx_table_add(&table, json_is_number(value) ? number : json_string_value(value),
-				 err) < 0)
-			return -err->errnum;
-	}
-	cx_table_print(&table, stdout);
-	return 0;
-}
+static const struct cx_column columns[] = {
+	{ "ID", "id", CX_CELL_TEXT },
+	{ "NAME", "name", CX_CELL_TEXT },
+	{ "IMAGE", "dockerImage", CX_CELL_TEXT },
+	{ "STATUS", "status", CX_CELL_TEXT },
+	{ "CPUS", "cpuCores", CX_CELL_TEXT },
+	{ "GB", "memoryGB", CX_CELL_TEXT },
+	{ "CREATED", "createdAt", CX_CELL_TEXT },
+};
 
 int cx_cmd_list(struct cx_cli *cli, struct cx_err *err)
 {
@@ -233,7 +209,7 @@ int cx_cmd_list(struct cx_cli *cli, struct cx_err *err)
 
 	if (cx_list_all(cli, cli->args.all || cli->args.status != NULL, &all, err) < 0)
 		return -err->errnum;
-	return cx_cli_wants_json(cli) ? cx_cli_print_json(all, err) : print_list(all, err);
+	return cx_output_list(cli, all, columns, CX_LEN(columns), err);
 }
 
 /* ---- one sandbox ---------------------------------------------------------------------------- */
@@ -247,37 +223,13 @@ static int get(struct cx_cli *cli, const char *tail, json_t **ret, struct cx_err
 	return cx_cli_call(cli, "GET", path.p, NULL, ret, err);
 }
 
-/* "key  value" for each member that says something. */
-static int print_members(json_t *object, struct cx_err *err)
-{
-	CX_AUTO(cx_table_free) struct cx_table table = { .columns = 2 };
-	const char *key;
-	json_t *value;
-
-	json_object_foreach(object, key, value)
-	{
-		cx_autofree char *text = NULL;
-
-		if (json_is_null(value))
-			continue;
-		if (!json_is_string(value))
-			text = json_dumps(value,
-					  JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-		if (cx_table_add(&table, key, err) < 0 ||
-		    cx_table_add(&table, text != NULL ? text : json_string_value(value), err) < 0)
-			return -err->errnum;
-	}
-	cx_table_print(&table, stdout);
-	return 0;
-}
-
 static int show(struct cx_cli *cli, const char *tail, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *object = NULL;
 
 	if (get(cli, tail, &object, err) < 0)
 		return -err->errnum;
-	return cx_cli_wants_json(cli) ? cx_cli_print_json(object, err) : print_members(object, err);
+	return cx_output_object(cli, object, err);
 }
 
 int cx_cmd_get(struct cx_cli *cli, struct cx_err *err)
@@ -297,8 +249,8 @@ int cx_cmd_logs(struct cx_cli *cli, struct cx_err *err)
 
 	if (get(cli, "/logs", &object, err) < 0)
 		return -err->errnum;
-	if (cx_cli_wants_json(cli))
-		return cx_cli_print_json(object, err);
+	if (cx_output_is_data(cli))
+		return cx_output_data(cli, object, err);
 	logs = json_object_get(object, "logs");
 	if (fwrite(json_string_length(logs) > 0 ? json_string_value(logs) : "", 1,
 		   json_string_length(logs), stdout) < json_string_length(logs))
@@ -322,8 +274,8 @@ int cx_cmd_commit(struct cx_cli *cli, struct cx_err *err)
 	call.path = path.p;
 	if (cx_cli_call_raw(cli, &call, body, &image, err) < 0)
 		return -err->errnum;
-	if (cx_cli_wants_json(cli))
-		return cx_cli_print_json(image, err);
+	if (cx_output_is_data(cli))
+		return cx_output_data(cli, image, err);
 	cx_image_print_name(image);
 	return 0;
 }

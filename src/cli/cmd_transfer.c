@@ -14,7 +14,7 @@ static int transfer(struct cx_cli *cli, const char *path, json_t *body, struct c
 
 	if (cx_events_call(cli, path, body, &done, err) < 0)
 		return -err->errnum;
-	if (!cx_cli_wants_json(cli))
+	if (!cx_cli_wants_events(cli))
 		cx_image_print_name(json_object_get(done, "image"));
 	return 0;
 }
@@ -85,7 +85,7 @@ int cx_cmd_image_verify(struct cx_cli *cli, struct cx_err *err)
 		return -err->errnum;
 	bad = json_array_size(json_object_get(done, "bad"));
 	repaired = json_array_size(json_object_get(done, "repaired"));
-	if (!cx_cli_wants_json(cli)) {
+	if (!cx_cli_wants_events(cli)) {
 		print_each("damaged", json_object_get(done, "bad"));
 		print_each("repaired", json_object_get(done, "repaired"));
 		(void)printf("%lld checked, %zu damaged, %zu repaired\n",

@@ -23,7 +23,8 @@ static const struct cx_opt where_opts[] = {
 };
 
 static const struct cx_opt output_opts[] = {
-	{ "output", 'o', CX_OPT_WORD, AT(output), "table|json", "how to print (default: table)" },
+	{ "output", 'o', CX_OPT_OUTPUT, AT(output), "table|json|yaml|FORMAT",
+	  "how to print; FORMAT is text with members in braces: '{id} {status}' (default: table)" },
 	{ "json", 0, CX_OPT_JSON, AT(output), NULL, "the same as --output json" },
 	END,
 };

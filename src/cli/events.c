@@ -39,7 +39,7 @@ static int show_event(struct watch *w, json_t *event, struct cx_err *err)
 	struct cx_progress *p = &w->progress;
 	uint16_t rows, cols;
 
-	if (cx_cli_wants_json(w->cli) && cx_cli_print_event(event, err) < 0)
+	if (cx_cli_wants_events(w->cli) && cx_cli_print_event(event, err) < 0)
 		return -err->errnum;
 	if (w->last != NULL)
 		return 0; /* how it ended is for the command to say */
@@ -66,7 +66,7 @@ static int take_line(void *arg, const char *text, size_t len, struct cx_err *err
 
 static enum cx_progress_style style_of(const struct cx_cli *cli)
 {
-	if (cli->args.quiet || cx_cli_wants_json(cli))
+	if (cli->args.quiet || cx_cli_wants_events(cli))
 		return CX_PROGRESS_NONE;
 	return cx_progress_style_of(STDERR_FILENO);
 }
