@@ -108,11 +108,14 @@ struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err)
 void cx_box_tell(struct cx_box_waiter **list, const struct cx_sandbox_row *row,
 		 const struct cx_err *err)
 {
-	while (*list != NULL) {
-		struct cx_box_waiter *waiter = *list;
+	struct cx_box_waiter *waiter = *list;
 
-		*list = waiter->next;
+	*list = NULL; /* who is told may wait for more */
+	while (waiter != NULL) {
+		struct cx_box_waiter *next = waiter->next;
+
 		waiter->done(waiter, row, err);
+		waiter = next;
 	}
 }
 

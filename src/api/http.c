@@ -329,6 +329,7 @@ static int keep_bytes(struct cx_request *req, const char *data, size_t len, stru
 {
 	switch (req->route->body) {
 	case CX_BODY_JSON:
+	case CX_BODY_LONG:
 		return cx_buf_add(&req->body, data, len, err);
 	case CX_BODY_FILE:
 		return cx_write_all(req->body_fd, data, len, err);
@@ -426,13 +427,26 @@ static uint64_t announced_bytes(const struct cx_request *req)
 	return length != NULL ? strtoull(length, NULL, 10) : 0;
 }
 
+static uint64_t body_max(const struct cx_request *req)
+{
+	switch (req->route->body) {
+	case CX_BODY_FILE:
+		return req->http->o.file_body_max;
+	case CX_BODY_LONG:
+		return CX_LONG_BODY_MAX;
+	case CX_BODY_JSON:
+	case CX_BODY_NONE:
+		break;
+	}
+	return CX_JSON_BODY_MAX;
+}
+
 static void prepare_body(struct cx_request *req)
 {
 	uint64_t announced = announced_bytes(req);
 
-	req->body_max =
-		req->route->body == CX_BODY_FILE ? req->http->o.file_body_max : CX_JSON_BODY_MAX;
-	req->body.max = CX_JSON_BODY_MAX;
+	req->body_max = body_max(req);
+	req->body.max = CX_LONG_BODY_MAX;
 	if (announced > req->body_max)
 		refuse(req, 413, "too_large", "the body has %llu bytes; at most %llu are taken",
 		       (unsigned long long)announced, (unsigned long long)req->body_max);

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/run.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include "base/log.h"
+
+enum {
+	ALL_KEPT_MAX = 512 << 20, /* bytes of all commands together */
+	CHUNK = 65536,
+	CHUNKS_PER_TURN = 4, /* then others have their turn */
+	CHUNKS_AT_END = 16,  /* a pipe holds less; a child left behind may go on writing */
+};
+
+struct run;
+
+struct output {
+	struct cx_source source;
+	struct run *run;
+	struct cx_buf kept;
+	uint64_t bytes; /* also of what was not kept */
+};
+
+struct run { /* freed when the answer is given and every source is gone */
+	struct cx_gateway *gw;
+	struct cx_request *req;
+	cx_run_done *done;
+	void *arg;
+	struct cx_exec exec;
+	struct output out[2];
+	struct cx_source in;
+	struct cx_buf input;
+	uint32_t pid;
+	unsigned holders;
+};
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static void release(struct run *run)
+{
+	if (--run->holders > 0)
+		return;
+	run->gw->output_bytes -= run->out[0].kept.len + run->out[1].kept.len;
+	cx_buf_free(&run->out[0].kept);
+	cx_buf_free(&run->out[1].kept);
+	cx_buf_free(&run->input);
+	free(run);
+}
+
+static void output_closed(struct cx_source *source)
+{
+	release(cx_container_of(source, struct output, source)->run);
+}
+
+static void input_closed(struct cx_source *source)
+{
+	release(cx_container_of(source, struct run, in));
+}
+
+/* ---- streams -------------------------------------------------------------------------------- */
+
+static void keep(struct output *out, const char *p, size_t len)
+{
+	struct cx_gateway *gw = out->run->gw;
+	size_t room = CX_RUN_KEPT_MAX - out->kept.len;
+	size_t n = len < room ? len : room;
+	struct cx_err err;
+
+	out->bytes += len;
+	if (out->bytes - len > out->kept.len) /* a gap is not closed later */
+		return;
+	if (gw->output_bytes + n > ALL_KEPT_MAX || cx_buf_add(&out->kept, p, n, &err) < 0)
+		return;
+	gw->output_bytes += n;
+}
+
+static void read_output(struct output *out, unsigned chunks)
+{
+	CX_UNINITIALIZED char chunk[CHUNK];
+
+	for (unsigned i = 0; i < chunks && !out->source.dead; i++) {
+		ssize_t n = read(out->source.fd, chunk, sizeof chunk);
+
+		if (n > 0)
+			keep(out, chunk, (size_t)n);
+		else if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		else
+			cx_loop_drop(out->run->gw->loop, &out->source);
+	}
+}
+
+static void output_ready(struct cx_source *source, uint32_t events)
+{
+	(void)events;
+	read_output(cx_container_of(source, struct output, source), CHUNKS_PER_TURN);
+}
+
+static void input_ready(struct cx_source *source, uint32_t events)
+{
+	struct run *run = cx_container_of(source, struct run, in);
+	ssize_t n = write(source->fd, run->input.p, run->input.len);
+
+	(void)events;
+	if (n > 0)
+		cx_buf_drop_front(&run->input, (size_t)n);
+	if (run->input.len == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		cx_loop_drop(run->gw->loop, source);
+}
+
+static int add_source(struct run *run, struct cx_source *source, int *fd, uint32_t events,
+		      struct cx_err *err)
+{
+	source->fd = *fd;
+	if (cx_loop_add(run->gw->loop, source, events, err) < 0)
+		return -err->errnum;
+	(void)cx_take_fd(fd);
+	run->holders++;
+	return 0;
+}
+
+static int open_streams(struct run *run, struct cx_pipes *pipes, struct cx_err *err)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct output *out = &run->out[i];
+
+		*out = (struct output){ .run = run,
+					.kept.max = CX_RUN_KEPT_MAX,
+					.source.ready = output_ready,
+					.source.destroy = output_closed };
+		if (add_source(run, &out->source, &pipes->ours[1 + i], EPOLLIN, err) < 0)
+			return -err->errnum;
+	}
+	if (run->input.len == 0)
+		return 0;
+	run->in = (struct cx_source){ .ready = input_ready, .destroy = input_closed };
+	return add_source(run, &run->in, &pipes->ours[0], EPOLLOUT, err);
+}
+
+static void close_streams(struct run *run)
+{
+	for (unsigned i = 0; i < 2; i++)
+		cx_loop_drop(run->gw->loop, &run->out[i].source);
+	cx_loop_drop(run->gw->loop, &run->in);
+}
+
+/* ---- its life ------------------------------------------------------------------------------- */
+
+static void on_started(struct cx_exec *exec, uint32_t pid)
+{
+	cx_container_of(exec, struct run, exec)->pid = pid;
+}
+
+static struct cx_run_output told(const struct output *out)
+{
+	return (struct cx_run_output){ out->kept.p, out->kept.len, out->bytes };
+}
+
+static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
+		     const struct cx_err *err)
+{
+	struct run *run = cx_container_of(exec, struct run, exec);
+	struct cx_run_result result = { .end = end, .pid = run->pid };
+
+	for (unsigned i = 0; i < 2; i++)
+		if (run->out[i].source.added)
+			read_output(&run->out[i], CHUNKS_AT_END);
+	result.out = told(&run->out[0]);
+	result.err = told(&run->out[1]);
+	run->req->gone = NULL;
+	run->done(run->req, err == NULL ? &result : NULL, err, run->arg);
+	close_streams(run);
+	release(run);
+}
+
+static void on_gone(struct cx_request *req)
+{
+	struct run *run = req->owner;
+	struct cx_err err;
+
+	if (cx_exec_signal(&run->exec, SIGKILL, NULL, &err) < 0)
+		cx_log_err(CX_LOG_WARNING, &err, "command not killed", NULL);
+}
+
+/* With its exec asked for, a run that cannot read has to be killed and is not answered from here.
+ */
+int cx_run_start(struct cx_request *req, struct cx_session *session, struct cx_exec_spec *spec,
+		 cx_run_done *done, void *arg, struct cx_err *err)
+{
+	struct cx_pipes pipes;
+	struct run *run = calloc(1, sizeof *run);
+
+	if (run == NULL)
+		return cx_fail(err, ENOMEM, "command");
+	run->gw = req->gateway;
+	run->req = req;
+	run->done = done;
+	run->arg = arg;
+	run->holders = 1;
+	run->exec = (struct cx_exec){ .started = on_started, .ended = on_ended };
+	if (cx_command_start(session, spec, &run->exec, &pipes, err) < 0) {
+		release(run);
+		return -err->errnum;
+	}
+	run->input = spec->input;
+	spec->input = (struct cx_buf){ 0 };
+	if (open_streams(run, &pipes, err) < 0) {
+		struct cx_err ignored;
+
+		(void)!cx_exec_signal(&run->exec, SIGKILL, NULL, &ignored);
+		cx_exec_forget(&run->exec);
+		close_streams(run);
+		cx_pipes_close(&pipes);
+		release(run);
+		return -err->errnum;
+	}
+	cx_pipes_close(&pipes); /* stdin, when there is nothing to write */
+	req->owner = run;
+	req->gone = on_gone;
+	return 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_RUN_H
+#define CX_API_RUN_H
+
+#include "api/command.h"
+#include "api/http.h"
+
+/*
+ * A command with one answer: its output is kept up to a bound while it runs, the rest is read and
+ * counted, so that it never waits for us. What the answer looks like is a matter of who asked.
+ */
+enum { CX_RUN_KEPT_MAX = 10 << 20 }; /* bytes of each stream */
+
+struct cx_run_output {
+	const char *p;
+	size_t len;
+	uint64_t bytes; /* also of what was not kept */
+};
+
+struct cx_run_result { /* valid in done() only */
+	const struct cx_msg_exited *end;
+	struct cx_run_output out, err;
+	uint32_t pid;
+};
+
+/*
+ * Runs spec (its input is taken) for req, whose gone and owner it uses: a client that leaves takes
+ * its command along. 0: done() follows once, later, with result or err set; it answers req.
+ * -errno: nothing runs, and nothing follows.
+ */
+typedef void cx_run_done(struct cx_request *req, const struct cx_run_result *result,
+			 const struct cx_err *err, void *arg);
+CX_MUST int cx_run_start(struct cx_request *req, struct cx_session *session,
+			 struct cx_exec_spec *spec, cx_run_done *done, void *arg,
+			 struct cx_err *err);
+
+#endif
