@@ -2,11 +2,9 @@
 #include "api/errors.h"
 
 #include <stdio.h>
-#include <sys/random.h>
 
 #include "api/jsonw.h"
 #include "base/log.h"
-#include "base/str.h"
 
 /* No kind is a 502: those make clients repeat a request that has happened. 429 makes them sleep. */
 const struct cx_error_row cx_error_rows[CX_KIND_MAX] = {
@@ -25,36 +23,33 @@ unsigned cx_error_status(unsigned kind)
 	return cx_error_rows[kind < CX_KIND_MAX ? kind : CX_INTERNAL].status;
 }
 
-static void hide(const struct cx_err *err, char *text, size_t size)
+static void hide(const struct cx_err *err, const char *request_id, char *text, size_t size)
 {
-	char reference[9];
-	uint8_t random[4] = { 0 };
-
-	(void)!getrandom(random, sizeof random, GRND_NONBLOCK);
-	cx_to_hex(random, sizeof random, reference);
-	cx_log_err(CX_LOG_ERROR, err, "request failed", "reference", reference, NULL);
-	(void)snprintf(text, size, "an error on the host; its log says more under reference %s",
-		       reference);
+	cx_log_err(CX_LOG_ERROR, err, "request failed", "request_id", request_id, NULL);
+	(void)snprintf(text, size, "an error on the host; its log says more about request %s",
+		       request_id);
 }
 
-void cx_error_write(struct cx_jsonw *w, const struct cx_err *err)
+void cx_error_write(struct cx_jsonw *w, const struct cx_err *err, const char *request_id)
 {
 	char text[sizeof err->msg + 128];
 
 	if (err->kind == CX_INTERNAL && !err->refused)
-		hide(err, text, sizeof text);
+		hide(err, request_id, text, sizeof text);
 	else
 		(void)cx_err_render(err, text, sizeof text);
 	cx_jsonw_text(w, "detail", text);
 	cx_jsonw_text(w, "code", cx_kind_name(err->kind));
+	cx_jsonw_text(w, "request_id", request_id);
 }
 
-int cx_error_body(const struct cx_err *err, struct cx_buf *ret, struct cx_err *failed)
+int cx_error_body(const struct cx_err *err, const char *request_id, struct cx_buf *ret,
+		  struct cx_err *failed)
 {
 	struct cx_jsonw w = { .out = ret };
 
 	cx_jsonw_object(&w, NULL);
-	cx_error_write(&w, err);
+	cx_error_write(&w, err, request_id);
 	cx_jsonw_end(&w);
 	return cx_jsonw_finish(&w, failed);
 }

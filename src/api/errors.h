@@ -18,12 +18,13 @@ extern const struct cx_error_row cx_error_rows[CX_KIND_MAX];
 unsigned cx_error_status(unsigned kind);
 
 /*
- * The members "detail" (text) and "code" (word) for err. A failure of the host (not a refusal) of
- * kind CX_INTERNAL is told by a reference only and logged with it: its text may name things of the
- * host.
+ * The members "detail" (text), "code" (word) and "request_id" for err. A failure of the host (not a
+ * refusal) of kind CX_INTERNAL is told by the request's id only and logged with it: its text may
+ * name things of the host.
  */
-void cx_error_write(struct cx_jsonw *w, const struct cx_err *err);
+void cx_error_write(struct cx_jsonw *w, const struct cx_err *err, const char *request_id);
 /* An object of them. */
-CX_MUST int cx_error_body(const struct cx_err *err, struct cx_buf *ret, struct cx_err *failed);
+CX_MUST int cx_error_body(const struct cx_err *err, const char *request_id, struct cx_buf *ret,
+			  struct cx_err *failed);
 
 #endif

@@ -21,6 +21,7 @@ struct cx_flow {
 	struct cx_source pipe;
 	bool piped, drained; /* the pipe's end was seen */
 	bool closed;	     /* on the client's side */
+	char request_id[CX_REQUEST_ID_MAX + 1];
 	enum verdict verdict;
 };
 
@@ -138,6 +139,7 @@ static struct cx_flow *make_flow(struct cx_request *req, void (*gone)(void *arg)
 		return NULL;
 	flow->body = (struct cx_pieces){ .read = take, .closed = closed };
 	flow->loop = cx_request_loop(req);
+	memcpy(flow->request_id, req->id, sizeof flow->request_id);
 	flow->gone = gone;
 	flow->arg = arg;
 	flow->pipe = (struct cx_source){ .fd = -EBADF, .ready = pipe_ready };
@@ -226,7 +228,7 @@ void cx_flow_fail(struct cx_flow *flow, const struct cx_err *err)
 
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_text(&w, "status", "error");
-	cx_error_write(&w, err);
+	cx_error_write(&w, err, flow->request_id);
 	cx_jsonw_end(&w);
 	if (flow->piped || cx_jsonw_finish(&w, &failed) < 0)
 		cx_flow_cut(flow);

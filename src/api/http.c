@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 
 #include "api/errors.h"
+#include "api/gzip.h"
 #include "api/jsonw.h"
 #include "api/linger.h"
 #include "base/fd.h"
@@ -86,16 +87,26 @@ static void resume(struct cx_request *req)
 	cx_timer_set(req->http->o.loop, &req->http->timer, 0);
 }
 
+static const char *header(const struct cx_request *req, const char *name)
+{
+	return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
+}
+
 static void deliver(struct cx_request *req, unsigned status, struct MHD_Response *response)
 {
+	if (response != NULL)
+		(void)MHD_add_response_header(response, "X-Request-Id", req->id);
 	req->answered = true;
 	req->response = response;
 	req->status = status;
 	resume(req);
 }
 
-static struct MHD_Response *json_response(struct cx_buf *json)
+static struct MHD_Response *json_response(const struct cx_request *req, struct cx_buf *json)
 {
+	bool choice = json->len >= CX_GZIP_MIN;
+	bool packed =
+		choice && cx_gzip_is_accepted(header(req, "Accept-Encoding")) && cx_gzip_pack(json);
 	struct MHD_Response *response = MHD_create_response_from_buffer(
 		json->len, json->p,
 		json->p != NULL ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
@@ -106,13 +117,17 @@ static struct MHD_Response *json_response(struct cx_buf *json)
 	}
 	*json = (struct cx_buf){ .max = json->max };
 	(void)MHD_add_response_header(response, "Content-Type", "application/json");
+	if (choice)
+		(void)MHD_add_response_header(response, "Vary", "Accept-Encoding");
+	if (packed)
+		(void)MHD_add_response_header(response, "Content-Encoding", "gzip");
 	return response;
 }
 
 /* When memory for the answer is missing, its connection is closed: a NULL response does that. */
 void cx_request_answer(struct cx_request *req, unsigned status, struct cx_buf *json)
 {
-	deliver(req, status, json_response(json));
+	deliver(req, status, json_response(req, json));
 }
 
 void cx_request_answer_json(struct cx_request *req, struct cx_jsonw *w)
@@ -127,13 +142,26 @@ void cx_request_answer_json(struct cx_request *req, struct cx_jsonw *w)
 	cx_request_fail(req, &err);
 }
 
+/* What was the host's is seen in the log; what was the client's only by who looks for it. */
+static void note_failure(const struct cx_request *req, unsigned status, const char *detail)
+{
+	char number[16];
+
+	(void)snprintf(number, sizeof number, "%u", status);
+	cx_log(status >= 500 ? CX_LOG_WARNING : CX_LOG_DEBUG, "request refused", "request_id",
+	       req->id, "route", req->route != NULL ? req->route->path : "none", "status", number,
+	       "detail", detail, NULL);
+}
+
 void cx_request_fail_as(struct cx_request *req, unsigned status, const struct cx_err *err)
 {
 	struct cx_buf json = { .max = 8192 };
 	struct cx_err failed;
 
-	if (cx_error_body(err, &json, &failed) < 0)
-		cx_log_err(CX_LOG_ERROR, &failed, "no answer", NULL);
+	if (err->kind != CX_INTERNAL || err->refused) /* errors.c logs those in full */
+		note_failure(req, status, err->msg);
+	if (cx_error_body(err, req->id, &json, &failed) < 0)
+		cx_log_err(CX_LOG_ERROR, &failed, "no answer", "request_id", req->id, NULL);
 	cx_request_answer(req, status, &json);
 }
 
@@ -158,7 +186,9 @@ __attribute__((format(printf, 4, 5))) static void refuse(struct cx_request *req,
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_text(&w, "detail", text);
 	cx_jsonw_text(&w, "code", code);
+	cx_jsonw_text(&w, "request_id", req->id);
 	cx_jsonw_end(&w);
+	note_failure(req, status, text);
 	if (cx_jsonw_finish(&w, &failed) < 0)
 		cx_log_err(CX_LOG_ERROR, &failed, "no answer", NULL);
 	cx_request_answer(req, status, &json);
@@ -286,8 +316,7 @@ void cx_request_upgrade(struct cx_request *req, const char *protocol,
 
 bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol)
 {
-	const char *value =
-		MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, "Upgrade");
+	const char *value = header(req, "Upgrade");
 
 	return value != NULL && strcasecmp(value, protocol) == 0;
 }
@@ -413,11 +442,6 @@ static void open_spool(struct cx_request *req, uint64_t announced)
 		(void)cx_fail(&req->body_err, errno, "make a spool file");
 		cx_request_fail(req, &req->body_err);
 	}
-}
-
-static const char *header(const struct cx_request *req, const char *name)
-{
-	return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
 }
 
 static uint64_t announced_bytes(const struct cx_request *req)
@@ -558,6 +582,7 @@ static struct cx_request *begin_request(struct listener *at, struct MHD_Connecti
 	req->connection = connection;
 	req->body_fd = -EBADF;
 	req->watch.fd = -EBADF;
+	cx_request_id_choose(header(req, "X-Request-Id"), req->id);
 	req->next = at->http->requests;
 	req->link = &at->http->requests;
 	if (req->next != NULL)

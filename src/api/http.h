@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "api/auth.h"
+#include "api/reqid.h"
 #include "api/routes.h"
 #include "base/buf.h"
 #include "base/loop.h"
@@ -44,6 +45,7 @@ struct cx_request {
 	struct cx_gateway *gateway;
 	const struct cx_route *route;
 	struct cx_caller caller;
+	char id[CX_REQUEST_ID_MAX + 1];
 	char param[CX_PARAM_MAX + 1]; /* of the route's path, decoded */
 	struct cx_buf body;	      /* CX_BODY_JSON */
 	int body_fd;		      /* CX_BODY_FILE; the handler may take it */

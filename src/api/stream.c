@@ -51,6 +51,7 @@ struct stream { /* freed when the exec is over and every lane and the handle are
 	enum state state;
 	bool input_over, tty;
 	unsigned holders;
+	char request_id[CX_REQUEST_ID_MAX + 1];
 };
 
 /* ---- memory and lanes ----------------------------------------------------------------------- */
@@ -330,7 +331,7 @@ static void refuse_client(struct stream *s, const struct cx_err *why)
 	CX_AUTO(cx_buf_free) struct cx_buf json = { .max = 8192 };
 	struct cx_err err;
 
-	if (cx_error_body(why, &json, &err) == 0 &&
+	if (cx_error_body(why, s->request_id, &json, &err) == 0 &&
 	    cx_frame_add(&s->to_client, CX_FRAME_ERROR, json.p, json.len, &err) == 0)
 		write_client(s);
 	abandon(s);
@@ -473,7 +474,7 @@ static int write_last(struct stream *s, const struct cx_msg_exited *end, const s
 	struct cx_jsonw w = { .out = &json };
 
 	if (why != NULL) {
-		if (cx_error_body(why, &json, err) < 0)
+		if (cx_error_body(why, s->request_id, &json, err) < 0)
 			return -err->errnum;
 		return cx_frame_add(&s->last, CX_FRAME_ERROR, json.p, json.len, err);
 	}
@@ -559,6 +560,7 @@ int cx_stream_start(struct cx_request *req, struct cx_session *session, struct c
 	if (s == NULL)
 		return cx_fail(err, ENOMEM, "stream");
 	s->gw = req->gateway;
+	memcpy(s->request_id, req->id, sizeof s->request_id);
 	s->tty = (spec->flags & CX_EXEC_TTY) != 0;
 	s->holders = 1;
 	s->to_client.max = TO_CLIENT + 65536; /* room for small frames and the last one */

@@ -272,7 +272,7 @@ static int ask(const char *path, const char *version)
 
 	ck_assert_int_eq(connect(sock, (struct sockaddr *)&address, sizeof address), 0);
 	ck_assert_int_eq(setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
-	(void)dprintf(sock, "GET %s HTTP/%s\r\nHost: x\r\n\r\n", path, version);
+	(void)dprintf(sock, "GET %s HTTP/%s\r\nHost: x\r\nX-Request-Id: r1\r\n\r\n", path, version);
 	return sock;
 }
 
@@ -418,7 +418,7 @@ START_TEST(a_failure_is_the_last_line)
 
 	ck_assert(a.whole);
 	ck_assert_str_eq(a.text, "{\"status\":\"error\",\"detail\":\"the disk is full\","
-				 "\"code\":\"limit\"}\n");
+				 "\"code\":\"limit\",\"request_id\":\"r1\"}\n");
 	free(a.text);
 }
 END_TEST

@@ -39,15 +39,17 @@ START_TEST(an_error_tells_a_refusal_and_hides_the_host)
 	struct cx_err err, failed;
 
 	(void)cx_refuse(&err, CX_INVALID, "'name' is \"odd\"");
-	ck_assert_int_eq(cx_error_body(&err, &out, &failed), 0);
+	ck_assert_int_eq(cx_error_body(&err, "r1", &out, &failed), 0);
 	ck_assert_int_eq(cx_buf_add(&out, "", 1, &failed), 0);
-	ck_assert_str_eq(out.p, "{\"detail\":\"'name' is \\\"odd\\\"\",\"code\":\"invalid\"}");
+	ck_assert_str_eq(out.p, "{\"detail\":\"'name' is "
+				"\\\"odd\\\"\",\"code\":\"invalid\",\"request_id\":\"r1\"}");
 	out.len = 0;
 	(void)cx_fail(&err, EIO, "open '/var/lib/caisson/secret'");
-	ck_assert_int_eq(cx_error_body(&err, &out, &failed), 0);
+	ck_assert_int_eq(cx_error_body(&err, "r2", &out, &failed), 0);
 	ck_assert_int_eq(cx_buf_add(&out, "", 1, &failed), 0);
 	ck_assert_ptr_null(strstr(out.p, "/var"));
 	ck_assert_ptr_nonnull(strstr(out.p, "\"code\":\"internal\""));
+	ck_assert_ptr_nonnull(strstr(out.p, "about request r2"));
 	cx_buf_free(&out);
 }
 END_TEST
