@@ -50,6 +50,7 @@ static const char *const migrations[] = {
 	("ALTER TABLE sandboxes ADD COLUMN engine_id TEXT; UPDATE sandboxes SET engine_id = id;"
 	 "CREATE INDEX any_engine_id ON sandboxes (engine_id);"),
 	"ALTER TABLE images ADD COLUMN platform TEXT NOT NULL DEFAULT 'linux/amd64';",
+	"ALTER TABLE sandboxes ADD COLUMN attributes TEXT;",
 };
 
 #define SANDBOX_COLUMNS "row" CX_SANDBOX_COLUMNS(SQL_NAME)

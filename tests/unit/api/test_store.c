@@ -74,12 +74,14 @@ START_TEST(rows_come_back_as_they_went_in)
 	row.status = strdup("ERROR");
 	row.ended_ms = 42;
 	row.engine_id = strdup("other");
+	row.attributes = strdup("{\"nexus\":{}}");
 	ck_assert_int_eq(cx_store_sandbox_update(store, &row, &err), 0);
 	cx_sandbox_row_clear(&row);
 	ck_assert_int_eq(cx_store_sandbox_by_key(store, "k", &row, &err), 1);
 	ck_assert_str_eq(row.status, "ERROR");
 	ck_assert_int_eq(row.ended_ms, 42);
 	ck_assert_str_eq(row.engine_id, "other");
+	ck_assert_str_eq(row.attributes, "{\"nexus\":{}}");
 	cx_sandbox_row_clear(&row);
 	ck_assert_int_eq(cx_store_sandbox_by_key(store, "other", &row, &err), 0);
 	ck_assert_int_lt(cx_store_sandbox_find(store, "nobody", &row, &err), 0);
