@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "cli/code.h"
 #include "cli/number.h"
 #include "cli/output.h"
 
@@ -230,7 +231,9 @@ int cx_args_parse(struct cx_args *args, const struct cx_syntax *syntax, int argc
 		return -err->errnum;
 	if (args->help)
 		return 0; /* then it does not matter what else is missing */
-	if (args->nwords < syntax->min || (syntax->rest && args->nrest == 0))
+	if (args->nwords < syntax->min ||
+	    (args->nrest == 0 && (syntax->rest == CX_REST_NEEDED ||
+				  (syntax->rest == CX_REST_OR_CODE && !cx_code_given(args)))))
 		return cx_refuse(err, CX_INVALID, "something is missing: %s", syntax->words);
 	if (args->nwords > syntax->max)
 		return cx_refuse(err, CX_INVALID, "'%.60s' is one word too many",

@@ -49,6 +49,7 @@ struct cx_args {
 	const char *socket, *url, *output;
 	bool help, version;
 	const char *name, *start_command, *cwd, *user, *status;
+	const char *code, *code_file, *language;
 	const char *file, *format, *policy, *platform, *username, *authfile, *message, *author;
 	struct cx_texts env, secrets, labels;
 	double cpu_cores, memory_gb, disk_gb, pids, timeout_minutes, timeout_s; /* -1: unset */
@@ -61,11 +62,13 @@ struct cx_args {
 	bool dashes; /* rest came behind "--" */
 };
 
+enum cx_rest { CX_REST_NONE, CX_REST_NEEDED, CX_REST_OR_CODE };
+
 /* What a command takes; a part of struct cx_command. */
 struct cx_syntax {
 	const char *words; /* shown in the usage line: "ID CMD..." */
 	size_t min, max;   /* words besides the rest */
-	bool rest;	   /* everything from word number max + 1 on is a command */
+	enum cx_rest rest; /* is everything from word number max + 1 on a command? */
 	const struct cx_opt *const *tables; /* NULL-terminated */
 };
 

@@ -6,24 +6,26 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "cli/code.h"
 #include "cli/commands.h"
 #include "cli/stream.h"
 #include "cli/term.h"
 
 /* One word is text for a shell, as the product's documents write it; several are a program. */
-static json_t *command_of(const struct cx_args *a)
+static int command_of(const struct cx_args *a, json_t **ret, struct cx_err *err)
 {
-	json_t *argv;
+	CX_AUTO(json_decrefp) json_t *argv = json_array();
 
+	if (cx_code_given(a))
+		return cx_code_command(a, ret, err);
+	for (size_t i = 0; i < a->nrest; i++)
+		if (json_array_append_new(argv, json_string(a->rest[i])) < 0)
+			return cx_refuse(err, CX_INVALID, "the command is not UTF-8");
 	if (a->nrest == 1 && !a->dashes)
-		return json_string(a->rest[0]);
-	argv = json_array();
-	for (size_t i = 0; argv != NULL && i < a->nrest; i++)
-		if (json_array_append_new(argv, json_string(a->rest[i])) < 0) {
-			json_decref(argv);
-			return NULL;
-		}
-	return argv;
+		*ret = json_incref(json_array_get(argv, 0));
+	else
+		*ret = cx_take_ptr(&argv);
+	return 0;
 }
 
 static int set_window(json_t *body, struct cx_err *err)
@@ -41,8 +43,9 @@ static int exec_body(const struct cx_args *a, const struct cx_texts *env, bool t
 		     struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *body = json_object();
+	json_t *command;
 
-	if (cx_cli_set(body, "command", command_of(a), err) < 0 ||
+	if (command_of(a, &command, err) < 0 || cx_cli_set(body, "command", command, err) < 0 ||
 	    cx_cli_set_pairs(body, "env", env, err) < 0 || (tty && set_window(body, err) < 0))
 		return -err->errnum;
 	if (cx_cli_set_text(body, "working_dir", a->cwd, err) < 0 ||
@@ -103,11 +106,12 @@ static int run_in(struct cx_cli *cli, const char *id, const struct cx_texts *env
 	const struct cx_args *a = &cli->args;
 	const bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	const bool tty = a->tty || (terminal && !a->no_tty && !a->no_stdin);
+	const bool code_is_read = a->code != NULL && strcmp(a->code, "-") == 0;
 	CX_AUTO(json_decrefp) json_t *body = NULL;
 	CX_AUTO(cx_reply_free) struct cx_reply reply = { .sock = -EBADF };
 	CX_AUTO(cx_term_restore) struct cx_term term = { 0 };
 	struct cx_stream stream = { .signals = cli->signals,
-				    .in = a->no_stdin ? -1 : STDIN_FILENO,
+				    .in = a->no_stdin || code_is_read ? -1 : STDIN_FILENO,
 				    .out = STDOUT_FILENO,
 				    .err = STDERR_FILENO,
 				    .tty = tty,

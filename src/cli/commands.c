@@ -73,6 +73,15 @@ static const struct cx_opt run_opts[] = {
 	END,
 };
 
+static const struct cx_opt code_opts[] = {
+	{ "language", 'l', CX_OPT_WORD, AT(language), "python|javascript|bash",
+	  "language of --code or --file (default: by the file's name, else python)" },
+	{ "code", 'c', CX_OPT_TEXT, AT(code), "TEXT|-",
+	  "run this, or what standard input holds, in place of a command" },
+	{ "file", 'f', CX_OPT_TEXT, AT(code_file), "FILE", "run what this file of ours holds" },
+	END,
+};
+
 static const struct cx_opt list_opts[] = {
 	{ "all", 'a', CX_OPT_FLAG, AT(all), NULL, "also those that have ended" },
 	{ "status", 0, CX_OPT_TEXT, AT(status), "STATUS", "only those in this state" },
@@ -164,15 +173,17 @@ static const struct cx_opt top_opts[] = {
 const struct cx_command cx_commands[] = {
 	{
 		.name = "create",
-		.syntax = { "IMAGE", 1, 1, false, TABLES(create_opts, env_opts, output_opts) },
+		.syntax = { "IMAGE", 1, 1, CX_REST_NONE,
+			    TABLES(create_opts, env_opts, output_opts) },
 		.summary = "make a sandbox and print its id",
 		.run = cx_cmd_create,
 	},
 	{
 		.name = "run",
 		.alias = "exec",
-		.syntax = { "ID COMMAND...", 1, 1, true, TABLES(run_opts, env_opts) },
-		.summary = "run a command in a sandbox",
+		.syntax = { "ID COMMAND...", 1, 1, CX_REST_OR_CODE,
+			    TABLES(run_opts, code_opts, env_opts) },
+		.summary = "run a command or code in a sandbox",
 		.text = "COMMAND of one word is text for the sandbox's shell; several words, or\n"
 			"what follows --, are a program and its arguments. The exit status is the\n"
 			"command's; 128 + N after signal N, 124 after --timeout, 126 or 127 when\n"
@@ -182,7 +193,7 @@ const struct cx_command cx_commands[] = {
 	},
 	{
 		.name = "once",
-		.syntax = { "IMAGE COMMAND...", 1, 1, true,
+		.syntax = { "IMAGE COMMAND...", 1, 1, CX_REST_NEEDED,
 			    TABLES(create_opts, run_opts, env_opts) },
 		.summary = "make a sandbox, run one command in it, remove it",
 		.text = "COMMAND and exit status are those of run. The sandbox is removed also\n"
@@ -193,32 +204,32 @@ const struct cx_command cx_commands[] = {
 	{
 		.name = "list",
 		.alias = "ls",
-		.syntax = { "", 0, 0, false, TABLES(list_opts, output_opts) },
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(list_opts, output_opts) },
 		.summary = "list sandboxes",
 		.run = cx_cmd_list,
 	},
 	{
 		.name = "get",
 		.alias = "status",
-		.syntax = { "ID", 1, 1, false, TABLES(output_opts) },
+		.syntax = { "ID", 1, 1, CX_REST_NONE, TABLES(output_opts) },
 		.summary = "show everything about one sandbox",
 		.run = cx_cmd_get,
 	},
 	{
 		.name = "logs",
-		.syntax = { "ID", 1, 1, false, TABLES(output_opts) },
+		.syntax = { "ID", 1, 1, CX_REST_NONE, TABLES(output_opts) },
 		.summary = "print what the start command has printed",
 		.run = cx_cmd_logs,
 	},
 	{
 		.name = "usage",
-		.syntax = { "ID", 1, 1, false, TABLES(output_opts) },
+		.syntax = { "ID", 1, 1, CX_REST_NONE, TABLES(output_opts) },
 		.summary = "show processor time, memory and processes in use",
 		.run = cx_cmd_usage,
 	},
 	{
 		.name = "commit",
-		.syntax = { "ID NAME", 2, 2, false, TABLES(commit_opts, output_opts) },
+		.syntax = { "ID NAME", 2, 2, CX_REST_NONE, TABLES(commit_opts, output_opts) },
 		.summary = "make an image of what a sandbox has changed",
 		.text = "The sandbox stands still while its files are read, then goes on.\n",
 		.run = cx_cmd_commit,
@@ -226,7 +237,7 @@ const struct cx_command cx_commands[] = {
 	{
 		.name = "delete",
 		.alias = "rm",
-		.syntax = { "[ID...]", 0, INT_MAX, false, TABLES(delete_opts, output_opts) },
+		.syntax = { "[ID...]", 0, INT_MAX, CX_REST_NONE, TABLES(delete_opts, output_opts) },
 		.summary = "remove sandboxes, until nothing of them is left",
 		.text = "IDs may be separated by commas. Each is reported; the exit status is the\n"
 			"first failure's.\n",
@@ -234,7 +245,7 @@ const struct cx_command cx_commands[] = {
 	},
 	{
 		.name = "image import",
-		.syntax = { "PATH|-", 1, 1, false, TABLES(import_opts, output_opts) },
+		.syntax = { "PATH|-", 1, 1, CX_REST_NONE, TABLES(import_opts, output_opts) },
 		.summary = "take in an image from a file, a directory or standard input",
 		.text = "PATH is an OCI image layout (directory or tar), a docker save archive or "
 			"a\n"
@@ -243,7 +254,7 @@ const struct cx_command cx_commands[] = {
 	},
 	{
 		.name = "image pull",
-		.syntax = { "NAME", 1, 1, false,
+		.syntax = { "NAME", 1, 1, CX_REST_NONE,
 			    TABLES(pull_opts, login_opts, registry_opts, events_opts) },
 		.summary = "fetch an image from a registry",
 		.text = "NAME is as in docker: python:3.11-slim, host:5000/a/b@sha256:...\n"
@@ -252,7 +263,7 @@ const struct cx_command cx_commands[] = {
 	},
 	{
 		.name = "image push",
-		.syntax = { "NAME [DESTINATION]", 1, 2, false,
+		.syntax = { "NAME [DESTINATION]", 1, 2, CX_REST_NONE,
 			    TABLES(login_opts, registry_opts, events_opts) },
 		.summary = "send an image to a registry",
 		.text = "DESTINATION is its name there, if it is another one.\n",
@@ -260,66 +271,66 @@ const struct cx_command cx_commands[] = {
 	},
 	{
 		.name = "image save",
-		.syntax = { "NAME...", 1, INT_MAX, false, TABLES(save_opts, file_opts) },
+		.syntax = { "NAME...", 1, INT_MAX, CX_REST_NONE, TABLES(save_opts, file_opts) },
 		.summary = "write images to an archive, as image import takes it",
 		.text = "FILE appears when it is complete, or not at all.\n",
 		.run = cx_cmd_image_save,
 	},
 	{
 		.name = "image export",
-		.syntax = { "NAME", 1, 1, false, TABLES(file_opts) },
+		.syntax = { "NAME", 1, 1, CX_REST_NONE, TABLES(file_opts) },
 		.summary = "write the file tree of an image to a tar archive",
 		.text = "FILE appears when it is complete, or not at all.\n",
 		.run = cx_cmd_image_export,
 	},
 	{
 		.name = "image tag",
-		.syntax = { "NAME NEW", 2, 2, false, TABLES(output_opts) },
+		.syntax = { "NAME NEW", 2, 2, CX_REST_NONE, TABLES(output_opts) },
 		.summary = "give an image another name",
 		.run = cx_cmd_image_tag,
 	},
 	{
 		.name = "image history",
-		.syntax = { "NAME", 1, 1, false, TABLES(output_opts) },
+		.syntax = { "NAME", 1, 1, CX_REST_NONE, TABLES(output_opts) },
 		.summary = "show how an image was made, the last step first",
 		.run = cx_cmd_image_history,
 	},
 	{
 		.name = "image verify",
-		.syntax = { "[NAME]", 0, 1, false, TABLES(verify_opts, events_opts) },
+		.syntax = { "[NAME]", 0, 1, CX_REST_NONE, TABLES(verify_opts, events_opts) },
 		.summary = "compare all that is kept of images with its digests",
 		.text = "The exit status is 1 when something is damaged and was not repaired.\n",
 		.run = cx_cmd_image_verify,
 	},
 	{
 		.name = "image prune",
-		.syntax = { "", 0, 0, false, TABLES(prune_opts, output_opts) },
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(prune_opts, output_opts) },
 		.summary = "remove what no image needs any more",
 		.run = cx_cmd_image_prune,
 	},
 	{
 		.name = "image ls",
 		.alias = "image list",
-		.syntax = { "", 0, 0, false, TABLES(output_opts) },
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(output_opts) },
 		.summary = "list images",
 		.run = cx_cmd_image_list,
 	},
 	{
 		.name = "image inspect",
-		.syntax = { "REF", 1, 1, false, TABLES(output_opts) },
+		.syntax = { "REF", 1, 1, CX_REST_NONE, TABLES(output_opts) },
 		.summary = "show one image and its configuration",
 		.run = cx_cmd_image_inspect,
 	},
 	{
 		.name = "image rm",
 		.alias = "image delete",
-		.syntax = { "REF...", 1, INT_MAX, false, ONLY_WHERE },
+		.syntax = { "REF...", 1, INT_MAX, CX_REST_NONE, ONLY_WHERE },
 		.summary = "remove images",
 		.run = cx_cmd_image_remove,
 	},
 	{
 		.name = "image login",
-		.syntax = { "REGISTRY", 1, 1, false, TABLES(login_opts) },
+		.syntax = { "REGISTRY", 1, 1, CX_REST_NONE, TABLES(login_opts) },
 		.summary = "give the engine credentials for a registry",
 		.text = "The engine keeps them for whoever may use it. What no option says is "
 			"asked\n"
@@ -328,20 +339,28 @@ const struct cx_command cx_commands[] = {
 	},
 	{
 		.name = "image logout",
-		.syntax = { "REGISTRY", 1, 1, false, ONLY_WHERE },
+		.syntax = { "REGISTRY", 1, 1, CX_REST_NONE, ONLY_WHERE },
 		.summary = "let the engine forget the credentials for a registry",
 		.run = cx_cmd_image_logout,
 	},
 	{
+		.name = "completion",
+		.syntax = { "bash|zsh|fish", 1, 1, CX_REST_NONE, ONLY_WHERE },
+		.summary = "print a script with which a shell completes command lines",
+		.text = "For bash: source <(caisson completion bash)\n",
+		.run = cx_cmd_completion,
+		.offline = true,
+	},
+	{
 		.name = "version",
-		.syntax = { "", 0, 0, false, ONLY_WHERE },
+		.syntax = { "", 0, 0, CX_REST_NONE, ONLY_WHERE },
 		.summary = "show the version",
 		.run = cx_cmd_version,
 		.offline = true,
 	},
 	{
 		.name = "help",
-		.syntax = { "[COMMAND]", 0, 2, false, ONLY_WHERE },
+		.syntax = { "[COMMAND]", 0, 2, CX_REST_NONE, ONLY_WHERE },
 		.summary = "show help",
 		.run = cx_cmd_help,
 		.offline = true,
@@ -349,7 +368,7 @@ const struct cx_command cx_commands[] = {
 };
 const size_t cx_commands_count = CX_LEN(cx_commands);
 
-static const struct cx_syntax top_syntax = { "COMMAND", 0, 0, true, TABLES(top_opts) };
+static const struct cx_syntax top_syntax = { "COMMAND", 0, 0, CX_REST_NEEDED, TABLES(top_opts) };
 
 int cx_cmd_version(struct cx_cli *cli, struct cx_err *err)
 {

@@ -217,6 +217,70 @@ def test_body(serve, cli):
                "ls", "-l", "--").returncode == 0
 
 
+CODE = "print('x')\n"
+
+
+@pytest.mark.parametrize("arguments, stdin, command", [
+    (["-c", CODE], b"", ["python3", "-c", CODE]),
+    (["-c", ""], b"", ["python3", "-c", ""]),
+    (["-l", "javascript", "-c", "1;"], b"", ["node", "-e", "1;"]),
+    (["-l", "bash", "-c", "-"], b"ls\n", ["bash", "-c", "ls\n"]),
+    (["-f", "a.py"], b"", ["python3", "-c", CODE]),
+    (["-f", "a.sh"], b"", ["bash", "-c", CODE]),
+    (["-f", "a"], b"", ["python3", "-c", CODE]),
+    (["-f", "a.sh", "-l", "python"], b"", ["python3", "-c", CODE]),
+    (["-f", "full"], b"", ["python3", "-c", "#" * 131071]),
+])
+def test_code(serve, cli, tmp_path, arguments, stdin, command):
+    for name in ("a", "a.py", "a.sh"):
+        (tmp_path / name).write_text(CODE)
+    (tmp_path / "full").write_text("#" * 131071)
+
+    def handler(connection):
+        assert connection.json() == {"command": command}
+        connection.upgrade(exited())
+    serve(handler)
+    assert cli("run", "ab12", *arguments, cwd=tmp_path, input=stdin).returncode == 0
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (["-c", "x", "-f", "a"], b"not both"), (["-c", "x", "ls"], b"not both"),
+    (["-f", "none"], b"none"), (["-f", "long"], b"131071 bytes"), (["-f", "nul"], b"NUL"),
+    (["-f", "latin"], b"UTF-8"), (["-l", "cobol", "-c", "x"], b"must be"), ([], b"something is missing"),
+])
+def test_no_code(cli, tmp_path, arguments, says):
+    (tmp_path / "long").write_text("#" * 131072)
+    (tmp_path / "nul").write_bytes(b"a\0b")
+    (tmp_path / "latin").write_bytes(b"\xff")
+    result = cli("run", "ab12", *arguments, cwd=tmp_path)
+    assert result.returncode != 0 and says in result.stderr
+
+
+@pytest.mark.parametrize("line, want", [
+    ("caisson cre", {"create"}), ("caisson image pu", {"pull", "push"}), ("caisson exec --wor", {"--working-dir"}),
+    ("caisson --help image ex", {"export"}), ("caisson image ls --out", {"--output"}),
+    ("caisson delete ab", {"ab12", "ab34"}), ("caisson nonsense x", set()),
+])
+def test_completion(serve, cli, tmp_path, line, want):
+    def handler(connection):
+        connection.answer({"sandboxes": [{"id": "ab12"}, {"id": "ab34"}, {"id": "x"}], "hasNext": False})
+    serve(handler)
+    script = cli("completion", "bash").stdout.decode()
+    words = line.split(" ")
+    result = subprocess.run(
+        ["bash", "-c", script + f"COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _caisson\n"
+         "printf '%s\\n' \"${COMPREPLY[@]}\""], timeout=SECONDS, stdout=subprocess.PIPE, text=True,
+        env={**environment(tmp_path), "PATH": BUILD + ":" + os.environ["PATH"]}, check=True)
+    assert set(result.stdout.split()) == want
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_for_other_shells(cli, shell):
+    script = cli("completion", shell).stdout.decode()
+    assert "create" in script and "image" in script
+    assert cli("completion", "csh").returncode == 3
+
+
 @pytest.mark.parametrize("last, status", [
     (exited(0), 0), (exited(255), 255),
     (exited(0, signal=9), 137), (exited(0, signal=15), 143),
