@@ -128,9 +128,8 @@ static void put_fish_option(const struct cx_command *c, const struct cx_opt *o)
 static void put_fish(void)
 {
 	(void)puts("function __caisson_is\n"
-		   "\tset -l words (commandline -opc)[2..-1]\n"
-		   "\tset words (string match -v -- '-*' $words)\n"
-		   "\ttest \"$words[1..(count $argv)]\" = \"$argv\"\n"
+		   "\tset -l words (string match -v -- '-*' (commandline -opc)[2..-1])\n"
+		   "\tstring match -q -- \"$argv *\" \"$words \"\n"
 		   "end\n"
 		   "complete -c caisson -f");
 	for (size_t i = 0; i < cx_commands_count; i++) {

@@ -344,6 +344,14 @@ const struct cx_command cx_commands[] = {
 		.run = cx_cmd_image_logout,
 	},
 	{
+		.name = "doctor",
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(output_opts) },
+		.summary = "check whether this host and its engine can run sandboxes",
+		.text = "Each finding that is not ok says what to do. The exit status is 1 when "
+			"one\nis FAIL.\n",
+		.run = cx_cmd_doctor,
+	},
+	{
 		.name = "completion",
 		.syntax = { "bash|zsh|fish", 1, 1, CX_REST_NONE, ONLY_WHERE },
 		.summary = "print a script with which a shell completes command lines",
