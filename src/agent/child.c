@@ -254,10 +254,21 @@ static int step_report_pid(struct child *c, struct cx_err *err)
 	return cx_write_all(c->report, &pid, sizeof pid, err);
 }
 
-static const struct {
+static int step_file(struct child *c, struct cx_err *err)
+{
+	struct cx_fileop_io io = { .data = STDIN_FILENO, .report = c->report };
+
+	if (cx_fileop_run(c->plan->file, &io, err) < 0)
+		return -err->errnum;
+	_exit(0);
+}
+
+struct step {
 	int (*run)(struct child *c, struct cx_err *err);
 	const char *why;
-} steps[] = {
+};
+
+static const struct step command_steps[] = {
 	{ step_report_pid, "before anything that may take long" },
 	{ step_session, "own session: no terminal or job control is shared with the agent" },
 	{ step_descriptors, "nothing of the agent's is left before anything inside is looked at" },
@@ -266,26 +277,39 @@ static const struct {
 	{ step_environment, "HOME is known now" },
 	{ step_arguments, "" },
 	{ step_execute, "last; comes back only on failure" },
+	{ NULL, "" },
+};
+
+static const struct step file_steps[] = {
+	{ step_report_pid, "before anything that may take long" },
+	{ step_session, "" },
+	{ step_descriptors, "nothing of the agent's is left before anything inside is looked at" },
+	{ step_user, "a path is looked up with the user's own rights" },
+	{ step_directory, "after the descriptors: /proc/self/fd leads nowhere" },
+	{ step_file, "last; comes back only on failure" },
+	{ NULL, "" },
 };
 
 static _Noreturn void give_up(const struct child *c, const struct cx_err *err)
 {
+	struct cx_report report = { .what = CX_REPORT_ERROR, .err = *err };
 	struct cx_err lost;
 
-	(void)!cx_write_all(c->report, err, sizeof *err, &lost);
+	(void)!cx_write_all(c->report, &report, sizeof report, &lost);
 	_exit(EXIT_NOT_STARTED);
 }
 
-static int become_command(void *arg)
+static int run_steps(void *arg)
 {
 	struct child *c = arg;
+	const struct step *step = c->plan->file != NULL ? file_steps : command_steps;
 	struct cx_err err = { 0 };
 	sigset_t none;
 
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	for (size_t i = 0; i < CX_LEN(steps) && err.errnum == 0; i++)
-		(void)!steps[i].run(c, &err);
+	for (; step->run != NULL && err.errnum == 0; step++)
+		(void)!step->run(c, &err);
 	give_up(c, &err);
 }
 
@@ -294,18 +318,19 @@ static int become_command(void *arg)
  * the one that clones it. So this first child only joins the command's group and clones the command
  * from there, as another child of the agent. When the sandbox's limit of processes forbids that, as
  * with a fork bomb inside, this child becomes the command itself: joining is always allowed.
+ * Until it is executed a command borrows this child's memory; who works on a file has its own.
  */
 _Noreturn void cx_child_run(const struct cx_child_plan *plan)
 {
 	static _Alignas(64) char stack[STACK_SIZE];
 	struct child c = { .plan = plan, .report = plan->report };
 	struct cx_err err = { 0 };
+	int borrow = plan->file == NULL ? CLONE_VM | CLONE_VFORK : 0;
 
 	if (cx_group_join(plan->groups, plan->group, &err) < 0)
 		give_up(&c, &err);
-	if (clone(become_command, stack + sizeof stack,
-		  CLONE_PARENT | CLONE_VM | CLONE_VFORK | SIGCHLD, &c) >= 0)
+	if (clone(run_steps, stack + sizeof stack, CLONE_PARENT | borrow | SIGCHLD, &c) >= 0)
 		_exit(0);
-	(void)become_command(&c);
+	(void)run_steps(&c);
 	_exit(EXIT_NOT_STARTED);
 }

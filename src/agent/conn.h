@@ -40,7 +40,8 @@ void cx_conns_hold(struct cx_agent *agent, bool on);
 	M(started, CX_FIELDS_STARTED)         \
 	M(exited, CX_FIELDS_EXITED)           \
 	M(log_data, CX_FIELDS_LOG_DATA)       \
-	M(main_state, CX_FIELDS_MAIN_STATE)
+	M(main_state, CX_FIELDS_MAIN_STATE)   \
+	M(file_info, CX_FIELDS_FILE_INFO)
 #define CX_CONN_DECLARE(name, FIELDS)                                   \
 	void cx_conn_say_##name(struct cx_conn *conn, uint32_t request, \
 				const struct cx_msg_##name *m);

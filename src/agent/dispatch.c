@@ -4,6 +4,7 @@
 #include "agent/claim.h"
 #include "agent/configure.h"
 #include "agent/exec.h"
+#include "agent/files.h"
 #include "agent/start.h"
 
 struct asked {
@@ -54,6 +55,27 @@ static int run_main_status(struct asked *a, struct cx_err *err)
 	return cx_start_status_request(a->agent, a->asker, err);
 }
 
+static int run_file_put(struct asked *a, struct cx_err *err)
+{
+	struct cx_fileop op = { .type = CX_MSG_file_put, .m.put = a->m.file_put };
+
+	return cx_files_request(a->agent, a->asker, &op, a->fds[0], err);
+}
+
+static int run_file_get(struct asked *a, struct cx_err *err)
+{
+	struct cx_fileop op = { .type = CX_MSG_file_get, .m.get = a->m.file_get };
+
+	return cx_files_request(a->agent, a->asker, &op, a->fds[0], err);
+}
+
+static int run_file_list(struct asked *a, struct cx_err *err)
+{
+	struct cx_fileop op = { .type = CX_MSG_file_list, .m.list = a->m.file_list };
+
+	return cx_files_request(a->agent, a->asker, &op, a->fds[0], err);
+}
+
 #define DEFINE_DECODE(name)                                                    \
 	static bool decode_##name(struct cx_reader *body, union cx_request *m) \
 	{                                                                      \
@@ -66,6 +88,9 @@ DEFINE_DECODE(exec_signal)
 DEFINE_DECODE(exec_resize)
 DEFINE_DECODE(log_read)
 DEFINE_DECODE(main_status)
+DEFINE_DECODE(file_put)
+DEFINE_DECODE(file_get)
+DEFINE_DECODE(file_list)
 
 enum { AFTER_CLAIM = CX_PHASE_CLAIMED | CX_PHASE_STARTING | CX_PHASE_CONFIGURED };
 
@@ -84,6 +109,9 @@ static const struct cx_dispatch_row {
 	{ CX_MSG_exec_resize, AFTER_CLAIM, 0, 0, decode_exec_resize, run_exec_resize },
 	{ CX_MSG_log_read, AFTER_CLAIM, 0, 0, decode_log_read, run_log_read },
 	{ CX_MSG_main_status, AFTER_CLAIM, 0, 0, decode_main_status, run_main_status },
+	{ CX_MSG_file_put, CX_PHASE_CONFIGURED, 1, 1, decode_file_put, run_file_put },
+	{ CX_MSG_file_get, CX_PHASE_CONFIGURED, 1, 1, decode_file_get, run_file_get },
+	{ CX_MSG_file_list, CX_PHASE_CONFIGURED, 1, 1, decode_file_list, run_file_list },
 };
 
 const struct cx_dispatch_row *cx_dispatch_decode(struct cx_packet *pkt, union cx_request *ret)

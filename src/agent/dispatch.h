@@ -13,6 +13,9 @@ union cx_request {
 	struct cx_msg_exec_resize exec_resize;
 	struct cx_msg_log_read log_read;
 	struct cx_msg_main_status main_status;
+	struct cx_msg_file_put file_put;
+	struct cx_msg_file_get file_get;
+	struct cx_msg_file_list file_list;
 };
 struct cx_dispatch_row;
 

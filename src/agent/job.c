@@ -149,13 +149,18 @@ static void ended(struct cx_job *job)
 	conclude(job);
 }
 
+static void adopt(struct cx_err *err, const struct cx_err *said)
+{
+	(void)cx_err_adopt(err, said->kind, said->refused ? 0 : (uint32_t)said->errnum, said->msg,
+			   strnlen(said->msg, sizeof said->msg));
+}
+
 static void report_error(struct cx_job *job, const struct cx_err *said)
 {
 	struct cx_err err = { 0 };
 
 	job->failed = true;
-	(void)cx_err_adopt(&err, said->kind, said->refused ? 0 : (uint32_t)said->errnum, said->msg,
-			   strnlen(said->msg, sizeof said->msg));
+	adopt(&err, said);
 	job->events->failed(job, &err);
 	if (job->pid == 0) /* there is no command whose end could be waited for */
 		job->reaped = true;
@@ -187,16 +192,15 @@ static void report_end(struct cx_job *job)
 	static const struct cx_err late = {
 		.kind = CX_TIMEOUT,
 		.refused = 1,
-		.msg = "the command could not be started within 30 s; the sandbox is overloaded",
+		.msg = "it could not be started within 30 s; the sandbox is overloaded",
 	};
 	static const struct cx_err killed = {
 		.kind = CX_LIMIT,
 		.refused = 1,
-		.msg = "the command was killed while it was started; the sandbox may be out of "
-		       "memory",
+		.msg = "it was killed while it was started; the sandbox may be out of memory",
 	};
 
-	if (job->pid == 0 || job->late) {
+	if (job->pid == 0 || job->late || job->events->ready != NULL) {
 		report_error(job, job->late ? &late : &killed);
 		return;
 	}
@@ -209,28 +213,53 @@ static void report_end(struct cx_job *job)
 		ended(job);
 }
 
-/* Every part of a report was written at once, so none is ever cut. */
-static void read_report(struct cx_job *job)
+static void report_file_ready(struct cx_job *job, const struct cx_msg_file_info *info)
 {
-	struct cx_err said = { 0 };
+	set_starting(job, false);
+	job->executed = true;
+	arm(job, job->timeout_ms);
+	job->events->ready(job, info);
+	cx_group_prepare(&job->agent->groups);
+}
+
+/* Every part of a report was written at once, so none is ever cut. True: there may be more. */
+static bool read_report(struct cx_job *job)
+{
+	struct cx_report report;
 	ssize_t n;
 
 	learn_pid(job);
-	n = read(job->report.fd, &said, sizeof said);
+	n = read(job->report.fd, &report, sizeof report);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	set_starting(job, false);
+		return false;
+	if (n > 0 && report.what == CX_REPORT_READY) {
+		if (job->starting && job->events->ready != NULL)
+			report_file_ready(job, &report.info);
+		return true;
+	}
 	cx_loop_drop(&job->agent->loop, &job->report);
+	if (job->executed && n > 0)
+		adopt(&job->said, &report.err);
+	if (job->executed)
+		return false;
+	set_starting(job, false);
 	if (n > 0)
-		report_error(job, &said);
+		report_error(job, &report.err);
 	else
 		report_end(job);
+	return false;
+}
+
+static void read_reports(struct cx_job *job)
+{
+	while (read_report(job))
+		;
 }
 
 static void report_ready(struct cx_source *src, uint32_t events)
 {
 	(void)events;
-	read_report(cx_container_of(src, struct cx_job, report));
+	read_reports(cx_container_of(src, struct cx_job, report));
 }
 
 static pid_t fork_child(const struct cx_child_plan *plan, struct cx_err *err)
@@ -254,7 +283,8 @@ static int launch(struct cx_job *job, struct cx_child_plan *plan, struct cx_err 
 		return -err->errnum;
 	job->report =
 		(struct cx_source){ .fd = reads, .ready = report_ready, .destroy = destroy_report };
-	if (cx_loop_add(&agent->loop, &job->report, 0, err) < 0) /* its end is told unasked */
+	/* The end of a report is told unasked, and a command has little else to say. */
+	if (cx_loop_add(&agent->loop, &job->report, plan->file != NULL ? EPOLLIN : 0, err) < 0)
 		return -err->errnum;
 	(void)cx_take_fd(&reads);
 	plan->report = writes;
@@ -268,15 +298,10 @@ static int launch(struct cx_job *job, struct cx_child_plan *plan, struct cx_err 
 	return 0;
 }
 
-int cx_job_start(struct cx_agent *agent, const struct cx_msg_exec *exec, const int fds[3],
-		 struct cx_tty **tty, const struct cx_job_events *events, struct cx_conn_ref asker,
+static int start(struct cx_agent *agent, struct cx_child_plan *plan,
+		 const struct cx_job_events *events, struct cx_conn_ref asker, struct cx_job **ret,
 		 struct cx_err *err)
 {
-	struct cx_child_plan plan = { .config = &agent->config,
-				      .groups = &agent->groups,
-				      .exec = exec,
-				      .fds = { fds[0], fds[1], fds[2] },
-				      .tty = *tty != NULL };
 	struct cx_job *job;
 
 	if (agent->njobs >= CX_AGENT_JOBS_MAX)
@@ -290,20 +315,47 @@ int cx_job_start(struct cx_agent *agent, const struct cx_msg_exec *exec, const i
 	*job = (struct cx_job){ .agent = agent,
 				.events = events,
 				.asker = asker,
-				.timeout_ms = exec->timeout_ms,
+				.timeout_ms = plan->exec->timeout_ms,
 				.timer = { .fire = time_is_up } };
 	if (cx_group_take(&agent->groups, &job->group, err) < 0) {
 		free(job);
 		return -err->errnum;
 	}
-	plan.group = job->group;
+	plan->config = &agent->config;
+	plan->groups = &agent->groups;
+	plan->group = job->group;
 	link_job(job);
-	if (launch(job, &plan, err) < 0) {
+	if (launch(job, plan, err) < 0) {
 		finish(job);
 		return -err->errnum;
 	}
+	*ret = job;
+	return 0;
+}
+
+int cx_job_start(struct cx_agent *agent, const struct cx_msg_exec *exec, const int fds[3],
+		 struct cx_tty **tty, const struct cx_job_events *events, struct cx_conn_ref asker,
+		 struct cx_err *err)
+{
+	struct cx_child_plan plan = { .exec = exec,
+				      .fds = { fds[0], fds[1], fds[2] },
+				      .tty = *tty != NULL };
+	struct cx_job *job;
+
+	if (start(agent, &plan, events, asker, &job, err) < 0)
+		return -err->errnum;
 	job->tty = cx_take_ptr(tty);
 	return 0;
+}
+
+int cx_job_start_file(struct cx_agent *agent, const struct cx_fileop *file,
+		      const struct cx_msg_exec *as, int data, const struct cx_job_events *events,
+		      struct cx_conn_ref asker, struct cx_err *err)
+{
+	struct cx_child_plan plan = { .exec = as, .file = file, .fds = { data, data, data } };
+	struct cx_job *job;
+
+	return start(agent, &plan, events, asker, &job, err);
 }
 
 struct cx_job *cx_job_find(const struct cx_agent *agent, struct cx_conn_ref asker)
@@ -382,8 +434,8 @@ void cx_job_reaped(struct cx_agent *agent, pid_t pid, int status, const struct r
 		job = find_unread(agent, pid);
 	if (job == NULL)
 		return;
-	if (job->starting)
-		read_report(job);
+	if (!job->report.dead)
+		read_reports(job);
 	job->reaped = true;
 	record_end(job, status, usage);
 	if (!job->starting) /* else the first child still holds the report open, for an instant */

@@ -9,10 +9,14 @@
 /*
  * One command: from fork, over "it executed" or "it could not", to its end and the end of what its
  * timeout has to kill. Who starts it is told by callbacks: started, then exited; or failed. The job
- * is freed after exited or failed; it is found by number until then.
+ * is freed after exited or failed; it is found by number until then. With something done to a file
+ * it is the same, "ready" in the place of "started"; why it failed behind that is in "said".
  */
+struct cx_fileop;
+
 struct cx_job_events {
 	void (*started)(struct cx_job *job);
+	void (*ready)(struct cx_job *job, const struct cx_msg_file_info *info);
 	void (*failed)(struct cx_job *job, const struct cx_err *err);
 	void (*exited)(struct cx_job *job, const struct cx_msg_exited *end);
 };
@@ -32,6 +36,7 @@ struct cx_job {
 	uint64_t early;	     /* signals asked for before it executed: bit N - 1 */
 	bool starting, executed, failed, reaped, killing, late, timed_out, over;
 	struct cx_msg_exited end;
+	struct cx_err said;
 	struct cx_job *next, **link;
 };
 
@@ -42,6 +47,11 @@ struct cx_job {
 CX_MUST int cx_job_start(struct cx_agent *agent, const struct cx_msg_exec *exec, const int fds[3],
 			 struct cx_tty **tty, const struct cx_job_events *events,
 			 struct cx_conn_ref asker, struct cx_err *err);
+/* The same for what is done to a file; data is its pipe, timeout_ms counts from "ready". */
+CX_MUST int cx_job_start_file(struct cx_agent *agent, const struct cx_fileop *file,
+			      const struct cx_msg_exec *as, int data,
+			      const struct cx_job_events *events, struct cx_conn_ref asker,
+			      struct cx_err *err);
 struct cx_job *cx_job_find(const struct cx_agent *agent, struct cx_conn_ref asker);
 
 /*

@@ -9,16 +9,28 @@
 #include "base/fd.h"
 
 /* What a request waits for. A bit each, so that the table of answers can name several. */
-enum { WAIT_OK = 1, WAIT_LOG = 2, WAIT_MAIN = 4, WAIT_START = 8, WAIT_EXIT = 16 };
+enum {
+	WAIT_OK = 1,
+	WAIT_LOG = 2,
+	WAIT_MAIN = 4,
+	WAIT_START = 8,
+	WAIT_EXIT = 16,
+	WAIT_INFO = 32,
+	WAIT_DONE = 64,
+	WAIT_EXEC = WAIT_START | WAIT_EXIT,
+	WAIT_FILE = WAIT_INFO | WAIT_DONE,
+};
 
 /* One request; slots[i] has number i + 1 plus a multiple of NUMBER_STEP, which tells its users
  * apart. */
 struct pending {
-	void *owner;	      /* struct cx_exec for WAIT_START and WAIT_EXIT, else struct cx_call */
+	void *owner;	      /* struct cx_exec, cx_file or cx_call */
 	uint64_t deadline_ms; /* 0: none */
 	uint32_t request;     /* 0: the slot is free */
-	uint32_t limit;	      /* WAIT_LOG: bytes asked for; execs: timeout_ms */
+	uint32_t limit;	      /* WAIT_LOG: bytes asked for; execs and files: timeout_ms */
+	uint64_t length;      /* WAIT_INFO: bytes asked for */
 	uint8_t waits;
+	bool reads;	/* WAIT_INFO: file_get */
 	bool kill_late; /* we have said that it did not start */
 };
 
@@ -116,8 +128,10 @@ static void *release_owner(struct pending *slot)
 	slot->owner = NULL;
 	if (owner == NULL)
 		return NULL;
-	if ((slot->waits & (WAIT_START | WAIT_EXIT)) != 0)
+	if ((slot->waits & WAIT_EXEC) != 0)
 		((struct cx_exec *)owner)->session = NULL;
+	else if ((slot->waits & WAIT_FILE) != 0)
+		((struct cx_file *)owner)->session = NULL;
 	else
 		((struct cx_call *)owner)->session = NULL;
 	return owner;
@@ -126,14 +140,18 @@ static void *release_owner(struct pending *slot)
 /* The callback may ask again and so move the slots: it comes last. */
 static void fail_owner(struct pending *slot, bool keep_slot, const struct cx_err *err)
 {
-	bool is_exec = (slot->waits & (WAIT_START | WAIT_EXIT)) != 0;
+	uint8_t waits = slot->waits;
 	void *owner = release_owner(slot);
 
 	if (!keep_slot)
 		free_slot(slot);
-	if (owner != NULL && is_exec)
+	if (owner == NULL)
+		return;
+	if ((waits & WAIT_EXEC) != 0)
 		((struct cx_exec *)owner)->ended(owner, NULL, err);
-	else if (owner != NULL)
+	else if ((waits & WAIT_FILE) != 0)
+		((struct cx_file *)owner)->ended(owner, err);
+	else
 		((struct cx_call *)owner)->done(owner, NULL, err);
 }
 
@@ -244,6 +262,9 @@ DEFINE_ASK(exec_signal, CX_FIELDS_EXEC_SIGNAL)
 DEFINE_ASK(exec_resize, CX_FIELDS_EXEC_RESIZE)
 DEFINE_ASK(log_read, CX_FIELDS_LOG_READ)
 DEFINE_ASK(main_status, CX_FIELDS_AGENT_NONE)
+DEFINE_ASK(file_put, CX_FIELDS_FILE_PUT)
+DEFINE_ASK(file_get, CX_FIELDS_FILE_GET)
+DEFINE_ASK(file_list, CX_FIELDS_FILE_LIST)
 
 static int flush(struct cx_session *session, struct cx_err *err)
 {
@@ -292,7 +313,10 @@ static int on_ok(struct cx_session *session, struct pending *slot, struct cx_rea
 	(void)session;
 	if (!cx_msg_agent_ok_get(body, &m))
 		return cx_refuse(err, CX_INVALID, "malformed fields");
-	answer_call(slot, &answer);
+	if (slot->waits == WAIT_DONE)
+		fail_owner(slot, false, NULL);
+	else
+		answer_call(slot, &answer);
 	return 0;
 }
 
@@ -372,6 +396,26 @@ static int on_exited(struct cx_session *session, struct pending *slot, struct cx
 	return 0;
 }
 
+static int on_file_info(struct cx_session *session, struct pending *slot, struct cx_reader *body,
+			struct cx_err *err)
+{
+	struct cx_msg_file_info m;
+	struct cx_file *file = slot->owner;
+
+	if (!cx_msg_file_info_get(body, &m) || m.length > slot->length ||
+	    (slot->reads && (m.offset > m.size || m.length > m.size - m.offset)))
+		return cx_refuse(err, CX_INVALID, "malformed fields");
+	slot->waits = WAIT_DONE;
+	slot->deadline_ms = 0;
+	if (slot->limit > 0)
+		slot->deadline_ms = cx_now_ms() + slot->limit + CX_SESSION_ANSWER_MS;
+	if (slot->kill_late)
+		kill_latecomer(session, slot->request);
+	else if (file != NULL)
+		file->ready(file, &m);
+	return 0;
+}
+
 static const struct answer_row {
 	uint16_t type;
 	uint8_t waits;	/* what the request of this number must be waiting for */
@@ -379,12 +423,14 @@ static const struct answer_row {
 	int (*run)(struct cx_session *session, struct pending *slot, struct cx_reader *body,
 		   struct cx_err *err);
 } answers[] = {
-	{ CX_MSG_agent_error, WAIT_OK | WAIT_LOG | WAIT_MAIN | WAIT_START, false, on_error },
-	{ CX_MSG_agent_ok, WAIT_OK, false, on_ok },
+	{ CX_MSG_agent_error, WAIT_OK | WAIT_LOG | WAIT_MAIN | WAIT_START | WAIT_FILE, false,
+	  on_error },
+	{ CX_MSG_agent_ok, WAIT_OK | WAIT_DONE, false, on_ok },
 	{ CX_MSG_log_data, WAIT_LOG, false, on_log_data },
 	{ CX_MSG_main_state, WAIT_MAIN, true, on_main_state },
 	{ CX_MSG_started, WAIT_START, false, on_started },
 	{ CX_MSG_exited, WAIT_EXIT, false, on_exited },
+	{ CX_MSG_file_info, WAIT_INFO, false, on_file_info },
 };
 
 static int take_answer(struct cx_session *session, struct cx_packet *pkt, struct cx_err *err)
@@ -470,8 +516,8 @@ static void expire(struct cx_session *session, unsigned i, const struct cx_err *
 	uint32_t request = slot->request;
 
 	slot->deadline_ms = 0;
-	slot->kill_late = slot->waits == WAIT_START;
-	if (slot->waits == WAIT_EXIT)
+	slot->kill_late = (slot->waits & (WAIT_START | WAIT_INFO)) != 0;
+	if ((slot->waits & (WAIT_EXIT | WAIT_DONE)) != 0)
 		kill_latecomer(session, request); /* may move the slots */
 	fail_owner(&session->slots[i], true, err);
 }
@@ -700,4 +746,75 @@ int cx_exec_resize(struct cx_exec *exec, uint32_t rows, uint32_t cols, struct cx
 	if (ask_exec_resize(exec->session, &want, &m, NULL, 0, &request, err) < 0)
 		return -err->errnum;
 	return bind_call(exec->session, call, request);
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static void bind_file(struct cx_session *session, struct cx_file *file, uint32_t request)
+{
+	file->session = session;
+	file->request = request;
+}
+
+int cx_session_file_put(struct cx_session *session, const struct cx_msg_file_put *what, int *pipe,
+			struct cx_file *file, struct cx_err *err)
+{
+	struct pending want = want_answer(WAIT_INFO, file);
+	uint32_t request = 0;
+	int r;
+
+	want.limit = what->timeout_ms;
+	r = ask_file_put(session, &want, what, pipe, 1, &request, err);
+	cx_close(pipe);
+	if (r == 0)
+		bind_file(session, file, request);
+	return r;
+}
+
+int cx_session_file_get(struct cx_session *session, const struct cx_msg_file_get *what, int *pipe,
+			struct cx_file *file, struct cx_err *err)
+{
+	struct pending want = want_answer(WAIT_INFO, file);
+	uint32_t request = 0;
+	int r;
+
+	want.limit = what->timeout_ms;
+	want.length = what->length;
+	want.reads = true;
+	r = ask_file_get(session, &want, what, pipe, 1, &request, err);
+	cx_close(pipe);
+	if (r == 0)
+		bind_file(session, file, request);
+	return r;
+}
+
+int cx_session_file_list(struct cx_session *session, const struct cx_msg_file_list *what, int *pipe,
+			 struct cx_file *file, struct cx_err *err)
+{
+	struct pending want = want_answer(WAIT_INFO, file);
+	uint32_t request = 0;
+	int r;
+
+	want.limit = what->timeout_ms;
+	want.length = UINT64_MAX;
+	r = ask_file_list(session, &want, what, pipe, 1, &request, err);
+	cx_close(pipe);
+	if (r == 0)
+		bind_file(session, file, request);
+	return r;
+}
+
+void cx_file_cancel(struct cx_file *file)
+{
+	struct cx_session *session = file->session;
+	struct pending *slot = NULL;
+
+	file->session = NULL;
+	if (session != NULL)
+		slot = find_slot(session, file->request);
+	if (slot == NULL)
+		return;
+	slot->owner = NULL;
+	if (cx_session_alive(session))
+		kill_latecomer(session, file->request);
 }

@@ -16,11 +16,11 @@
  *
  * Requests may be made at once: before the agent's hello they wait in the session's queue.
  *
- * Who asks embeds a struct cx_call (one answer) or a struct cx_exec (two) in its own object and
- * sets the callbacks; the rest of it belongs to the session until the last callback has begun or
- * cx_call_forget() / cx_exec_forget() was called, so before the object is freed one of both must
- * have happened. Callbacks never run inside the function that asked, except from
- * cx_session_fail(); they may call anything here, cx_session_close() included.
+ * Who asks embeds a struct cx_call (one answer), a struct cx_exec or a struct cx_file (two) in its
+ * own object and sets the callbacks; the rest of it belongs to the session until the last callback
+ * has begun or cx_call_forget() / cx_exec_forget() / cx_file_cancel() was called, so before the
+ * object is freed one of both must have happened. Callbacks never run inside the function that
+ * asked, except from cx_session_fail(); they may call anything here, cx_session_close() included.
  */
 struct cx_session;
 
@@ -113,5 +113,30 @@ CX_MUST int cx_exec_signal(struct cx_exec *exec, uint32_t signo, struct cx_call 
 			   struct cx_err *err);
 CX_MUST int cx_exec_resize(struct cx_exec *exec, uint32_t rows, uint32_t cols, struct cx_call *call,
 			   struct cx_err *err);
+
+/*
+ * Something done to a file inside (proto/agent_msgs.h says what goes through the pipes). ready()
+ * comes at most once, from when on bytes may be expected; then ended() exactly once, with err when
+ * it did not come to a good end. What ready() says of a file that is read is within what was asked
+ * for; whether so many bytes come is for the reader to see. Deadlines are those of a command.
+ */
+struct cx_file {
+	void (*ready)(struct cx_file *file, const struct cx_msg_file_info *info);
+	void (*ended)(struct cx_file *file, const struct cx_err *err);
+	struct cx_session *session; /* private, as is what follows */
+	uint32_t request;
+};
+
+/* *pipe is the agent's end, taken over (closed and -EBADF on return, also on failure). -errno when
+ * nothing was asked: no callback follows. */
+CX_MUST int cx_session_file_put(struct cx_session *session, const struct cx_msg_file_put *what,
+				int *pipe, struct cx_file *file, struct cx_err *err);
+CX_MUST int cx_session_file_get(struct cx_session *session, const struct cx_msg_file_get *what,
+				int *pipe, struct cx_file *file, struct cx_err *err);
+CX_MUST int cx_session_file_list(struct cx_session *session, const struct cx_msg_file_list *what,
+				 int *pipe, struct cx_file *file, struct cx_err *err);
+
+/* Ends it inside; no callback follows. Idempotent; fine on a zeroed or ended one. */
+void cx_file_cancel(struct cx_file *file);
 
 #endif

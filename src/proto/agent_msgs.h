@@ -27,7 +27,11 @@
 	M(0x30, log_read, CX_FIELDS_LOG_READ)	    /* -> log_data */                             \
 	M(0x31, log_data, CX_FIELDS_LOG_DATA)                                                     \
 	M(0x40, main_status, CX_FIELDS_AGENT_NONE) /* -> main_state */                            \
-	M(0x41, main_state, CX_FIELDS_MAIN_STATE)  /* also sent unasked (request 0) at its end */
+	M(0x41, main_state, CX_FIELDS_MAIN_STATE)  /* also sent unasked (request 0) at its end */ \
+	M(0x50, file_put, CX_FIELDS_FILE_PUT)	   /* fd: pipe to read -> file_info, later ok */  \
+	M(0x51, file_get, CX_FIELDS_FILE_GET)	   /* fd: pipe to fill -> file_info, later ok */  \
+	M(0x52, file_list, CX_FIELDS_FILE_LIST)	   /* fd: pipe to fill -> file_info, later ok */  \
+	M(0x53, file_info, CX_FIELDS_FILE_INFO)
 
 #define CX_FIELDS_AGENT_NONE(F)
 #define CX_FIELDS_AGENT_HELLO(F) F(u32, version, 1) F(u32, state, CX_AGENT_STATE_MAX - 1)
@@ -74,6 +78,67 @@
 	F(bytes, data, 65536)
 #define CX_FIELDS_MAIN_STATE(F) \
 	F(u32, state, CX_MAIN_MAX - 1) F(u32, how, CX_EXITED_MAX - 1) F(u32, status, 255)
+
+/*
+ * Files. A path that does not begin with '/' begins in the default working directory; "" as user is
+ * the default user, whose rights count. After file_info bytes go through the pipe; then comes ok or
+ * agent_error. exec_signal with SIGKILL and the number of the request ends it early.
+ *
+ * file_put reads chunks: u32 length, then so many bytes; a length of 0 is "that was all", without
+ * which nothing is kept. The path has the old content or all of the new at any moment; its parents
+ * are made. What is replaced keeps its mode when none is given. A link's content is its target; a
+ * directory has none and may exist.
+ * file_get fills the pipe with exactly as many bytes as file_info says. file_list fills it with one
+ * file_entry for each name behind "after" in a directory, in the order of bytes, behind a u32
+ * length; those that do not fit are left out, and file_info says how many there are.
+ */
+#define CX_FIELDS_FILE_PUT(F)                                      \
+	F(u32, kind, CX_FILE_LINK)                                 \
+	F(str, path, 4095)                                         \
+	F(str, user, 255)                                          \
+	F(u32, mode, CX_FILE_MODE_NONE) /* or CX_FILE_MODE_NONE */ \
+	F(u32, timeout_ms, UINT32_MAX)	/* of all of it; 0: none */
+#define CX_FIELDS_FILE_GET(F)                                                   \
+	F(str, path, 4095)                                                      \
+	F(str, user, 255)                                                       \
+	F(u64, offset, INT64_MAX)  /* beyond the end: nothing comes */          \
+	F(u32, tail, 1)		   /* offset counts from the end backwards; */  \
+				   /* more than there is: from the beginning */ \
+	F(u64, length, UINT64_MAX) /* at most; UINT64_MAX: up to the end */     \
+	F(u32, timeout_ms, UINT32_MAX)
+#define CX_FIELDS_FILE_LIST(F) \
+	F(str, path, 4095) F(str, user, 255) F(str, after, 255) F(u32, timeout_ms, UINT32_MAX)
+#define CX_FIELDS_FILE_INFO(F)                                                             \
+	F(u32, kind, CX_FILE_KIND_MAX - 1)                                                 \
+	F(u32, mode, 07777)                                                                \
+	F(u64, size, INT64_MAX)	  /* of all of it */                                       \
+	F(u64, mtime, INT64_MAX)  /* seconds */                                            \
+	F(u64, offset, INT64_MAX) /* file_get: where it begins */                          \
+	F(u64, length, INT64_MAX) /* file_get: bytes that come; file_list: names behind */ \
+				  /* "after", also those that do not fit */
+
+enum cx_file_kind {
+	CX_FILE_REGULAR,
+	CX_FILE_DIRECTORY,
+	CX_FILE_LINK,
+	CX_FILE_OTHER, /* a device, FIFO or socket: never made, read or written */
+	CX_FILE_KIND_MAX
+};
+enum {
+	CX_FILE_MODE_NONE = 010000,
+	CX_FILE_CHUNK_MAX = 1 << 20,  /* bytes */
+	CX_FILE_LIST_MAX = 512 << 10, /* bytes of entries with their lengths */
+	CX_FILE_LIST_ENTRIES_MAX = 1000,
+};
+
+#define CX_FIELDS_FILE_ENTRY(F)            \
+	F(str, name, 255)                  \
+	F(u32, kind, CX_FILE_KIND_MAX - 1) \
+	F(u32, mode, 07777)                \
+	F(u64, size, INT64_MAX)            \
+	F(u64, mtime, INT64_MAX)           \
+	F(str, target, 4095) /* of a link; "" when it cannot be said here */
+CX_AS_MSG(0x5f, file_entry, CX_FIELDS_FILE_ENTRY)
 
 enum cx_agent_state { CX_AGENT_BLANK, CX_AGENT_CLAIMED, CX_AGENT_STATE_MAX };
 enum { CX_EXEC_TTY = 1, CX_EXEC_SHELL = 2 };
