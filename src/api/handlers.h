@@ -8,6 +8,9 @@ struct cx_request;
 
 void cx_handle_health(struct cx_request *req);
 
+/* openapi.c */
+void cx_handle_openapi(struct cx_request *req);
+
 /* sandboxes.c */
 void cx_handle_create(struct cx_request *req);
 void cx_handle_list(struct cx_request *req);

@@ -16,6 +16,8 @@
 static const struct cx_route rows[] = {
 	{ "GET", "/healthz", CX_SCOPE_PUBLIC, CX_BODY_NONE, cx_handle_health,
 	  "is the gateway up; tells nothing else" },
+	{ "GET", "/openapi.json", CX_SCOPE_PUBLIC, CX_BODY_NONE, cx_handle_openapi,
+	  "what all routes take and give, in words of OpenAPI 3.1" },
 	{ "POST", SANDBOX, CX_SCOPE_USER, CX_BODY_JSON, cx_handle_create,
 	  "make a sandbox; answered when it runs" },
 	{ "GET", SANDBOX, CX_SCOPE_USER, CX_BODY_NONE, cx_handle_list,

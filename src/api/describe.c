@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/describe.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+
+#define SANDBOX "/api/v1/sandbox"
+#define IMAGES	"/api/v1/images"
+#define LOGINS	"/api/v1/registries"
+
+enum {
+	TEXT = CX_IS_TEXT,
+	TEXT_OR_NONE = CX_IS_TEXT | CX_IS_NULL,
+	INT = CX_IS_INT,
+	INT_OR_NONE = CX_IS_INT | CX_IS_NULL,
+	REAL = CX_IS_REAL,
+	REAL_OR_NONE = CX_IS_REAL | CX_IS_NULL,
+	BOOL = CX_IS_BOOL,
+	BOOL_OR_NONE = CX_IS_BOOL | CX_IS_NULL,
+	LIST = CX_IS_LIST,
+	LIST_OR_NONE = CX_IS_LIST | CX_IS_NULL,
+	MAP_OR_NONE = CX_IS_MAP | CX_IS_NULL,
+	OBJECT = CX_IS_OBJECT,
+	OBJECTS = CX_IS_OBJECTS,
+	ANY = CX_IS_ANY,
+	NEEDED = CX_IS_NEEDED,
+};
+
+/* ---- what is asked -------------------------------------------------------------------------- */
+
+static const struct cx_field sandbox_create[] = {
+	{ "docker_image", TEXT | NEEDED, 1, 512, NULL, "name of an image" },
+	{ "name", TEXT_OR_NONE, 1, 128, NULL, "made up if left out" },
+	{ "start_command", TEXT_OR_NONE | LIST | OBJECT, 0, 0, "StartCommand",
+	  "a shell text, or a program and its arguments" },
+	{ "cpu_cores", REAL_OR_NONE, 0.01, 0, NULL, "1 if left out; fractions count" },
+	{ "memory_gb", REAL_OR_NONE, 0.015625, 0, NULL, "2 if left out; of 2^30 bytes" },
+	{ "disk_size_gb", REAL_OR_NONE, 0.01, 1048576, NULL, "5 if left out" },
+	{ "pids_limit", INT_OR_NONE, 8, 4194304, NULL, "4096 if left out" },
+	{ "timeout_minutes", INT_OR_NONE, -1, 5256000, NULL, "60 if left out; -1: none" },
+	{ "idle_timeout_minutes", INT_OR_NONE, 1, 5256000, NULL, "none if left out" },
+	{ "environment_vars", MAP_OR_NONE, 0, 0, NULL, "of every process in it" },
+	{ "secrets", MAP_OR_NONE, 0, 0, NULL, "the same, and never told again" },
+	{ "labels", LIST_OR_NONE, 0, 0, NULL, "64 at most" },
+	{ "network_access", BOOL_OR_NONE, 0, 0, NULL, "true if left out" },
+	{ "network_allowlist", LIST_OR_NONE, 0, 0, NULL, "or network_denylist, not both" },
+	{ "network_denylist", LIST_OR_NONE, 0, 0, NULL, "" },
+	{ "team_id", TEXT_OR_NONE, 0, 128, NULL, "whose it is besides its owner" },
+	{ "region", TEXT_OR_NONE, 0, 64, NULL, "kept, and without effect" },
+	{ "idempotency_key", TEXT_OR_NONE, 0, 256, NULL, "the same key is the same sandbox" },
+	{ "arch", TEXT_OR_NONE, 0, 16, "amd64", "of the image" },
+	{ "gpu_count", INT_OR_NONE, 0, 1024, NULL, "more than 0 is refused" },
+	{ "gpu_type", ANY, 0, 0, NULL, "without effect" },
+	{ "vm", ANY, 0, 0, NULL, "without effect" },
+	{ "guaranteed", ANY, 0, 0, NULL, "without effect" },
+	{ "advanced_configs", ANY, 0, 0, NULL, "without effect" },
+	{ "registry_credentials_id", ANY, 0, 0, NULL, "without effect" },
+	{ "pull_policy", TEXT_OR_NONE, 0, 16, "missing|always|never",
+	  "is the registry asked? missing if left out" },
+};
+
+static const struct cx_field start_command[] = {
+	{ "executable", TEXT | NEEDED, 1, 4095, NULL, "found by PATH" },
+	{ "args", LIST_OR_NONE, 0, 0, NULL, "" },
+};
+
+static const struct cx_field sandbox_query[] = {
+	{ "page", INT, 1, 2147483647, NULL, "1 if left out" },
+	{ "per_page", INT, 1, 1000, NULL, "50 if left out" },
+	{ "status", TEXT, 0, 0, "PENDING|PROVISIONING|RUNNING|PAUSED|ERROR|TERMINATED|TIMEOUT",
+	  "only these" },
+	{ "labels", LIST, 0, 0, NULL, "only those that have all of them" },
+	{ "is_active", BOOL, 0, 0, NULL, "only those that have not ended" },
+	{ "team_id", TEXT, 0, 0, NULL, "only those of a team" },
+};
+
+static const struct cx_field sandbox_delete[] = {
+	{ "sandbox_ids", LIST_OR_NONE, 0, 0, NULL, "or labels, not both; 1000 at most" },
+	{ "labels", LIST_OR_NONE, 0, 0, NULL, "those that have all of them" },
+	{ "all_users", BOOL_OR_NONE, 0, 0, NULL, "of everybody" },
+	{ "user_id", TEXT_OR_NONE, 0, 128, NULL, "of one user" },
+	{ "team_id", TEXT_OR_NONE, 0, 128, NULL, "of one team" },
+};
+
+static const struct cx_field command[] = {
+	{ "command", TEXT | LIST | NEEDED, 1, 0, NULL, "a shell text, or a program and arguments" },
+	{ "working_dir", TEXT_OR_NONE, 0, 4095, NULL, "the image's if left out" },
+	{ "env", MAP_OR_NONE, 0, 0, NULL, "on top of the sandbox's" },
+	{ "user", TEXT_OR_NONE, 0, 255, NULL, "the image's if left out" },
+	{ "timeout", REAL_OR_NONE, 0.001, 4000000, NULL, "seconds; none if left out" },
+	{ "stdin", TEXT_OR_NONE, 0, 1048576, NULL, "all of its standard input" },
+	{ "tty", BOOL_OR_NONE, 0, 0, NULL, "a terminal; with Upgrade: caisson-exec/1" },
+	{ "rows", INT_OR_NONE, 0, 65535, NULL, "of the terminal" },
+	{ "cols", INT_OR_NONE, 0, 65535, NULL, "of the terminal" },
+};
+
+static const struct cx_field image_query[] = {
+	{ "name", TEXT, 0, 0, NULL, "which image of the file, or what to call it" },
+};
+
+static const struct cx_field archive_query[] = {
+	{ "image", LIST | NEEDED, 0, 0, NULL, "64 at most" },
+	{ "format", TEXT, 0, 0, "oci|docker", "oci if left out" },
+};
+
+static const struct cx_field rootfs_query[] = {
+	{ "image", TEXT | NEEDED, 0, 0, NULL, "whose files" },
+};
+
+static const struct cx_field image_pull[] = {
+	{ "image", TEXT | NEEDED, 1, 512, NULL, "" },
+	{ "policy", TEXT_OR_NONE, 0, 16, "always|missing", "" },
+	{ "platform", TEXT_OR_NONE, 0, 64, NULL, "linux/amd64" },
+	{ "username", TEXT_OR_NONE, 0, 0, NULL, "of the registry, for this pull" },
+	{ "password", TEXT_OR_NONE, 0, 0, NULL, "" },
+};
+
+static const struct cx_field image_push[] = {
+	{ "image", TEXT | NEEDED, 1, 512, NULL, "" },
+	{ "to", TEXT_OR_NONE, 0, 512, NULL, "another name, in another registry too" },
+	{ "username", TEXT_OR_NONE, 0, 0, NULL, "of the registry, for this push" },
+	{ "password", TEXT_OR_NONE, 0, 0, NULL, "" },
+};
+
+static const struct cx_field image_tag[] = {
+	{ "image", TEXT | NEEDED, 1, 512, NULL, "" },
+	{ "name", TEXT | NEEDED, 1, 512, NULL, "the further name" },
+};
+
+static const struct cx_field image_prune[] = {
+	{ "all", BOOL_OR_NONE, 0, 0, NULL, "also images that no sandbox was made from" },
+};
+
+static const struct cx_field image_verify[] = {
+	{ "image", TEXT_OR_NONE, 0, 512, NULL, "all if left out" },
+	{ "repair", BOOL_OR_NONE, 0, 0, NULL, "layers that are not what they were" },
+};
+
+static const struct cx_field commit[] = {
+	{ "image", TEXT | NEEDED, 1, 512, NULL, "name of the new image" },
+	{ "message", TEXT_OR_NONE, 0, 0, NULL, "for its history" },
+	{ "author", TEXT_OR_NONE, 0, 0, NULL, "" },
+};
+
+static const struct cx_field login[] = {
+	{ "registry", TEXT | NEEDED, 1, 255, NULL, "host, and port if it has one" },
+	{ "username", TEXT | NEEDED, 1, 0, NULL, "" },
+	{ "password", TEXT | NEEDED, 1, 0, NULL, "" },
+};
+
+/* ---- what is answered ----------------------------------------------------------------------- */
+
+static const struct cx_field error[] = {
+	{ "detail", TEXT | NEEDED, 0, 0, NULL, "what happened, and what to do" },
+	{ "code", TEXT, 0, 0, NULL, "one word for programs" },
+	{ "request_id", TEXT, 0, 0, NULL, "the answer's X-Request-Id" },
+};
+
+static const struct cx_field health[] = {
+	{ "status", TEXT | NEEDED, 0, 0, "ok", "" },
+};
+
+static const struct cx_field sandbox[] = {
+	{ "id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "name", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "dockerImage", TEXT | NEEDED, 0, 0, NULL, "as the client wrote it" },
+	{ "status", TEXT | NEEDED, 0, 0,
+	  "PENDING|PROVISIONING|RUNNING|PAUSED|ERROR|TERMINATED|TIMEOUT", "" },
+	{ "timeoutMinutes", INT | NEEDED, 0, 0, NULL, "-1: none" },
+	{ "idleTimeoutMinutes", INT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "createdAt", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "updatedAt", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "startedAt", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "terminatedAt", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "exitCode", INT_OR_NONE | NEEDED, 0, 0, NULL, "of the start command" },
+	{ "errorType", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "one word for programs" },
+	{ "errorMessage", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "terminationReason", TEXT_OR_NONE, 0, 0, NULL, "" },
+	{ "cpuCores", REAL | NEEDED, 0, 0, NULL, "" },
+	{ "memoryGB", REAL | NEEDED, 0, 0, NULL, "" },
+	{ "diskSizeGB", REAL | NEEDED, 0, 0, NULL, "" },
+	{ "diskMountPath", TEXT, 0, 0, NULL, "" },
+	{ "pidsLimit", INT | NEEDED, 0, 0, NULL, "" },
+	{ "gpuCount", INT, 0, 0, NULL, "" },
+	{ "gpuType", TEXT_OR_NONE, 0, 0, NULL, "" },
+	{ "networkAccess", BOOL | NEEDED, 0, 0, NULL, "" },
+	{ "networkAllowlist", LIST_OR_NONE, 0, 0, NULL, "" },
+	{ "networkDenylist", LIST_OR_NONE, 0, 0, NULL, "" },
+	{ "startCommand", TEXT_OR_NONE | OBJECT, 0, 0, "StartCommand",
+	  "a text for clients that know nothing else" },
+	{ "environmentVars", MAP_OR_NONE, 0, 0, NULL, "" },
+	{ "secrets", MAP_OR_NONE, 0, 0, NULL, "the names; each value is \"***\"" },
+	{ "labels", LIST | NEEDED, 0, 0, NULL, "" },
+	{ "vm", BOOL, 0, 0, NULL, "" },
+	{ "userId", TEXT_OR_NONE, 0, 0, NULL, "" },
+	{ "teamId", TEXT_OR_NONE, 0, 0, NULL, "" },
+	{ "region", TEXT_OR_NONE, 0, 0, NULL, "" },
+	{ "pendingImageBuildId", TEXT_OR_NONE, 0, 0, NULL, "" },
+	{ "kubernetesJobId", TEXT_OR_NONE, 0, 0, NULL, "" },
+	{ "registryCredentialsId", TEXT_OR_NONE, 0, 0, NULL, "" },
+	{ "notices", LIST_OR_NONE, 0, 0, NULL, "what was asked for and does not hold" },
+};
+
+static const struct cx_field sandbox_list[] = {
+	{ "sandboxes", OBJECTS | NEEDED, 0, 0, "Sandbox", "newest first" },
+	{ "total", INT | NEEDED, 0, 0, NULL, "of all pages" },
+	{ "page", INT | NEEDED, 0, 0, NULL, "" },
+	{ "perPage", INT | NEEDED, 0, 0, NULL, "" },
+	{ "hasNext", BOOL | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field deleted[] = {
+	{ "id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "status", TEXT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field deleted_many[] = {
+	{ "succeeded", LIST | NEEDED, 0, 0, NULL, "ids" },
+	{ "failed", OBJECTS | NEEDED, 0, 0, "NotDeleted", "" },
+	{ "message", TEXT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field not_deleted[] = {
+	{ "sandbox_id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "error", TEXT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field logs[] = {
+	{ "logs", TEXT | NEEDED, 0, 0, NULL, "the last 256 KiB" },
+};
+
+static const struct cx_field usage[] = {
+	{ "id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "cpu_us", INT | NEEDED, 0, 0, NULL, "processor time" },
+	{ "memory_bytes", INT | NEEDED, 0, 0, NULL, "" },
+	{ "memory_peak_bytes", INT | NEEDED, 0, 0, NULL, "" },
+	{ "pids", INT | NEEDED, 0, 0, NULL, "processes" },
+	{ "oom_kills", INT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field command_end[] = {
+	{ "stdout", TEXT | NEEDED, 0, 0, NULL, "its first 10 MiB" },
+	{ "stderr", TEXT | NEEDED, 0, 0, NULL, "its first 10 MiB" },
+	{ "stdout_bytes", INT | NEEDED, 0, 0, NULL, "of all of it" },
+	{ "stderr_bytes", INT | NEEDED, 0, 0, NULL, "of all of it" },
+	{ "stdout_truncated", BOOL | NEEDED, 0, 0, NULL, "" },
+	{ "stderr_truncated", BOOL | NEEDED, 0, 0, NULL, "" },
+	{ "exit_code", INT | NEEDED, 0, 0, NULL, "128 and the signal's number; 124: timed out" },
+	{ "signal", INT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "timed_out", BOOL | NEEDED, 0, 0, NULL, "" },
+	{ "pid", INT | NEEDED, 0, 0, NULL, "it was, inside" },
+	{ "user_us", INT | NEEDED, 0, 0, NULL, "" },
+	{ "system_us", INT | NEEDED, 0, 0, NULL, "" },
+	{ "wall_us", INT | NEEDED, 0, 0, NULL, "" },
+	{ "max_rss_bytes", INT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field image[] = {
+	{ "name", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "id", TEXT | NEEDED, 0, 0, NULL, "digest of its configuration" },
+	{ "digest", TEXT | NEEDED, 0, 0, NULL, "of its manifest" },
+	{ "mediaType", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "platform", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "sizeBytes", INT | NEEDED, 0, 0, NULL, "of its layers on disk" },
+	{ "uniqueBytes", INT | NEEDED, 0, 0, NULL, "of layers that no other image has" },
+	{ "sharedBytes", INT | NEEDED, 0, 0, NULL, "" },
+	{ "createdAt", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "layers", OBJECTS | NEEDED, 0, 0, "Layer", "lowest first" },
+	{ "config", ANY | NEEDED, 0, 0, NULL, "" },
+	{ "history", ANY, 0, 0, NULL, "of a single image" },
+};
+
+static const struct cx_field layer[] = {
+	{ "diffId", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "digest", TEXT | NEEDED, 0, 0, NULL, "of what it came as" },
+	{ "mediaType", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "blobBytes", INT | NEEDED, 0, 0, NULL, "" },
+	{ "sizeBytes", INT | NEEDED, 0, 0, NULL, "on disk" },
+};
+
+static const struct cx_field image_list[] = {
+	{ "images", OBJECTS | NEEDED, 0, 0, "Image", "" },
+};
+
+static const struct cx_field imported[] = {
+	{ "images", OBJECTS | NEEDED, 0, 0, "Image", "" },
+	{ "skipped", INT | NEEDED, 0, 0, NULL, "devices and sockets, which no layer carries" },
+};
+
+static const struct cx_field event[] = {
+	{ "status", TEXT | NEEDED, 0, 0, NULL, "the last line is done or error" },
+	{ "image", ANY, 0, 0, NULL, "an Image when it is done" },
+	{ "index", INT, 0, 0, NULL, "of the layer" },
+	{ "digest", TEXT, 0, 0, NULL, "of the layer" },
+	{ "phase", TEXT, 0, 0, NULL, "" },
+	{ "bytes", INT, 0, 0, NULL, "so far" },
+	{ "total", INT, 0, 0, NULL, "" },
+	{ "detail", TEXT, 0, 0, NULL, "of an error" },
+	{ "code", TEXT, 0, 0, NULL, "of an error" },
+	{ "request_id", TEXT, 0, 0, NULL, "of an error" },
+	{ "kind", TEXT, 0, 0, NULL, "what is verified" },
+	{ "problem", TEXT, 0, 0, NULL, "what is wrong with it" },
+	{ "checked", INT, 0, 0, NULL, "in all" },
+	{ "bad", ANY, 0, 0, NULL, "in all" },
+	{ "repaired", ANY, 0, 0, NULL, "in all" },
+};
+
+static const struct cx_field removed_image[] = {
+	{ "name", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "digest", TEXT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field pruned[] = {
+	{ "removed", LIST | NEEDED, 0, 0, NULL, "names" },
+	{ "reclaimedBytes", INT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field logged_in[] = {
+	{ "registry", TEXT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field login_list[] = {
+	{ "enabled", BOOL | NEEDED, 0, 0, NULL, "may images come from registries?" },
+	{ "default", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "of names that name none" },
+	{ "registries", OBJECTS | NEEDED, 0, 0, "LoginEntry", "" },
+};
+
+static const struct cx_field login_entry[] = {
+	{ "registry", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "username", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+};
+
+#define SCHEMA(name, fields)                 \
+	{                                    \
+		name, fields, CX_LEN(fields) \
+	}
+
+static const struct cx_schema schemas[] = {
+	SCHEMA("Error", error),
+	SCHEMA("Health", health),
+	SCHEMA("SandboxCreate", sandbox_create),
+	SCHEMA("StartCommand", start_command),
+	SCHEMA("SandboxQuery", sandbox_query),
+	SCHEMA("SandboxDelete", sandbox_delete),
+	SCHEMA("Command", command),
+	SCHEMA("Commit", commit),
+	SCHEMA("ImageQuery", image_query),
+	SCHEMA("ArchiveQuery", archive_query),
+	SCHEMA("RootfsQuery", rootfs_query),
+	SCHEMA("ImagePull", image_pull),
+	SCHEMA("ImagePush", image_push),
+	SCHEMA("ImageTag", image_tag),
+	SCHEMA("ImagePrune", image_prune),
+	SCHEMA("ImageVerify", image_verify),
+	SCHEMA("Login", login),
+	SCHEMA("Sandbox", sandbox),
+	SCHEMA("SandboxList", sandbox_list),
+	SCHEMA("Deleted", deleted),
+	SCHEMA("DeletedMany", deleted_many),
+	SCHEMA("NotDeleted", not_deleted),
+	SCHEMA("Logs", logs),
+	SCHEMA("Usage", usage),
+	SCHEMA("CommandEnd", command_end),
+	SCHEMA("Image", image),
+	SCHEMA("Layer", layer),
+	SCHEMA("ImageList", image_list),
+	SCHEMA("Imported", imported),
+	SCHEMA("Event", event),
+	SCHEMA("RemovedImage", removed_image),
+	SCHEMA("Pruned", pruned),
+	SCHEMA("LoggedIn", logged_in),
+	SCHEMA("LoginList", login_list),
+	SCHEMA("LoginEntry", login_entry),
+};
+
+/* ---- the operations ------------------------------------------------------------------------- */
+
+static const struct cx_operation operations[] = {
+	{ "GET", "/healthz", "health", NULL, NULL, NULL, CX_FORM_JSON, "Health" },
+	{ "GET", "/openapi.json", "describe", NULL, NULL, NULL, CX_FORM_JSON, NULL },
+	{ "POST", SANDBOX, "createSandbox", NULL, NULL, "SandboxCreate", CX_FORM_JSON, "Sandbox" },
+	{ "GET", SANDBOX, "listSandboxes", NULL, "SandboxQuery", NULL, CX_FORM_JSON,
+	  "SandboxList" },
+	{ "DELETE", SANDBOX, "deleteSandboxes", NULL, NULL, "SandboxDelete", CX_FORM_JSON,
+	  "DeletedMany" },
+	{ "GET", SANDBOX "/{}", "getSandbox", "id", NULL, NULL, CX_FORM_JSON, "Sandbox" },
+	{ "DELETE", SANDBOX "/{}", "deleteSandbox", "id", NULL, NULL, CX_FORM_JSON, "Deleted" },
+	{ "GET", SANDBOX "/{}/logs", "getLogs", "id", NULL, NULL, CX_FORM_JSON, "Logs" },
+	{ "GET", SANDBOX "/{}/usage", "getUsage", "id", NULL, NULL, CX_FORM_JSON, "Usage" },
+	{ "POST", SANDBOX "/{}/exec", "execCommand", "id", NULL, "Command", CX_FORM_JSON,
+	  "CommandEnd" },
+	{ "POST", SANDBOX "/{}/commit", "commitSandbox", "id", NULL, "Commit", CX_FORM_JSON,
+	  "Image" },
+	{ "POST", IMAGES, "importImages", NULL, "ImageQuery", NULL, CX_FORM_JSON, "Imported" },
+	{ "POST", IMAGES "/pull", "pullImage", NULL, NULL, "ImagePull", CX_FORM_LINES, "Event" },
+	{ "POST", IMAGES "/push", "pushImage", NULL, NULL, "ImagePush", CX_FORM_LINES, "Event" },
+	{ "POST", IMAGES "/tag", "tagImage", NULL, NULL, "ImageTag", CX_FORM_JSON, "Image" },
+	{ "POST", IMAGES "/prune", "pruneImages", NULL, NULL, "ImagePrune", CX_FORM_JSON,
+	  "Pruned" },
+	{ "POST", IMAGES "/verify", "verifyImages", NULL, NULL, "ImageVerify", CX_FORM_LINES,
+	  "Event" },
+	{ "GET", IMAGES, "listImages", NULL, NULL, NULL, CX_FORM_JSON, "ImageList" },
+	{ "GET", IMAGES "/{+}", "getImage", "name", NULL, NULL, CX_FORM_JSON, "Image" },
+	{ "DELETE", IMAGES "/{+}", "removeImage", "name", NULL, NULL, CX_FORM_JSON,
+	  "RemovedImage" },
+	{ "GET", "/api/v1/image-archive", "saveImages", NULL, "ArchiveQuery", NULL, CX_FORM_FILE,
+	  NULL },
+	{ "GET", "/api/v1/image-rootfs", "exportImage", NULL, "RootfsQuery", NULL, CX_FORM_FILE,
+	  NULL },
+	{ "POST", LOGINS, "login", NULL, NULL, "Login", CX_FORM_JSON, "LoggedIn" },
+	{ "GET", LOGINS, "listLogins", NULL, NULL, NULL, CX_FORM_JSON, "LoginList" },
+	{ "DELETE", LOGINS "/{}", "logout", "host", NULL, NULL, CX_FORM_JSON, "LoggedIn" },
+};
+
+static const struct cx_description own = { schemas, CX_LEN(schemas), operations,
+					   CX_LEN(operations) };
+
+const struct cx_description *const cx_descriptions[] = { &own };
+const size_t cx_descriptions_count = CX_LEN(cx_descriptions);
+
+const struct cx_operation *cx_operation_find(const struct cx_route *route)
+{
+	for (size_t i = 0; i < cx_descriptions_count; i++) {
+		const struct cx_description *d = cx_descriptions[i];
+
+		for (size_t k = 0; k < d->noperations; k++)
+			if (strcmp(d->operations[k].path, route->path) == 0 &&
+			    strcmp(d->operations[k].method, route->method) == 0)
+				return &d->operations[k];
+	}
+	return NULL;
+}
+
+const struct cx_schema *cx_schema_find(const char *name)
+{
+	for (size_t i = 0; i < cx_descriptions_count; i++) {
+		const struct cx_description *d = cx_descriptions[i];
+
+		for (size_t k = 0; k < d->nschemas; k++)
+			if (strcmp(d->schemas[k].name, name) == 0)
+				return &d->schemas[k];
+	}
+	return NULL;
+}
