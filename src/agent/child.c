@@ -137,26 +137,45 @@ static void put_env(struct child *c, const char *entry, bool replace)
 	memcpy(&c->envp[i], &entry, sizeof entry); /* execve() wants char *, and changes nothing */
 }
 
+/*
+ * A user that the command itself asks for goes before what the sandbox has for its own one, but not
+ * before what the command says about it.
+ */
+static void put_identity(struct child *c)
+{
+	static char home[sizeof c->user.home + 8];
+	static char user[sizeof c->user.name + 8], logname[sizeof c->user.name + 8];
+	bool asked = c->plan->exec->user.len > 0;
+
+	(void)snprintf(home, sizeof home, "HOME=%s", c->user.home);
+	(void)snprintf(user, sizeof user, "USER=%s", c->user.name);
+	(void)snprintf(logname, sizeof logname, "LOGNAME=%s", c->user.name);
+	put_env(c, home, asked);
+	if (asked && c->user.name[0] != '\0') {
+		put_env(c, user, true);
+		put_env(c, logname, true);
+	}
+}
+
 static int step_environment(struct child *c, struct cx_err *err)
 {
-	static char home[sizeof c->user.home + 8], host[HOST_NAME_MAX + 16];
+	static char host[HOST_NAME_MAX + 16];
 	static char path[sizeof default_path + 8];
 	struct cx_str base = c->plan->config->env, more = c->plan->exec->env;
-	size_t room = cx_strv_count(base) + cx_strv_count(more) + 5;
+	size_t room = cx_strv_count(base) + cx_strv_count(more) + 7;
 
 	c->envp = calloc(room, sizeof *c->envp);
 	if (c->envp == NULL)
 		return cx_fail(err, ENOMEM, "environment");
 	CX_STRV_FOREACH (entry, base)
 		put_env(c, entry, true);
+	put_identity(c);
 	CX_STRV_FOREACH (entry, more)
 		put_env(c, entry, true);
 	(void)snprintf(path, sizeof path, "PATH=%s", default_path);
-	(void)snprintf(home, sizeof home, "HOME=%s", c->user.home);
 	memcpy(host, "HOSTNAME=", 10);
 	(void)gethostname(host + 9, HOST_NAME_MAX + 1);
 	put_env(c, path, false);
-	put_env(c, home, false);
 	put_env(c, host, false);
 	if (c->plan->tty)
 		put_env(c, "TERM=xterm", false);

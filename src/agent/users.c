@@ -10,7 +10,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 
-enum { FIELDS_MAX = 7, NAME_SIZE = 256 };
+enum { FIELDS_MAX = 7, NAME_SIZE = CX_USERS_NAME_MAX + 1 };
 
 /* passwd: name:password:uid:gid:comment:home:shell. group: name:password:gid:member,member */
 enum { NAME = 0, ID = 2, PASSWD_GID = 3, PASSWD_HOME = 5, GROUP_MEMBERS = 3 };
@@ -107,8 +107,7 @@ static bool find_row(struct table *table, const char *key, const char *found[FIE
 	return have;
 }
 
-static int find_user(int etc, const char *key, struct cx_user *user, char name[NAME_SIZE],
-		     struct cx_err *err)
+static int find_user(int etc, const char *key, struct cx_user *user, struct cx_err *err)
 {
 	CX_AUTO(free_table) struct table passwd = { 0 };
 	const char *row[FIELDS_MAX];
@@ -125,7 +124,7 @@ static int find_user(int etc, const char *key, struct cx_user *user, char name[N
 	    parse_id(row[PASSWD_GID], "group id", &user->gid, err) < 0)
 		return cx_wrap(err, "user '%s' in /etc/passwd", key);
 	if (strlen(row[NAME]) < NAME_SIZE)
-		strcpy(name, row[NAME]);
+		strcpy(user->name, row[NAME]);
 	if (row[PASSWD_HOME][0] == '/' && strlen(row[PASSWD_HOME]) < sizeof user->home)
 		strcpy(user->home, row[PASSWD_HOME]);
 	return 0;
@@ -188,7 +187,7 @@ static int find_memberships(int etc, const char *name, struct cx_user *user, str
 int cx_user_resolve(int etc, const char *spec, struct cx_user *ret, struct cx_err *err)
 {
 	struct cx_user user = { .home = "/" };
-	char key[NAME_SIZE], name[NAME_SIZE] = "";
+	char key[NAME_SIZE];
 	const char *colon = strchrnul(spec, ':');
 	size_t len = (size_t)(colon - spec);
 
@@ -196,9 +195,10 @@ int cx_user_resolve(int etc, const char *spec, struct cx_user *ret, struct cx_er
 		return cx_refuse(err, CX_INVALID, "user name of %zu bytes", len);
 	memcpy(key, spec, len);
 	key[len] = '\0';
-	if (find_user(etc, len > 0 ? key : "0", &user, name, err) < 0)
+	if (find_user(etc, len > 0 ? key : "0", &user, err) < 0)
 		return -err->errnum;
-	if (*colon == '\0' && name[0] != '\0' && find_memberships(etc, name, &user, err) < 0)
+	if (*colon == '\0' && user.name[0] != '\0' &&
+	    find_memberships(etc, user.name, &user, err) < 0)
 		return -err->errnum;
 	if (*colon != '\0' && find_group(etc, colon + 1, &user.gid, err) < 0)
 		return -err->errnum;

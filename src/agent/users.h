@@ -11,14 +11,20 @@
  * sandbox wrote. Only regular files of at most CX_USERS_FILE_MAX bytes are read, nothing blocks,
  * and every number must lie in the ids that a sandbox has.
  */
-enum { CX_USERS_FILE_MAX = 1 << 20, CX_USERS_ID_MAX = 65535, CX_USERS_GROUPS_MAX = 128 };
+enum {
+	CX_USERS_FILE_MAX = 1 << 20,
+	CX_USERS_ID_MAX = 65535,
+	CX_USERS_GROUPS_MAX = 128,
+	CX_USERS_NAME_MAX = 255,
+};
 
 struct cx_user {
 	uid_t uid;
 	gid_t gid;
 	gid_t groups[CX_USERS_GROUPS_MAX]; /* supplementary */
 	size_t ngroups;
-	char home[256]; /* "/" when nothing is known */
+	char name[CX_USERS_NAME_MAX + 1]; /* "" when it is not listed */
+	char home[256];			  /* "/" when nothing is known */
 };
 
 /*

@@ -8,6 +8,9 @@
 /* What both ways of running a command share: exec.c (one answer) and stream.c (frames). */
 enum { CX_EXIT_SIGNALLED = 128, CX_EXIT_TIMED_OUT = 124 };
 
+/* As a shell has it: 128 and the signal, or 124 when its time was up. */
+int cx_command_exit_code(const struct cx_msg_exited *end);
+
 /* Members of the open object: exit_code, signal, timed_out and what it used. */
 void cx_command_write_end(struct cx_jsonw *w, const struct cx_msg_exited *end);
 

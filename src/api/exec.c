@@ -9,15 +9,16 @@ enum { ANSWER_MAX = 2 * 6 * CX_RUN_KEPT_MAX + 65536 }; /* one byte can become \u
 
 /* ---- shared with stream.c ------------------------------------------------------------------- */
 
+int cx_command_exit_code(const struct cx_msg_exited *end)
+{
+	if (end->how == CX_EXITED_TIMEOUT)
+		return CX_EXIT_TIMED_OUT;
+	return (int)end->status + (end->how == CX_EXITED_SIGNAL ? CX_EXIT_SIGNALLED : 0);
+}
+
 void cx_command_write_end(struct cx_jsonw *w, const struct cx_msg_exited *end)
 {
-	int64_t code = end->status;
-
-	if (end->how == CX_EXITED_SIGNAL)
-		code = CX_EXIT_SIGNALLED + (int64_t)end->status;
-	if (end->how == CX_EXITED_TIMEOUT)
-		code = CX_EXIT_TIMED_OUT;
-	cx_jsonw_int(w, "exit_code", code);
+	cx_jsonw_int(w, "exit_code", cx_command_exit_code(end));
 	if (end->how == CX_EXITED_SIGNAL)
 		cx_jsonw_int(w, "signal", end->status);
 	else

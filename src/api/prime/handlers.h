@@ -13,4 +13,7 @@ struct cx_request;
 /* token.c */
 void cx_prime_token(struct cx_request *req);
 
+/* exec.c */
+void cx_prime_exec(struct cx_request *req);
+
 #endif

@@ -472,6 +472,33 @@ START_TEST(options_reach_the_command)
 }
 END_TEST
 
+static const struct {
+	const char *user, *env, *seen;
+} identities[] = {
+	{ "", "", "/root,," }, /* the sandbox's own user: nothing is said that was not before */
+	{ "app", "", "/home/app,app,app" },
+	{ "1000", "", "/home/app,app,app" },
+	{ "app", "HOME=/elsewhere", "/elsewhere,app,app" },
+	{ "app", "USER=me", "/home/app,me,app" },
+	{ "4242", "", "/,," }, /* nobody's name */
+};
+
+START_TEST(the_user_asked_for_is_in_the_environment)
+{
+	struct cx_msg_exec plan = shell("printf %s \"$HOME,$USER,$LOGNAME\"");
+	const char *env = identities[_i].env;
+	struct run run;
+
+	plan.user = cx_str_of(identities[_i].user);
+	if (env[0] != '\0')
+		plan.env = (struct cx_str){ .p = env, .len = (uint32_t)strlen(env) + 1 };
+	start(&run, &plan);
+	finish(&run);
+	ck_assert_str_eq(text(&run.out), identities[_i].seen);
+	forget_output(&run);
+}
+END_TEST
+
 START_TEST(stdin_is_passed_and_ends)
 {
 	struct cx_msg_exec plan = shell("cat; echo end");
@@ -1172,6 +1199,7 @@ int main(void)
 	tcase_add_loop_test(plain, a_command_is_refused, 0, CX_LEN(refusals));
 	tcase_add_loop_test(plain, a_malformed_packet_closes_its_connection, 0, 13);
 	tcase_add_test(plain, options_reach_the_command);
+	tcase_add_loop_test(plain, the_user_asked_for_is_in_the_environment, 0, CX_LEN(identities));
 	tcase_add_test(plain, stdin_is_passed_and_ends);
 	tcase_add_test(plain, posture);
 	tcase_add_test(plain, no_keyring_is_the_hosts);
