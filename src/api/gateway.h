@@ -6,6 +6,7 @@
 #include "api/blobs.h"
 #include "api/engine.h"
 #include "api/http.h"
+#include "api/leftover.h"
 #include "api/registries.h"
 #include "api/spec.h"
 #include "api/store.h"
@@ -33,6 +34,7 @@ struct cx_gateway {
 	struct cx_pull *pulls;
 	struct cx_import *import, *imports_waiting;
 	struct cx_sweep *sweep; /* under way, or NULL */
+	struct cx_leftovers leftovers;
 };
 
 #endif

@@ -145,6 +145,13 @@ static void close_streams(struct run *run)
 	cx_loop_drop(run->gw->loop, &run->in);
 }
 
+static void leave_open(struct run *run)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (run->out[i].source.added && !run->out[i].source.dead)
+			cx_leftover_keep(&run->gw->leftovers, run->gw->loop, run->out[i].source.fd);
+}
+
 /* ---- its life ------------------------------------------------------------------------------- */
 
 static void on_started(struct cx_exec *exec, uint32_t pid)
@@ -170,6 +177,7 @@ static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
 	result.err = told(&run->out[1]);
 	run->req->gone = NULL;
 	run->done(run->req, err == NULL ? &result : NULL, err, run->arg);
+	leave_open(run);
 	close_streams(run);
 	release(run);
 }

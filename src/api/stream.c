@@ -185,6 +185,16 @@ static void queue_frame(struct stream *s, struct cx_buf *to, enum cx_frame_chann
 }
 
 /* Reads at most one frame's worth, straight into its place. False: nothing more to get. */
+/* Children of a command that has ended may go on writing. */
+static void leave_lane(struct lane *out)
+{
+	struct cx_gateway *gw = out->stream->gw;
+
+	if (is_open(out) && !out->stream->tty)
+		cx_leftover_keep(&gw->leftovers, gw->loop, out->source.fd);
+	close_lane(out);
+}
+
 static bool read_frame(struct stream *s, struct lane *out, enum cx_frame_channel channel)
 {
 	size_t most = out->left < CX_FRAME_MAX ? (size_t)out->left : CX_FRAME_MAX;
@@ -200,11 +210,11 @@ static bool read_frame(struct stream *s, struct lane *out, enum cx_frame_channel
 	n = most > 0 ? read(out->source.fd, place + CX_FRAME_HEADER, most) : 0;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		if (s->state == DRAINING) /* fewer than were counted: somebody inside read them */
-			close_lane(out);
+			leave_lane(out);
 		return false;
 	}
 	if (n <= 0) {
-		close_lane(out);
+		leave_lane(out);
 		return false;
 	}
 	cx_frame_header(place, channel, (size_t)n);
@@ -463,7 +473,7 @@ static void limit_output(struct stream *s)
 		(void)ioctl(s->out[i].source.fd, FIONREAD, &waiting);
 		s->out[i].left = waiting > 0 ? (uint64_t)waiting : 0;
 		if (waiting <= 0)
-			close_lane(&s->out[i]);
+			leave_lane(&s->out[i]);
 	}
 }
 
