@@ -84,7 +84,7 @@ CX_MUST int cx_read_layer(int in, int out, const struct cx_read_limits *limits,
 /*
  * The same for an outer archive (OCI image layout, docker save): only the files that such an
  * archive consists of, by name. Whatever else comes makes it a tree of files: the stream then ends
- * early and the report says CX_REPORT_ROOTFS.
+ * early and the report says CX_REPORT_ROOTFS. It has no digests: nobody needs them.
  */
 CX_MUST int cx_read_scan(int in, int out, const struct cx_read_limits *limits,
 			 struct cx_report *report);

@@ -16,7 +16,7 @@ struct format {
 	uint8_t magic[4];
 	size_t magic_len;
 	int (*open)(struct cx_stream *s, struct cx_err *err);
-	/* Takes from in[at .. have) and puts into out; *ret_len 0 asks for more input. */
+	/* Takes from in[at .. have), gives piece; *ret_len 0 asks for more input. */
 	int (*decode)(struct cx_stream *s, size_t *ret_len, struct cx_err *err);
 	int (*close)(struct cx_stream *s, struct cx_err *err); /* at the end of the input */
 };
@@ -25,13 +25,14 @@ struct cx_stream {
 	int fd;
 	uint64_t max_bytes;
 	const struct format *format;
-	EVP_MD_CTX *outer, *inner;
+	EVP_MD_CTX *outer, *inner; /* NULL when nobody wants to know */
 	uint64_t outer_bytes, inner_bytes;
 	struct inflate_state gzip;
 	ZSTD_DCtx *zstd;
 	bool open_frame; /* the input must not end here */
 	bool eof;
 	size_t at, have;
+	const uint8_t *piece; /* of in or out */
 	uint8_t in[CHUNK], out[CHUNK];
 };
 
@@ -48,7 +49,7 @@ static int plain_decode(struct cx_stream *s, size_t *ret_len, struct cx_err *err
 {
 	(void)err;
 	*ret_len = s->have - s->at;
-	memcpy(s->out, s->in + s->at, *ret_len);
+	s->piece = s->in + s->at;
 	s->at = s->have;
 	return 0;
 }
@@ -119,6 +120,7 @@ static int gzip_decode(struct cx_stream *s, size_t *ret_len, struct cx_err *err)
 	r = isal_inflate(&s->gzip); /* without input, too: it may hold output back */
 	s->at = s->have - s->gzip.avail_in;
 	*ret_len = sizeof s->out - s->gzip.avail_out;
+	s->piece = s->out;
 	if (r != ISAL_DECOMP_OK)
 		return cx_refuse(err, CX_INVALID, "bad gzip data: %s", gzip_error(r));
 	s->open_frame = s->gzip.block_state != ISAL_BLOCK_FINISH;
@@ -144,6 +146,7 @@ static int zstd_decode(struct cx_stream *s, size_t *ret_len, struct cx_err *err)
 		return cx_refuse(err, CX_INVALID, "bad zstd data: %s", ZSTD_getErrorName(r));
 	s->at += in.pos;
 	*ret_len = out.pos;
+	s->piece = s->out;
 	if (in.pos > 0 || out.pos > 0) /* without input it only says what it would like next */
 		s->open_frame = r != 0;
 	return 0;
@@ -157,17 +160,16 @@ static const struct format formats[] = {
 
 /* ---- the stream ----------------------------------------------------------------------------- */
 
-static EVP_MD_CTX *new_hash(void)
+static int new_hash(EVP_MD_CTX **ret, struct cx_err *err)
 {
-	EVP_MD_CTX *hash = EVP_MD_CTX_new();
-
-	if (hash != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1)
-		return hash;
-	EVP_MD_CTX_free(hash);
-	return NULL;
+	*ret = EVP_MD_CTX_new();
+	if (*ret == NULL || EVP_DigestInit_ex(*ret, EVP_sha256(), NULL) != 1)
+		return cx_fail(err, ENOMEM, "archive");
+	return 0;
 }
 
-int cx_stream_open(int fd, uint64_t max_bytes, struct cx_stream **ret, struct cx_err *err)
+int cx_stream_open(int fd, uint64_t max_bytes, bool hashed, struct cx_stream **ret,
+		   struct cx_err *err)
 {
 	struct cx_stream *s = calloc(1, sizeof *s);
 
@@ -177,11 +179,9 @@ int cx_stream_open(int fd, uint64_t max_bytes, struct cx_stream **ret, struct cx
 	s->max_bytes = max_bytes;
 	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG,
 				  NULL); /* no file decides what SHA-256 is */
-	s->outer = new_hash();
-	s->inner = new_hash();
-	if (s->outer == NULL || s->inner == NULL) {
+	if (hashed && (new_hash(&s->outer, err) < 0 || new_hash(&s->inner, err) < 0)) {
 		cx_stream_free(s);
-		return cx_fail(err, ENOMEM, "archive");
+		return -err->errnum;
 	}
 	*ret = s;
 	return 0;
@@ -203,9 +203,9 @@ static bool is_wrapped(const struct cx_stream *s)
 	return s->format->decode != plain_decode;
 }
 
-static int hash_outer(struct cx_stream *s, const void *data, size_t len, struct cx_err *err)
+static int hash(EVP_MD_CTX *sum, const void *data, size_t len, struct cx_err *err)
 {
-	if (EVP_DigestUpdate(s->outer, data, len) != 1)
+	if (sum != NULL && EVP_DigestUpdate(sum, data, len) != 1)
 		return cx_fail(err, EIO, "hash the archive");
 	return 0;
 }
@@ -220,7 +220,7 @@ static int refill(struct cx_stream *s, size_t keep, struct cx_err *err)
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return cx_fail(err, errno, "read the archive");
-	if (s->format != NULL && is_wrapped(s) && hash_outer(s, s->in + keep, (size_t)n, err) < 0)
+	if (s->format != NULL && is_wrapped(s) && hash(s->outer, s->in + keep, (size_t)n, err) < 0)
 		return -err->errnum;
 	s->at = 0;
 	s->have = keep + (size_t)n;
@@ -239,7 +239,7 @@ static int choose_format(struct cx_stream *s, struct cx_err *err)
 		if (s->have >= formats[i].magic_len &&
 		    memcmp(s->in, formats[i].magic, formats[i].magic_len) == 0)
 			s->format = &formats[i];
-	if (is_wrapped(s) && hash_outer(s, s->in, s->have, err) < 0)
+	if (is_wrapped(s) && hash(s->outer, s->in, s->have, err) < 0)
 		return -err->errnum;
 	return s->format->open(s, err);
 }
@@ -274,9 +274,9 @@ ssize_t cx_stream_next(struct cx_stream *s, const void **ret, struct cx_err *err
 		return cx_refuse(err, CX_LIMIT, "the archive holds more than %llu bytes",
 				 (unsigned long long)s->max_bytes);
 	s->inner_bytes += len;
-	if (EVP_DigestUpdate(s->inner, s->out, len) != 1)
-		return cx_fail(err, EIO, "hash the archive");
-	*ret = s->out;
+	if (hash(s->inner, s->piece, len, err) < 0)
+		return -err->errnum;
+	*ret = s->piece;
 	return (ssize_t)len;
 }
 

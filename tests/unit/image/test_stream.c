@@ -46,7 +46,7 @@ static ssize_t unwrap(const void *bytes, size_t len, uint64_t max)
 	ck_assert_int_eq(ftruncate(fd, 0), 0);
 	ck_assert_int_eq(pwrite(fd, bytes, len, 0), (ssize_t)len);
 	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-	ck_assert_int_eq(cx_stream_open(fd, max, &stream, &err), 0);
+	ck_assert_int_eq(cx_stream_open(fd, max, true, &stream, &err), 0);
 	while ((n = cx_stream_next(stream, &p, &err)) > 0) {
 		ck_assert_uint_le(at + (size_t)n, sizeof got);
 		memcpy(got + at, p, (size_t)n);
@@ -216,7 +216,7 @@ START_TEST(byte_by_byte)
 	for (size_t at = 0; at < n; at++)
 		ck_assert_int_eq(send(ends[1], packed + at, 1, MSG_DONTWAIT), 1);
 	(void)close(ends[1]);
-	ck_assert_int_eq(cx_stream_open(ends[0], 100, &stream, &err), 0);
+	ck_assert_int_eq(cx_stream_open(ends[0], 100, true, &stream, &err), 0);
 	while ((r = cx_stream_next(stream, &p, &err)) > 0) {
 		memcpy(got + done, p, (size_t)r);
 		done += (size_t)r;
@@ -234,7 +234,7 @@ START_TEST(unreadable)
 
 	(void)close(fd);
 	fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	ck_assert_int_eq(cx_stream_open(fd, 100, &stream, &err), 0);
+	ck_assert_int_eq(cx_stream_open(fd, 100, true, &stream, &err), 0);
 	ck_assert_int_lt(cx_stream_next(stream, &p, &err), 0);
 }
 END_TEST
