@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "agent/report.h"
 #include "agent/users.h"
 #include "base/fd.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/fileop.h"
 
-#include "agent/child.h"
+#include "agent/report.h"
 #include "base/fd.h"
 
 int cx_fileop_path(struct cx_str path, char ret[PATH_MAX], struct cx_err *err)

@@ -21,7 +21,7 @@ struct cx_fileop {
 	} m;
 };
 
-/* Where the bytes go and where "file_info" is told, see child.h. Both block. */
+/* Where the bytes go and where "file_info" is told, see report.h. Both block. */
 struct cx_fileop_io {
 	int data, report;
 };

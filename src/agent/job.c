@@ -9,6 +9,7 @@
 
 #include "agent/child.h"
 #include "agent/conn.h"
+#include "agent/report.h"
 #include "agent/tty.h"
 #include "base/fd.h"
 

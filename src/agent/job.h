@@ -25,7 +25,7 @@ struct cx_job {
 	struct cx_agent *agent;
 	const struct cx_job_events *events;
 	struct cx_conn_ref asker; /* to whom the events are told */
-	struct cx_source report;  /* see child.h */
+	struct cx_source report;  /* see report.h */
 	struct cx_timer timer;	  /* wall time; then the rounds of killing */
 	struct cx_tty *tty;
 	struct cx_group *group;

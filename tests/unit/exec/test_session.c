@@ -208,6 +208,51 @@ static void drop(struct run *run)
 	cx_pipes_close(&run->pipes);
 }
 
+/* ---- one file ---- */
+
+struct move {
+	struct cx_file file;
+	struct cx_msg_file_info info;
+	struct cx_err why;
+	int ready, ended, pipe; /* ours */
+};
+
+static void on_ready(struct cx_file *file, const struct cx_msg_file_info *info)
+{
+	struct move *move = cx_container_of(file, struct move, file);
+
+	move->ready++;
+	move->info = *info;
+}
+
+static void on_moved(struct cx_file *file, const struct cx_err *why)
+{
+	struct move *move = cx_container_of(file, struct move, file);
+
+	move->ended++;
+	if (why != NULL)
+		move->why = *why;
+}
+
+/* Ten bytes at most. */
+static uint32_t begin_get(struct move *move)
+{
+	struct cx_msg_file_get what = { .path = cx_str_of("/x"), .length = 10, .timeout_ms = 1000 };
+	int theirs;
+
+	*move = (struct move){ .file = { .ready = on_ready, .ended = on_moved } };
+	ck_assert_int_eq(cx_pipe(&move->pipe, &theirs, &err), 0);
+	ck_assert_int_eq(cx_session_file_get(session, &what, &theirs, &move->file, &err), 0);
+	ck_assert_int_eq(theirs, -EBADF);
+	return hear(CX_MSG_file_get);
+}
+
+static void drop_move(struct move *move)
+{
+	cx_file_cancel(&move->file);
+	cx_close(&move->pipe);
+}
+
 /* ---- the right way ---- */
 
 START_TEST(answers_find_their_request)
@@ -259,6 +304,56 @@ START_TEST(a_command_starts_and_ends)
 	ck_assert_int_eq(nlost, 0);
 	drop(&run);
 	drop(&failed);
+}
+END_TEST
+
+START_TEST(a_file_is_moved)
+{
+	struct move good, bad, late;
+	uint32_t g = begin_get(&good), b = begin_get(&bad), l = begin_get(&late);
+
+	say(agent_error, b, .kind = CX_NOT_FOUND, .text = cx_str_of("open '/x'"));
+	ck_assert(bad.ended == 1 && bad.ready == 0 && bad.why.kind == CX_NOT_FOUND);
+	say(file_info, g, .size = 20, .offset = 5, .length = 10);
+	ck_assert(good.ready == 1 && good.ended == 0 && good.info.length == 10);
+	say_raw(CX_MSG_agent_ok, g, NULL, 0, -1);
+	ck_assert(good.ended == 1 && good.why.errnum == 0);
+	say(file_info, l, .size = 20, .length = 0);
+	say(agent_error, l, .kind = CX_LIMIT, .text = cx_str_of("full"));
+	ck_assert(late.ready == 1 && late.ended == 1 && late.why.kind == CX_LIMIT);
+	ck_assert_int_eq(nlost, 0);
+	drop_move(&good);
+	drop_move(&bad);
+	drop_move(&late);
+}
+END_TEST
+
+START_TEST(a_cancelled_file_is_killed_and_not_heard_of)
+{
+	struct move early, moving, silent;
+	uint32_t e = begin_get(&early), m = begin_get(&moving), s, k;
+
+	say(file_info, m, .size = 20, .length = 10);
+	cx_file_cancel(&early.file);
+	k = hear(CX_MSG_exec_signal);
+	say_raw(CX_MSG_agent_ok, k, NULL, 0, -1);
+	cx_file_cancel(&moving.file);
+	k = hear(CX_MSG_exec_signal);
+	say_raw(CX_MSG_agent_ok, k, NULL, 0, -1);
+	say(file_info, e, .size = 20, .length = 10);
+	say(agent_error, e, .kind = CX_LIMIT, .text = cx_str_of("killed"));
+	say_raw(CX_MSG_agent_ok, m, NULL, 0, -1);
+	ck_assert(early.ready == 0 && early.ended == 0 && moving.ended == 0);
+	s = begin_get(&silent);
+	skipped_s = CX_SESSION_ANSWER_MS / 1000 + 1;
+	spin();
+	ck_assert(silent.ended == 1 && silent.why.kind == CX_TIMEOUT);
+	say(file_info, s, .size = 20, .length = 10);
+	(void)hear(CX_MSG_exec_signal);
+	ck_assert_int_eq(nlost, 0);
+	drop_move(&early);
+	drop_move(&moving);
+	drop_move(&silent);
 }
 END_TEST
 
@@ -323,7 +418,17 @@ END_TEST
 
 /* ---- an agent that lies ---- */
 
-enum { TO_CONFIGURE = 1, TO_LOG, TO_EXEC, TO_RUNNING, TO_ENDED, TO_NOBODY, TO_ALL };
+enum {
+	TO_CONFIGURE = 1,
+	TO_LOG,
+	TO_EXEC,
+	TO_RUNNING,
+	TO_ENDED,
+	TO_FILE,
+	TO_MOVING,
+	TO_NOBODY,
+	TO_ALL
+};
 
 #define BODY(...)                                                            \
 	.len = sizeof((uint8_t[]){ __VA_ARGS__ }), .body = (const uint8_t[]) \
@@ -365,6 +470,19 @@ static const struct {
 	{ CX_MSG_main_state, TO_CONFIGURE, 12, (const uint8_t[12]){ 0 }, false },
 	{ CX_MSG_main_state, TO_NOBODY, 12, (const uint8_t[12]){ 0 }, false },
 	{ CX_MSG_main_state, TO_ALL, 12, (const uint8_t[12]){ 77 }, false },
+	{ CX_MSG_file_info, TO_CONFIGURE, 40, (const uint8_t[40]){ 0 }, false },
+	{ CX_MSG_file_info, TO_EXEC, 40, (const uint8_t[40]){ 0 }, false },
+	{ CX_MSG_file_info, TO_MOVING, 40, (const uint8_t[40]){ 0 }, false },
+	{ CX_MSG_file_info, TO_ALL, 40, (const uint8_t[40]){ 0 }, false },
+	{ CX_MSG_file_info, TO_FILE, 39, (const uint8_t[39]){ 0 }, false },
+	{ CX_MSG_file_info, TO_FILE, 40, (const uint8_t[40]){ 9 }, false },
+	/* more than asked for, more than there is, beyond the end */
+	{ CX_MSG_file_info, TO_FILE, 40, (const uint8_t[40]){ [8] = 20, [32] = 11 }, false },
+	{ CX_MSG_file_info, TO_FILE, 40, (const uint8_t[40]){ [8] = 9, [32] = 10 }, false },
+	{ CX_MSG_file_info, TO_FILE, 40, (const uint8_t[40]){ [8] = 9, [24] = 10 }, false },
+	{ CX_MSG_file_info, TO_FILE, 40, (const uint8_t[40]){ [15] = 128 }, false },
+	{ CX_MSG_agent_ok, TO_FILE, 0, NULL, false },
+	{ CX_MSG_exited, TO_MOVING, 40, (const uint8_t[40]){ 0 }, false },
 	{ CX_MSG_exec, TO_EXEC, 0, NULL, false },
 	{ 0xffff, TO_ALL, 0, NULL, false },
 	{ 0, TO_ALL, 0, NULL, false },
@@ -375,6 +493,7 @@ START_TEST(a_lie_ends_the_session)
 	struct ask config = new_ask(), log = new_ask();
 	struct cx_msg_configure m = { 0 };
 	struct run waiting, running, gone;
+	struct move file, moving;
 	uint32_t numbers[TO_ALL + 1] = { [TO_NOBODY] = 3000000 };
 
 	numbers[TO_EXEC] = begin(&waiting);
@@ -387,6 +506,9 @@ START_TEST(a_lie_ends_the_session)
 	numbers[TO_CONFIGURE] = hear(CX_MSG_configure);
 	ck_assert_int_eq(cx_session_log(session, 0, 2, &log.call, &err), 0);
 	numbers[TO_LOG] = hear(CX_MSG_log_read);
+	numbers[TO_FILE] = begin_get(&file);
+	numbers[TO_MOVING] = begin_get(&moving);
+	say(file_info, numbers[TO_MOVING], .size = 20, .length = 10);
 	ck_assert_int_eq(nlost, 0);
 	close_when_lost = _i % 2 == 0;
 	say_raw(lies[_i].type, numbers[lies[_i].to], lies[_i].body, lies[_i].len,
@@ -398,6 +520,10 @@ START_TEST(a_lie_ends_the_session)
 	ck_assert_int_eq(waiting.ended, 1);
 	ck_assert_int_eq(running.ended, 1);
 	ck_assert_int_eq(gone.ended, 1);
+	ck_assert_int_eq(file.ended, 1);
+	ck_assert_int_eq(moving.ended, 1);
+	drop_move(&file);
+	drop_move(&moving);
 	if (session != NULL) {
 		ck_assert(!cx_session_alive(session));
 		ck_assert_int_lt(cx_session_main(session, &log.call, &err), 0);
@@ -642,6 +768,8 @@ int main(void)
 	tcase_add_test(fresh, pipes_are_as_promised);
 	tcase_add_test(tc, answers_find_their_request);
 	tcase_add_test(tc, a_command_starts_and_ends);
+	tcase_add_test(tc, a_file_is_moved);
+	tcase_add_test(tc, a_cancelled_file_is_killed_and_not_heard_of);
 	tcase_add_test(tc, who_is_forgotten_hears_nothing);
 	tcase_add_test(tc, callbacks_may_ask_and_close);
 	tcase_add_loop_test(tc, a_lie_ends_the_session, 0, CX_LEN(lies));
