@@ -31,6 +31,8 @@ static const struct cx_route rows[] = {
 	  "output of the start command" },
 	{ "GET", SANDBOX "/{}/usage", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_usage,
 	  "what the kernel counts" },
+	{ "GET", "/api/v1/usage", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_usage_all,
+	  "the same of every sandbox that lives" },
 	{ "POST", SANDBOX "/{}/exec", CX_SCOPE_SANDBOX, CX_BODY_JSON, cx_handle_exec,
 	  "run a command; with Upgrade: caisson-exec/1 as a stream of frames" },
 	{ "POST", SANDBOX "/{}/commit", CX_SCOPE_USER, CX_BODY_JSON, cx_handle_commit,

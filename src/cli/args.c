@@ -30,6 +30,8 @@ void cx_args_init(struct cx_args *args)
 		.pids = -1,
 		.timeout_minutes = -1,
 		.timeout_s = -1,
+		.interval_s = -1,
+		.count = -1,
 		.network = -1,
 	};
 }

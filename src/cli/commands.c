@@ -89,6 +89,15 @@ static const struct cx_opt list_opts[] = {
 	END,
 };
 
+static const struct cx_opt live_opts[] = {
+	{ "interval", 0, CX_OPT_NUMBER, AT(interval_s), "SECONDS",
+	  "between two looks (default: 2)" },
+	{ "count", 0, CX_OPT_COUNT, AT(count), "N",
+	  "how many looks (default: on a terminal until interrupted, else 1)" },
+	{ "label", 'l', CX_OPT_LIST, AT(labels), "LABEL", "only those that have all these labels" },
+	END,
+};
+
 static const struct cx_opt delete_opts[] = {
 	{ "label", 'l', CX_OPT_LIST, AT(labels), "LABEL", "all that have all these labels" },
 	{ "all", 'a', CX_OPT_FLAG, AT(all), NULL, "every sandbox" },
@@ -226,6 +235,12 @@ const struct cx_command cx_commands[] = {
 		.syntax = { "ID", 1, 1, CX_REST_NONE, TABLES(output_opts) },
 		.summary = "show processor time, memory and processes in use",
 		.run = cx_cmd_usage,
+	},
+	{
+		.name = "top",
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(live_opts, output_opts) },
+		.summary = "show who uses how much, again and again",
+		.run = cx_cmd_top,
 	},
 	{
 		.name = "commit",

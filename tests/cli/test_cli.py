@@ -217,6 +217,31 @@ def test_body(serve, cli):
                "ls", "-l", "--").returncode == 0
 
 
+def test_top(serve, cli):
+    """Two looks a second apart: who computes stands first, who began in between has no history."""
+    looks = iter([{"busy": 1_000_000, "idle": 500}, {"busy": 1_500_000, "idle": 500, "new": 900_000}])
+
+    def handler(connection):
+        if connection.path == "/api/v1/usage":
+            return connection.answer({"sandboxes": [
+                {"id": id, "at_ms": time.time() * 1000, "cpu_us": cpu_us, "memory_bytes": 2048,
+                 "memory_peak_bytes": 4096, "pids": 3} for id, cpu_us in next(looks).items()]})
+        connection.answer({"hasNext": False, "sandboxes": [
+            {"id": id, "name": id, "status": "RUNNING", "cpuCores": 1, "memoryGB": 2}
+            for id in ("idle", "new", "busy", "pending")]})
+    serve(handler)
+    shown = [line.split() for line in cli("top", "--interval", "0.5").stdout.decode().splitlines()]
+    assert shown[0][:4] == ["ID", "NAME", "STATUS", "CPU%"]
+    assert shown[1][0] == "busy" and shown[4][0] == "pending"
+    assert {shown[2][0], shown[3][0]} == {"idle", "new"}
+    assert 50 <= int(shown[1][3]) <= 110 and shown[2][3] == "0" and shown[3][3] == "0"
+    assert shown[1][5:7] == ["2.0", "KiB"] and shown[4][3] == "-"
+
+
+def test_top_wants_a_sensible_interval(cli):
+    assert cli("top", "--interval", "0.01").returncode == 3
+
+
 def test_doctor(serve, cli):
     serve(lambda connection: connection.answer({}))
     findings = {item["check"]: item for item in json.loads(cli("doctor", "--json").stdout)}

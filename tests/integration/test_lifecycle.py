@@ -238,6 +238,19 @@ def test_usage(api, sandbox):
     assert any("cpu" in key.lower() for key in usage) and any("mem" in key.lower() for key in usage)
 
 
+def test_usage_of_all(api, engine, make):
+    """100 sandboxes are more than are asked for at once; each is there, those that have ended are not."""
+    keys = [make() for _ in range(100)]
+    gone = keys.pop()
+    api.delete(gone)
+    answer = api.request("GET", "/api/v1/usage").ok()
+    found = {item["id"]: item for item in answer["sandboxes"]}
+    assert set(keys) <= set(found) and gone not in found
+    assert all(item["at_ms"] > 0 for item in found.values())
+    shown = engine.cli("top", "--interval", "0.1", "--output", "{id} {pids}").stdout
+    assert all(f"{key} " in shown for key in keys), shown
+
+
 @pytest.mark.smoke
 def test_cli(engine):
     made = engine.cli("create", "busybox", "--name", "by-cli")
