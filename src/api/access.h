@@ -22,7 +22,18 @@ CX_MUST int cx_access_named(struct cx_request *req, const char *id_or_name, stru
 CX_MUST int cx_access_session(struct cx_request *req, const char *id_or_name,
 			      struct cx_session **ret, struct cx_err *err);
 
-/* May the caller see and use this sandbox? */
-bool cx_access_allows(const struct cx_caller *caller, const struct cx_sandbox_row *row);
+/* May the caller see and use this sandbox? Its owner, members of its team and admins may. */
+bool cx_access_allows(struct cx_request *req, const struct cx_sandbox_row *row);
+
+/* For the filter of a list: whose eyes to look with; NULL: an admin's. */
+const char *cx_access_viewer(const struct cx_request *req);
+
+/* CX_DENIED when the caller is neither in the team (with owner: its owner) nor an admin. */
+CX_MUST int cx_access_team(struct cx_request *req, const char *team_id, bool owner,
+			   struct cx_err *err);
+
+/* Makes the caller the owner of a sandbox to come; its team_id must be one of theirs, "" is none.
+ */
+CX_MUST int cx_access_own(struct cx_request *req, struct cx_sandbox_row *row, struct cx_err *err);
 
 #endif

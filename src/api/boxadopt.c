@@ -81,9 +81,9 @@ static int copy_row(struct cx_gateway *gw, const char *id, struct cx_box **ret, 
 	if (box == NULL)
 		return cx_fail(err, ENOMEM, "sandbox");
 	box->phase = CX_BOX_RUNNING;
-	if (cx_store_sandbox_find(gw->store, id, &box->row, err) < 0) {
+	if (cx_store_sandbox_by_id(gw->store, id, &box->row, err) != 1) {
 		cx_box_free(box);
-		return -err->errnum;
+		return cx_refuse(err, CX_INTERNAL, "the record of sandbox '%.64s' is gone", id);
 	}
 	*ret = box;
 	return 0;

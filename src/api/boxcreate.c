@@ -122,17 +122,6 @@ static int ask_create(struct cx_box *box, const struct cx_image_row *image, stru
 	return cx_engine_create(box->gw->engine, &plan, &box->engine_call, err);
 }
 
-static int check_name(struct cx_gateway *gw, const char *name, struct cx_err *err)
-{
-	for (const struct cx_box *box = gw->boxes; box != NULL; box = box->next)
-		if (cx_box_is(box->row.name, name))
-			return cx_refuse(err, CX_CONFLICT,
-					 "'name': a sandbox '%.128s' exists; delete it or choose "
-					 "another name",
-					 name);
-	return 0;
-}
-
 static void take_spec(struct cx_box *box, struct cx_spec *spec)
 {
 	box->row = spec->row;
@@ -246,8 +235,10 @@ int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_wai
 	int here = find_image(gw, spec, &image, err);
 	struct cx_box *box;
 
-	if (here < 0 || check_name(gw, spec->row.name, err) < 0)
+	if (here < 0)
 		return -err->errnum;
+	if (spec->row.user_id == NULL)
+		return cx_refuse(err, CX_INTERNAL, "a sandbox without an owner");
 	box = cx_box_new(gw);
 	if (box == NULL)
 		return cx_fail(err, ENOMEM, "sandbox");

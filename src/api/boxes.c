@@ -51,15 +51,13 @@ bool cx_box_is(const char *a, const char *b)
 	return a != NULL && strcmp(a, b) == 0;
 }
 
-struct cx_box *cx_box_find(struct cx_gateway *gw, const char *id_or_name)
+struct cx_box *cx_box_find(struct cx_gateway *gw, const char *id)
 {
-	for (struct cx_box *box = gw->boxes; box != NULL; box = box->next)
-		if (cx_box_is(box->row.id, id_or_name))
-			return box;
-	for (struct cx_box *box = gw->boxes; box != NULL; box = box->next)
-		if (cx_box_is(box->row.name, id_or_name) && box->row.id != NULL)
-			return box;
-	return NULL;
+	struct cx_box *box = gw->boxes;
+
+	while (box != NULL && !cx_box_is(box->row.id, id))
+		box = box->next;
+	return box;
 }
 
 struct cx_box *cx_box_find_engine(struct cx_gateway *gw, const char *engine_id)
@@ -71,12 +69,14 @@ struct cx_box *cx_box_find_engine(struct cx_gateway *gw, const char *engine_id)
 	return box;
 }
 
-struct cx_box *cx_box_find_key(struct cx_gateway *gw, const char *idempotency_key)
+struct cx_box *cx_box_find_key(struct cx_gateway *gw, const char *user, const char *key)
 {
-	for (struct cx_box *box = gw->boxes; box != NULL; box = box->next)
-		if (cx_box_is(box->row.idempotency_key, idempotency_key))
-			return box;
-	return NULL;
+	struct cx_box *box = gw->boxes;
+
+	while (box != NULL &&
+	       !(cx_box_is(box->row.idempotency_key, key) && cx_box_is(box->row.user_id, user)))
+		box = box->next;
+	return box;
 }
 
 bool cx_box_is_promised(const struct cx_box *box)

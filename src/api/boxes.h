@@ -29,16 +29,17 @@ struct cx_box_waiter {
 };
 
 /*
- * Takes over *spec. On success the waiter is told later, when it runs or has failed; err names a
- * field or what is missing. If its image has to be pulled the waiter is told at once, inside, of a
- * row that is PENDING: such a sandbox is promised, and what goes wrong with it stands in its row.
+ * Takes over *spec, whose row has an owner (cx_access_own). On success the waiter is told later,
+ * when it runs or has failed; err names a field or what is missing. If its image has to be pulled
+ * the waiter is told at once, inside, of a row that is PENDING: such a sandbox is promised, and
+ * what goes wrong with it stands in its row.
  */
 CX_MUST int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_waiter *waiter,
 			  struct cx_err *err);
 
-/* NULL when it does not live. By id, by name, or by idempotency key. */
-struct cx_box *cx_box_find(struct cx_gateway *gw, const char *id_or_name);
-struct cx_box *cx_box_find_key(struct cx_gateway *gw, const char *idempotency_key);
+/* NULL when it does not live. By id, or by the key that its owner gave it. */
+struct cx_box *cx_box_find(struct cx_gateway *gw, const char *id);
+struct cx_box *cx_box_find_key(struct cx_gateway *gw, const char *user, const char *key);
 
 bool cx_box_is_promised(const struct cx_box *box);
 const struct cx_sandbox_row *cx_box_row(const struct cx_box *box);

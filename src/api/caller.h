@@ -10,8 +10,9 @@ enum { CX_USER_MAX = 63, CX_SANDBOX_ID_MAX = 64 };
 
 /* Who sends a request, found out before anything of its body is read (http.c). */
 struct cx_caller {
-	char user[CX_USER_MAX + 1];	     /* id of an account; "": nobody's */
-	bool admin;			     /* may do everything */
+	char user[CX_USER_MAX + 1]; /* id of an account; "": nobody's */
+	char key[CX_USER_MAX + 1];  /* id of the key that was shown; "": none of an account */
+	bool admin;		    /* may do everything */
 	char sandbox[CX_SANDBOX_ID_MAX + 1]; /* with a token (token.h): this one and nothing else */
 };
 extern const struct cx_caller cx_caller_admin;

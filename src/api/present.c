@@ -5,7 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "api/caller.h"
 #include "api/json.h"
 
 void cx_present_time(int64_t ms, char ret[32])
@@ -213,7 +212,7 @@ void cx_present_sandbox(struct cx_jsonw *w, const struct cx_sandbox_row *row, co
 	write_secrets(w, row->secret_names);
 	write_json(w, "labels", row->labels);
 	cx_jsonw_bool(w, "vm", false);
-	cx_jsonw_text(w, "userId", CX_ADMIN_USER);
+	cx_jsonw_text(w, "userId", row->user_id);
 	cx_jsonw_text(w, "teamId", row->team_id);
 	cx_jsonw_text(w, "region", row->region);
 	cx_jsonw_null(w, "pendingImageBuildId");

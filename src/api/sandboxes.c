@@ -57,14 +57,14 @@ static int repeat(struct cx_request *req, const char *key, struct create *create
 		  struct cx_err *err)
 {
 	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
-	struct cx_box *box = cx_box_find_key(req->gateway, key);
+	struct cx_box *box = cx_box_find_key(req->gateway, req->caller.user, key);
 	int found;
 
 	if (box != NULL && cx_box_row(box)->started_ms == 0 && !cx_box_is_promised(box)) {
 		cx_box_wait_running(box, &create->waiter);
 		return 1;
 	}
-	found = cx_store_sandbox_by_key(req->gateway->store, key, &row, err);
+	found = cx_store_sandbox_by_key(req->gateway->store, req->caller.user, key, &row, err);
 	if (found <= 0)
 		return found;
 	answer_row(req, &row);
@@ -84,6 +84,8 @@ static int start_create(struct cx_request *req, struct create *create, struct cx
 		if (r != 0)
 			return r;
 	}
+	if (cx_access_own(req, &spec.row, err) < 0)
+		return -err->errnum;
 	return cx_box_create(req->gateway, &spec, &create->waiter, err);
 }
 
@@ -167,6 +169,7 @@ static int read_page(struct cx_request *req, struct page *page, struct cx_err *e
 	struct cx_jsonw w = { .out = &page->labels };
 	const char *active = cx_request_query(req, "is_active");
 	const char *team = cx_request_query(req, "team_id");
+	const char *user = cx_request_query(req, "user_id");
 
 	page->page = 1;
 	page->per_page = PER_PAGE;
@@ -178,6 +181,10 @@ static int read_page(struct cx_request *req, struct page *page, struct cx_err *e
 		return cx_refuse(err, CX_INVALID, "'is_active' must be true or false");
 	page->filter.live_only = active != NULL && strcmp(active, "true") == 0;
 	page->filter.team_id = team != NULL && team[0] != '\0' ? team : NULL;
+	page->filter.user_id = user != NULL && user[0] != '\0' ? user : NULL;
+	page->filter.viewer = cx_access_viewer(req);
+	if (page->filter.team_id != NULL && cx_access_team(req, team, false, err) < 0)
+		return -err->errnum;
 	page->filter.limit = page->per_page;
 	page->filter.offset = (page->page - 1) * page->per_page;
 	page->labels.max = CX_JSON_BODY_MAX;
@@ -408,51 +415,77 @@ static int keep_id(const struct cx_sandbox_row *row, void *arg, struct cx_err *e
 	return cx_buf_add(arg, row->id, strlen(row->id) + 1, err);
 }
 
+/*
+ * Whose sandboxes are meant: the caller's own, unless a user is named, or all. More than one's own
+ * needs an admin or, within a team, its owner.
+ */
+static int select_owner(struct cx_request *req, bool all, struct cx_sandbox_filter *filter,
+			struct cx_err *err)
+{
+	bool own =
+		!all && (filter->user_id == NULL || strcmp(filter->user_id, req->caller.user) == 0);
+
+	filter->viewer = cx_access_viewer(req);
+	if (filter->team_id != NULL && filter->team_id[0] == '\0')
+		filter->team_id = NULL;
+	if (filter->team_id != NULL && cx_access_team(req, filter->team_id, !own, err) < 0)
+		return -err->errnum;
+	if (!own && filter->team_id == NULL && !req->caller.admin)
+		return cx_refuse(err, CX_DENIED,
+				 "only an administrator may delete what others have; an owner of a "
+				 "team gives 'team_id'");
+	if (all)
+		filter->user_id = NULL;
+	else if (filter->user_id == NULL)
+		filter->user_id = req->caller.user;
+	return 0;
+}
+
+/* The labels as JSON text, of which there must be one. */
+static int dump_labels(const struct json_t *doc, char **ret, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf check = { .max = 65536 };
+
+	if (cx_json_strv(doc, "labels", &check, err) < 0)
+		return -err->errnum;
+	if (check.len == 0)
+		return cx_refuse(err, CX_INVALID, "'labels' is empty");
+	return cx_json_dump(doc, "labels", ret, err);
+}
+
+static int select_matching(struct cx_request *req, const struct json_t *doc, struct cx_buf *ids,
+			   struct cx_err *err)
+{
+	struct cx_sandbox_filter filter = { .live_only = true };
+	cx_autofree char *labels = NULL;
+	bool all = false;
+
+	if (cx_json_bool(doc, "all_users", &all, err) < 0 ||
+	    cx_json_text(doc, "user_id", 128, &filter.user_id, err) < 0 ||
+	    cx_json_text(doc, "team_id", 128, &filter.team_id, err) < 0)
+		return -err->errnum;
+	if (cx_json_member(doc, "labels") == NULL && !all && filter.user_id == NULL)
+		return cx_refuse(err, CX_INVALID,
+				 "nothing is named: give 'sandbox_ids' or 'labels'");
+	if (select_owner(req, all, &filter, err) < 0 ||
+	    (cx_json_member(doc, "labels") != NULL && dump_labels(doc, &labels, err) < 0))
+		return -err->errnum;
+	filter.labels = labels;
+	return cx_store_sandbox_each(req->gateway->store, &filter, keep_id, ids, err);
+}
+
 /* Which of the two selectors is given; that the other and "everything" are not meant is the rule.
  */
 static int select_ids(struct cx_request *req, const struct json_t *doc, struct cx_buf *ids,
 		      struct cx_err *err)
 {
-	struct cx_sandbox_filter filter = { .live_only = true };
-	bool all = false, by_ids = cx_json_member(doc, "sandbox_ids") != NULL;
-	bool by_labels = cx_json_member(doc, "labels") != NULL;
-	const char *user = NULL;
-	char *labels = NULL;
-	int r;
-
-	if (cx_json_bool(doc, "all_users", &all, err) < 0 ||
-	    cx_json_text(doc, "user_id", 128, &user, err) < 0 ||
-	    cx_json_text(doc, "team_id", 128, &filter.team_id, err) < 0)
-		return -err->errnum;
-	if (by_ids && by_labels)
+	if (cx_json_member(doc, "sandbox_ids") == NULL)
+		return select_matching(req, doc, ids, err);
+	if (cx_json_member(doc, "labels") != NULL)
 		return cx_refuse(err, CX_INVALID, "give 'sandbox_ids' or 'labels', not both");
-	if (by_ids) {
-		if (cx_json_strv(doc, "sandbox_ids", ids, err) < 0)
-			return -err->errnum;
-		return ids->len > 0 ? 0 : cx_refuse(err, CX_INVALID, "'sandbox_ids' is empty");
-	}
-	if (!by_labels && !all && user == NULL)
-		return cx_refuse(err, CX_INVALID,
-				 "nothing is named: give 'sandbox_ids' or 'labels'");
-	if (user != NULL && strcmp(user, CX_ADMIN_USER) != 0)
-		return 0; /* nobody else has sandboxes */
-	if (filter.team_id != NULL && filter.team_id[0] == '\0')
-		filter.team_id = NULL;
-	if (by_labels) {
-		CX_AUTO(cx_buf_free) struct cx_buf check = { .max = 65536 };
-
-		if (cx_json_strv(doc, "labels", &check, err) < 0 ||
-		    cx_json_dump(doc, "labels", &labels, err) < 0)
-			return -err->errnum;
-		if (check.len == 0) {
-			free(labels);
-			return cx_refuse(err, CX_INVALID, "'labels' is empty");
-		}
-	}
-	filter.labels = labels;
-	r = cx_store_sandbox_each(req->gateway->store, &filter, keep_id, ids, err);
-	free(labels);
-	return r;
+	if (cx_json_strv(doc, "sandbox_ids", ids, err) < 0)
+		return -err->errnum;
+	return ids->len > 0 ? 0 : cx_refuse(err, CX_INVALID, "'sandbox_ids' is empty");
 }
 
 static int start_delete_many(struct cx_request *req, struct delete_many *many, struct cx_err *err)

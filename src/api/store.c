@@ -1,64 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/store.h"
 
-#include <sqlite3.h>
-#include <string.h>
-
+#include "api/store_inner.h"
 #include "base/cleanup.h"
 
-/* One row per schema version, applied in order; a released row is never changed. */
-#define SQL_NAME(type, name) ", " #name
-#define SQL_HOLE(type, name) ", ?"
-#define SQL_SET(type, name)  ", " #name "=?"
-#define LIVE		     "('PENDING', 'PROVISIONING', 'RUNNING', 'PAUSED')"
+#define LIVE CX_STORE_LIVE
 
-static const char *const migrations[] = {
-	"CREATE TABLE sandboxes (row INTEGER PRIMARY KEY, id TEXT UNIQUE, name TEXT NOT NULL,"
-	" image TEXT, image_name TEXT, status TEXT NOT NULL, cpu_cores REAL NOT NULL,"
-	" memory_gb REAL NOT NULL, disk_size_gb REAL NOT NULL, pids_limit INTEGER NOT NULL,"
-	" timeout_minutes INTEGER NOT NULL, idle_timeout_minutes INTEGER NOT NULL,"
-	" network_access INTEGER NOT NULL, network_allowlist TEXT, network_denylist TEXT,"
-	" start_command TEXT, environment_vars TEXT, secret_names TEXT, labels TEXT, notices TEXT,"
-	" team_id TEXT, region TEXT, idempotency_key TEXT UNIQUE, created_ms INTEGER NOT NULL,"
-	" updated_ms INTEGER NOT NULL, started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL,"
-	" exit_code INTEGER NOT NULL, error_type TEXT, error_message TEXT, log TEXT);"
-	"CREATE UNIQUE INDEX live_name ON sandboxes (name) WHERE status IN " LIVE ";"
-	"CREATE INDEX any_name ON sandboxes (name);"
-	"CREATE INDEX any_status ON sandboxes (status);"
-	"CREATE TABLE layers (diff_id BLOB PRIMARY KEY, size_bytes INTEGER NOT NULL)"
-	" WITHOUT ROWID;"
-	"CREATE TABLE images (row INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL,"
-	" digest TEXT NOT NULL, config TEXT NOT NULL, created_ms INTEGER NOT NULL,"
-	" size_bytes INTEGER NOT NULL);"
-	"CREATE TABLE image_layers (image INTEGER NOT NULL REFERENCES images ON DELETE CASCADE,"
-	" position INTEGER NOT NULL, diff_id BLOB NOT NULL REFERENCES layers,"
-	" PRIMARY KEY (image, position)) WITHOUT ROWID;"
-	"CREATE INDEX layer_images ON image_layers (diff_id);",
-	/* Images of version 1 have no blobs: they are to be imported again. */
-	"DROP TABLE image_layers; DROP TABLE images;"
-	"CREATE TABLE images (row INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL,"
-	" manifest_type TEXT NOT NULL, config TEXT NOT NULL, manifest_id BLOB NOT NULL,"
-	" config_id BLOB NOT NULL, created_ms INTEGER NOT NULL, size_bytes INTEGER NOT NULL);"
-	"CREATE INDEX manifest_images ON images (manifest_id);"
-	"CREATE INDEX config_images ON images (config_id);"
-	"CREATE TABLE image_layers (image INTEGER NOT NULL REFERENCES images ON DELETE CASCADE,"
-	" position INTEGER NOT NULL, diff_id BLOB NOT NULL REFERENCES layers,"
-	" blob_id BLOB NOT NULL, blob_bytes INTEGER NOT NULL, media_type TEXT NOT NULL,"
-	" PRIMARY KEY (image, position)) WITHOUT ROWID;"
-	"CREATE INDEX layer_images ON image_layers (diff_id);"
-	"CREATE INDEX blob_images ON image_layers (blob_id);",
-	("ALTER TABLE sandboxes ADD COLUMN engine_id TEXT; UPDATE sandboxes SET engine_id = id;"
-	 "CREATE INDEX any_engine_id ON sandboxes (engine_id);"),
-	"ALTER TABLE images ADD COLUMN platform TEXT NOT NULL DEFAULT 'linux/amd64';",
-	"ALTER TABLE sandboxes ADD COLUMN attributes TEXT;",
-};
+/* Rows that a user may see: an index leads to each. */
+#define VISIBLE(user)                                                                      \
+	" row IN (SELECT row FROM sandboxes WHERE user_id = " user " UNION ALL SELECT row" \
+	" FROM sandboxes JOIN members USING (team_id) WHERE members.user_id = " user ")"
 
-#define SANDBOX_COLUMNS "row" CX_SANDBOX_COLUMNS(SQL_NAME)
+#define SANDBOX_COLUMNS "row" CX_SANDBOX_COLUMNS(CX_SQL_NAME)
+#define BY_NAME                                                                               \
+	"SELECT " SANDBOX_COLUMNS ", status IN " LIVE " AS live FROM sandboxes WHERE name=?1" \
+	" AND id IS NOT NULL"
 #define SANDBOX_FILTER                                                                         \
 	" FROM sandboxes WHERE id IS NOT NULL AND (?1 IS NULL OR status = ?1)"                 \
 	" AND (?2 IS NULL OR team_id = ?2) AND (NOT ?3 OR status IN " LIVE ")"                 \
 	" AND (?4 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(?4) AS want WHERE want.value" \
-	" NOT IN (SELECT value FROM json_each(sandboxes.labels))))"
+	" NOT IN (SELECT value FROM json_each(sandboxes.labels))))"                            \
+	" AND (?5 IS NULL OR user_id = ?5)"
 
 #define IMAGE_COLUMNS \
 	"name, manifest_type, config, manifest_id, config_id, created_ms, size_bytes, platform"
@@ -72,9 +34,12 @@ enum statement {
 	SANDBOX_REMOVE,
 	SANDBOX_BY_ID,
 	SANDBOX_BY_NAME,
+	SANDBOX_BY_NAME_FOR,
 	SANDBOX_BY_KEY,
 	SANDBOX_LIST,
+	SANDBOX_LIST_FOR,
 	SANDBOX_COUNT,
+	SANDBOX_COUNT_FOR,
 	SANDBOX_UNBORN,
 	SANDBOX_PRUNE,
 	LAYER_NOTE,
@@ -97,18 +62,22 @@ static const char *const statements[STATEMENT_MAX] = {
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
 	[SANDBOX_INSERT] = "INSERT INTO sandboxes (" SANDBOX_COLUMNS
-			   ") VALUES (?1" CX_SANDBOX_COLUMNS(SQL_HOLE) ")",
+			   ") VALUES (?1" CX_SANDBOX_COLUMNS(CX_SQL_HOLE) ")",
 	[SANDBOX_UPDATE] =
-		"UPDATE sandboxes SET row=?1" CX_SANDBOX_COLUMNS(SQL_SET) " WHERE row=?1",
+		"UPDATE sandboxes SET row=?1" CX_SANDBOX_COLUMNS(CX_SQL_SET) " WHERE row=?1",
 	[SANDBOX_REMOVE] = "DELETE FROM sandboxes WHERE row=?",
 	[SANDBOX_BY_ID] = "SELECT " SANDBOX_COLUMNS " FROM sandboxes WHERE id=?1",
-	[SANDBOX_BY_NAME] =
-		"SELECT " SANDBOX_COLUMNS " FROM sandboxes WHERE name=?1"
-		" AND id IS NOT NULL ORDER BY status IN " LIVE " DESC, row DESC LIMIT 1",
-	[SANDBOX_BY_KEY] = "SELECT " SANDBOX_COLUMNS " FROM sandboxes WHERE idempotency_key=?1",
+	[SANDBOX_BY_NAME] = BY_NAME " ORDER BY live DESC, row DESC LIMIT 2",
+	[SANDBOX_BY_NAME_FOR] =
+		BY_NAME " AND" VISIBLE("?2") " ORDER BY live DESC, row DESC LIMIT 2",
+	[SANDBOX_BY_KEY] = "SELECT " SANDBOX_COLUMNS " FROM sandboxes WHERE user_id=?1"
+			   " AND idempotency_key=?2",
 	[SANDBOX_LIST] =
-		"SELECT " SANDBOX_COLUMNS SANDBOX_FILTER " ORDER BY row DESC LIMIT ?5 OFFSET ?6",
+		"SELECT " SANDBOX_COLUMNS SANDBOX_FILTER " ORDER BY row DESC LIMIT ?7 OFFSET ?8",
+	[SANDBOX_LIST_FOR] = "SELECT " SANDBOX_COLUMNS SANDBOX_FILTER
+			     " AND" VISIBLE("?6") " ORDER BY row DESC LIMIT ?7 OFFSET ?8",
 	[SANDBOX_COUNT] = "SELECT count(*)" SANDBOX_FILTER,
+	[SANDBOX_COUNT_FOR] = "SELECT count(*)" SANDBOX_FILTER " AND" VISIBLE("?6"),
 	[SANDBOX_UNBORN] = "DELETE FROM sandboxes WHERE id IS NULL",
 	[SANDBOX_PRUNE] =
 		"DELETE FROM sandboxes WHERE row IN (SELECT row FROM sandboxes WHERE status"
@@ -138,14 +107,11 @@ static const char *const statements[STATEMENT_MAX] = {
 		      " OR EXISTS (SELECT 1 FROM images WHERE config_id=?1)",
 };
 
-struct cx_store {
-	sqlite3 *db;
-	sqlite3_stmt *stmts[STATEMENT_MAX];
-};
+static_assert((int)STATEMENT_MAX <= (int)CX_STORE_STATEMENTS_MAX, "there is a slot for each");
 
 /* ---- statements ----------------------------------------------------------------------------- */
 
-static int fail(struct cx_store *store, const char *what, struct cx_err *err)
+int cx_store_fail(struct cx_store *store, const char *what, struct cx_err *err)
 {
 	int code = sqlite3_extended_errcode(store->db);
 
@@ -158,42 +124,31 @@ static int fail(struct cx_store *store, const char *what, struct cx_err *err)
 		       sqlite3_errmsg(store->db));
 }
 
-static void reset(sqlite3_stmt *stmt)
+sqlite3_stmt *cx_store_take(struct cx_store *store, sqlite3_stmt **slot, const char *sql,
+			    struct cx_err *err)
 {
-	(void)sqlite3_reset(stmt);
-	(void)sqlite3_clear_bindings(stmt);
+	if (*slot == NULL && sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, slot,
+						NULL) != SQLITE_OK)
+		(void)cx_store_fail(store, "prepare a statement", err);
+	return *slot;
 }
-CX_DEFINE_AUTO(sqlite3_stmt *, reset);
-#define AUTO_STMT CX_AUTO(resetp) sqlite3_stmt
 
-/* A ready statement without bindings; NULL when it cannot be prepared. Reset it after use. */
 static sqlite3_stmt *take(struct cx_store *store, enum statement which, struct cx_err *err)
 {
-	sqlite3_stmt **stmt = &store->stmts[which];
-
-	if (*stmt == NULL && sqlite3_prepare_v3(store->db, statements[which], -1,
-						SQLITE_PREPARE_PERSISTENT, stmt, NULL) != SQLITE_OK)
-		(void)fail(store, "prepare a statement", err);
-	return *stmt;
+	return cx_store_take(store, &store->stmts[which], statements[which], err);
 }
 
-/* For a statement that gives no rows. */
-static int run(struct cx_store *store, sqlite3_stmt *stmt, const char *what, struct cx_err *err)
+int cx_store_run(struct cx_store *store, sqlite3_stmt *stmt, const char *what, struct cx_err *err)
 {
-	return sqlite3_step(stmt) == SQLITE_DONE ? 0 : fail(store, what, err);
+	return sqlite3_step(stmt) == SQLITE_DONE ? 0 : cx_store_fail(store, what, err);
 }
 
 static int run_plain(struct cx_store *store, enum statement which, const char *what,
 		     struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, which, err);
+	CX_AUTO_STMT *stmt = take(store, which, err);
 
-	return stmt != NULL ? run(store, stmt, what, err) : -err->errnum;
-}
-
-static void bind_text(sqlite3_stmt *stmt, int at, const char *text)
-{
-	(void)sqlite3_bind_text(stmt, at, text, -1, SQLITE_STATIC); /* NULL binds NULL */
+	return stmt != NULL ? cx_store_run(store, stmt, what, err) : -err->errnum;
 }
 
 static void bind_id(sqlite3_stmt *stmt, int at, const uint8_t *id)
@@ -210,7 +165,7 @@ static bool copy_id(sqlite3_stmt *stmt, int at, uint8_t ret[32])
 	return true;
 }
 
-static int copy_text(sqlite3_stmt *stmt, int at, char **ret)
+int cx_store_copy_text(sqlite3_stmt *stmt, int at, char **ret)
 {
 	const char *text = (const char *)sqlite3_column_text(stmt, at);
 
@@ -223,66 +178,14 @@ static int copy_text(sqlite3_stmt *stmt, int at, char **ret)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
-static int exec_sql(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)
-{
-	return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0
-									   : fail(store, what, err);
-}
-
-static int read_version(struct cx_store *store, unsigned *ret, struct cx_err *err)
-{
-	sqlite3_stmt *stmt = NULL;
-
-	if (sqlite3_prepare_v2(store->db, "PRAGMA user_version", -1, &stmt, NULL) != SQLITE_OK ||
-	    sqlite3_step(stmt) != SQLITE_ROW) {
-		(void)fail(store, "read the schema's version", err);
-		(void)sqlite3_finalize(stmt);
-		return -err->errnum;
-	}
-	*ret = (unsigned)sqlite3_column_int(stmt, 0);
-	(void)sqlite3_finalize(stmt);
-	return 0;
-}
-
-static int migrate_one(struct cx_store *store, unsigned version, struct cx_err *err)
-{
-	char pragma[48];
-
-	(void)sqlite3_snprintf(sizeof pragma, pragma, "PRAGMA user_version=%u", version + 1);
-	if (exec_sql(store, "BEGIN IMMEDIATE", "migrate", err) < 0)
-		return -err->errnum;
-	if (exec_sql(store, migrations[version], "migrate", err) == 0 &&
-	    exec_sql(store, pragma, "migrate", err) == 0 &&
-	    exec_sql(store, "COMMIT", "migrate", err) == 0)
-		return 0;
-	(void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-	return cx_wrap(err, "schema version %u", version + 1);
-}
-
-static int migrate(struct cx_store *store, struct cx_err *err)
-{
-	unsigned version = 0;
-
-	if (read_version(store, &version, err) < 0)
-		return -err->errnum;
-	if (version > CX_LEN(migrations))
-		return cx_refuse(
-			err, CX_INVALID,
-			"the database is of schema version %u, written by a newer caisson; "
-			"this one knows %zu",
-			version, CX_LEN(migrations));
-	for (; version < CX_LEN(migrations); version++)
-		if (migrate_one(store, version, err) < 0)
-			return -err->errnum;
-	return 0;
-}
-
 void cx_store_close(struct cx_store *store)
 {
 	if (store == NULL)
 		return;
-	for (unsigned i = 0; i < STATEMENT_MAX; i++)
+	for (unsigned i = 0; i < CX_STORE_STATEMENTS_MAX; i++) {
 		(void)sqlite3_finalize(store->stmts[i]);
+		(void)sqlite3_finalize(store->accounts[i]);
+	}
 	(void)sqlite3_close(store->db);
 	free(store);
 }
@@ -296,15 +199,16 @@ int cx_store_open(const char *file, struct cx_store **ret, struct cx_err *err)
 		return cx_fail(err, ENOMEM, "database");
 	if (sqlite3_open_v2(file, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
 	    SQLITE_OK)
-		return fail(store, "open the database", err);
+		return cx_store_fail(store, "open the database", err);
 	(void)sqlite3_extended_result_codes(store->db, 1);
 	/* NORMAL with WAL: survives any crash of a process; a power cut may lose the last rows,
 	 * and with them end the sandboxes themselves. */
-	if (exec_sql(store,
-		     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
-		     "PRAGMA trusted_schema=OFF; PRAGMA busy_timeout=2000;",
-		     "set the database up", err) < 0 ||
-	    migrate(store, err) < 0)
+	if (cx_store_exec(
+		    store,
+		    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
+		    "PRAGMA trusted_schema=OFF; PRAGMA busy_timeout=2000;",
+		    "set the database up", err) < 0 ||
+	    cx_store_migrate(store, err) < 0)
 		return cx_wrap(err, "'%s'", file);
 	*ret = cx_take_ptr(&store);
 	return 0;
@@ -312,51 +216,39 @@ int cx_store_open(const char *file, struct cx_store **ret, struct cx_err *err)
 
 /* ---- sandboxes ------------------------------------------------------------------------------ */
 
-#define BIND_text(name)	   bind_text(stmt, at++, row->name);
-#define BIND_real(name)	   (void)sqlite3_bind_double(stmt, at++, row->name);
-#define BIND_integer(name) (void)sqlite3_bind_int64(stmt, at++, row->name);
-#define BIND(type, name)   BIND_##type(name)
 static void bind_row(sqlite3_stmt *stmt, const struct cx_sandbox_row *row)
 {
 	int at = 2;
 
-	CX_SANDBOX_COLUMNS(BIND)
+	CX_SANDBOX_COLUMNS(CX_BIND)
 }
 
-#define READ_text(name)	   bad |= copy_text(stmt, at++, &row->name);
-#define READ_real(name)	   row->name = sqlite3_column_double(stmt, at++);
-#define READ_integer(name) row->name = sqlite3_column_int64(stmt, at++);
-#define READ(type, name)   READ_##type(name)
 static int read_row(sqlite3_stmt *stmt, struct cx_sandbox_row *row, struct cx_err *err)
 {
 	int at = 1, bad = 0;
 
 	row->row = sqlite3_column_int64(stmt, 0);
-	CX_SANDBOX_COLUMNS(READ)
+	CX_SANDBOX_COLUMNS(CX_READ)
 	if (bad == 0)
 		return 0;
 	cx_sandbox_row_clear(row);
 	return cx_fail(err, ENOMEM, "read a sandbox's record");
 }
 
-#define CLEAR_text(name)    cx_freep(&row->name);
-#define CLEAR_real(name)    row->name = 0;
-#define CLEAR_integer(name) row->name = 0;
-#define CLEAR(type, name)   CLEAR_##type(name)
 void cx_sandbox_row_clear(struct cx_sandbox_row *row)
 {
-	CX_SANDBOX_COLUMNS(CLEAR)
+	CX_SANDBOX_COLUMNS(CX_CLEAR)
 	row->row = 0;
 }
 
 int cx_store_sandbox_insert(struct cx_store *store, struct cx_sandbox_row *row, struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, SANDBOX_INSERT, err);
+	CX_AUTO_STMT *stmt = take(store, SANDBOX_INSERT, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
 	bind_row(stmt, row);
-	if (run(store, stmt, "record the sandbox", err) < 0)
+	if (cx_store_run(store, stmt, "record the sandbox", err) < 0)
 		return -err->errnum;
 	row->row = sqlite3_last_insert_rowid(store->db);
 	return 0;
@@ -365,68 +257,88 @@ int cx_store_sandbox_insert(struct cx_store *store, struct cx_sandbox_row *row, 
 int cx_store_sandbox_update(struct cx_store *store, const struct cx_sandbox_row *row,
 			    struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, SANDBOX_UPDATE, err);
+	CX_AUTO_STMT *stmt = take(store, SANDBOX_UPDATE, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
 	(void)sqlite3_bind_int64(stmt, 1, row->row);
 	bind_row(stmt, row);
-	return run(store, stmt, "record the sandbox", err);
+	return cx_store_run(store, stmt, "record the sandbox", err);
 }
 
 int cx_store_sandbox_remove(struct cx_store *store, int64_t row, struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, SANDBOX_REMOVE, err);
+	CX_AUTO_STMT *stmt = take(store, SANDBOX_REMOVE, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
 	(void)sqlite3_bind_int64(stmt, 1, row);
-	return run(store, stmt, "remove a sandbox's record", err);
+	return cx_store_run(store, stmt, "remove a sandbox's record", err);
 }
 
-static int find_row(struct cx_store *store, enum statement which, const char *key,
-		    struct cx_sandbox_row *ret, struct cx_err *err)
+/* 1: found; 0: not. second may be NULL. */
+static int find_row(struct cx_store *store, sqlite3_stmt *stmt, const char *first,
+		    const char *second, struct cx_sandbox_row *ret, struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, which, err);
 	int r;
 
-	if (stmt == NULL)
-		return -err->errnum;
-	bind_text(stmt, 1, key);
+	cx_store_bind_text(stmt, 1, first);
+	if (sqlite3_bind_parameter_count(stmt) > 1)
+		cx_store_bind_text(stmt, 2, second);
 	r = sqlite3_step(stmt);
 	if (r == SQLITE_DONE)
 		return 0;
 	if (r != SQLITE_ROW)
-		return fail(store, "look a sandbox up", err);
+		return cx_store_fail(store, "look a sandbox up", err);
 	return read_row(stmt, ret, err) < 0 ? -err->errnum : 1;
 }
 
-int cx_store_sandbox_find(struct cx_store *store, const char *id_or_name,
-			  struct cx_sandbox_row *ret, struct cx_err *err)
+int cx_store_sandbox_by_id(struct cx_store *store, const char *id, struct cx_sandbox_row *ret,
+			   struct cx_err *err)
 {
-	int found = find_row(store, SANDBOX_BY_ID, id_or_name, ret, err);
+	CX_AUTO_STMT *stmt = take(store, SANDBOX_BY_ID, err);
 
-	if (found == 0)
-		found = find_row(store, SANDBOX_BY_NAME, id_or_name, ret, err);
-	if (found < 0)
-		return found;
-	return found == 1 ? 0
-			  : cx_refuse(err, CX_NOT_FOUND, "no sandbox has the id or name '%.128s'",
-				      id_or_name);
+	return stmt != NULL ? find_row(store, stmt, id, NULL, ret, err) : -err->errnum;
 }
 
-int cx_store_sandbox_by_key(struct cx_store *store, const char *idempotency_key,
+int cx_store_sandbox_by_key(struct cx_store *store, const char *user_id, const char *key,
 			    struct cx_sandbox_row *ret, struct cx_err *err)
 {
-	return find_row(store, SANDBOX_BY_KEY, idempotency_key, ret, err);
+	CX_AUTO_STMT *stmt = take(store, SANDBOX_BY_KEY, err);
+
+	return stmt != NULL ? find_row(store, stmt, user_id, key, ret, err) : -err->errnum;
+}
+
+int cx_store_sandbox_by_name(struct cx_store *store, const char *viewer, const char *name,
+			     struct cx_sandbox_row *ret, struct cx_err *err)
+{
+	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row first = { 0 };
+	CX_AUTO_STMT *stmt =
+		take(store, viewer != NULL ? SANDBOX_BY_NAME_FOR : SANDBOX_BY_NAME, err);
+	int found;
+
+	if (stmt == NULL)
+		return -err->errnum;
+	found = find_row(store, stmt, name, viewer, &first, err);
+	if (found == 1 && sqlite3_step(stmt) == SQLITE_ROW &&
+	    sqlite3_column_int(stmt, sqlite3_column_count(stmt) - 1) != 0)
+		return cx_refuse(err, CX_CONFLICT,
+				 "several sandboxes have the name '%.128s'; use the id", name);
+	if (found != 1)
+		return found;
+	*ret = first;
+	first = (struct cx_sandbox_row){ 0 };
+	return 1;
 }
 
 static void bind_filter(sqlite3_stmt *stmt, const struct cx_sandbox_filter *filter)
 {
-	bind_text(stmt, 1, filter->status);
-	bind_text(stmt, 2, filter->team_id);
+	cx_store_bind_text(stmt, 1, filter->status);
+	cx_store_bind_text(stmt, 2, filter->team_id);
 	(void)sqlite3_bind_int(stmt, 3, filter->live_only);
-	bind_text(stmt, 4, filter->labels);
+	cx_store_bind_text(stmt, 4, filter->labels);
+	cx_store_bind_text(stmt, 5, filter->user_id);
+	cx_store_bind_text(stmt, 6, filter->viewer);
 }
 
 int cx_store_sandbox_each(struct cx_store *store, const struct cx_sandbox_filter *filter,
@@ -434,27 +346,28 @@ int cx_store_sandbox_each(struct cx_store *store, const struct cx_sandbox_filter
 				      struct cx_err *err),
 			  void *arg, struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, SANDBOX_LIST, err);
+	CX_AUTO_STMT *stmt =
+		take(store, filter->viewer != NULL ? SANDBOX_LIST_FOR : SANDBOX_LIST, err);
 	int r;
 
 	if (stmt == NULL)
 		return -err->errnum;
 	bind_filter(stmt, filter);
-	(void)sqlite3_bind_int64(stmt, 5, filter->limit > 0 ? filter->limit : -1);
-	(void)sqlite3_bind_int64(stmt, 6, filter->offset);
+	(void)sqlite3_bind_int64(stmt, 7, filter->limit > 0 ? filter->limit : -1);
+	(void)sqlite3_bind_int64(stmt, 8, filter->offset);
 	while ((r = sqlite3_step(stmt)) == SQLITE_ROW) {
 		CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
 
 		if (read_row(stmt, &row, err) < 0 || each(&row, arg, err) < 0)
 			return -err->errnum;
 	}
-	return r == SQLITE_DONE ? 0 : fail(store, "list sandboxes", err);
+	return r == SQLITE_DONE ? 0 : cx_store_fail(store, "list sandboxes", err);
 }
 
 static int read_count(struct cx_store *store, sqlite3_stmt *stmt, int64_t *ret, struct cx_err *err)
 {
 	if (sqlite3_step(stmt) != SQLITE_ROW)
-		return fail(store, "count", err);
+		return cx_store_fail(store, "count", err);
 	*ret = sqlite3_column_int64(stmt, 0);
 	return 0;
 }
@@ -462,7 +375,8 @@ static int read_count(struct cx_store *store, sqlite3_stmt *stmt, int64_t *ret, 
 int cx_store_sandbox_count(struct cx_store *store, const struct cx_sandbox_filter *filter,
 			   int64_t *ret, struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, SANDBOX_COUNT, err);
+	CX_AUTO_STMT *stmt =
+		take(store, filter->viewer != NULL ? SANDBOX_COUNT_FOR : SANDBOX_COUNT, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
@@ -477,12 +391,12 @@ int cx_store_sandbox_forget_unborn(struct cx_store *store, struct cx_err *err)
 
 int cx_store_sandbox_prune(struct cx_store *store, int64_t keep, struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, SANDBOX_PRUNE, err);
+	CX_AUTO_STMT *stmt = take(store, SANDBOX_PRUNE, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
 	(void)sqlite3_bind_int64(stmt, 1, keep);
-	return run(store, stmt, "prune records", err);
+	return cx_store_run(store, stmt, "prune records", err);
 }
 
 /* ---- images --------------------------------------------------------------------------------- */
@@ -500,29 +414,29 @@ void cx_image_row_clear(struct cx_image_row *image)
 int cx_store_layer_note(struct cx_store *store, const struct cx_layer_row *layer,
 			struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, LAYER_NOTE, err);
+	CX_AUTO_STMT *stmt = take(store, LAYER_NOTE, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
 	bind_id(stmt, 1, layer->diff_id);
 	(void)sqlite3_bind_int64(stmt, 2, layer->size_bytes);
-	return run(store, stmt, "note a layer", err);
+	return cx_store_run(store, stmt, "note a layer", err);
 }
 
 int cx_store_layer_forget(struct cx_store *store, const uint8_t diff_id[32], struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, LAYER_FORGET, err);
+	CX_AUTO_STMT *stmt = take(store, LAYER_FORGET, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
 	bind_id(stmt, 1, diff_id);
-	return run(store, stmt, "forget a layer", err);
+	return cx_store_run(store, stmt, "forget a layer", err);
 }
 
 int cx_store_layer_unused(struct cx_store *store, const uint8_t *after, struct cx_layer_row *ret,
 			  struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, LAYER_UNUSED, err);
+	CX_AUTO_STMT *stmt = take(store, LAYER_UNUSED, err);
 	int r;
 
 	if (stmt == NULL)
@@ -532,7 +446,7 @@ int cx_store_layer_unused(struct cx_store *store, const uint8_t *after, struct c
 	if (r == SQLITE_DONE)
 		return 0;
 	if (r != SQLITE_ROW || !copy_id(stmt, 0, ret->diff_id))
-		return fail(store, "look for unused layers", err);
+		return cx_store_fail(store, "look for unused layers", err);
 	ret->size_bytes = sqlite3_column_int64(stmt, 1);
 	return 1;
 }
@@ -540,7 +454,7 @@ int cx_store_layer_unused(struct cx_store *store, const uint8_t *after, struct c
 static int insert_layer(struct cx_store *store, int64_t image, unsigned position,
 			const struct cx_layer_row *layer, struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, IMAGE_LAYER, err);
+	CX_AUTO_STMT *stmt = take(store, IMAGE_LAYER, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
@@ -549,36 +463,36 @@ static int insert_layer(struct cx_store *store, int64_t image, unsigned position
 	bind_id(stmt, 3, layer->diff_id);
 	bind_id(stmt, 4, layer->blob_id);
 	(void)sqlite3_bind_int64(stmt, 5, layer->blob_bytes);
-	bind_text(stmt, 6, layer->media_type);
-	return run(store, stmt, "record an image's layer", err);
+	cx_store_bind_text(stmt, 6, layer->media_type);
+	return cx_store_run(store, stmt, "record an image's layer", err);
 }
 
 static int insert_image(struct cx_store *store, const struct cx_image_row *image,
 			struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, IMAGE_INSERT, err);
+	CX_AUTO_STMT *stmt = take(store, IMAGE_INSERT, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
-	bind_text(stmt, 1, image->name);
-	bind_text(stmt, 2, image->manifest_type);
-	bind_text(stmt, 3, image->config);
+	cx_store_bind_text(stmt, 1, image->name);
+	cx_store_bind_text(stmt, 2, image->manifest_type);
+	cx_store_bind_text(stmt, 3, image->config);
 	bind_id(stmt, 4, image->manifest_id);
 	bind_id(stmt, 5, image->config_id);
 	(void)sqlite3_bind_int64(stmt, 6, image->created_ms);
 	(void)sqlite3_bind_int64(stmt, 7, image->size_bytes);
-	bind_text(stmt, 8, image->platform);
-	return run(store, stmt, "record the image", err);
+	cx_store_bind_text(stmt, 8, image->platform);
+	return cx_store_run(store, stmt, "record the image", err);
 }
 
 static int remove_image(struct cx_store *store, const char *name, struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, IMAGE_REMOVE, err);
+	CX_AUTO_STMT *stmt = take(store, IMAGE_REMOVE, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
-	bind_text(stmt, 1, name);
-	return run(store, stmt, "remove the image", err);
+	cx_store_bind_text(stmt, 1, name);
+	return cx_store_run(store, stmt, "remove the image", err);
 }
 
 static int put_parts(struct cx_store *store, const struct cx_image_row *image, struct cx_err *err)
@@ -610,7 +524,7 @@ int cx_store_image_put(struct cx_store *store, const struct cx_image_row *image,
 static int read_layers(struct cx_store *store, int64_t row, struct cx_image_row *image,
 		       struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, IMAGE_LAYERS, err);
+	CX_AUTO_STMT *stmt = take(store, IMAGE_LAYERS, err);
 	int r;
 
 	if (stmt == NULL)
@@ -630,13 +544,13 @@ static int read_layers(struct cx_store *store, int64_t row, struct cx_image_row 
 		layer->blob_bytes = sqlite3_column_int64(stmt, 3);
 		(void)strcpy(layer->media_type, type);
 	}
-	return r == SQLITE_DONE ? 0 : fail(store, "read an image's layers", err);
+	return r == SQLITE_DONE ? 0 : cx_store_fail(store, "read an image's layers", err);
 }
 
 static int read_unique(struct cx_store *store, int64_t row, struct cx_image_row *image,
 		       struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, IMAGE_UNIQUE, err);
+	CX_AUTO_STMT *stmt = take(store, IMAGE_UNIQUE, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
@@ -647,8 +561,10 @@ static int read_unique(struct cx_store *store, int64_t row, struct cx_image_row 
 
 static int read_columns(sqlite3_stmt *stmt, struct cx_image_row *image, struct cx_err *err)
 {
-	if (copy_text(stmt, 0, &image->name) < 0 || copy_text(stmt, 1, &image->manifest_type) < 0 ||
-	    copy_text(stmt, 2, &image->config) < 0 || copy_text(stmt, 7, &image->platform) < 0)
+	if (cx_store_copy_text(stmt, 0, &image->name) < 0 ||
+	    cx_store_copy_text(stmt, 1, &image->manifest_type) < 0 ||
+	    cx_store_copy_text(stmt, 2, &image->config) < 0 ||
+	    cx_store_copy_text(stmt, 7, &image->platform) < 0)
 		return cx_fail(err, ENOMEM, "read an image's record");
 	if (!copy_id(stmt, 3, image->manifest_id) || !copy_id(stmt, 4, image->config_id))
 		return cx_fail(err, EIO, "the database holds a malformed image");
@@ -672,19 +588,19 @@ static int read_image(struct cx_store *store, sqlite3_stmt *stmt, struct cx_imag
 int cx_store_image_find(struct cx_store *store, const char *name, struct cx_image_row *ret,
 			struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, IMAGE_FIND, err);
+	CX_AUTO_STMT *stmt = take(store, IMAGE_FIND, err);
 	int r;
 
 	if (stmt == NULL)
 		return -err->errnum;
-	bind_text(stmt, 1, name);
+	cx_store_bind_text(stmt, 1, name);
 	r = sqlite3_step(stmt);
 	if (r == SQLITE_DONE)
 		return cx_refuse(err, CX_NOT_FOUND,
 				 "there is no image '%.256s'; import it with: caisson image import",
 				 name);
 	if (r != SQLITE_ROW)
-		return fail(store, "look an image up", err);
+		return cx_store_fail(store, "look an image up", err);
 	return read_image(store, stmt, ret, err);
 }
 
@@ -693,7 +609,7 @@ int cx_store_image_each(struct cx_store *store,
 				    struct cx_err *err),
 			void *arg, struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, IMAGE_LIST, err);
+	CX_AUTO_STMT *stmt = take(store, IMAGE_LIST, err);
 	int r;
 
 	if (stmt == NULL)
@@ -704,7 +620,7 @@ int cx_store_image_each(struct cx_store *store,
 		if (read_image(store, stmt, &image, err) < 0 || each(&image, arg, err) < 0)
 			return -err->errnum;
 	}
-	return r == SQLITE_DONE ? 0 : fail(store, "list images", err);
+	return r == SQLITE_DONE ? 0 : cx_store_fail(store, "list images", err);
 }
 
 int cx_store_image_remove(struct cx_store *store, const char *name, struct cx_err *err)
@@ -714,17 +630,17 @@ int cx_store_image_remove(struct cx_store *store, const char *name, struct cx_er
 
 int cx_store_image_users(struct cx_store *store, const char *name, int64_t *ret, struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, IMAGE_USERS, err);
+	CX_AUTO_STMT *stmt = take(store, IMAGE_USERS, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
-	bind_text(stmt, 1, name);
+	cx_store_bind_text(stmt, 1, name);
 	return read_count(store, stmt, ret, err);
 }
 
 int cx_store_blob_used(struct cx_store *store, const uint8_t id[32], struct cx_err *err)
 {
-	AUTO_STMT *stmt = take(store, BLOB_USED, err);
+	CX_AUTO_STMT *stmt = take(store, BLOB_USED, err);
 	int64_t used = 0;
 
 	if (stmt == NULL)

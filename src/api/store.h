@@ -21,39 +21,40 @@ void cx_store_close(struct cx_store *store);
 
 /* Struct, table, statements and binding are expansions of this list. Times are Unix milliseconds.
  */
-#define CX_SANDBOX_COLUMNS(C)                                                   \
-	C(text, id) /* NULL: no client has seen it */                           \
-	C(text, name)                                                           \
-	C(text, image)	    /* as the client wrote it */                        \
-	C(text, image_name) /* as the image is called here */                   \
-	C(text, status)	    /* enum word of sandboxes.c */                      \
-	C(real, cpu_cores)                                                      \
-	C(real, memory_gb)                                                      \
-	C(real, disk_size_gb)                                                   \
-	C(integer, pids_limit)                                                  \
-	C(integer, timeout_minutes)                                             \
-	C(integer, idle_timeout_minutes) /* 0: none */                          \
-	C(integer, network_access)                                              \
-	C(text, network_allowlist) /* JSON, as are the next ones */             \
-	C(text, network_denylist)                                               \
-	C(text, start_command)                                                  \
-	C(text, environment_vars)                                               \
-	C(text, secret_names)                                                   \
-	C(text, labels)                                                         \
-	C(text, notices)                                                        \
-	C(text, team_id)                                                        \
-	C(text, region)                                                         \
-	C(text, idempotency_key)                                                \
-	C(integer, created_ms)                                                  \
-	C(integer, updated_ms)                                                  \
-	C(integer, started_ms) /* 0: not yet */                                 \
-	C(integer, ended_ms)   /* 0: not yet */                                 \
-	C(integer, exit_code)  /* of the start command; -1: none */             \
-	C(text, error_type)                                                     \
-	C(text, error_message)                                                  \
-	C(text, attributes) /* JSON: what the personality keeps that made it */ \
-	C(text, log)	    /* what the start command wrote, kept at its end */ \
-	C(text, engine_id)  /* caissond's; NULL until it exists. The id, unless that came first */
+#define CX_SANDBOX_COLUMNS(C)                                                                      \
+	C(text, id) /* NULL: no client has seen it */                                              \
+	C(text, name)                                                                              \
+	C(text, image)	    /* as the client wrote it */                                           \
+	C(text, image_name) /* as the image is called here */                                      \
+	C(text, status)	    /* enum word of sandboxes.c */                                         \
+	C(real, cpu_cores)                                                                         \
+	C(real, memory_gb)                                                                         \
+	C(real, disk_size_gb)                                                                      \
+	C(integer, pids_limit)                                                                     \
+	C(integer, timeout_minutes)                                                                \
+	C(integer, idle_timeout_minutes) /* 0: none */                                             \
+	C(integer, network_access)                                                                 \
+	C(text, network_allowlist) /* JSON, as are the next ones */                                \
+	C(text, network_denylist)                                                                  \
+	C(text, start_command)                                                                     \
+	C(text, environment_vars)                                                                  \
+	C(text, secret_names)                                                                      \
+	C(text, labels)                                                                            \
+	C(text, notices)                                                                           \
+	C(text, team_id)                                                                           \
+	C(text, region)                                                                            \
+	C(text, idempotency_key)                                                                   \
+	C(integer, created_ms)                                                                     \
+	C(integer, updated_ms)                                                                     \
+	C(integer, started_ms) /* 0: not yet */                                                    \
+	C(integer, ended_ms)   /* 0: not yet */                                                    \
+	C(integer, exit_code)  /* of the start command; -1: none */                                \
+	C(text, error_type)                                                                        \
+	C(text, error_message)                                                                     \
+	C(text, attributes) /* JSON: what the personality keeps that made it */                    \
+	C(text, log)	    /* what the start command wrote, kept at its end */                    \
+	C(text, engine_id)  /* caissond's; NULL until it exists. The id, unless that came first */ \
+	C(text, user_id)    /* the owner; NULL: an administrator's */
 
 #define CX_COLUMN_text(name)	char *name;
 #define CX_COLUMN_real(name)	double name;
@@ -65,22 +66,28 @@ struct cx_sandbox_row {
 };
 void cx_sandbox_row_clear(struct cx_sandbox_row *row); /* for CX_AUTO() */
 
-/* Sets row->row. CX_CONFLICT when a live sandbox has the name, or any has the idempotency key. */
+/* Sets row->row. CX_CONFLICT when its owner has used the idempotency key already. */
 CX_MUST int cx_store_sandbox_insert(struct cx_store *store, struct cx_sandbox_row *row,
 				    struct cx_err *err);
 CX_MUST int cx_store_sandbox_update(struct cx_store *store, const struct cx_sandbox_row *row,
 				    struct cx_err *err);
 CX_MUST int cx_store_sandbox_remove(struct cx_store *store, int64_t row, struct cx_err *err);
 
-/* An id, else the name of a live one, else the newest that had the name. CX_NOT_FOUND. */
-CX_MUST int cx_store_sandbox_find(struct cx_store *store, const char *id_or_name,
-				  struct cx_sandbox_row *ret, struct cx_err *err);
 /* 1 when there is one, 0 when not. */
-CX_MUST int cx_store_sandbox_by_key(struct cx_store *store, const char *idempotency_key,
+CX_MUST int cx_store_sandbox_by_id(struct cx_store *store, const char *id,
+				   struct cx_sandbox_row *ret, struct cx_err *err);
+CX_MUST int cx_store_sandbox_by_key(struct cx_store *store, const char *user_id, const char *key,
 				    struct cx_sandbox_row *ret, struct cx_err *err);
+/*
+ * Among those that viewer may see (NULL: all): the live one, else the newest that had the name.
+ * CX_CONFLICT when several live.
+ */
+CX_MUST int cx_store_sandbox_by_name(struct cx_store *store, const char *viewer, const char *name,
+				     struct cx_sandbox_row *ret, struct cx_err *err);
 
-struct cx_sandbox_filter { /* zeroed: everything that has an id */
-	const char *status, *team_id;
+struct cx_sandbox_filter {  /* zeroed: everything that has an id */
+	const char *viewer; /* only what this user owns or a team of theirs has */
+	const char *status, *team_id, *user_id;
 	const char *labels; /* JSON array: all of them must be there */
 	bool live_only;
 	int64_t limit, offset; /* limit 0: no limit */

@@ -30,7 +30,8 @@ static const struct cx_opt output_opts[] = {
 };
 
 static const struct cx_opt create_opts[] = {
-	{ "name", 'n', CX_OPT_TEXT, AT(name), "NAME", "name, unique among those alive" },
+	{ "name", 'n', CX_OPT_TEXT, AT(name), "NAME",
+	  "name; if no other alive has it, it can stand for the id" },
 	{ "cpu-cores", 'c', CX_OPT_NUMBER, AT(cpu_cores), "N", "processors, fractions allowed" },
 	{ "cpus", 0, CX_OPT_NUMBER, AT(cpu_cores), "N", "the same as --cpu-cores" },
 	{ "memory", 'm', CX_OPT_GIB, AT(memory_gb), "SIZE",

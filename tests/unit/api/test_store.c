@@ -45,6 +45,7 @@ static int insert(const char *id, const char *name, const char *status, const ch
 				      .labels = strdup(labels),
 				      .image_name = strdup("debian:latest"),
 				      .idempotency_key = key != NULL ? strdup(key) : NULL,
+				      .user_id = strdup("me"),
 				      .cpu_cores = 0.5,
 				      .exit_code = -1 };
 	struct cx_err err = { 0 };
@@ -64,7 +65,7 @@ START_TEST(rows_come_back_as_they_went_in)
 	ck_assert_int_eq(insert("id1", "one", "RUNNING", "[]", "k"), 0);
 	cx_store_close(store);
 	open_store(); /* also by the next process */
-	ck_assert_int_eq(cx_store_sandbox_find(store, "id1", &row, &err), 0);
+	ck_assert_int_eq(cx_store_sandbox_by_id(store, "id1", &row, &err), 1);
 	ck_assert_str_eq(row.name, "one");
 	ck_assert_double_eq(row.cpu_cores, 0.5);
 	ck_assert_int_eq(row.exit_code, -1);
@@ -77,30 +78,38 @@ START_TEST(rows_come_back_as_they_went_in)
 	row.attributes = strdup("{\"nexus\":{}}");
 	ck_assert_int_eq(cx_store_sandbox_update(store, &row, &err), 0);
 	cx_sandbox_row_clear(&row);
-	ck_assert_int_eq(cx_store_sandbox_by_key(store, "k", &row, &err), 1);
+	ck_assert_int_eq(cx_store_sandbox_by_key(store, "me", "k", &row, &err), 1);
 	ck_assert_str_eq(row.status, "ERROR");
 	ck_assert_int_eq(row.ended_ms, 42);
 	ck_assert_str_eq(row.engine_id, "other");
 	ck_assert_str_eq(row.attributes, "{\"nexus\":{}}");
 	cx_sandbox_row_clear(&row);
-	ck_assert_int_eq(cx_store_sandbox_by_key(store, "other", &row, &err), 0);
-	ck_assert_int_lt(cx_store_sandbox_find(store, "nobody", &row, &err), 0);
-	ck_assert_int_eq(err.kind, CX_NOT_FOUND);
+	ck_assert_int_eq(cx_store_sandbox_by_key(store, "me", "other", &row, &err), 0);
+	ck_assert_int_eq(cx_store_sandbox_by_key(store, "you", "k", &row, &err), 0);
+	ck_assert_int_eq(cx_store_sandbox_by_id(store, "nobody", &row, &err), 0);
 }
 END_TEST
 
-START_TEST(a_name_is_unique_while_it_lives)
+START_TEST(a_name_means_the_one_that_lives)
 {
 	struct cx_sandbox_row row = { 0 };
 	struct cx_err err = { 0 };
 
+	ck_assert_int_eq(cx_store_sandbox_by_name(store, NULL, "one", &row, &err), 0);
+	ck_assert_int_eq(insert("id0", "one", "ERROR", "[]", NULL), 0);
 	ck_assert_int_eq(insert("id1", "one", "TERMINATED", "[]", NULL), 0);
+	ck_assert_int_eq(cx_store_sandbox_by_name(store, NULL, "one", &row, &err), 1);
+	ck_assert_str_eq(row.id, "id1");
+	cx_sandbox_row_clear(&row);
 	ck_assert_int_eq(insert("id2", "one", "RUNNING", "[]", NULL), 0);
 	ck_assert_int_eq(insert("id3", "one", "ERROR", "[]", NULL), 0);
-	ck_assert_int_lt(insert("id4", "one", "PROVISIONING", "[]", NULL), 0);
-	ck_assert_int_eq(cx_store_sandbox_find(store, "one", &row, &err), 0);
+	ck_assert_int_eq(cx_store_sandbox_by_name(store, "me", "one", &row, &err), 1);
 	ck_assert_str_eq(row.id, "id2"); /* the live one, not the newest */
 	cx_sandbox_row_clear(&row);
+	ck_assert_int_eq(cx_store_sandbox_by_name(store, "you", "one", &row, &err), 0);
+	ck_assert_int_eq(insert("id4", "one", "PROVISIONING", "[]", NULL), 0);
+	ck_assert_int_lt(cx_store_sandbox_by_name(store, "me", "one", &row, &err), 0);
+	ck_assert_int_eq(err.kind, CX_CONFLICT);
 	ck_assert_int_eq(insert("id5", "five", "ERROR", "[]", "k"), 0);
 	ck_assert_int_lt(insert("id6", "six", "ERROR", "[]", "k"), 0);
 }
@@ -133,6 +142,10 @@ static const struct {
 	{ { .labels = "[\"a\",\"c\"]" }, 0, 0 },
 	{ { .labels = "[]" }, 4, 4 },
 	{ { .labels = "[\"a\"]", .live_only = true }, 1, 1 },
+	{ { .user_id = "me" }, 4, 4 },
+	{ { .user_id = "you" }, 0, 0 },
+	{ { .viewer = "me", .limit = 3 }, 4, 3 },
+	{ { .viewer = "you" }, 0, 0 },
 };
 
 START_TEST(lists_are_filtered)
@@ -360,7 +373,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, rows_come_back_as_they_went_in);
-	tcase_add_test(tc, a_name_is_unique_while_it_lives);
+	tcase_add_test(tc, a_name_means_the_one_that_lives);
 	tcase_add_loop_test(tc, lists_are_filtered, 0, CX_LEN(filters));
 	tcase_add_test(tc, old_records_go);
 	tcase_add_test(tc, images_share_layers);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_STORE_INNER_H
+#define CX_API_STORE_INNER_H
+
+#include <sqlite3.h>
+#include <string.h>
+
+#include "base/err.h"
+
+/*
+ * The inside of the store, for the files that are its door to sqlite3: schema.c, store.c
+ * (sandboxes, images) and accounts_store.c. All others use store.h and accounts_store.h.
+ */
+#define CX_STORE_LIVE "('PENDING', 'PROVISIONING', 'RUNNING', 'PAUSED')"
+
+enum { CX_STORE_STATEMENTS_MAX = 64 }; /* of each file */
+
+struct cx_store {
+	sqlite3 *db;
+	sqlite3_stmt *stmts[CX_STORE_STATEMENTS_MAX]; /* store.c's */
+	sqlite3_stmt *accounts[CX_STORE_STATEMENTS_MAX];
+};
+
+/* Brings an older schema up to date. */
+CX_MUST int cx_store_migrate(struct cx_store *store, struct cx_err *err);
+
+/* What sqlite says is wrong; what exists already is CX_CONFLICT. Returns -errno. */
+int cx_store_fail(struct cx_store *store, const char *what, struct cx_err *err);
+CX_MUST int cx_store_exec(struct cx_store *store, const char *sql, const char *what,
+			  struct cx_err *err);
+/* A ready statement without bindings; NULL when it cannot be prepared. */
+sqlite3_stmt *cx_store_take(struct cx_store *store, sqlite3_stmt **slot, const char *sql,
+			    struct cx_err *err);
+/* For a statement that gives no rows. */
+CX_MUST int cx_store_run(struct cx_store *store, sqlite3_stmt *stmt, const char *what,
+			 struct cx_err *err);
+CX_MUST int cx_store_copy_text(sqlite3_stmt *stmt, int at, char **ret);
+
+static inline void cx_store_reset(sqlite3_stmt **stmt)
+{
+	(void)sqlite3_reset(*stmt); /* NULL is fine */
+	if (*stmt != NULL)
+		(void)sqlite3_clear_bindings(*stmt);
+}
+#define CX_AUTO_STMT CX_AUTO(cx_store_reset) sqlite3_stmt
+
+static inline void cx_store_bind_text(sqlite3_stmt *stmt, int at, const char *text)
+{
+	(void)sqlite3_bind_text(stmt, at, text, -1, SQLITE_STATIC); /* NULL binds NULL */
+}
+
+/* Lists of columns: parts of statements, and what binds and reads a row by its list. */
+#define CX_SQL_NAME(type, name) ", " #name
+#define CX_SQL_HOLE(type, name) ", ?"
+#define CX_SQL_SET(type, name)	", " #name "=?"
+
+#define CX_BIND_text(name)    cx_store_bind_text(stmt, at++, row->name);
+#define CX_BIND_real(name)    (void)sqlite3_bind_double(stmt, at++, row->name);
+#define CX_BIND_integer(name) (void)sqlite3_bind_int64(stmt, at++, row->name);
+#define CX_BIND(type, name)   CX_BIND_##type(name)
+
+#define CX_READ_text(name)    bad |= cx_store_copy_text(stmt, at++, &row->name);
+#define CX_READ_real(name)    row->name = sqlite3_column_double(stmt, at++);
+#define CX_READ_integer(name) row->name = sqlite3_column_int64(stmt, at++);
+#define CX_READ(type, name)   CX_READ_##type(name)
+
+#define CX_CLEAR_text(name)    cx_freep(&row->name);
+#define CX_CLEAR_real(name)    row->name = 0;
+#define CX_CLEAR_integer(name) row->name = 0;
+#define CX_CLEAR(type, name)   CX_CLEAR_##type(name)
+
+#endif
