@@ -104,7 +104,7 @@ static int keep_ids(const struct cx_sandbox_row *row, void *arg, struct cx_err *
 {
 	struct all *all = arg;
 
-	if (row->engine_id == NULL || !cx_access_allows(&all->req->caller, row))
+	if (row->engine_id == NULL || !cx_access_allows(all->req, row))
 		return 0;
 	if (cx_buf_add(&all->ids, row->id, strlen(row->id) + 1, err) < 0)
 		return -err->errnum;
