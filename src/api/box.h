@@ -7,8 +7,8 @@
 
 /*
  * The inside of a live sandbox, for the files that share its life: boxes.c keeps the list, and
- * boxcreate.c, boxagent.c, boxend.c and boxadopt.c each do what their names say. All others use
- * api/boxes.h.
+ * boxcreate.c, boxagent.c, boxend.c, boxadopt.c and lifetime.c each do what their names say. All
+ * others use api/boxes.h.
  */
 enum {
 	CX_BOX_LOG_MAX = 1 << 20, /* bytes kept of a start command's output */
@@ -22,12 +22,18 @@ struct cx_box {
 	struct cx_sandbox_row row;
 	enum cx_box_phase phase;
 	struct cx_session *session;
+	struct cx_session *broken; /* lost; what is pending of it waits to hear why */
 	struct cx_pull_waiter pull;
 	struct cx_engine_call engine_call; /* create, connect or destroy */
 	struct cx_call agent_call;	   /* configure, main status or log */
-	struct cx_timer timer;		   /* the next try to reach the agent */
+	struct cx_timer timer;		   /* the next try to reach the agent, or to remove it */
 	unsigned tries;
+	struct cx_engine_call doubt; /* usage: was it out of memory? */
+	unsigned doubts, asked;	     /* ends of commands that wait for that answer, by number */
+	struct cx_timer life;	     /* the next look at its times (lifetime.c) */
+	int64_t active_saved_ms;
 	struct cx_box_waiter *running, *gone;
+	struct cx_box_watch *watches;
 	struct cx_err why;  /* what went wrong while it was made */
 	struct cx_buf log;  /* collected at its end */
 	struct cx_buf wish; /* strv: environment that the client gave; wiped when it is in env */
@@ -66,15 +72,27 @@ CX_MUST int cx_box_open_session(struct cx_box *box, int *sock, struct cx_err *er
 
 /* ---- boxend.c ------------------------------------------------------------------------------- */
 
-/* How it ended; only the first one counts. type and message may be NULL. */
-void cx_box_mark(struct cx_box *box, const char *status, const char *type, const char *message);
+struct cx_ending {
+	const char *status, *type; /* of the row; type and what follows may be NULL */
+	const char *reason;	   /* termination_reason, where it is not the type */
+	const char *message;
+};
+/* How it ended, in its row only; the first one counts. */
+void cx_box_mark(struct cx_box *box, const struct cx_ending *how);
 void cx_box_mark_failed(struct cx_box *box, const char *type, const struct cx_err *why);
-/* Commands that still run are told the reason. */
-void cx_box_close_session(struct cx_box *box, const char *reason);
-/* Has caissond remove it; cx_box_finish() follows. May free the box. */
-void cx_box_end(struct cx_box *box);
+/* The whole end, once; cx_box_finish() follows. May free the box. how may be NULL with ->why. */
+void cx_box_end(struct cx_box *box, const struct cx_ending *how);
+/* The part of it that is left when caissond has something to remove only now. */
+void cx_box_remove(struct cx_box *box);
+/* Whatever is pending is told why. */
+void cx_box_drop_sessions(struct cx_box *box, const struct cx_err *why);
 /* Nothing of it is left in the kernel. Frees the box. */
 void cx_box_finish(struct cx_box *box);
+
+/* ---- lifetime.c ----------------------------------------------------------------------------- */
+
+void cx_lifetime_begin(struct cx_box *box); /* it runs: its times count from now */
+void cx_lifetime_look(struct cx_box *box);  /* ends it when it is time, or looks again later */
 
 /* ---- boxadopt.c ----------------------------------------------------------------------------- */
 

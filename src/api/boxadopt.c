@@ -8,6 +8,12 @@
 
 enum { ADOPT_MS = 3000 }; /* nobody waits longer for a sandbox that does not answer */
 
+static const char anew[] = "the engine was started anew before the sandbox ran; create it again";
+static const struct cx_ending pull_lost = { "ERROR", "IMAGE_PULL_FAILED", NULL, anew };
+static const struct cx_ending start_lost = { "ERROR", "LOST", NULL, anew };
+static const struct cx_ending found_dead = { "ERROR", "LOST", NULL,
+					     "the sandbox ended while nobody watched" };
+
 struct cx_adoption { /* freed by the last box that answers */
 	struct cx_gateway *gw;
 	struct cx_engine_call call;
@@ -104,14 +110,12 @@ static int adopt_one(struct cx_adoption *adoption, const char *id, struct cx_err
 		return -err->errnum;
 	box->promised = true; /* clients know it */
 	if (box->row.engine_id == NULL) {
-		cx_box_mark(box, "ERROR",
-			    cx_box_is(box->row.status, "PENDING") ? "IMAGE_PULL_FAILED" : "LOST",
-			    "the engine was started anew before the sandbox ran; create it again");
+		cx_box_mark(box, cx_box_is(box->row.status, "PENDING") ? &pull_lost : &start_lost);
 		cx_box_finish(box);
 		return 0;
 	}
 	if (!take_listed(adoption, box->row.engine_id)) {
-		cx_box_mark(box, "ERROR", "LOST", "the sandbox ended while nobody watched");
+		cx_box_mark(box, &found_dead);
 		cx_box_finish(box);
 		return 0;
 	}

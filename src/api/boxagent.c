@@ -7,52 +7,27 @@
 
 enum { RECONNECT_MS = 500, RECONNECT_TRIES = 20 };
 
+static const struct cx_ending agent_lost = { "ERROR", "AGENT_LOST", NULL,
+					     "the sandbox's agent could not be reached" };
+static const struct cx_ending vanished = { "ERROR", "LOST", NULL, "the sandbox vanished" };
+
 /* ---- the start command's end ---------------------------------------------------------------- */
-
-static void read_log(struct cx_box *box, uint64_t offset);
-
-static void on_log(struct cx_call *call, const struct cx_answer *answer, const struct cx_err *err)
-{
-	struct cx_box *box = cx_container_of(call, struct cx_box, agent_call);
-	struct cx_err full;
-
-	if (err == NULL && answer->log.data.len > 0 &&
-	    cx_buf_add(&box->log, answer->log.data.p, answer->log.data.len, &full) == 0) {
-		if (box->log.len > CX_BOX_LOG_MAX)
-			cx_buf_drop_front(&box->log, box->log.len - CX_BOX_LOG_MAX);
-		read_log(box, answer->log.offset + answer->log.data.len);
-		return;
-	}
-	cx_box_end(box);
-}
-
-static void read_log(struct cx_box *box, uint64_t offset)
-{
-	struct cx_err err;
-
-	box->agent_call.done = on_log;
-	if (box->session == NULL ||
-	    cx_session_log(box->session, offset, CX_BOX_LOG_CHUNK, &box->agent_call, &err) < 0)
-		cx_box_end(box);
-}
 
 static void main_ended(struct cx_box *box, const struct cx_msg_main_state *state)
 {
 	char message[80];
+	struct cx_ending how = { .status = "TERMINATED", .reason = "START_COMMAND_ENDED" };
 
 	if (box->phase != CX_BOX_RUNNING)
 		return;
-	box->phase = CX_BOX_ENDING;
-	box->reading_log = true;
-	cx_call_forget(&box->agent_call);
 	box->row.exit_code = (int64_t)state->status + (state->how == CX_EXITED_SIGNAL ? 128 : 0);
 	(void)snprintf(message, sizeof message, "the start command ended with %s %u",
 		       state->how == CX_EXITED_SIGNAL ? "signal" : "status", state->status);
-	if (box->row.exit_code == 0)
-		cx_box_mark(box, "TERMINATED", NULL, NULL);
-	else
-		cx_box_mark(box, "ERROR", "START_COMMAND_FAILED", message);
-	read_log(box, 0);
+	if (box->row.exit_code != 0)
+		how = (struct cx_ending){ .status = "ERROR",
+					  .type = "START_COMMAND_FAILED",
+					  .message = message };
+	cx_box_end(box, &how);
 }
 
 static void on_main_ended(struct cx_session *session, const struct cx_msg_main_state *state,
@@ -62,6 +37,61 @@ static void on_main_ended(struct cx_session *session, const struct cx_msg_main_s
 	main_ended(arg, state);
 }
 
+/* ---- a command's end: was it the kernel, for want of memory? --------------------------------- */
+
+static int ask_usage(struct cx_box *box, struct cx_err *err);
+
+static void on_used(struct cx_engine_call *call, struct cx_engine_answer *answer,
+		    const struct cx_err *err)
+{
+	struct cx_box *box = cx_container_of(call, struct cx_box, doubt);
+	unsigned settled = box->asked;
+	struct cx_err failed;
+
+	if (err == NULL && answer->used.oom_kills > 0) {
+		cx_boxes_oom(box->gw, box->row.engine_id);
+		return;
+	}
+	if (err != NULL && (err->kind == CX_NOT_FOUND || err->kind == CX_CONFLICT))
+		return; /* it has ended: they are told with that */
+	if (box->doubts != box->asked && ask_usage(box, &failed) < 0)
+		settled = box->doubts;
+	if (box->broken != NULL)
+		cx_session_release(box->broken, settled);
+	if (box->session != NULL)
+		cx_session_release(box->session, settled);
+}
+
+/* One question at a time; what ends after it was asked is a matter of the next one. */
+static int ask_usage(struct cx_box *box, struct cx_err *err)
+{
+	box->doubt.done = on_used;
+	box->asked = box->doubts;
+	return cx_engine_usage(box->gw->engine, box->row.engine_id, &box->doubt, err);
+}
+
+static unsigned on_hold(struct cx_session *session, void *arg)
+{
+	struct cx_box *box = arg;
+	bool under_way = box->doubt.link != NULL;
+	struct cx_err err;
+
+	(void)session;
+	if (box->phase != CX_BOX_RUNNING)
+		return 0;
+	if (!under_way || box->doubts == box->asked)
+		box->doubts++;
+	if (!under_way && ask_usage(box, &err) < 0)
+		return 0;
+	return box->doubts;
+}
+
+static void on_use(struct cx_session *session, void *arg)
+{
+	(void)session;
+	cx_box_touch(arg);
+}
+
 /* ---- reaching the agent --------------------------------------------------------------------- */
 
 static void try_again(struct cx_timer *timer)
@@ -69,32 +99,61 @@ static void try_again(struct cx_timer *timer)
 	cx_box_reach(cx_container_of(timer, struct cx_box, timer));
 }
 
+static void try_later(struct cx_box *box)
+{
+	box->timer.fire = try_again;
+	cx_timer_set(box->gw->loop, &box->timer, RECONNECT_MS);
+}
+
+/* It lives, but what was pending then has no answer. */
+static void give_up(struct cx_session **slot)
+{
+	struct cx_session *session = *slot;
+	struct cx_err err;
+
+	*slot = NULL;
+	if (session == NULL)
+		return;
+	(void)cx_refuse(&err, CX_UNAVAILABLE, "the connection to the sandbox was lost");
+	cx_session_fail(session, &err);
+	cx_session_close(session);
+}
+
+static void not_reached(struct cx_box *box, const struct cx_err *why)
+{
+	cx_log_err(CX_LOG_WARNING, why, "agent not reached", "id", box->row.id, NULL);
+	cx_call_forget(&box->agent_call);
+	give_up(&box->session);
+	try_later(box);
+}
+
+/* If it has ended, caissond will say so and why; else what it did is lost sight of. */
 static void on_lost(struct cx_session *session, const struct cx_err *err, void *arg)
 {
 	struct cx_box *box = arg;
 
-	if (box->session != session) /* we are closing it */
-		return;
 	cx_log_err(CX_LOG_WARNING, err, "agent lost", "id", box->row.id, NULL);
-	box->session = NULL;
-	cx_session_close(session);
 	if (box->phase == CX_BOX_CONFIGURING) {
 		box->why = *err;
-		cx_box_end(box);
+		cx_box_end(box, NULL);
 	} else if (box->phase == CX_BOX_ENDING) { /* while its log was read */
-		cx_box_end(box);
+		cx_box_remove(box);
 	} else {
-		cx_timer_set(box->gw->loop, &box->timer, RECONNECT_MS);
+		cx_call_forget(&box->agent_call);
+		box->session = NULL;
+		box->broken = session;
+		try_later(box);
 	}
 }
 
 int cx_box_open_session(struct cx_box *box, int *sock, struct cx_err *err)
 {
 	struct cx_session_events events = { .lost = on_lost,
+					    .hold = on_hold,
+					    .used = on_use,
 					    .main_ended = on_main_ended,
 					    .arg = box };
 
-	box->timer.fire = try_again;
 	return cx_session_open(box->gw->loop, box->gw->scratch, sock, &events, &box->session, err);
 }
 
@@ -105,14 +164,15 @@ static void on_main_status(struct cx_call *call, const struct cx_answer *answer,
 
 	cx_box_adopted(box);
 	if (err != NULL) {
-		cx_log_err(CX_LOG_WARNING, err, "agent not reached", "id", box->row.id, NULL);
-		cx_box_close_session(box, "the sandbox does not answer");
-		cx_timer_set(box->gw->loop, &box->timer, RECONNECT_MS);
+		not_reached(box, err);
 		return;
 	}
 	box->tries = 0;
+	give_up(&box->broken);
 	if (answer->main.state == CX_MAIN_ENDED)
 		main_ended(box, &answer->main);
+	else
+		cx_lifetime_look(box);
 }
 
 static void on_connected(struct cx_engine_call *call, struct cx_engine_answer *answer,
@@ -121,33 +181,27 @@ static void on_connected(struct cx_engine_call *call, struct cx_engine_answer *a
 	struct cx_box *box = cx_container_of(call, struct cx_box, engine_call);
 	struct cx_err failed;
 
+	if (err != NULL && err->kind == CX_NOT_FOUND) {
+		cx_box_mark(box, &vanished);
+		cx_box_finish(box);
+		return;
+	}
 	if (err == NULL && cx_box_open_session(box, &answer->fd, &failed) == 0) {
 		box->agent_call.done = on_main_status;
 		if (cx_session_main(box->session, &box->agent_call, &failed) == 0)
 			return;
-		cx_box_close_session(box, "the agent cannot be asked");
 	}
-	if (err != NULL && err->kind == CX_NOT_FOUND) {
-		cx_box_mark(box, "ERROR", "LOST", "the sandbox vanished");
-		cx_box_finish(box);
-		return;
-	}
-	cx_log_err(CX_LOG_WARNING, err != NULL ? err : &failed, "agent not reached", "id",
-		   box->row.id, NULL);
-	cx_timer_set(box->gw->loop, &box->timer, RECONNECT_MS);
+	not_reached(box, err != NULL ? err : &failed);
 }
 
 void cx_box_reach(struct cx_box *box)
 {
 	struct cx_err err;
 
-	box->timer.fire = try_again;
 	box->engine_call.done = on_connected;
-	if (++box->tries > RECONNECT_TRIES) {
-		cx_box_mark(box, "ERROR", "AGENT_LOST", "the sandbox's agent could not be reached");
-		cx_box_end(box);
-	} else if (cx_engine_connect(box->gw->engine, box->row.engine_id, &box->engine_call, &err) <
-		   0) {
-		cx_timer_set(box->gw->loop, &box->timer, RECONNECT_MS);
-	}
+	if (++box->tries > RECONNECT_TRIES)
+		cx_box_end(box, &agent_lost);
+	else if (cx_engine_connect(box->gw->engine, box->row.engine_id, &box->engine_call, &err) <
+		 0)
+		try_later(box);
 }

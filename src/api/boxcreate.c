@@ -23,7 +23,7 @@ static void on_configured(struct cx_call *call, const struct cx_answer *answer,
 	if (err == NULL && cx_box_set(&box->row.status, "RUNNING", &failed) < 0)
 		err = &failed;
 	if (err == NULL) {
-		box->row.started_ms = box->row.updated_ms = cx_wall_ms();
+		cx_lifetime_begin(box);
 		if (cx_store_sandbox_update(box->gw->store, &box->row, &failed) < 0) {
 			box->row.started_ms = 0;
 			err = &failed;
@@ -31,10 +31,11 @@ static void on_configured(struct cx_call *call, const struct cx_answer *answer,
 	}
 	if (err != NULL) {
 		box->why = *err;
-		cx_box_end(box);
+		cx_box_end(box, NULL);
 		return;
 	}
 	box->phase = CX_BOX_RUNNING;
+	cx_lifetime_look(box);
 	cx_log(CX_LOG_INFO, "sandbox running", "id", box->row.id, "name", box->row.name, NULL);
 	cx_box_tell(&box->running, &box->row, NULL);
 }
@@ -73,8 +74,10 @@ static void on_created(struct cx_engine_call *call, struct cx_engine_answer *ans
 		cx_box_finish(box);
 		return;
 	}
-	if (box->phase == CX_BOX_ENDING || configure(box, &answer->fd, &box->why) < 0)
-		cx_box_end(box);
+	if (box->phase == CX_BOX_ENDING)
+		cx_box_remove(box);
+	else if (configure(box, &answer->fd, &box->why) < 0)
+		cx_box_end(box, NULL);
 }
 
 static int check_platform(const struct cx_image_row *image, struct cx_err *err)

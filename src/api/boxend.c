@@ -3,42 +3,134 @@
 
 #include "base/log.h"
 
-void cx_box_mark(struct cx_box *box, const char *status, const char *type, const char *message)
+/*
+ * A box ends in this order: its row says how and is recorded; who watches it or waits for a command
+ * of it is told; what its start command wrote is read; caissond removes it. So who is told and asks
+ * finds the end recorded already, and a gateway that dies in between leaves a sandbox that has
+ * ended, which the next one has removed.
+ */
+enum {
+	LOG_MS = 1000,	       /* an agent that does not tell its log in time has none */
+	REMOVE_AGAIN_MS = 1000 /* after caissond could not */
+};
+
+static const struct cx_ending deleted = { "TERMINATED", NULL, "DELETED", NULL };
+
+static const struct cx_ending gone[CX_END_MAX] = {
+	[CX_END_AGENT_EXITED] = { "ERROR", "AGENT_EXITED", NULL,
+				  "the sandbox's first process ended, and all others with it" },
+	[CX_END_OOM] = { "ERROR", "OOM_KILLED", NULL, "the sandbox ran out of its memory" },
+	[CX_END_DESTROYED] = { "TERMINATED", NULL, "DELETED", NULL },
+	[CX_END_LOST] = { "ERROR", "LOST", NULL,
+			  "the sandbox was found dead at a start of caissond" },
+};
+
+/* ---- the record ----------------------------------------------------------------------------- */
+
+static bool has_ended(const struct cx_sandbox_row *row)
+{
+	return cx_box_is(row->status, "TERMINATED") || cx_box_is(row->status, "ERROR") ||
+	       cx_box_is(row->status, "TIMEOUT");
+}
+
+static bool is_kept(const struct cx_box *box)
+{
+	return box->row.started_ms != 0 || box->promised;
+}
+
+static void set_or_log(struct cx_box *box, char **slot, const char *text)
 {
 	struct cx_err err;
 
-	if (cx_box_is(box->row.status, "TERMINATED") || cx_box_is(box->row.status, "ERROR"))
-		return; /* the first reason is the reason */
-	if (cx_box_set(&box->row.status, status, &err) < 0 ||
-	    (type != NULL && cx_box_set(&box->row.error_type, type, &err) < 0) ||
-	    (message != NULL && cx_box_set(&box->row.error_message, message, &err) < 0))
+	if (text != NULL && cx_box_set(slot, text, &err) < 0)
 		cx_log_err(CX_LOG_ERROR, &err, "sandbox not recorded", "id", box->row.id, NULL);
+}
+
+void cx_box_mark(struct cx_box *box, const struct cx_ending *how)
+{
+	if (has_ended(&box->row))
+		return;
+	set_or_log(box, &box->row.status, how->status);
+	set_or_log(box, &box->row.error_type, how->type);
+	set_or_log(box, &box->row.error_message, how->message);
+	set_or_log(box, &box->row.termination_reason,
+		   how->reason != NULL ? how->reason : how->type);
+	box->row.ended_ms = cx_wall_ms();
 }
 
 void cx_box_mark_failed(struct cx_box *box, const char *type, const struct cx_err *why)
 {
 	char text[sizeof why->msg + 128];
+	struct cx_ending how = { .status = "ERROR",
+				 .type = type,
+				 .message = cx_err_render(why, text, sizeof text) };
 
-	cx_box_mark(box, "ERROR", type, cx_err_render(why, text, sizeof text));
+	cx_box_mark(box, &how);
 }
 
-/* Nothing of it is left in the kernel. Frees the box. */
+/* What never ran failed to start, if something went wrong at all. */
+static void mark_end(struct cx_box *box, const struct cx_ending *how)
+{
+	if (box->row.started_ms == 0 && box->why.errnum != 0)
+		cx_box_mark_failed(box, "START_FAILED", &box->why);
+	else
+		cx_box_mark(box, how);
+}
+
+static void tell_watches(struct cx_box *box)
+{
+	while (box->watches != NULL) {
+		struct cx_box_watch *watch = box->watches;
+
+		cx_box_unwatch(watch);
+		watch->ended(watch, &box->row);
+	}
+}
+
+/* What those are told who wait for a command of it. */
+static void say_ended(const struct cx_box *box, struct cx_err *ret)
+{
+	const char *message = box->row.error_message;
+
+	(void)cx_refuse(ret, CX_CONFLICT, "the sandbox has ended, it is %s%s%.200s",
+			box->row.status, message != NULL ? ": " : "",
+			message != NULL ? message : "");
+}
+
+static void fail_session(struct cx_session **slot, const struct cx_err *why)
+{
+	struct cx_session *session = *slot;
+
+	*slot = NULL;
+	if (session == NULL)
+		return;
+	cx_session_fail(session, why);
+	cx_session_close(session);
+}
+
+void cx_box_drop_sessions(struct cx_box *box, const struct cx_err *why)
+{
+	cx_call_forget(&box->agent_call);
+	cx_timer_clear(&box->timer);
+	fail_session(&box->broken, why);
+	fail_session(&box->session, why);
+}
+
 void cx_box_finish(struct cx_box *box)
 {
-	bool kept = box->row.started_ms != 0 || box->promised;
 	struct cx_err err;
 
 	cx_box_adopted(box);
-	if (box->row.started_ms == 0 && box->why.errnum != 0)
-		cx_box_mark_failed(box, "START_FAILED", &box->why);
-	cx_box_mark(box, "TERMINATED", NULL, NULL);
-	box->row.ended_ms = cx_wall_ms();
+	mark_end(box, &deleted);
 	if (box->log.len > 0 && cx_buf_add(&box->log, "", 1, &err) == 0)
 		box->row.log = cx_take_ptr(&box->log.p);
-	if (kept)
+	if (is_kept(box))
 		cx_box_save(box);
 	else if (cx_store_sandbox_remove(box->gw->store, box->row.row, &err) < 0)
 		cx_log_err(CX_LOG_ERROR, &err, "record not removed", NULL);
+	say_ended(box, &err);
+	cx_box_drop_sessions(box, &err);
+	tell_watches(box);
 	if (box->why.errnum == 0)
 		(void)cx_refuse(&box->why, CX_CONFLICT, "the sandbox was deleted while it started");
 	cx_log(CX_LOG_INFO, "sandbox ended", "id", box->row.id != NULL ? box->row.id : "none",
@@ -48,21 +140,19 @@ void cx_box_finish(struct cx_box *box)
 	cx_box_free(box);
 }
 
-/* Commands that still run are told first: closing a session silences them. */
-void cx_box_close_session(struct cx_box *box, const char *reason)
-{
-	struct cx_session *session = box->session;
-	struct cx_err err;
+/* ---- removal -------------------------------------------------------------------------------- */
 
-	box->session = NULL;
-	cx_call_forget(&box->agent_call);
-	cx_timer_clear(&box->timer);
-	if (session == NULL)
-		return;
-	(void)cx_refuse(&err, CX_CONFLICT, "%s", reason);
-	if (cx_session_alive(session))
-		cx_session_fail(session, &err);
-	cx_session_close(session);
+static void remove_again(struct cx_timer *timer);
+
+static void not_removed(struct cx_box *box, const struct cx_err *err)
+{
+	box->destroying = false;
+	cx_log_err(CX_LOG_ERROR, err, "sandbox not destroyed", "id", box->row.id, NULL);
+	box->timer.fire = remove_again;
+	cx_timer_set(box->gw->loop, &box->timer, REMOVE_AGAIN_MS);
+	cx_box_adopted(box);
+	cx_box_tell(&box->running, NULL, err);
+	cx_box_tell(&box->gone, NULL, err);
 }
 
 static void on_destroyed(struct cx_engine_call *call, struct cx_engine_answer *answer,
@@ -71,44 +161,93 @@ static void on_destroyed(struct cx_engine_call *call, struct cx_engine_answer *a
 	struct cx_box *box = cx_container_of(call, struct cx_box, engine_call);
 
 	(void)answer;
-	if (err == NULL || err->kind == CX_NOT_FOUND) {
+	if (err == NULL || err->kind == CX_NOT_FOUND)
 		cx_box_finish(box);
-		return;
-	}
-	/* It goes on existing, and so does the box: the next delete tries again. */
-	box->destroying = false;
-	cx_log_err(CX_LOG_ERROR, err, "sandbox not destroyed", "id", box->row.id, NULL);
-	cx_box_adopted(box);
-	cx_box_tell(&box->running, NULL, err);
-	cx_box_tell(&box->gone, NULL, err);
+	else
+		not_removed(box, err);
 }
 
-static void ask_destroy(struct cx_box *box)
+void cx_box_remove(struct cx_box *box)
 {
 	struct cx_err err;
 
+	box->reading_log = false;
+	say_ended(box, &err);
+	cx_box_drop_sessions(box, &err);
+	if (box->row.engine_id == NULL) /* on_created() goes on from here */
+		return;
 	cx_engine_forget(&box->engine_call);
 	box->engine_call.done = on_destroyed;
 	box->destroying = true;
-	if (cx_engine_destroy(box->gw->engine, box->row.engine_id, &box->engine_call, &err) == 0)
-		return;
-	box->destroying = false;
-	cx_log_err(CX_LOG_ERROR, &err, "sandbox not destroyed", "id", box->row.id, NULL);
-	cx_box_tell(&box->gone, NULL, &err);
+	if (cx_engine_destroy(box->gw->engine, box->row.engine_id, &box->engine_call, &err) < 0)
+		not_removed(box, &err);
 }
 
-void cx_box_end(struct cx_box *box)
+static void remove_again(struct cx_timer *timer)
 {
+	cx_box_remove(cx_container_of(timer, struct cx_box, timer));
+}
+
+/* ---- the log -------------------------------------------------------------------------------- */
+
+static void read_log(struct cx_box *box, uint64_t offset);
+
+static void on_log(struct cx_call *call, const struct cx_answer *answer, const struct cx_err *err)
+{
+	struct cx_box *box = cx_container_of(call, struct cx_box, agent_call);
+	struct cx_err full;
+
+	if (err == NULL && answer->log.data.len > 0 &&
+	    cx_buf_add(&box->log, answer->log.data.p, answer->log.data.len, &full) == 0) {
+		if (box->log.len > CX_BOX_LOG_MAX)
+			cx_buf_drop_front(&box->log, box->log.len - CX_BOX_LOG_MAX);
+		read_log(box, answer->log.offset + answer->log.data.len);
+		return;
+	}
+	cx_box_remove(box);
+}
+
+static void read_log(struct cx_box *box, uint64_t offset)
+{
+	struct cx_err err;
+
+	box->agent_call.done = on_log;
+	if (box->session == NULL ||
+	    cx_session_log(box->session, offset, CX_BOX_LOG_CHUNK, &box->agent_call, &err) < 0)
+		cx_box_remove(box);
+}
+
+/* ---- the end -------------------------------------------------------------------------------- */
+
+void cx_box_end(struct cx_box *box, const struct cx_ending *how)
+{
+	bool talks = box->phase == CX_BOX_RUNNING && box->session != NULL;
+	struct cx_err why;
+
+	mark_end(box, how);
 	if (box->phase == CX_BOX_PULLING) { /* there is nothing of it yet */
 		cx_box_finish(box);
 		return;
 	}
 	box->phase = CX_BOX_ENDING;
-	box->reading_log = false;
-	cx_box_close_session(box, "the sandbox has ended");
+	box->reading_log = true; /* from here on a second end changes nothing */
+	if (is_kept(box))
+		cx_box_save(box);
+	cx_timer_clear(&box->life);
 	cx_box_forget_config(box);
-	if (box->row.engine_id != NULL) /* else on_created() goes on from here */
-		ask_destroy(box);
+	cx_call_forget(&box->agent_call);
+	say_ended(box, &why);
+	tell_watches(box);
+	fail_session(&box->broken, &why);
+	if (talks)
+		cx_session_give_up(box->session, &why);
+	if (!talks) {
+		cx_box_remove(box);
+		return;
+	}
+	box->timer.fire = remove_again;
+	cx_timer_set(box->gw->loop, &box->timer, LOG_MS);
+	read_log(box, 0);
 }
 
 void cx_box_destroy(struct cx_box *box, struct cx_box_waiter *waiter)
@@ -117,8 +256,10 @@ void cx_box_destroy(struct cx_box *box, struct cx_box_waiter *waiter)
 		waiter->next = box->gone;
 		box->gone = waiter;
 	}
-	if (box->phase != CX_BOX_ENDING || (!box->destroying && !box->reading_log))
-		cx_box_end(box);
+	if (box->phase != CX_BOX_ENDING)
+		cx_box_end(box, &deleted);
+	else if (!box->destroying && !box->reading_log)
+		cx_box_remove(box);
 }
 
 bool cx_box_wait_gone(struct cx_box *box, struct cx_box_waiter *waiter)
@@ -130,27 +271,27 @@ bool cx_box_wait_gone(struct cx_box *box, struct cx_box_waiter *waiter)
 	return true;
 }
 
-static const struct {
-	const char *status, *type, *message;
-} ends[CX_END_MAX] = {
-	[CX_END_AGENT_EXITED] = { "ERROR", "AGENT_EXITED",
-				  "the sandbox's first process ended, and all others with it" },
-	[CX_END_OOM] = { "ERROR", "OOM_KILLED", "the sandbox ran out of its memory" },
-	[CX_END_DESTROYED] = { "TERMINATED", NULL, NULL },
-	[CX_END_LOST] = { "ERROR", "LOST", "the sandbox was found dead at a start of caissond" },
-};
-
 void cx_boxes_ended(struct cx_gateway *gw, const char *id, enum cx_end reason)
 {
 	struct cx_box *box = cx_box_find_engine(gw, id);
+	const struct cx_ending *how = &gone[reason];
 
 	if (box == NULL)
 		return;
-	cx_box_mark(box, ends[reason].status, ends[reason].type, ends[reason].message);
+	cx_box_mark(box, how);
 	if (box->why.errnum == 0)
 		(void)cx_refuse(&box->why, CX_CONFLICT, "the sandbox ended while it started: %s",
-				ends[reason].message != NULL ? ends[reason].message : "destroyed");
-	cx_box_close_session(box, ends[reason].message != NULL ? ends[reason].message
-							       : "the sandbox was destroyed");
+				how->message != NULL ? how->message : "destroyed");
 	cx_box_finish(box);
+}
+
+void cx_boxes_oom(struct cx_gateway *gw, const char *id)
+{
+	struct cx_box *box = cx_box_find_engine(gw, id);
+
+	if (box == NULL || box->phase == CX_BOX_ENDING)
+		return;
+	if (box->why.errnum == 0)
+		(void)cx_refuse(&box->why, CX_CONFLICT, "%s", gone[CX_END_OOM].message);
+	cx_box_end(box, &gone[CX_END_OOM]);
 }

@@ -38,7 +38,10 @@ void cx_box_free(struct cx_box *box)
 	cx_pull_leave(&box->pull);
 	cx_engine_forget(&box->engine_call);
 	cx_call_forget(&box->agent_call);
+	cx_engine_forget(&box->doubt);
 	cx_timer_clear(&box->timer);
+	cx_timer_clear(&box->life);
+	cx_session_close(box->broken);
 	cx_session_close(box->session);
 	cx_box_forget_config(box);
 	cx_buf_free(&box->log);
@@ -89,7 +92,7 @@ const struct cx_sandbox_row *cx_box_row(const struct cx_box *box)
 	return &box->row;
 }
 
-struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err)
+struct cx_session *cx_box_agent(struct cx_box *box, struct cx_err *err)
 {
 	static const char *const phases[] = { [CX_BOX_PULLING] = "waiting for its image",
 					      [CX_BOX_CREATING] = "starting",
@@ -100,9 +103,37 @@ struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err)
 		(void)cx_refuse(err, CX_CONFLICT, "the sandbox is not running, it is %s",
 				phases[box->phase]);
 	else if (box->session == NULL)
-		(void)cx_refuse(err, CX_UNAVAILABLE,
+		(void)cx_refuse(err, CX_CONFLICT,
 				"the sandbox does not answer at the moment; try again");
 	return box->phase == CX_BOX_RUNNING ? box->session : NULL;
+}
+
+struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err)
+{
+	struct cx_session *session = cx_box_agent(box, err);
+
+	if (session != NULL)
+		cx_box_touch(box);
+	return session;
+}
+
+void cx_box_watch(struct cx_box *box, struct cx_box_watch *watch)
+{
+	watch->next = box->watches;
+	watch->link = &box->watches;
+	if (watch->next != NULL)
+		watch->next->link = &watch->next;
+	box->watches = watch;
+}
+
+void cx_box_unwatch(struct cx_box_watch *watch)
+{
+	if (watch->link == NULL)
+		return;
+	*watch->link = watch->next;
+	if (watch->next != NULL)
+		watch->next->link = watch->link;
+	watch->link = NULL;
 }
 
 void cx_box_tell(struct cx_box_waiter **list, const struct cx_sandbox_row *row,

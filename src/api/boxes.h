@@ -8,9 +8,13 @@
 /*
  * The live sandboxes as the gateway sees them: from the request that makes one until nothing of it
  * is left. The database has a row for each, updated at every change of status; a box ends with its
- * row in TERMINATED or ERROR.
+ * row in TERMINATED, TIMEOUT or ERROR.
  *
  *	[PULLING ->] CREATING -> CONFIGURING -> RUNNING -> ENDING
+ *
+ * However it ends, its row says so and is recorded before anybody is told: then those who watch it
+ * (cx_box_watch), and with CX_CONFLICT every request and command that is pending in its session. So
+ * an answer that is given then, and the next question, which finds the row, say the same.
  */
 enum cx_box_phase {
 	CX_BOX_PULLING,
@@ -37,14 +41,33 @@ struct cx_box_waiter {
 CX_MUST int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_waiter *waiter,
 			  struct cx_err *err);
 
+/* Who keeps something of a live box, besides requests to its session; embedded, told once. */
+struct cx_box_watch {
+	/* It has ended as its row says; the watch is out of the list. */
+	void (*ended)(struct cx_box_watch *watch, const struct cx_sandbox_row *row);
+	struct cx_box_watch *next, **link;
+};
+void cx_box_watch(struct cx_box *box, struct cx_box_watch *watch);
+void cx_box_unwatch(struct cx_box_watch *watch); /* idempotent; fine on a zeroed one */
+
 /* NULL when it does not live. By id, or by the key that its owner gave it. */
 struct cx_box *cx_box_find(struct cx_gateway *gw, const char *id);
 struct cx_box *cx_box_find_key(struct cx_gateway *gw, const char *user, const char *key);
 
 bool cx_box_is_promised(const struct cx_box *box);
 const struct cx_sandbox_row *cx_box_row(const struct cx_box *box);
-/* Its session while it runs, else NULL with the reason. */
+/*
+ * Its session while it can be used, which counts as use (cx_box_touch); else NULL with CX_CONFLICT
+ * and the reason.
+ */
 struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err);
+/* The same for who only looks: no use of it, and fine while it is paused. */
+struct cx_session *cx_box_agent(struct cx_box *box, struct cx_err *err);
+/*
+ * It is in use now: its idle time begins anew. So it does while a request is pending in its
+ * session, and when a command has ended.
+ */
+void cx_box_touch(struct cx_box *box);
 
 void cx_box_wait_running(struct cx_box *box, struct cx_box_waiter *waiter);
 /* Begins the end unless that has begun; the waiter is told when nothing is left. */
@@ -52,8 +75,9 @@ void cx_box_destroy(struct cx_box *box, struct cx_box_waiter *waiter);
 /* The same for one that is ending already; of any other it returns false. */
 bool cx_box_wait_gone(struct cx_box *box, struct cx_box_waiter *waiter);
 
-/* caissond says that it is gone. */
+/* caissond says that it is gone, or that the kernel has killed in it for want of memory. */
 void cx_boxes_ended(struct cx_gateway *gw, const char *id, enum cx_end reason);
+void cx_boxes_oom(struct cx_gateway *gw, const char *id);
 
 /*
  * At start: compares the database with what caissond lists, adopts what lives in both, ends the

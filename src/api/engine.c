@@ -257,10 +257,33 @@ static bool on_ended(struct cx_engine *engine, struct cx_packet *pkt)
 	struct cx_msg_ended m;
 	char id[33];
 
-	if (pkt->type != CX_MSG_ended || !cx_msg_ended_get(&pkt->body, &m) || !decode_id(m.id, id))
+	if (!cx_msg_ended_get(&pkt->body, &m) || !decode_id(m.id, id))
 		return false;
 	engine->events.ended(engine->events.arg, id, (enum cx_end)m.reason);
 	return true;
+}
+
+static bool on_oom(struct cx_engine *engine, struct cx_packet *pkt)
+{
+	struct cx_msg_oom m;
+	char id[33];
+
+	if (!cx_msg_oom_get(&pkt->body, &m) || !decode_id(m.id, id))
+		return false;
+	engine->events.oom(engine->events.arg, id);
+	return true;
+}
+
+static bool on_event(struct cx_engine *engine, struct cx_packet *pkt)
+{
+	switch (pkt->type) {
+	case CX_MSG_ended:
+		return on_ended(engine, pkt);
+	case CX_MSG_oom:
+		return on_oom(engine, pkt);
+	default:
+		return false;
+	}
 }
 
 static bool on_late_sandbox(struct cx_engine *engine, struct cx_packet *pkt)
@@ -387,7 +410,7 @@ static int receive(struct cx_engine *engine, struct cx_err *err)
 		return r;
 	if (r == 0)
 		return cx_refuse(err, CX_UNAVAILABLE, "caissond has closed the connection");
-	good = pkt->request == 0 ? on_ended(engine, pkt) : on_answer(engine, pkt);
+	good = pkt->request == 0 ? on_event(engine, pkt) : on_answer(engine, pkt);
 	cx_packet_drop(pkt);
 	return good ? 1
 		    : cx_refuse(err, CX_INTERNAL, "unexpected message %#x from caissond",

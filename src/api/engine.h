@@ -47,6 +47,7 @@ struct cx_engine_call {
 
 struct cx_engine_events {
 	void (*ended)(void *arg, const char *id, enum cx_end reason);
+	void (*oom)(void *arg, const char *id); /* it ran out of its memory; it has not ended */
 	void (*lost)(void *arg, const struct cx_err *err); /* after every call has failed */
 	void *arg;
 };

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "api/json.h"
+#include "api/lifetime.h"
 
 void cx_present_time(int64_t ms, char ret[32])
 {
@@ -178,12 +179,20 @@ static void write_limits(struct cx_jsonw *w, const struct cx_sandbox_row *row)
 	write_json(w, "networkDenylist", row->network_denylist);
 }
 
+/* Clients know whole minutes only: a part of one is one. */
+static int64_t whole_minutes(double minutes)
+{
+	int64_t whole = (int64_t)minutes;
+
+	return (double)whole < minutes ? whole + 1 : whole;
+}
+
 static void write_life(struct cx_jsonw *w, const struct cx_sandbox_row *row)
 {
 	cx_jsonw_text(w, "status", row->status);
-	cx_jsonw_int(w, "timeoutMinutes", row->timeout_minutes);
+	cx_jsonw_int(w, "timeoutMinutes", whole_minutes(row->timeout_minutes));
 	if (row->idle_timeout_minutes > 0)
-		cx_jsonw_int(w, "idleTimeoutMinutes", row->idle_timeout_minutes);
+		cx_jsonw_int(w, "idleTimeoutMinutes", whole_minutes(row->idle_timeout_minutes));
 	else
 		cx_jsonw_null(w, "idleTimeoutMinutes");
 	write_time(w, "createdAt", row->created_ms);
@@ -196,7 +205,11 @@ static void write_life(struct cx_jsonw *w, const struct cx_sandbox_row *row)
 		cx_jsonw_null(w, "exitCode");
 	cx_jsonw_text(w, "errorType", row->error_type);
 	cx_jsonw_text(w, "errorMessage", row->error_message);
-	cx_jsonw_null(w, "terminationReason");
+	cx_jsonw_text(w, "terminationReason", row->termination_reason);
+	write_time(w, "lastActiveAt", row->active_ms);
+	write_time(w, "pausedAt", row->paused_ms);
+	write_time(w, "expiresAt", row->expires_ms);
+	write_time(w, "idleExpiresAt", cx_lifetime_idle_end(row));
 }
 
 void cx_present_sandbox(struct cx_jsonw *w, const struct cx_sandbox_row *row, const char *agent)

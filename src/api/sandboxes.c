@@ -572,10 +572,12 @@ static void on_log(struct cx_call *call, const struct cx_answer *answer, const s
 			return;
 		err = &failed;
 	}
-	if (err != NULL)
-		cx_request_fail(logs->req, err);
-	else
+	if (err == NULL)
 		answer_log(logs->req, logs->text.p, logs->text.len);
+	else if (err->kind == CX_CONFLICT) /* it has just ended: then there is a record */
+		cx_handle_logs(logs->req);
+	else
+		cx_request_fail(logs->req, err);
 	free_logs(logs);
 }
 
@@ -608,7 +610,7 @@ static int start_logs(struct cx_request *req, struct cx_box *box, struct cx_err 
 	logs->waiter.done = on_log_recorded;
 	if (cx_box_wait_gone(box, &logs->waiter)) /* its log is being recorded */
 		return 0;
-	logs->session = cx_box_session(box, err);
+	logs->session = cx_box_agent(box, err);
 	if (logs->session == NULL ||
 	    cx_session_log(logs->session, 0, 65536, &logs->call, err) < 0) {
 		free_logs(logs);

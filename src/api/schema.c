@@ -104,6 +104,10 @@ static const char *const migrations[] = {
 	"CREATE TABLE seal_key (id BLOB NOT NULL);"
 	"CREATE TRIGGER forget_sealed AFTER UPDATE OF ended_ms ON sandboxes"
 	" WHEN NEW.ended_ms > 0 BEGIN DELETE FROM sealed WHERE sandbox = NEW.row; END;",
+	("ALTER TABLE sandboxes ADD COLUMN expires_ms INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE sandboxes ADD COLUMN active_ms INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE sandboxes ADD COLUMN paused_ms INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE sandboxes ADD COLUMN termination_reason TEXT;"),
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

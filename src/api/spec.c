@@ -17,9 +17,11 @@ enum {
 	START_BYTES = 65000,
 	NETWORK_ENTRIES = 1024,
 	PIDS_DEFAULT = 4096,
+	MINUTES_MAX = 5256000, /* ten years */
 };
 
 static const double gb = 1024.0 * 1024 * 1024;
+static const double minutes_min = 0.001;
 static const double memory_gb_min = 1.0 / 64; /* 16 MiB: the smallest Python starts in it */
 
 #define AUTO_DOC CX_AUTO(cx_json_free) struct json_t
@@ -160,16 +162,17 @@ static int parse_memory(const struct json_t *doc, const struct cx_host *host,
 		       : 0;
 }
 
+/* Fractions are taken, so that tests need not wait for minutes. */
 static int parse_timeout(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
 {
 	row->timeout_minutes = 60;
-	if (cx_json_int(doc, "timeout_minutes", -1, 5256000, &row->timeout_minutes, err) < 0)
+	if (cx_json_real(doc, "timeout_minutes", -1, MINUTES_MAX, &row->timeout_minutes, err) < 0)
 		return -err->errnum;
-	if (row->timeout_minutes == 0)
+	if (row->timeout_minutes != -1 && row->timeout_minutes < minutes_min)
 		return cx_refuse(err, CX_INVALID,
-				 "'timeout_minutes' must be at least 1, or -1 for none");
-	return cx_json_int(doc, "idle_timeout_minutes", 1, 5256000, &row->idle_timeout_minutes,
-			   err) < 0
+				 "'timeout_minutes' must be more than 0, or -1 for none");
+	return cx_json_real(doc, "idle_timeout_minutes", minutes_min, MINUTES_MAX,
+			    &row->idle_timeout_minutes, err) < 0
 		       ? -err->errnum
 		       : 0;
 }
@@ -365,16 +368,6 @@ static bool has_disk_size(const struct cx_sandbox_row *row)
 	return row->disk_size_gb > 0;
 }
 
-static bool has_lifetime(const struct cx_sandbox_row *row)
-{
-	return row->timeout_minutes > 0;
-}
-
-static bool has_idle_timeout(const struct cx_sandbox_row *row)
-{
-	return row->idle_timeout_minutes > 0;
-}
-
 static bool has_network(const struct cx_sandbox_row *row)
 {
 	return row->network_access != 0;
@@ -392,10 +385,6 @@ static const struct {
 } not_enforced[] = {
 	{ has_disk_size, "recorded, not enforced yet: disk_size_gb; "
 			 "only the host's own disk bounds what is written" },
-	{ has_lifetime, "recorded, not enforced yet: timeout_minutes; "
-			"the sandbox lives until it is deleted" },
-	{ has_idle_timeout, "recorded, not enforced yet: idle_timeout_minutes; "
-			    "the sandbox lives until it is deleted" },
 	{ has_network, "recorded, not enforced yet: network_access; "
 		       "the sandbox has a loopback network only" },
 	{ has_network_list, "recorded, not enforced yet: network_allowlist, network_denylist; "

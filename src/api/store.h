@@ -21,40 +21,44 @@ void cx_store_close(struct cx_store *store);
 
 /* Struct, table, statements and binding are expansions of this list. Times are Unix milliseconds.
  */
-#define CX_SANDBOX_COLUMNS(C)                                                                      \
-	C(text, id) /* NULL: no client has seen it */                                              \
-	C(text, name)                                                                              \
-	C(text, image)	    /* as the client wrote it */                                           \
-	C(text, image_name) /* as the image is called here */                                      \
-	C(text, status)	    /* enum word of sandboxes.c */                                         \
-	C(real, cpu_cores)                                                                         \
-	C(real, memory_gb)                                                                         \
-	C(real, disk_size_gb)                                                                      \
-	C(integer, pids_limit)                                                                     \
-	C(integer, timeout_minutes)                                                                \
-	C(integer, idle_timeout_minutes) /* 0: none */                                             \
-	C(integer, network_access)                                                                 \
-	C(text, network_allowlist) /* JSON, as are the next ones */                                \
-	C(text, network_denylist)                                                                  \
-	C(text, start_command)                                                                     \
-	C(text, environment_vars)                                                                  \
-	C(text, secret_names)                                                                      \
-	C(text, labels)                                                                            \
-	C(text, notices)                                                                           \
-	C(text, team_id)                                                                           \
-	C(text, region)                                                                            \
-	C(text, idempotency_key)                                                                   \
-	C(integer, created_ms)                                                                     \
-	C(integer, updated_ms)                                                                     \
-	C(integer, started_ms) /* 0: not yet */                                                    \
-	C(integer, ended_ms)   /* 0: not yet */                                                    \
-	C(integer, exit_code)  /* of the start command; -1: none */                                \
-	C(text, error_type)                                                                        \
-	C(text, error_message)                                                                     \
-	C(text, attributes) /* JSON: what the personality keeps that made it */                    \
-	C(text, log)	    /* what the start command wrote, kept at its end */                    \
-	C(text, engine_id)  /* caissond's; NULL until it exists. The id, unless that came first */ \
-	C(text, user_id)    /* the owner; NULL: an administrator's */
+#define CX_SANDBOX_COLUMNS(C)                                                                     \
+	C(text, id) /* NULL: no client has seen it */                                             \
+	C(text, name)                                                                             \
+	C(text, image)	    /* as the client wrote it */                                          \
+	C(text, image_name) /* as the image is called here */                                     \
+	C(text, status)	    /* enum word of sandboxes.c */                                        \
+	C(real, cpu_cores)                                                                        \
+	C(real, memory_gb)                                                                        \
+	C(real, disk_size_gb)                                                                     \
+	C(integer, pids_limit)                                                                    \
+	C(real, timeout_minutes)      /* -1: none */                                              \
+	C(real, idle_timeout_minutes) /* 0: none */                                               \
+	C(integer, network_access)                                                                \
+	C(text, network_allowlist) /* JSON, as are the next ones */                               \
+	C(text, network_denylist)                                                                 \
+	C(text, start_command)                                                                    \
+	C(text, environment_vars)                                                                 \
+	C(text, secret_names)                                                                     \
+	C(text, labels)                                                                           \
+	C(text, notices)                                                                          \
+	C(text, team_id)                                                                          \
+	C(text, region)                                                                           \
+	C(text, idempotency_key)                                                                  \
+	C(integer, created_ms)                                                                    \
+	C(integer, updated_ms)                                                                    \
+	C(integer, started_ms) /* 0: not yet */                                                   \
+	C(integer, ended_ms)   /* 0: not yet */                                                   \
+	C(integer, exit_code)  /* of the start command; -1: none */                               \
+	C(text, error_type)                                                                       \
+	C(text, error_message)                                                                    \
+	C(text, attributes)	    /* JSON: what the personality keeps that made it */           \
+	C(text, log)		    /* what the start command wrote, kept at its end */           \
+	C(integer, expires_ms)	    /* its lifetime ends then; 0: never */                        \
+	C(integer, active_ms)	    /* its last use; 0: none yet */                               \
+	C(integer, paused_ms)	    /* since when; 0: it is not */                                \
+	C(text, termination_reason) /* a word; NULL while it lives */                             \
+	C(text, engine_id) /* caissond's; NULL until it exists. The id, unless that came first */ \
+	C(text, user_id)   /* the owner; NULL: an administrator's */
 
 #define CX_COLUMN_text(name)	char *name;
 #define CX_COLUMN_real(name)	double name;

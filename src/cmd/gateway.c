@@ -116,6 +116,13 @@ static void on_ended(void *arg, const char *id, enum cx_end reason)
 	cx_boxes_ended(&prog->gw, id, reason);
 }
 
+static void on_oom(void *arg, const char *id)
+{
+	struct program *prog = arg;
+
+	cx_boxes_oom(&prog->gw, id);
+}
+
 static void on_lost(void *arg, const struct cx_err *err)
 {
 	struct program *prog = arg;
@@ -151,7 +158,9 @@ static int open_state(struct program *prog, struct cx_err *err)
 
 static int start(struct program *prog, struct cx_err *err)
 {
-	struct cx_engine_events events = { .ended = on_ended, .lost = on_lost, .arg = prog };
+	struct cx_engine_events events = {
+		.ended = on_ended, .oom = on_oom, .lost = on_lost, .arg = prog
+	};
 	int sock = FD_CONTROL;
 
 	cx_json_start();

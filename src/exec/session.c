@@ -17,7 +17,8 @@ enum {
 	WAIT_EXIT = 16,
 	WAIT_INFO = 32,
 	WAIT_DONE = 64,
-	WAIT_EXEC = WAIT_START | WAIT_EXIT,
+	HELD = 128,
+	WAIT_EXEC = WAIT_START | WAIT_EXIT | HELD,
 	WAIT_FILE = WAIT_INFO | WAIT_DONE,
 };
 
@@ -30,8 +31,10 @@ struct pending {
 	uint32_t limit;	      /* WAIT_LOG: bytes asked for; execs and files: timeout_ms */
 	uint64_t length;      /* WAIT_INFO: bytes asked for */
 	uint8_t waits;
-	bool reads;	/* WAIT_INFO: file_get */
-	bool kill_late; /* we have said that it did not start */
+	bool reads;		  /* WAIT_INFO: file_get */
+	bool kill_late;		  /* we have said that it did not start */
+	struct cx_msg_exited end; /* HELD: what its owner has not been told ... */
+	unsigned held;		  /* ... until this number is released */
 };
 
 enum { NUMBER_STEP = 2 * CX_SESSION_PENDING_MAX, TICK_MS = 1000, PACKETS_PER_ROUND = 16 };
@@ -59,6 +62,7 @@ struct cx_session {
 	size_t queued_bytes;
 	uint64_t hello_deadline_ms;
 	bool greeted, lost, closed;
+	unsigned telling; /* a walk over the slots is under way: the session is not freed */
 };
 
 bool cx_session_alive(const struct cx_session *session)
@@ -380,19 +384,33 @@ static int on_started(struct cx_session *session, struct pending *slot, struct c
 	return 0;
 }
 
+static void tell_end(struct pending *slot)
+{
+	struct cx_msg_exited end = slot->end;
+	struct cx_exec *exec = release_owner(slot);
+
+	free_slot(slot);
+	if (exec != NULL)
+		exec->ended(exec, &end, NULL);
+}
+
 static int on_exited(struct cx_session *session, struct pending *slot, struct cx_reader *body,
 		     struct cx_err *err)
 {
-	struct cx_msg_exited m;
-	struct cx_exec *exec;
+	bool fine;
 
-	(void)session;
-	if (!cx_msg_exited_get(body, &m))
+	if (!cx_msg_exited_get(body, &slot->end))
 		return cx_refuse(err, CX_INVALID, "malformed fields");
-	exec = release_owner(slot);
-	free_slot(slot);
-	if (exec != NULL)
-		exec->ended(exec, &m, NULL);
+	slot->waits = HELD;
+	slot->deadline_ms = 0;
+	fine = slot->end.how == CX_EXITED_CODE && slot->end.status == 0;
+	if (session->events.used != NULL)
+		session->events.used(session, session->events.arg);
+	slot->held = 0;
+	if (!fine && session->events.hold != NULL)
+		slot->held = session->events.hold(session, session->events.arg);
+	if (slot->held == 0)
+		tell_end(slot);
 	return 0;
 }
 
@@ -490,6 +508,20 @@ static int receive(struct cx_session *session, struct cx_err *err)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
+static void disconnect(struct cx_session *session)
+{
+	session->lost = true;
+	cx_timer_clear(&session->tick);
+	free_queue(session);
+	cx_loop_drop(session->loop, &session->src);
+}
+
+static void lose(struct cx_session *session, const struct cx_err *err)
+{
+	disconnect(session);
+	session->events.lost(session, err, session->events.arg);
+}
+
 static void ready(struct cx_source *src, uint32_t events)
 {
 	struct cx_session *session = cx_container_of(src, struct cx_session, src);
@@ -505,7 +537,7 @@ static void ready(struct cx_source *src, uint32_t events)
 	}
 	if (r < 0 && cx_session_alive(session)) {
 		(void)cx_wrap(&err, "agent");
-		cx_session_fail(session, &err);
+		lose(session, &err);
 	}
 }
 
@@ -531,7 +563,7 @@ static void tick(struct cx_timer *timer)
 
 	(void)cx_refuse(&err, CX_TIMEOUT, "the sandbox did not answer in time");
 	if (!session->greeted && now >= session->hello_deadline_ms) {
-		cx_session_fail(session, &err);
+		lose(session, &err);
 		return;
 	}
 	for (unsigned i = 0; i < session->nslots && cx_session_alive(session); i++) {
@@ -556,7 +588,7 @@ static void destroy(struct cx_source *src)
 {
 	struct cx_session *session = cx_container_of(src, struct cx_session, src);
 
-	if (session->closed)
+	if (session->closed && session->telling == 0)
 		free_session(session);
 }
 
@@ -588,18 +620,48 @@ int cx_session_open(struct cx_loop *loop, struct cx_packet *scratch, int *sock,
 	return 0;
 }
 
+/* Callbacks may close the session: it is freed by the last walk over its slots. */
+static void end_walk(struct cx_session *session)
+{
+	if (--session->telling == 0 && session->closed && !session->src.added)
+		free_session(session);
+}
+
 void cx_session_fail(struct cx_session *session, const struct cx_err *err)
 {
-	if (!cx_session_alive(session))
+	if (session->closed)
 		return;
-	session->lost = true;
-	cx_timer_clear(&session->tick);
-	free_queue(session);
-	cx_loop_drop(session->loop, &session->src);
+	if (!session->lost)
+		disconnect(session);
+	session->telling++;
 	for (unsigned i = 0; i < session->nslots; i++)
 		fail_owner(&session->slots[i], false, err);
-	if (!session->closed)
-		session->events.lost(session, err, session->events.arg);
+	end_walk(session);
+}
+
+void cx_session_give_up(struct cx_session *session, const struct cx_err *err)
+{
+	session->telling++;
+	for (unsigned i = 0; i < session->nslots; i++)
+		fail_owner(&session->slots[i], session->slots[i].waits != HELD, err);
+	end_walk(session);
+}
+
+void cx_session_release(struct cx_session *session, unsigned number)
+{
+	session->telling++;
+	for (unsigned i = 0; i < session->nslots; i++)
+		if (session->slots[i].waits == HELD && session->slots[i].held <= number)
+			tell_end(&session->slots[i]);
+	end_walk(session);
+}
+
+bool cx_session_busy(const struct cx_session *session)
+{
+	for (unsigned i = 0; i < session->nslots; i++)
+		if (session->slots[i].owner != NULL)
+			return true;
+	return false;
 }
 
 void cx_session_close(struct cx_session *session)
@@ -612,7 +674,8 @@ void cx_session_close(struct cx_session *session)
 	for (unsigned i = 0; i < session->nslots; i++)
 		(void)release_owner(&session->slots[i]);
 	if (!session->src.added) {
-		free_session(session);
+		if (session->telling == 0)
+			free_session(session);
 		return;
 	}
 	cx_loop_drop(session->loop, &session->src); /* destroy() frees, after the running batch */
@@ -702,6 +765,8 @@ int cx_session_exec(struct cx_session *session, const struct cx_msg_exec *plan,
 		return r;
 	exec->session = session;
 	exec->request = request;
+	if (session->events.used != NULL)
+		session->events.used(session, session->events.arg);
 	return 0;
 }
 

@@ -20,7 +20,8 @@
  * own object and sets the callbacks; the rest of it belongs to the session until the last callback
  * has begun or cx_call_forget() / cx_exec_forget() / cx_file_cancel() was called, so before the
  * object is freed one of both must have happened. Callbacks never run inside the function that
- * asked, except from cx_session_fail(); they may call anything here, cx_session_close() included.
+ * asked, except from cx_session_fail(), cx_session_give_up() and cx_session_release(); they may
+ * call anything here, cx_session_close() included.
  */
 struct cx_session;
 
@@ -34,9 +35,19 @@ enum {
 };
 
 struct cx_session_events {
-	/* The session is over: last call for it, after every pending request was failed with err.
+	/*
+	 * The connection is over, last call for it. What is pending stays so until the owner, who
+	 * may know why, says cx_session_fail() or cx_session_close().
 	 */
 	void (*lost)(struct cx_session *session, const struct cx_err *err, void *arg);
+	/*
+	 * A command ended, and not with status 0. A number that is not 0, and no less than the last
+	 * one, keeps that to ourselves until cx_session_release() with such a number, or
+	 * cx_session_fail() with a better reason. May be NULL; must not ask the session anything.
+	 */
+	unsigned (*hold)(struct cx_session *session, void *arg);
+	/* A command was begun or has ended. May be NULL. */
+	void (*used)(struct cx_session *session, void *arg);
 	/* The start command ended; unasked. May be NULL. */
 	void (*main_ended)(struct cx_session *session, const struct cx_msg_main_state *state,
 			   void *arg);
@@ -53,9 +64,16 @@ CX_MUST int cx_session_open(struct cx_loop *loop, struct cx_packet *scratch, int
 			    struct cx_err *err);
 /* No callback follows, not even for what is pending. Commands go on inside. NULL is fine. */
 void cx_session_close(struct cx_session *session);
-/* Ends the session as if the agent had broken it: callbacks with err, then lost(). */
+/* Ends the connection if there is still one, and whatever is pending with err; lost() is not told.
+ */
 void cx_session_fail(struct cx_session *session, const struct cx_err *err);
+/* Ends whatever is pending with err; the connection stays, for what its owner has yet to ask. */
+void cx_session_give_up(struct cx_session *session, const struct cx_err *err);
+/* The ends of commands that hold() kept back with numbers up to this one are told now. */
+void cx_session_release(struct cx_session *session, unsigned number);
 bool cx_session_alive(const struct cx_session *session);
+/* Somebody waits for an answer or for a command of it. */
+bool cx_session_busy(const struct cx_session *session);
 
 /* The answer to a request; which member counts depends on what was asked. Valid in done() only. */
 struct cx_answer {

@@ -28,7 +28,8 @@
 	M(0x18, list_end, CX_FIELDS_NONE)                                                         \
 	M(0x19, usage, CX_FIELDS_SANDBOX) /* -> used */                                           \
 	M(0x1a, used, CX_FIELDS_USED)                                                             \
-	M(0x1b, ended, CX_FIELDS_ENDED)		    /* event: a sandbox ended and is gone */      \
+	M(0x1b, ended, CX_FIELDS_ENDED) /* event: a sandbox ended and is gone */                  \
+	M(0x1c, oom, CX_FIELDS_SANDBOX) /* event: the kernel killed in it for want of memory */   \
 	M(0x20, layer_build, CX_FIELDS_LAYER_BUILD) /* fds: archive, two report pipes -> built */ \
 	M(0x21, layer_built, CX_FIELDS_LAYER_BUILT)                                               \
 	M(0x22, layer_commit, CX_FIELDS_LAYER_COMMIT) /* -> layer_done: it exists under its id */ \

@@ -21,10 +21,10 @@ static int nlost, ndone;
 
 static void on_lost(struct cx_session *session, const struct cx_err *err, void *arg)
 {
-	(void)session;
 	(void)arg;
 	if (err->errnum == 0 || nlost++ > 0)
 		abort();
+	cx_session_fail(session, err);
 }
 
 static void on_done(struct cx_call *call, const struct cx_answer *answer, const struct cx_err *err)

@@ -43,6 +43,7 @@ static const struct {
 	{ "{" IMAGE ",\"pids_limit\":99999999}", "pids_limit" },
 	{ "{" IMAGE ",\"timeout_minutes\":0}", "timeout_minutes" },
 	{ "{" IMAGE ",\"timeout_minutes\":-2}", "timeout_minutes" },
+	{ "{" IMAGE ",\"timeout_minutes\":-0.5}", "timeout_minutes" },
 	{ "{" IMAGE ",\"idle_timeout_minutes\":0}", "idle_timeout_minutes" },
 	{ "{" IMAGE ",\"gpu_count\":1}", "gpu_count" },
 	{ "{" IMAGE ",\"network_access\":\"no\"}", "network_access" },
@@ -178,18 +179,15 @@ END_TEST
 /* Which notices a document gets; the defaults are judged like what a client wrote. */
 static const struct {
 	const char *fields;
-	bool disk, lifetime, idle, network, lists, unknown;
+	bool disk, network, lists, unknown;
 } noticed[] = {
-	{ "", .disk = true, .lifetime = true, .network = true },
-	{ ",\"network_access\":true", .disk = true, .lifetime = true, .network = true },
-	{ ",\"network_access\":false,\"disk_size_gb\":1", .disk = true, .lifetime = true },
+	{ "", .disk = true, .network = true },
+	{ ",\"network_access\":true", .disk = true, .network = true },
+	{ ",\"network_access\":false,\"disk_size_gb\":1", .disk = true },
 	{ ",\"network_access\":false,\"timeout_minutes\":-1", .disk = true },
-	{ ",\"network_access\":false,\"idle_timeout_minutes\":1", .disk = true, .lifetime = true,
-	  .idle = true },
-	{ ",\"network_denylist\":[\"a\"]", .disk = true, .lifetime = true, .network = true,
-	  .lists = true },
-	{ ",\"network_access\":false,\"frobnicate\":2", .disk = true, .lifetime = true,
-	  .unknown = true },
+	{ ",\"network_access\":false,\"idle_timeout_minutes\":1", .disk = true },
+	{ ",\"network_denylist\":[\"a\"]", .disk = true, .network = true, .lists = true },
+	{ ",\"network_access\":false,\"frobnicate\":2", .disk = true, .unknown = true },
 };
 
 START_TEST(what_is_not_enforced_is_said)
@@ -199,8 +197,7 @@ START_TEST(what_is_not_enforced_is_said)
 		bool said;
 	} each[] = {
 		{ "not enforced yet: disk_size_gb", noticed[_i].disk },
-		{ "not enforced yet: timeout_minutes", noticed[_i].lifetime },
-		{ "not enforced yet: idle_timeout_minutes", noticed[_i].idle },
+		{ "timeout_minutes", false },
 		{ "not enforced yet: network_access", noticed[_i].network },
 		{ "not enforced yet: network_allowlist", noticed[_i].lists },
 		{ "'frobnicate' is unknown", noticed[_i].unknown },

@@ -17,8 +17,8 @@ static struct cx_loop loop;
 static struct cx_packet scratch, heard;
 static struct cx_session *session;
 static struct cx_err err, lost_why;
-static int agent, nlost, nmain;
-static bool close_when_lost;
+static int agent, nlost, nmain, nused, nheld;
+static bool close_when_lost, hold_ends, leave_when_lost;
 
 /* Hours pass in an instant: the library's clock is this one. */
 static time_t skipped_s;
@@ -55,10 +55,27 @@ static void on_lost(struct cx_session *s, const struct cx_err *why, void *arg)
 	ck_assert_ptr_eq(arg, &agent);
 	nlost++;
 	lost_why = *why;
+	if (!leave_when_lost)
+		cx_session_fail(s, why);
 	if (close_when_lost) {
 		cx_session_close(s);
 		session = NULL;
 	}
+}
+
+static unsigned on_hold(struct cx_session *s, void *arg)
+{
+	(void)s;
+	(void)arg;
+	nheld++;
+	return hold_ends ? 2 : 0;
+}
+
+static void on_used(struct cx_session *s, void *arg)
+{
+	(void)s;
+	(void)arg;
+	nused++;
 }
 
 static void on_main(struct cx_session *s, const struct cx_msg_main_state *state, void *arg)
@@ -107,6 +124,8 @@ static uint32_t hear(uint16_t type)
 static void set_up(void)
 {
 	static const struct cx_session_events events = { .lost = on_lost,
+							 .hold = on_hold,
+							 .used = on_used,
 							 .main_ended = on_main,
 							 .arg = &agent };
 	int pair[2];
@@ -573,6 +592,109 @@ START_TEST(closing_in_between_fails_what_waits)
 }
 END_TEST
 
+START_TEST(what_is_pending_waits_for_the_owner_of_a_lost_session)
+{
+	struct ask first = new_ask(), second = new_ask();
+	struct run run;
+	struct cx_err why;
+
+	(void)begin(&run);
+	ck_assert_int_eq(cx_session_main(session, &first.call, &err), 0);
+	ck_assert_int_eq(cx_session_main(session, &second.call, &err), 0);
+	first.closes = _i == 1;
+	leave_when_lost = true;
+	(void)shutdown(agent, SHUT_RDWR);
+	spin();
+	ck_assert_int_eq(nlost, 1);
+	ck_assert(!cx_session_alive(session) && cx_session_busy(session));
+	ck_assert_int_eq(run.ended + first.done, 0);
+	(void)cx_refuse(&why, CX_CONFLICT, "it ran out of memory");
+	cx_session_fail(session, &why);
+	ck_assert_int_eq(run.ended, 1);
+	ck_assert_int_eq(run.why.kind, CX_CONFLICT);
+	ck_assert_int_eq(first.done, 1);
+	ck_assert_int_eq(second.done, _i == 0); /* nobody hears from a closed one */
+	ck_assert_int_eq(nlost, 1);
+	drop(&run);
+}
+END_TEST
+
+static const struct {
+	struct cx_msg_exited end;
+	int held;
+} ways_to_end[] = {
+	{ { .how = CX_EXITED_CODE, .status = 0 }, 0 },
+	{ { .how = CX_EXITED_CODE, .status = 1 }, 1 },
+	{ { .how = CX_EXITED_SIGNAL, .status = SIGKILL }, 1 },
+};
+
+START_TEST(a_bad_end_can_be_kept_back)
+{
+	struct run run, other;
+	uint32_t r = begin(&run);
+
+	hold_ends = true;
+	say(started, r, .pid = 7);
+	say(exited, r, .how = ways_to_end[_i].end.how, .status = ways_to_end[_i].end.status);
+	ck_assert_int_eq(nheld, ways_to_end[_i].held);
+	ck_assert_int_eq(nused, 2); /* its begin and its end */
+	ck_assert_int_eq(run.ended, !ways_to_end[_i].held);
+	ck_assert(cx_session_busy(session) == (ways_to_end[_i].held == 1));
+	(void)begin(&other);
+	cx_session_release(session, 1);
+	ck_assert_int_eq(run.ended, !ways_to_end[_i].held);
+	cx_session_release(session, 2);
+	ck_assert_int_eq(run.ended, 1);
+	ck_assert_uint_eq(run.end.status, ways_to_end[_i].end.status);
+	ck_assert_int_eq(other.ended, 0);
+	drop(&run);
+	drop(&other);
+}
+END_TEST
+
+START_TEST(a_kept_end_gives_way_to_a_better_reason)
+{
+	struct run run;
+	uint32_t r = begin(&run);
+	struct cx_err why;
+
+	hold_ends = true;
+	say(started, r, .pid = 7);
+	say(exited, r, .how = CX_EXITED_SIGNAL, .status = SIGKILL);
+	(void)cx_refuse(&why, CX_CONFLICT, "it ran out of memory");
+	cx_session_fail(session, &why);
+	ck_assert_int_eq(run.ended, 1);
+	ck_assert_int_eq(run.why.kind, CX_CONFLICT);
+	drop(&run);
+}
+END_TEST
+
+START_TEST(a_session_that_gives_up_still_asks)
+{
+	struct ask state = new_ask(), log = new_ask();
+	struct run run;
+	uint32_t r = begin(&run), m;
+	struct cx_err why;
+
+	say(started, r, .pid = 7);
+	ck_assert_int_eq(cx_session_main(session, &state.call, &err), 0);
+	m = hear(CX_MSG_main_status);
+	(void)cx_refuse(&why, CX_CONFLICT, "its time is over");
+	cx_session_give_up(session, &why);
+	ck_assert_int_eq(run.ended, 1);
+	ck_assert_int_eq(run.why.kind, CX_CONFLICT);
+	ck_assert_int_eq(state.done, 1);
+	ck_assert(!cx_session_busy(session));
+	ck_assert_int_eq(cx_session_log(session, 0, 10, &log.call, &err), 0);
+	say(exited, r, .how = CX_EXITED_SIGNAL, .status = SIGKILL); /* late, and known */
+	say(main_state, m, .state = CX_MAIN_NONE);
+	ck_assert_int_eq(nlost, 0);
+	say(log_data, hear(CX_MSG_log_read), .end = 0);
+	ck_assert_int_eq(log.done, 1);
+	drop(&run);
+}
+END_TEST
+
 START_TEST(noise_is_no_packet)
 {
 	unsigned seed = (unsigned)_i;
@@ -773,6 +895,10 @@ int main(void)
 	tcase_add_test(tc, who_is_forgotten_hears_nothing);
 	tcase_add_test(tc, callbacks_may_ask_and_close);
 	tcase_add_loop_test(tc, a_lie_ends_the_session, 0, CX_LEN(lies));
+	tcase_add_loop_test(tc, what_is_pending_waits_for_the_owner_of_a_lost_session, 0, 2);
+	tcase_add_loop_test(tc, a_bad_end_can_be_kept_back, 0, CX_LEN(ways_to_end));
+	tcase_add_test(tc, a_kept_end_gives_way_to_a_better_reason);
+	tcase_add_test(tc, a_session_that_gives_up_still_asks);
 	tcase_add_test(tc, closing_in_between_fails_what_waits);
 	tcase_add_test(tc, no_answer_in_time);
 	tcase_add_test(tc, a_late_start_is_killed);
