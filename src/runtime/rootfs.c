@@ -141,10 +141,24 @@ static int clone_layer(int layer, int userns, struct cx_err *err)
 	return cx_take_fd(&fd);
 }
 
+static bool comes_again(const int *layers, unsigned n, unsigned i)
+{
+	for (unsigned above = i + 1; above < n; above++)
+		if (layers[above] == layers[i])
+			return true;
+	return false;
+}
+
+/*
+ * An overlay takes no directory twice. Of a layer that an image has twice the upper one is enough:
+ * whatever the lower one shows or hides, that one does, too.
+ */
 static int clone_layers(const int *layers, unsigned n, int userns, struct clones *ret,
 			struct cx_err *err)
 {
 	for (unsigned i = 0; i < n; i++) {
+		if (comes_again(layers, n, i))
+			continue;
 		ret->fds[ret->n] = clone_layer(layers[i], userns, err);
 		if (ret->fds[ret->n] < 0)
 			return -err->errnum;

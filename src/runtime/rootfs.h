@@ -18,7 +18,7 @@ void cx_layer_unmount(const char *at);
 /*
  * The root of one sandbox as a detached mount: the layers (lowest first), each through a clone
  * idmapped by the sandbox's user namespace, under writable/<id>/upper, which belongs to uid_base.
- * nodev, nosuid; userxattr, volatile.
+ * nodev, nosuid; userxattr, volatile. The same descriptor may come twice.
  */
 CX_MUST int cx_rootfs_make(const int *layers, unsigned nlayers, int userns, const char *upper,
 			   const char *work, struct cx_err *err);

@@ -207,6 +207,21 @@ START_TEST(view_of_layers)
 }
 END_TEST
 
+/* As an image has it that does the same thing again. */
+START_TEST(layer_that_comes_twice)
+{
+	const int again[] = { layers[0], layers[1], layers[0] };
+	cx_autofd int view = make_view(again, 3);
+	char text[16];
+	struct stat st;
+
+	ck_assert_int_gt((int)cx_read_small_file(view, "both", text, sizeof text, &err), 0);
+	ck_assert_str_eq(text, "low\n");
+	ck_assert_int_eq(fstatat(view, "gone", &st, AT_SYMLINK_NOFOLLOW), 0);
+	ck_assert_int_eq(fstatat(view, "opq", &st, 0), 0); /* of the layer between them */
+}
+END_TEST
+
 /* A whiteout in the lowest layer hides nothing, and is nothing. */
 START_TEST(view_of_one_layer)
 {
@@ -373,6 +388,7 @@ int main(void)
 	tcase_add_test(tc, options_tell_no_path);
 	tcase_add_test(tc, layers_stack_and_ids_shift);
 	tcase_add_test(tc, view_of_layers);
+	tcase_add_test(tc, layer_that_comes_twice);
 	tcase_add_test(tc, view_of_one_layer);
 	tcase_add_test(tc, upper_as_it_is);
 	tcase_add_test(tc, as_many_layers_as_an_image_may_have);
