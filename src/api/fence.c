@@ -78,7 +78,7 @@ static const struct {
 	{ "recvmsg", "caissond, agents" },
 	{ "sendto", "clients" },
 	{ "sendmsg", "caissond, agents" },
-	{ "sendfile", "libmicrohttpd" },
+	{ "sendfile", "libmicrohttpd, files that workers read while they come" },
 	{ "shutdown", "clients" },
 	{ "getsockopt", "libmicrohttpd" },
 	{ "setsockopt", "libmicrohttpd" },

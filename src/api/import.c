@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/early.h"
 #include "api/handlers.h"
 #include "api/images.h"
 #include "api/intake.h"
@@ -18,7 +19,8 @@
 /*
  * Images from an archive, one import at a time:
  *
- *	scan	caissond's worker turns the upload into an entry stream, which is spooled here
+ *	scan	caissond's worker turns the upload into an entry stream, which is spooled here;
+ *		large files, which can only be layers, are built meanwhile (api/early.h)
  *	names	what the documents call the images that are to be taken; of a tree of files,
  *		what the client calls it
  *	intake	one image after the other (api/intake.h); its files become blobs
@@ -37,6 +39,7 @@ struct cx_import {
 	unsigned pending;
 	struct cx_err stream_err, call_err;
 	int archive;
+	struct cx_early *early;
 	struct cx_spool *spool;		   /* NULL: the archive is a tree of files */
 	char given[CX_IMAGE_NAME_MAX + 1]; /* by the client; "" when the archive names them */
 	char name[CX_IMAGE_NAME_MAX + 1];  /* of the image at work */
@@ -56,6 +59,7 @@ static void next_image(struct cx_import *im);
 static void free_import(struct cx_import *im)
 {
 	cx_intake_free(im->intake);
+	cx_early_free(im->early);
 	cx_engine_forget(&im->call);
 	cx_worker_pipe_forget(im->entries);
 	cx_word_forget(&im->word);
@@ -122,6 +126,17 @@ static int layer_open(void *arg, unsigned layer, int *ret_fd, struct cx_err *err
 	if (im->spool == NULL)
 		return reopen(im->archive, ret_fd, err);
 	return reopen(cx_spool_find(im->spool, plan->layers[layer].file)->fd, ret_fd, err);
+}
+
+static struct cx_layer_build *layer_begun(void *arg, unsigned layer)
+{
+	struct cx_import *im = arg;
+	const struct cx_oci_image *plan = cx_intake_plan(im->intake);
+
+	return im->spool == NULL
+		       ? NULL
+		       : cx_early_take(im->early,
+				       cx_spool_find(im->spool, plan->layers[layer].file));
 }
 
 static const char *type_of(int fd)
@@ -203,7 +218,9 @@ static void on_layers(void *arg, const struct cx_err *err)
 	next_image(im);
 }
 
-static const struct cx_intake_ops intake_ops = { .open = layer_open, .layers = on_layers };
+static const struct cx_intake_ops intake_ops = { .begun = layer_begun,
+						 .open = layer_open,
+						 .layers = on_layers };
 
 static int begin_image(struct cx_import *im, const char *called, struct cx_err *err)
 {
@@ -292,6 +309,8 @@ static int choose(struct cx_import *im, struct cx_err *err)
 
 static int choose_tree(struct cx_import *im, struct cx_err *err)
 {
+	cx_early_free(im->early);
+	im->early = NULL;
 	cx_spool_free(im->spool);
 	im->spool = NULL;
 	if (im->given[0] == '\0')
@@ -383,6 +402,13 @@ static void on_scanned(struct cx_engine_call *call, struct cx_engine_answer *ans
 	one_less(im);
 }
 
+static void spool_grown(void *arg, const struct cx_spool_file *file, uint64_t bytes)
+{
+	struct cx_import *im = arg;
+
+	cx_early_grown(im->early, file, bytes);
+}
+
 static int scan(struct cx_import *im, struct cx_err *err)
 {
 	cx_autofd int entries = -EBADF, report = -EBADF;
@@ -391,8 +417,11 @@ static int scan(struct cx_import *im, struct cx_err *err)
 	im->pending = 3;
 	im->word.heard = on_word;
 	im->call.done = on_scanned;
-	if (cx_spool_new(im->gw->blobs.whole, spool_bytes_max, &im->spool, err) < 0)
+	if (cx_spool_new(im->gw->blobs.whole, spool_bytes_max, &im->spool, err) < 0 ||
+	    cx_early_new(im->gw, &im->early, err) < 0)
 		return -err->errnum;
+	im->spool->grown = spool_grown;
+	im->spool->arg = im;
 	if (lseek(im->archive, 0, SEEK_SET) < 0)
 		return cx_fail(err, errno, "rewind the upload");
 	if (cx_worker_pipe_open(loop, &entry_ops, im, &entries, &im->entries, err) < 0 ||

@@ -7,6 +7,7 @@
 #include "api/blobs.h"
 #include "api/imageconfig.h"
 #include "api/layerbuild.h"
+#include "base/fd.h"
 
 enum { PARALLEL = 4 /* layers of one image */ };
 
@@ -15,8 +16,8 @@ enum state { TODO, ASKING, BUILDING, COMMITTING, THERE };
 struct layer {
 	struct cx_intake *intake;
 	enum state state;
-	struct cx_engine_call call; /* is it in the store? */
-	struct cx_layer_build build;
+	struct cx_engine_call call;   /* is it in the store? */
+	struct cx_layer_build *build; /* NULL: there is nothing to build so far */
 	int64_t size_bytes;
 };
 
@@ -60,8 +61,8 @@ static void stop(struct cx_intake *intake)
 	cx_timer_clear(&intake->timer);
 	for (unsigned i = 0; i < intake->plan.nlayers; i++) {
 		cx_engine_forget(&intake->layers[i].call);
-		if (intake->layers[i].build.gw != NULL)
-			cx_layer_build_drop(&intake->layers[i].build);
+		if (intake->layers[i].build != NULL)
+			cx_layer_build_drop(intake->layers[i].build);
 	}
 }
 
@@ -70,6 +71,8 @@ void cx_intake_free(struct cx_intake *intake)
 	if (intake == NULL)
 		return;
 	stop(intake);
+	for (unsigned i = 0; i < intake->plan.nlayers; i++)
+		free(intake->layers[i].build);
 	*intake->link = intake->next;
 	if (intake->next != NULL)
 		intake->next->link = intake->link;
@@ -148,7 +151,7 @@ static int note(struct layer *layer, struct cx_err *err)
 
 static void on_committed(struct cx_layer_build *build, const struct cx_err *err)
 {
-	struct layer *layer = cx_container_of(build, struct layer, build);
+	struct layer *layer = build->owner;
 	struct cx_err failed;
 
 	if (err != NULL) {
@@ -165,7 +168,7 @@ static void on_committed(struct cx_layer_build *build, const struct cx_err *err)
 static int check(struct layer *layer, struct cx_err *err)
 {
 	struct cx_oci_layer *plan = planned(layer);
-	const struct cx_report *read = &layer->build.workers.reports[0];
+	const struct cx_report *read = &layer->build->workers.reports[0];
 
 	if (layer->intake->tree) {
 		if (read->kind == CX_REPORT_IMAGE)
@@ -188,7 +191,7 @@ static int check(struct layer *layer, struct cx_err *err)
 
 static void on_built(struct cx_layer_build *build, const struct cx_err *err)
 {
-	struct layer *layer = cx_container_of(build, struct layer, build);
+	struct layer *layer = build->owner;
 	struct cx_err failed;
 
 	layer->size_bytes = (int64_t)build->size_bytes;
@@ -204,17 +207,46 @@ static void on_built(struct cx_layer_build *build, const struct cx_err *err)
 	fail_layer(layer, &failed);
 }
 
-static int build(struct layer *layer, struct cx_err *err)
+static int start_build(struct layer *layer, struct cx_err *err)
 {
 	struct cx_intake *intake = layer->intake;
 	int fd = -EBADF;
 
 	if (intake->ops->open(intake->arg, index_of(layer), &fd, err) < 0)
 		return -err->errnum;
+	layer->build = calloc(1, sizeof *layer->build);
+	if (layer->build == NULL) {
+		cx_close(&fd);
+		return cx_fail(err, ENOMEM, "layer");
+	}
+	layer->build->done = on_built;
+	layer->build->owner = layer;
+	return cx_layer_build_start(intake->gw, layer->build, &fd, err);
+}
+
+/* May tell at once that it has failed. */
+static void join_build(struct layer *layer)
+{
+	struct cx_layer_build *build = layer->build;
+
+	build->done = on_built;
+	build->owner = layer;
+	if (build->built)
+		on_built(build, build->why.errnum != 0 ? &build->why : NULL);
+}
+
+static int build(struct layer *layer, struct cx_err *err)
+{
+	struct cx_intake *intake = layer->intake;
+
 	layer->state = BUILDING;
-	layer->build.done = on_built;
 	enter(layer, CX_INTAKE_UNPACKING);
-	return cx_layer_build_start(intake->gw, &layer->build, &fd, err);
+	if (intake->ops->begun != NULL)
+		layer->build = intake->ops->begun(intake->arg, index_of(layer));
+	if (layer->build == NULL)
+		return start_build(layer, err);
+	join_build(layer);
+	return 0;
 }
 
 static void on_stat(struct cx_engine_call *call, struct cx_engine_answer *answer,

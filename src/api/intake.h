@@ -16,10 +16,13 @@
  * not swept later. While an intake lives, what its plan names is not swept.
  */
 struct cx_intake;
+struct cx_layer_build;
 
 enum cx_intake_phase { CX_INTAKE_EXISTS, CX_INTAKE_UNPACKING, CX_INTAKE_DONE };
 
 struct cx_intake_ops {
+	/* The layer is to be built, and somebody has begun to: the intake's then. NULL: nobody. */
+	struct cx_layer_build *(*begun)(void *arg, unsigned layer); /* may be NULL */
 	/* The layer is to be built: a file from its beginning, or a pipe; the intake's then. */
 	int (*open)(void *arg, unsigned layer, int *ret_fd, struct cx_err *err);
 	void (*phase)(void *arg, unsigned layer, enum cx_intake_phase phase); /* may be NULL */

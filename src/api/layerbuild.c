@@ -17,7 +17,11 @@ static void on_built(struct cx_workers *workers, const struct cx_err *err)
 		(void)cx_refuse(&full, CX_LIMIT, "the disk of the state directory is full");
 		err = &full;
 	}
-	b->done(b, err);
+	b->built = true;
+	if (err != NULL)
+		b->why = *err;
+	if (b->done != NULL)
+		b->done(b, err);
 }
 
 static void on_answer(struct cx_workers *workers, const struct cx_engine_answer *answer)

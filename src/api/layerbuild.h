@@ -8,12 +8,16 @@
 /*
  * One layer out of one archive: two workers of caissond's take it apart and lay it out; what they
  * report is compared with what was expected; the result waits under a token to be committed or
- * dropped. Embedded in its owner, zeroed, with done set.
+ * dropped. Embedded in its owner, zeroed, with done set; or on its own, and taken over later by who
+ * sets done then, and has to look whether it is built already.
  */
 struct cx_layer_build {
-	void (*done)(struct cx_layer_build *build, const struct cx_err *err); /* once */
-	struct cx_gateway *gw;						      /* private */
-	uint64_t token;							      /* 0: none */
+	void (*done)(struct cx_layer_build *build, const struct cx_err *err); /* once; or NULL */
+	void *owner;							      /* whoever set done */
+	bool built;							      /* done() was due */
+	struct cx_err why;     /* it failed; errnum 0: it did not */
+	struct cx_gateway *gw; /* private */
+	uint64_t token;	       /* 0: none */
 	/* when it is done */
 	struct cx_workers workers; /* reports: the reader's, the writer's */
 	uint64_t size_bytes;	   /* of the EROFS file */

@@ -109,6 +109,12 @@ static int name_link(struct cx_spool_file *file, const struct cx_entry *entry, s
 	return file->target != NULL ? 0 : cx_fail(err, ENOMEM, "archive");
 }
 
+static void tell(const struct cx_spool *s)
+{
+	if (s->grown != NULL)
+		s->grown(s->arg, s->open, s->at);
+}
+
 static int open_file(struct cx_spool *s, struct cx_spool_file *file, const struct cx_entry *entry,
 		     struct cx_err *err)
 {
@@ -122,6 +128,7 @@ static int open_file(struct cx_spool *s, struct cx_spool_file *file, const struc
 	s->bytes += entry->size;
 	s->open = file;
 	s->at = 0;
+	tell(s);
 	return cx_digest_reset(s->digest, err);
 }
 
@@ -176,6 +183,7 @@ static int write_at(struct cx_spool *s, uint64_t offset, const void *data, size_
 		return cx_wrap(err, "spool file");
 	}
 	s->at += len;
+	tell(s);
 	return cx_digest_add(s->digest, data, len, err);
 }
 

@@ -27,6 +27,9 @@ struct cx_spool_file {
 };
 
 struct cx_spool {
+	/* Set by the owner, may be NULL: a file begins (0 bytes), or has that many by now. */
+	void (*grown)(void *arg, const struct cx_spool_file *file, uint64_t bytes);
+	void *arg;
 	int dir; /* borrowed */
 	uint64_t max_bytes, bytes;
 	struct cx_spool_file *files;

@@ -17,6 +17,8 @@ from archives import Entry, directory, hardlink
 
 LIMIT_OF_A_LAYER = 32 << 30
 
+LARGE = 6 << 20  # bytes: such a layer is built while it comes
+
 
 @pytest.fixture(scope="module")
 def base():
@@ -304,6 +306,28 @@ def test_import_twice_changes_nothing(api, engine, imported, base):
     assert len([i for i in api.images() if i["name"].startswith("twice")]) == 1
 
 
+@pytest.mark.parametrize("how", ["none", "gzip", "zstd"])
+def test_large_layers(api, engine, make, imported, base, how):
+    """They are built while they come, also what no image names in the end, which must leave nothing."""
+    layers = [archives.tar([Entry(f"large-{i}", os.urandom(LARGE))]) for i in range(3)]
+    sums = [archives.sha256(layer[512:512 + LARGE]) for layer in layers]
+    layout = archives.Layout([base, layers[0], layers[1], layers[0]], how=how)
+    for blob in (layers[2], os.urandom(LARGE)):
+        layout.extra["blobs/sha256/" + archives.sha256(blob)] = blob
+    data = layout.as_tar()
+    before = settled(engine)
+    for _ in range(2):
+        imported("large", data).ok()
+        seen = look(api, make, "large", "sha256sum large-0 large-1", working_dir="/")
+        assert [line.split()[0] for line in seen.stdout.splitlines()] == sums[:2], seen
+        new = set(settled(engine)) - set(before)
+        assert {n for n in new if archives.sha256(base) not in n} == \
+            {archives.sha256(layer) + ".erofs" for layer in layers[:2]}
+    imported("large-docker", archives.docker_save([base, layers[2]])).ok()
+    seen = look(api, make, "large-docker", "sha256sum large-2", working_dir="/")
+    assert seen.stdout.split()[0] == sums[2], seen
+
+
 def test_layer_files_are_erofs_and_pass_fsck(engine, imported, base):
     layer = archives.tar([directory("d"), Entry("d/f", b"x" * 100000), Entry("d/l", link="f"),
                           hardlink("d/h", "d/f"), *(Entry(f"d/n{i}", str(i)) for i in range(3000))])
@@ -528,9 +552,10 @@ DOCUMENTS = {"wrong digest": changed_digest, "wrong diff id": changed_diff_id, "
              "other architecture": other_architecture, "two hundred layers": many_layers}
 
 
+@pytest.mark.parametrize("size", [3000, LARGE])
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_spoilt_layout_is_refused(api, engine, base, name):
-    upper = archives.tar([Entry("upper", os.urandom(3000))])
+def test_spoilt_layout_is_refused(api, engine, base, name, size):
+    upper = archives.tar([Entry("upper", os.urandom(size))])
     layout = archives.Layout([base, upper])
     DOCUMENTS[name](layout)
     images = api.images()
