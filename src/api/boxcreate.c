@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "api/imageconfig.h"
+#include "api/metrics.h"
 #include "api/registries.h"
 #include "base/log.h"
 #include "image/oci.h"
@@ -36,6 +37,8 @@ static void on_configured(struct cx_call *call, const struct cx_answer *answer,
 	}
 	box->phase = CX_BOX_RUNNING;
 	cx_lifetime_look(box);
+	cx_metrics_created(box->gw->metrics,
+			   (uint64_t)(box->row.started_ms - box->row.created_ms) * 1000);
 	cx_log(CX_LOG_INFO, "sandbox running", "id", box->row.id, "name", box->row.name, NULL);
 	cx_box_tell(&box->running, &box->row, NULL);
 }

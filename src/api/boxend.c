@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/box.h"
 
+#include "api/metrics.h"
 #include "base/log.h"
 
 /*
@@ -124,6 +125,10 @@ void cx_box_finish(struct cx_box *box)
 	mark_end(box, &deleted);
 	if (box->log.len > 0 && cx_buf_add(&box->log, "", 1, &err) == 0)
 		box->row.log = cx_take_ptr(&box->log.p);
+	cx_metrics_gone(box->gw->metrics, box->row.started_ms != 0,
+			box->row.error_type != NULL	      ? box->row.error_type
+			: box->row.termination_reason != NULL ? box->row.termination_reason
+							      : box->row.status);
 	if (is_kept(box))
 		cx_box_save(box);
 	else if (cx_store_sandbox_remove(box->gw->store, box->row.row, &err) < 0)

@@ -161,6 +161,10 @@ static const struct cx_field health[] = {
 	{ "status", TEXT | NEEDED, 0, 0, "ok", "" },
 };
 
+static const struct cx_field ready[] = {
+	{ "status", TEXT | NEEDED, 0, 0, "ready", "" },
+};
+
 static const struct cx_field sandbox[] = {
 	{ "id", TEXT | NEEDED, 0, 0, NULL, "" },
 	{ "name", TEXT | NEEDED, 0, 0, NULL, "" },
@@ -232,6 +236,20 @@ static const struct cx_field logs[] = {
 
 static const struct cx_field usage[] = {
 	{ "id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "cpu_us", INT | NEEDED, 0, 0, NULL, "processor time" },
+	{ "memory_bytes", INT | NEEDED, 0, 0, NULL, "" },
+	{ "memory_peak_bytes", INT | NEEDED, 0, 0, NULL, "" },
+	{ "pids", INT | NEEDED, 0, 0, NULL, "processes" },
+	{ "oom_kills", INT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field usage_list[] = {
+	{ "sandboxes", OBJECTS | NEEDED, 0, 0, "UsageNow", "" },
+};
+
+static const struct cx_field usage_now[] = {
+	{ "id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "at_ms", INT | NEEDED, 0, 0, NULL, "Unix time of the count" },
 	{ "cpu_us", INT | NEEDED, 0, 0, NULL, "processor time" },
 	{ "memory_bytes", INT | NEEDED, 0, 0, NULL, "" },
 	{ "memory_peak_bytes", INT | NEEDED, 0, 0, NULL, "" },
@@ -339,6 +357,7 @@ static const struct cx_field login_entry[] = {
 static const struct cx_schema schemas[] = {
 	SCHEMA("Error", error),
 	SCHEMA("Health", health),
+	SCHEMA("Ready", ready),
 	SCHEMA("SandboxCreate", sandbox_create),
 	SCHEMA("StartCommand", start_command),
 	SCHEMA("SandboxQuery", sandbox_query),
@@ -361,6 +380,8 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("NotDeleted", not_deleted),
 	SCHEMA("Logs", logs),
 	SCHEMA("Usage", usage),
+	SCHEMA("UsageList", usage_list),
+	SCHEMA("UsageNow", usage_now),
 	SCHEMA("CommandEnd", command_end),
 	SCHEMA("Image", image),
 	SCHEMA("Layer", layer),
@@ -378,6 +399,8 @@ static const struct cx_schema schemas[] = {
 
 static const struct cx_operation operations[] = {
 	{ "GET", "/healthz", "health", NULL, NULL, NULL, CX_FORM_JSON, "Health" },
+	{ "GET", "/readyz", "ready", NULL, NULL, NULL, CX_FORM_JSON, "Ready" },
+	{ "GET", "/metrics", "metrics", NULL, NULL, NULL, CX_FORM_TEXT, NULL },
 	{ "GET", "/openapi.json", "describe", NULL, NULL, NULL, CX_FORM_JSON, NULL },
 	{ "POST", SANDBOX, "createSandbox", NULL, NULL, "SandboxCreate", CX_FORM_JSON, "Sandbox" },
 	{ "GET", SANDBOX, "listSandboxes", NULL, "SandboxQuery", NULL, CX_FORM_JSON,
@@ -388,6 +411,7 @@ static const struct cx_operation operations[] = {
 	{ "DELETE", SANDBOX "/{}", "deleteSandbox", "id", NULL, NULL, CX_FORM_JSON, "Deleted" },
 	{ "GET", SANDBOX "/{}/logs", "getLogs", "id", NULL, NULL, CX_FORM_JSON, "Logs" },
 	{ "GET", SANDBOX "/{}/usage", "getUsage", "id", NULL, NULL, CX_FORM_JSON, "Usage" },
+	{ "GET", "/api/v1/usage", "getUsageOfAll", NULL, NULL, NULL, CX_FORM_JSON, "UsageList" },
 	{ "POST", SANDBOX "/{}/exec", "execCommand", "id", NULL, "Command", CX_FORM_JSON,
 	  "CommandEnd" },
 	{ "POST", SANDBOX "/{}/commit", "commitSandbox", "id", NULL, "Commit", CX_FORM_JSON,

@@ -151,6 +151,13 @@ int cx_engine_usage(struct cx_engine *engine, const char *id, struct cx_engine_c
 	ASK(usage, used, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
 }
 
+int cx_engine_count(struct cx_engine *engine, struct cx_engine_call *call, struct cx_err *err)
+{
+	struct cx_msg_count m;
+
+	ASK(count, counted, CX_ENGINE_COUNT_MS, &m, NULL, 0);
+}
+
 int cx_engine_list(struct cx_engine *engine, struct cx_engine_call *call, struct cx_err *err)
 {
 	struct cx_msg_list m;
@@ -362,6 +369,8 @@ static bool decode_answer(struct cx_packet *pkt, struct cx_engine_answer *a)
 		return pkt->nfds == 1 && r->left == 0;
 	case CX_MSG_used:
 		return cx_msg_used_get(r, &a->used);
+	case CX_MSG_counted:
+		return cx_msg_counted_get(r, &a->counted);
 	case CX_MSG_layer_built:
 		return cx_msg_layer_built_get(r, &a->layer_built);
 	case CX_MSG_layer_info:

@@ -20,6 +20,7 @@ struct cx_engine;
 
 enum {
 	CX_ENGINE_ANSWER_MS = 120000,
+	CX_ENGINE_COUNT_MS = 2000, /* who asks how it is does not wait for long */
 	CX_ENGINE_BUILD_MS = 3600000,
 	CX_ENGINE_FETCH_MS = 12 * 3600000, /* engine/build.c ends a worker long before */
 	CX_ENGINE_QUEUE_MAX = 4096,
@@ -29,6 +30,7 @@ struct cx_engine_answer { /* the member that belongs to the request; valid in do
 	struct cx_msg_ready ready;
 	struct cx_msg_created created;
 	struct cx_msg_used used;
+	struct cx_msg_counted counted;
 	struct cx_msg_layer_built layer_built;
 	struct cx_msg_layer_info layer_info;
 	int fd; /* of created and connected; closed after done() unless it was taken */
@@ -69,6 +71,8 @@ CX_MUST int cx_engine_connect(struct cx_engine *engine, const char *id, struct c
 CX_MUST int cx_engine_destroy(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
 			      struct cx_err *err);
 CX_MUST int cx_engine_usage(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
+			    struct cx_err *err);
+CX_MUST int cx_engine_count(struct cx_engine *engine, struct cx_engine_call *call,
 			    struct cx_err *err);
 CX_MUST int cx_engine_list(struct cx_engine *engine, struct cx_engine_call *call,
 			   struct cx_err *err);

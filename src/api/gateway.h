@@ -15,6 +15,7 @@
 struct cx_box;
 struct cx_import;
 struct cx_intake;
+struct cx_metrics;
 struct cx_pull;
 struct cx_sweep;
 
@@ -34,6 +35,7 @@ struct cx_gateway {
 	struct cx_pull *pulls;
 	struct cx_import *import, *imports_waiting;
 	struct cx_sweep *sweep; /* under way, or NULL */
+	struct cx_metrics *metrics;
 	struct cx_leftovers leftovers;
 };
 

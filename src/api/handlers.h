@@ -6,7 +6,10 @@
  */
 struct cx_request;
 
+/* observe.c */
 void cx_handle_health(struct cx_request *req);
+void cx_handle_ready(struct cx_request *req);
+void cx_handle_metrics(struct cx_request *req);
 
 /* openapi.c */
 void cx_handle_openapi(struct cx_request *req);

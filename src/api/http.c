@@ -102,7 +102,8 @@ static void deliver(struct cx_request *req, unsigned status, struct MHD_Response
 	resume(req);
 }
 
-static struct MHD_Response *json_response(const struct cx_request *req, struct cx_buf *json)
+static struct MHD_Response *whole_response(const struct cx_request *req, const char *type,
+					   struct cx_buf *json)
 {
 	bool choice = json->len >= CX_GZIP_MIN;
 	bool packed =
@@ -116,7 +117,7 @@ static struct MHD_Response *json_response(const struct cx_request *req, struct c
 		return NULL;
 	}
 	*json = (struct cx_buf){ .max = json->max };
-	(void)MHD_add_response_header(response, "Content-Type", "application/json");
+	(void)MHD_add_response_header(response, "Content-Type", type);
 	if (choice)
 		(void)MHD_add_response_header(response, "Vary", "Accept-Encoding");
 	if (packed)
@@ -127,7 +128,12 @@ static struct MHD_Response *json_response(const struct cx_request *req, struct c
 /* When memory for the answer is missing, its connection is closed: a NULL response does that. */
 void cx_request_answer(struct cx_request *req, unsigned status, struct cx_buf *json)
 {
-	deliver(req, status, json_response(req, json));
+	deliver(req, status, whole_response(req, "application/json", json));
+}
+
+void cx_request_answer_as(struct cx_request *req, const char *type, struct cx_buf *bytes)
+{
+	deliver(req, 200, whole_response(req, type, bytes));
 }
 
 void cx_request_answer_json(struct cx_request *req, struct cx_jsonw *w)
@@ -583,6 +589,7 @@ static struct cx_request *begin_request(struct listener *at, struct MHD_Connecti
 	req->body_fd = -EBADF;
 	req->watch.fd = -EBADF;
 	cx_request_id_choose(header(req, "X-Request-Id"), req->id);
+	req->began_us = cx_now_us();
 	req->next = at->http->requests;
 	req->link = &at->http->requests;
 	if (req->next != NULL)
@@ -629,6 +636,9 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	*con_cls = NULL;
 	if (req->linger && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
 		linger(req->http, connection);
+	if (req->http->o.over != NULL)
+		req->http->o.over(req->http->o.over_arg, req->route, req->status,
+				  cx_now_us() - req->began_us);
 	if (req->upgraded != NULL)
 		req->upgraded(req->upgrade_arg, -1, NULL);
 	if (req->stream != NULL)
@@ -647,6 +657,19 @@ struct cx_loop *cx_request_loop(const struct cx_request *req)
 const char *cx_request_query(const struct cx_request *req, const char *name)
 {
 	return MHD_lookup_connection_value(req->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+unsigned cx_request_connections(const struct cx_request *req)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < req->http->n; i++) {
+		const union MHD_DaemonInfo *info = MHD_get_daemon_info(
+			req->http->listeners[i].daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+		n += info != NULL ? info->num_connections : 0;
+	}
+	return n;
 }
 
 const char *cx_request_host(const struct cx_request *req)

@@ -63,6 +63,7 @@ struct cx_request {
 	struct MHD_Connection *connection;
 	struct MHD_Response *response;
 	unsigned status;
+	uint64_t began_us;
 	struct cx_pieces *stream;
 	bool handled, answered, suspended, too_large;
 	bool http_1_0;
@@ -84,6 +85,9 @@ struct cx_http_options {
 	int spool_dir;		  /* where bodies of CX_BODY_FILE go, unnamed; borrowed */
 	uint64_t file_body_max;	  /* bytes */
 	unsigned connections_max; /* per listener */
+	/* NULL, or told of each request that is over; route is NULL when there is none. */
+	void (*over)(void *arg, const struct cx_route *route, unsigned status, uint64_t us);
+	void *over_arg;
 };
 
 CX_MUST int cx_http_open(const struct cx_http_options *options, struct cx_http **ret,
@@ -98,12 +102,15 @@ struct cx_loop *cx_request_loop(const struct cx_request *req);
 const char *cx_request_query(const struct cx_request *req, const char *name);
 void cx_request_query_each(const struct cx_request *req, const char *name,
 			   void (*each)(const char *value, void *arg), void *arg);
-const char *cx_request_agent(const struct cx_request *req); /* User-Agent, or NULL */
-const char *cx_request_host(const struct cx_request *req);  /* Host, or NULL */
+const char *cx_request_agent(const struct cx_request *req);    /* User-Agent, or NULL */
+const char *cx_request_host(const struct cx_request *req);     /* Host, or NULL */
+unsigned cx_request_connections(const struct cx_request *req); /* of all listeners */
 bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol);
 
 /* Answers with a JSON document, whose memory is taken over (json is left empty). */
 void cx_request_answer(struct cx_request *req, unsigned status, struct cx_buf *json);
+/* Answers 200 with bytes of another type, whose memory is taken over. */
+void cx_request_answer_as(struct cx_request *req, const char *type, struct cx_buf *bytes);
 struct cx_jsonw;
 /* Answers 200 with what was written, or with why that failed. Its memory is taken over. */
 void cx_request_answer_json(struct cx_request *req, struct cx_jsonw *w);

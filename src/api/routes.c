@@ -16,6 +16,10 @@
 static const struct cx_route rows[] = {
 	{ "GET", "/healthz", CX_SCOPE_PUBLIC, CX_BODY_NONE, cx_handle_health,
 	  "is the gateway up; tells nothing else" },
+	{ "GET", "/readyz", CX_SCOPE_PUBLIC, CX_BODY_NONE, cx_handle_ready,
+	  "does the engine answer; 503 if not" },
+	{ "GET", "/metrics", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_metrics,
+	  "what was done and what there is, for Prometheus" },
 	{ "GET", "/openapi.json", CX_SCOPE_PUBLIC, CX_BODY_NONE, cx_handle_openapi,
 	  "what all routes take and give, in words of OpenAPI 3.1" },
 	{ "POST", SANDBOX, CX_SCOPE_USER, CX_BODY_JSON, cx_handle_create,

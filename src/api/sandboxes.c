@@ -11,17 +11,6 @@
 
 enum { ANSWER_MAX = 64 << 20, PER_PAGE = 50, PER_PAGE_MAX = 1000, IDS_MAX = 1000 };
 
-void cx_handle_health(struct cx_request *req)
-{
-	struct cx_buf json = { .max = 64 };
-	struct cx_jsonw w = { .out = &json };
-
-	cx_jsonw_object(&w, NULL);
-	cx_jsonw_text(&w, "status", "ok");
-	cx_jsonw_end(&w);
-	cx_request_answer_json(req, &w);
-}
-
 static void answer_row(struct cx_request *req, const struct cx_sandbox_row *row)
 {
 	struct cx_buf json = { .max = ANSWER_MAX };

@@ -54,6 +54,8 @@ enum statement {
 	IMAGE_REMOVE,
 	IMAGE_USERS,
 	BLOB_USED,
+	STATUS_COUNTS,
+	STORE_TOTALS,
 	STATEMENT_MAX,
 };
 
@@ -105,6 +107,9 @@ static const char *const statements[STATEMENT_MAX] = {
 	[BLOB_USED] = "SELECT EXISTS (SELECT 1 FROM image_layers WHERE blob_id=?1)"
 		      " OR EXISTS (SELECT 1 FROM images WHERE manifest_id=?1)"
 		      " OR EXISTS (SELECT 1 FROM images WHERE config_id=?1)",
+	[STATUS_COUNTS] = "SELECT status, count(*) FROM sandboxes GROUP BY status",
+	[STORE_TOTALS] = "SELECT (SELECT count(DISTINCT config_id) FROM images), count(*),"
+			 " coalesce(sum(size_bytes), 0) FROM layers",
 };
 
 static_assert((int)STATEMENT_MAX <= (int)CX_STORE_STATEMENTS_MAX, "there is a slot for each");
@@ -397,6 +402,35 @@ int cx_store_sandbox_prune(struct cx_store *store, int64_t keep, struct cx_err *
 		return -err->errnum;
 	(void)sqlite3_bind_int64(stmt, 1, keep);
 	return cx_store_run(store, stmt, "prune records", err);
+}
+
+int cx_store_status_each(struct cx_store *store,
+			 void (*each)(const char *status, int64_t count, void *arg), void *arg,
+			 struct cx_err *err)
+{
+	CX_AUTO_STMT *stmt = take(store, STATUS_COUNTS, err);
+	int r;
+
+	if (stmt == NULL)
+		return -err->errnum;
+	while ((r = sqlite3_step(stmt)) == SQLITE_ROW)
+		each((const char *)sqlite3_column_text(stmt, 0), sqlite3_column_int64(stmt, 1),
+		     arg);
+	return r == SQLITE_DONE ? 0 : cx_store_fail(store, "count sandboxes", err);
+}
+
+int cx_store_totals(struct cx_store *store, struct cx_store_totals *ret, struct cx_err *err)
+{
+	CX_AUTO_STMT *stmt = take(store, STORE_TOTALS, err);
+
+	if (stmt == NULL)
+		return -err->errnum;
+	if (sqlite3_step(stmt) != SQLITE_ROW)
+		return cx_store_fail(store, "count images", err);
+	*ret = (struct cx_store_totals){ .images = sqlite3_column_int64(stmt, 0),
+					 .layers = sqlite3_column_int64(stmt, 1),
+					 .layer_bytes = sqlite3_column_int64(stmt, 2) };
+	return 0;
 }
 
 /* ---- images --------------------------------------------------------------------------------- */

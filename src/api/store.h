@@ -108,6 +108,16 @@ CX_MUST int cx_store_sandbox_forget_unborn(struct cx_store *store, struct cx_err
 /* Keeps the newest rows of ended sandboxes, removes the rest. */
 CX_MUST int cx_store_sandbox_prune(struct cx_store *store, int64_t keep, struct cx_err *err);
 
+/* For metrics: how many records have each status; what the images come to. */
+CX_MUST int cx_store_status_each(struct cx_store *store,
+				 void (*each)(const char *status, int64_t count, void *arg),
+				 void *arg, struct cx_err *err);
+struct cx_store_totals {
+	int64_t images, layers, layer_bytes;
+};
+CX_MUST int cx_store_totals(struct cx_store *store, struct cx_store_totals *ret,
+			    struct cx_err *err);
+
 /* ---- images --------------------------------------------------------------------------------- */
 
 enum { CX_IMAGE_LAYERS_MAX = 127, CX_MEDIA_TYPE_MAX = 63 };

@@ -10,6 +10,7 @@
 #include "api/boxes.h"
 #include "api/fence.h"
 #include "api/json.h"
+#include "api/metrics.h"
 #include "api/sweep.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -33,6 +34,7 @@ struct program {
 	const char *registries;
 	struct cx_loop loop;
 	struct cx_auth auth;
+	struct cx_metrics metrics;
 	struct cx_http *http;
 	struct cx_engine_call hello;
 	unsigned ntcp;
@@ -57,11 +59,20 @@ static unsigned connections_max(void)
 	return limit.rlim_cur > 8 * 4096 ? 4096 : (unsigned)limit.rlim_cur / 8;
 }
 
+static void on_over(void *arg, const struct cx_route *route, unsigned status, uint64_t us)
+{
+	struct program *prog = arg;
+
+	cx_metrics_request(&prog->metrics, route, status, us);
+}
+
 static int serve(struct program *prog, struct cx_err *err)
 {
 	struct cx_http_options options = { .loop = &prog->loop,
 					   .gateway = &prog->gw,
 					   .auth = &prog->auth,
+					   .over = on_over,
+					   .over_arg = prog,
 					   .spool_dir = prog->gw.state_dir,
 					   .file_body_max = upload_max,
 					   .connections_max = connections_max() };
@@ -164,10 +175,12 @@ static int start(struct program *prog, struct cx_err *err)
 	int sock = FD_CONTROL;
 
 	cx_json_start();
-	if (open_state(prog, err) < 0 || cx_loop_open(&prog->loop, err) < 0)
+	if (cx_metrics_open(&prog->metrics, err) < 0 || open_state(prog, err) < 0 ||
+	    cx_loop_open(&prog->loop, err) < 0)
 		return -err->errnum;
 	prog->gw.loop = &prog->loop;
 	prog->gw.auth = &prog->auth;
+	prog->gw.metrics = &prog->metrics;
 	if (cx_engine_open(&prog->loop, prog->gw.scratch, &sock, &events, &prog->gw.engine, err) <
 	    0)
 		return -err->errnum;
@@ -233,5 +246,6 @@ int main(int argc, char **argv)
 		give_up(&prog, &err, "start failed");
 	cx_store_close(prog.gw.store);
 	cx_registries_close(prog.gw.registries);
+	cx_metrics_close(&prog.metrics);
 	return prog.status;
 }

@@ -28,6 +28,7 @@ union request {
 	struct cx_msg_destroy destroy;
 	struct cx_msg_list list;
 	struct cx_msg_usage usage;
+	struct cx_msg_count count;
 	struct cx_msg_layer_build layer_build;
 	struct cx_msg_layer_commit layer_commit;
 	struct cx_msg_layer_abort layer_abort;
@@ -246,6 +247,23 @@ static int do_usage(struct cx_dispatch *d, struct asker asker, const union reque
 	return 0;
 }
 
+static int do_count(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		    struct cx_err *err)
+{
+	unsigned n[CX_SANDBOX_STATE_MAX] = { 0 };
+
+	(void)m;
+	(void)fds;
+	(void)err;
+	for (const struct cx_sandbox *sb = d->sandboxes->first; sb != NULL; sb = sb->next)
+		n[sb->state]++;
+	ANSWER(d, asker, counted, -EBADF, .starting = n[CX_SANDBOX_STARTING],
+	       .blank = n[CX_SANDBOX_BLANK], .claiming = n[CX_SANDBOX_CLAIMING],
+	       .running = n[CX_SANDBOX_RUNNING], .ending = n[CX_SANDBOX_ENDING],
+	       .gateways = d->gateway->generation);
+	return 0;
+}
+
 /* A build's tag is the request number; builds do not outlive the gateway that asked for them. */
 static void built(void *arg, uint64_t tag, uint64_t token, uint64_t size, const struct cx_err *err)
 {
@@ -434,6 +452,7 @@ DECODER(connect)
 DECODER(destroy)
 DECODER(list)
 DECODER(usage)
+DECODER(count)
 DECODER(layer_build)
 DECODER(layer_commit)
 DECODER(layer_abort)
@@ -463,7 +482,7 @@ static const struct op {
 	OP(layer_stat, CX_PEER_READY, 0, false),  OP(scan, CX_PEER_READY, 3, true),
 	OP(fetch, CX_PEER_READY, 1, true),	  OP(layer_check, CX_PEER_READY, 1, true),
 	OP(export, CX_PEER_READY, 3, true),	  OP(commit, CX_PEER_READY, 3, true),
-	OP(bundle, CX_PEER_READY, 3, true),
+	OP(bundle, CX_PEER_READY, 3, true),	  OP(count, CX_PEER_READY, 0, false),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)

@@ -47,7 +47,9 @@
 	M(0x30, export, CX_FIELDS_EXPORT) /* fds: archive out, two report pipes -> archived */    \
 	M(0x31, commit, CX_FIELDS_COMMIT) /* the same, of a sandbox, which stands still */        \
 	M(0x32, bundle, CX_FIELDS_NONE)	  /* fds: a socket (bundle_msgs.h), archive, report */    \
-	M(0x33, archived, CX_FIELDS_NONE)
+	M(0x33, archived, CX_FIELDS_NONE)                                                         \
+	M(0x40, count, CX_FIELDS_NONE) /* -> counted */                                           \
+	M(0x41, counted, CX_FIELDS_COUNTED)
 
 #define CX_FIELDS_NONE(F)
 #define CX_FIELDS_HELLO(F) F(u32, version, 1)
@@ -70,6 +72,14 @@
 	F(u64, cpu_us, UINT64_MAX)       \
 	F(u64, memory_bytes, UINT64_MAX) \
 	F(u64, memory_peak_bytes, UINT64_MAX) F(u32, pids, UINT32_MAX) F(u32, oom_kills, UINT32_MAX)
+/* Sandboxes by state (engine/sandbox.h), and how many gateways were there before this one. */
+#define CX_FIELDS_COUNTED(F)      \
+	F(u32, starting, 1 << 20) \
+	F(u32, blank, 1 << 20)    \
+	F(u32, claiming, 1 << 20) \
+	F(u32, running, 1 << 20)  \
+	F(u32, ending, 1 << 20)   \
+	F(u64, gateways, UINT64_MAX)
 #define CX_FIELDS_ENDED(F)	  F(str, id, 32) F(u32, reason, CX_END_MAX - 1)
 #define CX_FIELDS_LAYER_BUILD(F)  F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX)
 #define CX_FIELDS_LAYER_BUILT(F)  F(u64, token, UINT64_MAX) F(u64, size_bytes, UINT64_MAX)

@@ -154,6 +154,22 @@ START_TEST(an_answer_reaches_its_question)
 }
 END_TEST
 
+START_TEST(counts_are_told)
+{
+	struct cx_engine_call call = { .done = on_done };
+	struct cx_msg_counted m = { .blank = 4, .running = 2, .gateways = 1 };
+	struct cx_err err;
+	uint32_t request;
+
+	ck_assert_int_eq(cx_engine_count(engine, &call, &err), 0);
+	request = expect(CX_MSG_count);
+	ck_assert_int_eq(cx_msg_counted_send(peer, request, &m, NULL, 0, &err), 0);
+	turn();
+	ck_assert_uint_eq(done, 1);
+	ck_assert_uint_eq(lost, 0);
+}
+END_TEST
+
 START_TEST(a_list_comes_in_pieces)
 {
 	struct cx_engine_call call = { .done = on_done, .listed = on_listed };
@@ -301,6 +317,7 @@ int main(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, an_answer_reaches_its_question);
 	tcase_add_test(tc, a_list_comes_in_pieces);
+	tcase_add_test(tc, counts_are_told);
 	tcase_add_test(tc, events_need_no_question);
 	tcase_add_test(tc, a_sandbox_that_comes_too_late_is_destroyed);
 	tcase_add_test(tc, a_closed_connection_fails_everything);
