@@ -112,8 +112,8 @@ def described(spec, schema, value, where):
             if "$ref" in kind:
                 return described(spec, kind, value, where)
     if isinstance(value, dict) and "properties" in schema:
-        assert set(value) <= set(schema["properties"]), f"{where}: not described"
-        assert set(schema["required"]) <= set(value), f"{where}: missing"
+        assert not set(value) - set(schema["properties"]), f"{where}: not described"
+        assert not set(schema["required"]) - set(value), f"{where}: missing"
         for key, item in value.items():
             described(spec, schema["properties"][key], item, f"{where}.{key}")
     elif isinstance(value, list) and "items" in schema:
