@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "api/prime/routes.h"
 #include "base/cleanup.h"
 
 #define SANDBOX "/api/v1/sandbox"
@@ -73,6 +74,7 @@ static const struct cx_field sandbox_query[] = {
 	{ "labels", LIST, 0, 0, NULL, "only those that have all of them" },
 	{ "is_active", BOOL, 0, 0, NULL, "only those that have not ended" },
 	{ "team_id", TEXT, 0, 0, NULL, "only those of a team" },
+	{ "user_id", TEXT, 0, 0, NULL, "only those of one user" },
 };
 
 static const struct cx_field sandbox_delete[] = {
@@ -444,7 +446,7 @@ static const struct cx_operation operations[] = {
 static const struct cx_description own = { schemas, CX_LEN(schemas), operations,
 					   CX_LEN(operations) };
 
-const struct cx_description *const cx_descriptions[] = { &own };
+const struct cx_description *const cx_descriptions[] = { &own, &cx_prime_description };
 const size_t cx_descriptions_count = CX_LEN(cx_descriptions);
 
 const struct cx_operation *cx_operation_find(const struct cx_route *route)

@@ -95,15 +95,17 @@ int cx_route_match(const char *pattern, const char *path, char param[CX_PARAM_MA
 	return true;
 }
 
-static const struct cx_route *find_in(const struct cx_route_table *table, const char *method,
-				      const char *path, char param[CX_PARAM_MAX + 1],
-				      char allow[64])
+/* Among the paths that are whole, or among those with a hole. */
+static const struct cx_route *find_in(const struct cx_route_table *table, bool whole,
+				      const char *method, const char *path,
+				      char param[CX_PARAM_MAX + 1], char allow[64])
 {
 	for (size_t i = 0; i < table->count; i++) {
 		const struct cx_route *route = &table->rows[i];
 		size_t used = strlen(allow);
 
-		if (!cx_route_match(route->path, path, param))
+		if ((strchr(route->path, '{') == NULL) != whole ||
+		    !cx_route_match(route->path, path, param))
 			continue;
 		if (strcmp(route->method, method) == 0)
 			return route;
@@ -121,7 +123,9 @@ const struct cx_route *cx_route_find(const char *method, const char *path,
 
 	allow[0] = '\0';
 	for (size_t i = 0; i < cx_route_tables_count && route == NULL; i++)
-		route = find_in(cx_route_tables[i], method, path, param, allow);
+		route = find_in(cx_route_tables[i], true, method, path, param, allow);
+	for (size_t i = 0; i < cx_route_tables_count && route == NULL; i++)
+		route = find_in(cx_route_tables[i], false, method, path, param, allow);
 	if (route == NULL)
 		*ret_status = allow[0] != '\0' ? 405 : 404;
 	return route;

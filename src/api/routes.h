@@ -9,8 +9,8 @@ extern const struct cx_route_table *const cx_route_tables[];
 extern const size_t cx_route_tables_count;
 
 /*
- * The route of a request and its parameter. NULL: *ret_status is 404, or 405 with the methods that
- * the path allows in allow (for the Allow header).
+ * The route of a request and its parameter; a path without a hole wins. NULL: *ret_status is 404,
+ * or 405 with the methods that the path allows in allow (for the Allow header).
  */
 const struct cx_route *cx_route_find(const char *method, const char *path,
 				     char param[CX_PARAM_MAX + 1], unsigned *ret_status,

@@ -16,4 +16,11 @@ void cx_prime_token(struct cx_request *req);
 /* exec.c */
 void cx_prime_exec(struct cx_request *req);
 
+/* status.c */
+void cx_prime_error_context(struct cx_request *req);
+void cx_prime_statuses(struct cx_request *req);
+
+/* absent.c: refuses in the words of the route's why */
+void cx_prime_absent(struct cx_request *req);
+
 #endif

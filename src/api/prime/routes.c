@@ -6,11 +6,30 @@
 
 #define SANDBOX "/api/v1/sandbox"
 
+#define ABSENT(method, path, why)                                                       \
+	{                                                                               \
+		method, SANDBOX path, CX_SCOPE_USER, CX_BODY_NONE, cx_prime_absent, why \
+	}
 static const struct cx_route rows[] = {
 	{ "POST", SANDBOX "/{}/auth", CX_SCOPE_USER, CX_BODY_NONE, cx_prime_token,
 	  "a token of the gateway for one sandbox" },
 	{ "POST", CX_PRIME_GATEWAY "/exec", CX_SCOPE_SANDBOX, CX_BODY_JSON, cx_prime_exec,
 	  "a command with one answer, for the first generation" },
+	{ "GET", SANDBOX "/{}/error-context", CX_SCOPE_USER, CX_BODY_NONE, cx_prime_error_context,
+	  "what a sandbox ended of, asked for after a call that failed" },
+	{ "POST", SANDBOX "/status:batchGet", CX_SCOPE_USER, CX_BODY_JSON, cx_prime_statuses,
+	  "how many sandboxes are, asked for by clients that wait" },
+	ABSENT("POST", "/{}/expose", "ports cannot be exposed by this engine"),
+	ABSENT("GET", "/{}/expose", "ports cannot be exposed by this engine"),
+	ABSENT("GET", "/expose/all", "ports cannot be exposed by this engine"),
+	ABSENT("POST", "/{}/ssh-session", "SSH is not offered by this engine"),
+	ABSENT("POST", "/{}/checkpoints", "checkpoints are not offered by this engine"),
+	ABSENT("GET", "/{}/checkpoints", "checkpoints are not offered by this engine"),
+	ABSENT("POST", "/checkpoints:batchGet", "checkpoints are not offered by this engine"),
+	ABSENT("POST", "/volumes", "volumes are not offered by this engine"),
+	ABSENT("GET", "/volumes", "volumes are not offered by this engine"),
+	ABSENT("POST", "/networks", "networks of sandboxes are not offered by this engine"),
+	ABSENT("GET", "/networks", "networks of sandboxes are not offered by this engine"),
 };
 
 const struct cx_route_table cx_prime_routes = { rows, CX_LEN(rows) };

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/describe.h"
+
+#include "api/prime/handlers.h"
+#include "base/cleanup.h"
+
+#define SANDBOX "/api/v1/sandbox"
+
+enum {
+	TEXT = CX_IS_TEXT,
+	TEXT_OR_NONE = CX_IS_TEXT | CX_IS_NULL,
+	NEEDED = CX_IS_NEEDED,
+};
+
+static const struct cx_field token[] = {
+	{ "gateway_url", TEXT | NEEDED, 0, 0, NULL, "and /user_ns/job_id below it" },
+	{ "user_ns", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "job_id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "token", TEXT | NEEDED, 0, 0, NULL, "of this one sandbox" },
+	{ "expires_at", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "sandbox_id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "is_vm", CX_IS_BOOL | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field error_context[] = {
+	{ "status", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "errorType", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "one word for programs" },
+	{ "errorMessage", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field status_batch[] = {
+	{ "sandbox_ids", CX_IS_LIST | NEEDED, 0, 0, NULL, "1 to 100, each once" },
+};
+
+static const struct cx_field statuses[] = {
+	{ "statuses", CX_IS_OBJECTS | NEEDED, 0, 0, "PrimeStatus", "" },
+	{ "errors", CX_IS_OBJECTS | NEEDED, 0, 0, "PrimeNoStatus", "all others" },
+};
+
+static const struct cx_field status[] = {
+	{ "sandbox_id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "status", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "error_type", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "error_message", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "pending_image_build_id", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field no_status[] = {
+	{ "sandbox_id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "code", TEXT | NEEDED, 0, 0, "NOT_FOUND", "" },
+	{ "message", TEXT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field command[] = {
+	{ "command", TEXT | NEEDED, 1, 0, NULL, "for the shell" },
+	{ "working_dir", TEXT_OR_NONE, 0, 4095, NULL, "the image's if left out" },
+	{ "env", CX_IS_MAP | CX_IS_NULL, 0, 0, NULL, "on top of the sandbox's" },
+	{ "user", TEXT_OR_NONE, 0, 255, NULL, "the image's if left out" },
+	{ "timeout", CX_IS_REAL | CX_IS_NULL, 0.001, 4000000, NULL, "seconds; 300 if left out" },
+	{ "sandbox_id", TEXT_OR_NONE, 0, 64, NULL, "the same as in the path" },
+};
+
+static const struct cx_field command_end[] = {
+	{ "stdout", TEXT | NEEDED, 0, 0, NULL, "its first 10 MiB" },
+	{ "stderr", TEXT | NEEDED, 0, 0, NULL, "its first 10 MiB" },
+	{ "exit_code", CX_IS_INT | NEEDED, 0, 0, NULL, "128 and the signal's number" },
+};
+
+#define SCHEMA(name, fields)                         \
+	{                                            \
+		"Prime" name, fields, CX_LEN(fields) \
+	}
+static const struct cx_schema schemas[] = {
+	SCHEMA("Token", token),
+	SCHEMA("ErrorContext", error_context),
+	SCHEMA("StatusBatch", status_batch),
+	SCHEMA("Statuses", statuses),
+	SCHEMA("Status", status),
+	SCHEMA("NoStatus", no_status),
+	SCHEMA("Command", command),
+	SCHEMA("CommandEnd", command_end),
+};
+
+#define ABSENT(method, path, id, param)                                            \
+	{                                                                          \
+		method, SANDBOX path, id, param, NULL, NULL, CX_FORM_JSON, "Error" \
+	}
+static const struct cx_operation operations[] = {
+	{ "POST", SANDBOX "/{}/auth", "primeToken", "id", NULL, NULL, CX_FORM_JSON, "PrimeToken" },
+	{ "GET", SANDBOX "/{}/error-context", "primeErrorContext", "id", NULL, NULL, CX_FORM_JSON,
+	  "PrimeErrorContext" },
+	{ "POST", SANDBOX "/status:batchGet", "primeStatuses", NULL, NULL, "PrimeStatusBatch",
+	  CX_FORM_JSON, "PrimeStatuses" },
+	{ "POST", CX_PRIME_GATEWAY "/exec", "primeExec", "id", NULL, "PrimeCommand", CX_FORM_JSON,
+	  "PrimeCommandEnd" },
+	ABSENT("POST", "/{}/expose", "primeExpose", "id"),
+	ABSENT("GET", "/{}/expose", "primeListExposures", "id"),
+	ABSENT("GET", "/expose/all", "primeListAllExposures", NULL),
+	ABSENT("POST", "/{}/ssh-session", "primeSshSession", "id"),
+	ABSENT("POST", "/{}/checkpoints", "primeCheckpoint", "id"),
+	ABSENT("GET", "/{}/checkpoints", "primeListCheckpoints", "id"),
+	ABSENT("POST", "/checkpoints:batchGet", "primeCheckpoints", NULL),
+	ABSENT("POST", "/volumes", "primeMakeVolume", NULL),
+	ABSENT("GET", "/volumes", "primeListVolumes", NULL),
+	ABSENT("POST", "/networks", "primeMakeNetwork", NULL),
+	ABSENT("GET", "/networks", "primeListNetworks", NULL),
+};
+
+const struct cx_description cx_prime_description = { schemas, CX_LEN(schemas), operations,
+						     CX_LEN(operations) };
