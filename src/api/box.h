@@ -40,6 +40,7 @@ struct cx_box {
 	struct cx_buf env;  /* strv of configure; wiped when it was taken */
 	struct cx_buf start;
 	char *cwd, *user;
+	char told[16]; /* the status that watchers heard last */
 	bool destroying, reading_log;
 	bool promised; /* the client was told of it before it ran: it ends with a record */
 	struct cx_adoption *adoption;
@@ -61,6 +62,8 @@ CX_MUST int cx_box_set(char **slot, const char *text, struct cx_err *err);
 struct cx_str cx_box_strv(const struct cx_buf *buf);
 /* A record that cannot be written is told to the log; the sandbox itself is what counts. */
 void cx_box_save(struct cx_box *box);
+/* Watchers hear of a status that they have not heard of. cx_box_save() does it. */
+void cx_box_announce(struct cx_box *box);
 void cx_box_tell(struct cx_box_waiter **list, const struct cx_sandbox_row *row,
 		 const struct cx_err *err);
 

@@ -39,6 +39,7 @@ static void on_configured(struct cx_call *call, const struct cx_answer *answer,
 	cx_lifetime_look(box);
 	cx_metrics_created(box->gw->metrics,
 			   (uint64_t)(box->row.started_ms - box->row.created_ms) * 1000);
+	cx_box_announce(box);
 	cx_log(CX_LOG_INFO, "sandbox running", "id", box->row.id, "name", box->row.name, NULL);
 	cx_box_tell(&box->running, &box->row, NULL);
 }
@@ -204,6 +205,7 @@ static int begin_pull(struct cx_box *box, struct cx_box_waiter *waiter, struct c
 	    cx_pull_start(box->gw, box->row.image_name, NULL, NULL, &box->pull, err) < 0)
 		return -err->errnum;
 	box->promised = true;
+	cx_box_announce(box);
 	cx_box_wait_running(box, waiter);
 	cx_box_tell(&box->running, &box->row, NULL);
 	return 0;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/box.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "api/events.h"
 #include "base/log.h"
 
 struct cx_box *cx_box_new(struct cx_gateway *gw)
@@ -172,6 +174,14 @@ struct cx_str cx_box_strv(const struct cx_buf *buf)
 	return (struct cx_str){ .p = buf->p, .len = (uint32_t)buf->len };
 }
 
+void cx_box_announce(struct cx_box *box)
+{
+	if (strcmp(box->told, box->row.status) == 0)
+		return;
+	(void)snprintf(box->told, sizeof box->told, "%s", box->row.status);
+	cx_events_sandbox(box->gw, &box->row);
+}
+
 void cx_box_save(struct cx_box *box)
 {
 	struct cx_err err;
@@ -179,4 +189,5 @@ void cx_box_save(struct cx_box *box)
 	box->row.updated_ms = cx_wall_ms();
 	if (cx_store_sandbox_update(box->gw->store, &box->row, &err) < 0)
 		cx_log_err(CX_LOG_ERROR, &err, "sandbox not recorded", "id", box->row.id, NULL);
+	cx_box_announce(box);
 }

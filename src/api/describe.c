@@ -263,6 +263,22 @@ static const struct cx_field usage_now[] = {
 	{ "oom_kills", INT | NEEDED, 0, 0, NULL, "" },
 };
 
+static const struct cx_field watch[] = {
+	{ "follow", BOOL, 0, 0, NULL, "false: the present only (default: true)" },
+};
+
+static const struct cx_field change[] = {
+	{ "seq", INT | NEEDED, 0, 0, NULL, "from 1; a gap: some were missed" },
+	{ "time", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "name", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "status", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "image", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "errorType", TEXT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
+	{ "errorMessage", TEXT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
+	{ "exitCode", INT, 0, 0, NULL, "of the start command" },
+};
+
 static const struct cx_field command_end[] = {
 	{ "stdout", TEXT | NEEDED, 0, 0, NULL, "its first 10 MiB" },
 	{ "stderr", TEXT | NEEDED, 0, 0, NULL, "its first 10 MiB" },
@@ -388,6 +404,8 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("Usage", usage),
 	SCHEMA("UsageList", usage_list),
 	SCHEMA("UsageNow", usage_now),
+	SCHEMA("Watch", watch),
+	SCHEMA("Change", change),
 	SCHEMA("CommandEnd", command_end),
 	SCHEMA("Image", image),
 	SCHEMA("Layer", layer),
@@ -418,6 +436,7 @@ static const struct cx_operation operations[] = {
 	{ "GET", SANDBOX "/{}/logs", "getLogs", "id", NULL, NULL, CX_FORM_JSON, "Logs" },
 	{ "GET", SANDBOX "/{}/usage", "getUsage", "id", NULL, NULL, CX_FORM_JSON, "Usage" },
 	{ "GET", "/api/v1/usage", "getUsageOfAll", NULL, NULL, NULL, CX_FORM_JSON, "UsageList" },
+	{ "GET", "/api/v1/events", "watchSandboxes", NULL, "Watch", NULL, CX_FORM_LINES, "Change" },
 	{ "POST", SANDBOX "/{}/exec", "execCommand", "id", NULL, "Command", CX_FORM_JSON,
 	  "CommandEnd" },
 	{ "POST", SANDBOX "/{}/commit", "commitSandbox", "id", NULL, "Commit", CX_FORM_JSON,

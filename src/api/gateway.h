@@ -18,6 +18,7 @@ struct cx_intake;
 struct cx_metrics;
 struct cx_pull;
 struct cx_sweep;
+struct cx_watcher;
 
 struct cx_gateway {
 	struct cx_loop *loop;
@@ -36,6 +37,8 @@ struct cx_gateway {
 	struct cx_import *import, *imports_waiting;
 	struct cx_sweep *sweep; /* under way, or NULL */
 	struct cx_metrics *metrics;
+	struct cx_watcher *watchers;
+	unsigned nwatchers;
 	struct cx_leftovers leftovers;
 };
 

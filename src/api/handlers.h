@@ -22,6 +22,9 @@ void cx_handle_delete(struct cx_request *req);
 void cx_handle_delete_many(struct cx_request *req);
 void cx_handle_logs(struct cx_request *req);
 
+/* events.c */
+void cx_handle_events(struct cx_request *req);
+
 /* usage.c */
 void cx_handle_usage(struct cx_request *req);
 void cx_handle_usage_all(struct cx_request *req);

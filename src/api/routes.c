@@ -37,6 +37,8 @@ static const struct cx_route rows[] = {
 	  "what the kernel counts" },
 	{ "GET", "/api/v1/usage", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_usage_all,
 	  "the same of every sandbox that lives" },
+	{ "GET", "/api/v1/events", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_events,
+	  "a stream of every sandbox's status and its changes" },
 	{ "POST", SANDBOX "/{}/exec", CX_SCOPE_SANDBOX, CX_BODY_JSON, cx_handle_exec,
 	  "run a command; with Upgrade: caisson-exec/1 as a stream of frames" },
 	{ "POST", SANDBOX "/{}/commit", CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_commit,

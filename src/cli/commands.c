@@ -99,6 +99,12 @@ static const struct cx_opt live_opts[] = {
 	END,
 };
 
+static const struct cx_opt follow_opts[] = {
+	{ "follow", 'f', CX_OPT_FLAG, AT(follow), NULL, "go on with what happens" },
+	{ "json", 0, CX_OPT_JSON, AT(output), NULL, "print each event as an object on a line" },
+	END,
+};
+
 static const struct cx_opt delete_opts[] = {
 	{ "label", 'l', CX_OPT_LIST, AT(labels), "LABEL", "all that have all these labels" },
 	{ "all", 'a', CX_OPT_FLAG, AT(all), NULL, "every sandbox" },
@@ -242,6 +248,14 @@ const struct cx_command cx_commands[] = {
 		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(live_opts, output_opts) },
 		.summary = "show who uses how much, again and again",
 		.run = cx_cmd_top,
+	},
+	{
+		.name = "events",
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(follow_opts) },
+		.summary = "show the sandboxes that live, then every change of one's status",
+		.text = "It ends when it is interrupted, or without --follow when the present is\n"
+			"shown.\n",
+		.run = cx_cmd_events,
 	},
 	{
 		.name = "commit",

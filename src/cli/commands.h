@@ -48,6 +48,7 @@ int cx_cmd_image_export(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_image_login(struct cx_cli *cli, struct cx_err *err); /* cmd_login.c */
 int cx_cmd_image_logout(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_top(struct cx_cli *cli, struct cx_err *err);	       /* cmd_top.c */
+int cx_cmd_events(struct cx_cli *cli, struct cx_err *err);     /* cmd_events.c */
 int cx_cmd_doctor(struct cx_cli *cli, struct cx_err *err);     /* cmd_doctor.c */
 int cx_cmd_completion(struct cx_cli *cli, struct cx_err *err); /* cmd_completion.c */
 int cx_cmd_version(struct cx_cli *cli, struct cx_err *err);    /* commands.c */

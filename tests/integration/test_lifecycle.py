@@ -4,6 +4,7 @@
 import datetime
 import json
 import os
+import subprocess
 
 import pytest
 
@@ -238,6 +239,30 @@ def test_usage(api, sandbox):
     api.exec(sandbox, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")
     usage = api.usage(sandbox)
     assert any("cpu" in key.lower() for key in usage) and any("mem" in key.lower() for key in usage)
+
+
+def test_events(api, engine, make):
+    """What lives is told first, then each change in its order; the present alone ends by itself."""
+    old = make()
+    watcher = subprocess.Popen([harness.program("caisson"), "events", "--follow", "--json"],
+                               stdout=subprocess.PIPE, env=engine.cli_environment(), text=True)
+    try:
+        told = {}
+        while old not in told:
+            event = json.loads(watcher.stdout.readline())
+            told[event["id"]] = [event["status"]]
+        new = make()
+        api.delete(new)
+        while told.get(new, [""])[-1] != "TERMINATED":
+            event = json.loads(watcher.stdout.readline())
+            told.setdefault(event["id"], []).append(event["status"])
+    finally:
+        watcher.kill()
+        watcher.communicate()
+    assert told[old] == ["RUNNING"] and told[new] == ["RUNNING", "TERMINATED"]
+    present = engine.cli("events").stdout
+    assert f" {old} " in present and f" {new} " not in present
+    assert api.request("GET", "/api/v1/events?follow=maybe").status == 400
 
 
 def test_usage_of_all(api, engine, make):

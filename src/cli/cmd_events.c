@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
+#include "cli/commands.h"
+#include "cli/lines.h"
+
+enum { PATIENCE_MS = 24 * 3600 * 1000 }; /* nothing may happen for a day */
+
+struct watch {
+	struct cx_cli *cli;
+	json_int_t seq; /* of the last event */
+};
+
+static const char *text_of(const json_t *event, const char *key)
+{
+	return json_string_value(json_object_get(event, key));
+}
+
+static int print(const json_t *event, struct cx_err *err)
+{
+	static const char *const keys[] = { "time", "id", "name", "status", "errorMessage" };
+
+	for (size_t i = 0; i < CX_LEN(keys); i++) {
+		const char *text = text_of(event, keys[i]);
+
+		if (text == NULL && i + 1 == CX_LEN(keys))
+			continue;
+		if (i > 0)
+			(void)putchar(' ');
+		cx_cli_print_word(text, stdout);
+	}
+	(void)putchar('\n');
+	return fflush(stdout) == 0 ? 0 : cx_fail(err, errno, "write the output");
+}
+
+static int take_line(void *arg, const char *text, size_t len, struct cx_err *err)
+{
+	struct watch *watch = arg;
+	CX_AUTO(json_decrefp) json_t *event = json_loadb(text, len, 0, NULL);
+	json_int_t seq = json_integer_value(json_object_get(event, "seq"));
+
+	if (seq <= watch->seq)
+		return cx_refuse(err, CX_INTERNAL, "the server's answer is not a list of events");
+	if (seq > watch->seq + 1)
+		(void)fprintf(stderr, "caisson: %lld events were missed\n",
+			      (long long)(seq - watch->seq - 1));
+	watch->seq = seq;
+	return cx_cli_wants_events(watch->cli) ? cx_cli_print_event(event, err) : print(event, err);
+}
+
+int cx_cmd_events(struct cx_cli *cli, struct cx_err *err)
+{
+	struct watch watch = { .cli = cli };
+	CX_AUTO(cx_lines_free) struct cx_lines lines = { .line = take_line, .arg = &watch };
+	struct cx_call call = { .method = "GET",
+				.path = cli->args.follow ? "/api/v1/events"
+							 : "/api/v1/events?follow=false",
+				.take = cx_lines_take,
+				.take_arg = &lines,
+				.timeout_ms = PATIENCE_MS };
+
+	if (cx_cli_call_raw(cli, &call, NULL, NULL, err) < 0)
+		return -err->errnum;
+	return cx_lines_end(&lines, err);
+}
