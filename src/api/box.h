@@ -6,7 +6,7 @@
 #include "api/pull.h"
 
 /*
- * The inside of a live sandbox, for the files that share its life: boxes.c keeps the list, and
+ * The inside of a live sandbox, for the files that share its life: box.c keeps the list, and
  * boxcreate.c, boxagent.c, boxend.c, boxadopt.c and lifetime.c each do what their names say. All
  * others use api/boxes.h.
  */
@@ -47,7 +47,7 @@ struct cx_box {
 	struct cx_box *next, **link;
 };
 
-/* ---- boxes.c -------------------------------------------------------------------------------- */
+/* ---- box.c ---------------------------------------------------------------------------------- */
 
 /* In the list, with nothing in it; NULL when there is no memory. */
 struct cx_box *cx_box_new(struct cx_gateway *gw);

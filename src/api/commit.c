@@ -7,7 +7,7 @@
 #include "api/images.h"
 #include "api/intake.h"
 #include "api/json.h"
-#include "api/present.h"
+#include "api/jsonw.h"
 #include "api/sweep.h"
 #include "api/workers.h"
 #include "base/log.h"
@@ -121,7 +121,7 @@ static int add_layer(struct commit *c, struct cx_oci_image *plan, struct cx_err 
 					  .author = c->author,
 					  .comment = c->message };
 
-	cx_present_time(cx_wall_ms(), created);
+	cx_time_text(cx_wall_ms(), created);
 	memcpy(layer.blob_id, packed->blob_id, sizeof layer.blob_id);
 	memcpy(layer.diff_id, packed->diff_id, sizeof layer.diff_id);
 	return cx_oci_add_layer(plan, &layer, &step, err);

@@ -7,7 +7,6 @@
 #include "api/flow.h"
 #include "api/handlers.h"
 #include "api/jsonw.h"
-#include "api/present.h"
 #include "base/log.h"
 
 enum { EVENT_MAX = 64 * 1024 };
@@ -15,19 +14,16 @@ enum { EVENT_MAX = 64 * 1024 };
 struct cx_watcher {
 	struct cx_gateway *gw;
 	struct cx_flow *flow;
-	struct cx_caller caller;
+	struct cx_request *req; /* lives as long as its flow */
 	int64_t seq;
 	struct cx_watcher *next, **link;
 };
 
 static void write_event(struct cx_jsonw *w, const struct cx_sandbox_row *row, int64_t seq)
 {
-	char time[32];
-
-	cx_present_time(row->updated_ms, time);
 	cx_jsonw_object(w, NULL);
 	cx_jsonw_int(w, "seq", seq);
-	cx_jsonw_text(w, "time", time);
+	cx_jsonw_time(w, "time", row->updated_ms);
 	cx_jsonw_text(w, "id", row->id);
 	cx_jsonw_text(w, "name", row->name);
 	cx_jsonw_text(w, "status", row->status);
@@ -45,7 +41,7 @@ static void tell(struct cx_watcher *watcher, const struct cx_sandbox_row *row)
 	struct cx_jsonw w = { .out = &json };
 	struct cx_err err;
 
-	if (!cx_access_allows(&watcher->caller, row))
+	if (!cx_access_allows(watcher->req, row))
 		return;
 	write_event(&w, row, ++watcher->seq);
 	if (cx_jsonw_finish(&w, &err) == 0)
@@ -97,7 +93,7 @@ static int watch(struct cx_request *req, struct cx_err *err)
 	if (gw->nwatchers == CX_WATCHERS_MAX)
 		return cx_refuse(err, CX_LIMIT, "%d clients are watching already", CX_WATCHERS_MAX);
 	watcher->gw = gw;
-	watcher->caller = req->caller;
+	watcher->req = req;
 	if (cx_flow_lines(req, on_gone, watcher, &watcher->flow, err) < 0)
 		return -err->errnum;
 	watcher->next = gw->watchers;

@@ -7,7 +7,7 @@
 #include "api/handlers.h"
 #include "api/intake.h"
 #include "api/json.h"
-#include "api/present.h"
+#include "api/jsonw.h"
 #include "api/sweep.h"
 #include "base/log.h"
 
@@ -35,7 +35,7 @@ void cx_image_present(struct cx_jsonw *w, const struct cx_image_row *image)
 {
 	char created[32];
 
-	cx_present_time(image->created_ms, created);
+	cx_time_text(image->created_ms, created);
 	cx_jsonw_text(w, "name", image->name);
 	cx_image_present_id(w, "id", image->config_id);
 	cx_image_present_id(w, "digest", image->manifest_id);

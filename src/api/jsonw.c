@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static void put(struct cx_jsonw *w, const char *p, size_t len)
 {
@@ -166,6 +167,25 @@ void cx_jsonw_bool(struct cx_jsonw *w, const char *key, bool value)
 {
 	begin(w, key);
 	put_text(w, value ? "true" : "false");
+}
+
+void cx_time_text(int64_t ms, char ret[32])
+{
+	time_t seconds = (time_t)(ms / 1000);
+	struct tm tm = { 0 };
+	char date[24] = "";
+
+	(void)gmtime_r(&seconds, &tm);
+	(void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)snprintf(ret, 32, "%s.%03dZ", date, (int)(ms % 1000));
+}
+
+void cx_jsonw_time(struct cx_jsonw *w, const char *key, int64_t ms)
+{
+	char text[32];
+
+	cx_time_text(ms, text);
+	cx_jsonw_text(w, key, ms != 0 ? text : NULL);
 }
 
 void cx_jsonw_null(struct cx_jsonw *w, const char *key)

@@ -30,9 +30,13 @@ void cx_jsonw_bytes(struct cx_jsonw *w, const char *key, const char *p, size_t l
 void cx_jsonw_int(struct cx_jsonw *w, const char *key, int64_t value);
 void cx_jsonw_real(struct cx_jsonw *w, const char *key, double value); /* finite */
 void cx_jsonw_bool(struct cx_jsonw *w, const char *key, bool value);
+void cx_jsonw_time(struct cx_jsonw *w, const char *key, int64_t ms); /* 0 is null */
 void cx_jsonw_null(struct cx_jsonw *w, const char *key);
 /* A whole JSON value that was made by this module or checked by cx_json_parse(). */
 void cx_jsonw_raw(struct cx_jsonw *w, const char *key, const char *json);
 CX_MUST int cx_jsonw_finish(struct cx_jsonw *w, struct cx_err *err);
+
+/* Unix milliseconds as ISO 8601 in UTC with milliseconds. */
+void cx_time_text(int64_t ms, char ret[32]);
 
 #endif

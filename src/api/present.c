@@ -3,33 +3,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/json.h"
 #include "api/lifetime.h"
-
-void cx_present_time(int64_t ms, char ret[32])
-{
-	time_t seconds = (time_t)(ms / 1000);
-	struct tm tm = { 0 };
-	char date[24] = "";
-
-	(void)gmtime_r(&seconds, &tm);
-	(void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
-	(void)snprintf(ret, 32, "%s.%03dZ", date, (int)(ms % 1000));
-}
-
-static void write_time(struct cx_jsonw *w, const char *key, int64_t ms)
-{
-	char text[32];
-
-	if (ms == 0) {
-		cx_jsonw_null(w, key);
-		return;
-	}
-	cx_present_time(ms, text);
-	cx_jsonw_text(w, key, text);
-}
 
 static void write_json(struct cx_jsonw *w, const char *key, const char *json)
 {
@@ -195,10 +171,10 @@ static void write_life(struct cx_jsonw *w, const struct cx_sandbox_row *row)
 		cx_jsonw_int(w, "idleTimeoutMinutes", whole_minutes(row->idle_timeout_minutes));
 	else
 		cx_jsonw_null(w, "idleTimeoutMinutes");
-	write_time(w, "createdAt", row->created_ms);
-	write_time(w, "updatedAt", row->updated_ms);
-	write_time(w, "startedAt", row->started_ms);
-	write_time(w, "terminatedAt", row->ended_ms);
+	cx_jsonw_time(w, "createdAt", row->created_ms);
+	cx_jsonw_time(w, "updatedAt", row->updated_ms);
+	cx_jsonw_time(w, "startedAt", row->started_ms);
+	cx_jsonw_time(w, "terminatedAt", row->ended_ms);
 	if (row->exit_code >= 0)
 		cx_jsonw_int(w, "exitCode", row->exit_code);
 	else
@@ -206,10 +182,10 @@ static void write_life(struct cx_jsonw *w, const struct cx_sandbox_row *row)
 	cx_jsonw_text(w, "errorType", row->error_type);
 	cx_jsonw_text(w, "errorMessage", row->error_message);
 	cx_jsonw_text(w, "terminationReason", row->termination_reason);
-	write_time(w, "lastActiveAt", row->active_ms);
-	write_time(w, "pausedAt", row->paused_ms);
-	write_time(w, "expiresAt", row->expires_ms);
-	write_time(w, "idleExpiresAt", cx_lifetime_idle_end(row));
+	cx_jsonw_time(w, "lastActiveAt", row->active_ms);
+	cx_jsonw_time(w, "pausedAt", row->paused_ms);
+	cx_jsonw_time(w, "expiresAt", row->expires_ms);
+	cx_jsonw_time(w, "idleExpiresAt", cx_lifetime_idle_end(row));
 }
 
 void cx_present_sandbox(struct cx_jsonw *w, const struct cx_sandbox_row *row, const char *agent)

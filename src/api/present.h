@@ -11,7 +11,4 @@
  */
 void cx_present_sandbox(struct cx_jsonw *w, const struct cx_sandbox_row *row, const char *agent);
 
-/* ISO 8601 in UTC with milliseconds. */
-void cx_present_time(int64_t ms, char ret[32]);
-
 #endif

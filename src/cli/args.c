@@ -8,9 +8,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "cli/code.h"
 #include "cli/number.h"
-#include "cli/output.h"
 
 enum { OPTIONS_MAX = 64, FIRST_LONG = 256, WORD = 1 };
 
@@ -34,6 +32,11 @@ void cx_args_init(struct cx_args *args)
 		.count = -1,
 		.network = -1,
 	};
+}
+
+bool cx_args_have_code(const struct cx_args *args)
+{
+	return args->code != NULL || args->code_file != NULL;
 }
 
 void cx_args_free(struct cx_args *args)
@@ -109,6 +112,22 @@ static int check_word(const struct cx_opt *o, const char *text, struct cx_err *e
 	return cx_refuse(err, CX_INVALID, "--%s '%.40s': must be %s", o->name, text, o->arg);
 }
 
+static int check_output(const char *output, struct cx_err *err)
+{
+	static const char *const words[] = { "table", "json", "yaml" };
+	const char *brace = strchr(output, '{');
+
+	for (size_t i = 0; i < CX_LEN(words); i++)
+		if (strcmp(words[i], output) == 0)
+			return 0;
+	if (brace != NULL && strchr(brace, '}') != NULL)
+		return 0;
+	return cx_refuse(err, CX_INVALID,
+			 "--output '%.40s': must be table, json, yaml or a format with members in "
+			 "braces, like '{id} {status}'",
+			 output);
+}
+
 static int set_number(const struct cx_opt *o, const char *text, double *to, struct cx_err *err)
 {
 	uint64_t whole = 0;
@@ -145,7 +164,7 @@ static int set_value(struct cx_args *args, const struct cx_opt *o, const char *t
 		*(const char **)to = text;
 		return 0;
 	case CX_OPT_OUTPUT:
-		if (cx_output_check(text, err) < 0)
+		if (check_output(text, err) < 0)
 			return -err->errnum;
 		*(const char **)to = text;
 		return 0;
@@ -235,7 +254,7 @@ int cx_args_parse(struct cx_args *args, const struct cx_syntax *syntax, int argc
 		return 0; /* then it does not matter what else is missing */
 	if (args->nwords < syntax->min ||
 	    (args->nrest == 0 && (syntax->rest == CX_REST_NEEDED ||
-				  (syntax->rest == CX_REST_OR_CODE && !cx_code_given(args)))))
+				  (syntax->rest == CX_REST_OR_CODE && !cx_args_have_code(args)))))
 		return cx_refuse(err, CX_INVALID, "something is missing: %s", syntax->words);
 	if (args->nwords > syntax->max)
 		return cx_refuse(err, CX_INVALID, "'%.60s' is one word too many",

@@ -20,7 +20,7 @@ enum cx_opt_type {
 	CX_OPT_TEXT,   /* const char * */
 	CX_OPT_WORD,   /* const char *, one of the row's words "a|b" in arg */
 	CX_OPT_JSON,   /* const char *: "json" */
-	CX_OPT_OUTPUT, /* const char *, what cx_output_check() takes */
+	CX_OPT_OUTPUT, /* const char *, table, json, yaml or a format (output.h) */
 	CX_OPT_LIST,   /* struct cx_texts */
 	CX_OPT_PAIR,  /* struct cx_texts of "KEY=VALUE", or "KEY" to take over the caller's value */
 	CX_OPT_COUNT, /* double, a whole number */
@@ -79,6 +79,9 @@ void cx_args_free(struct cx_args *args); /* for CX_AUTO() */
 /* Reads argv[1..]; argv[0] is not looked at. Adds to what args already holds. */
 CX_MUST int cx_args_parse(struct cx_args *args, const struct cx_syntax *syntax, int argc,
 			  char **argv, struct cx_err *err);
+
+/* Is there code to run in place of a command (code.h)? */
+bool cx_args_have_code(const struct cx_args *args);
 
 void cx_args_help(const struct cx_opt *const *tables, FILE *to);
 

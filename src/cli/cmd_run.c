@@ -16,7 +16,7 @@ static int command_of(const struct cx_args *a, json_t **ret, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *argv = json_array();
 
-	if (cx_code_given(a))
+	if (cx_args_have_code(a))
 		return cx_code_command(a, ret, err);
 	for (size_t i = 0; i < a->nrest; i++)
 		if (json_array_append_new(argv, json_string(a->rest[i])) < 0)

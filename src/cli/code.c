@@ -19,11 +19,6 @@ static const struct language {
 
 enum { CODE_MAX = 128 * 1024 - 1 }; /* MAX_ARG_STRLEN of the kernel, execve(2) */
 
-bool cx_code_given(const struct cx_args *args)
-{
-	return args->code != NULL || args->code_file != NULL;
-}
-
 static const struct language *language_of(const struct cx_args *args)
 {
 	const char *dot = args->code_file != NULL ? strrchr(args->code_file, '.') : NULL;

@@ -86,22 +86,6 @@ static void put_formatted(const char *format, json_t *value)
 	(void)putchar('\n');
 }
 
-int cx_output_check(const char *output, struct cx_err *err)
-{
-	static const char *const words[] = { "table", "json", "yaml" };
-	const char *brace = strchr(output, '{');
-
-	for (size_t i = 0; i < CX_LEN(words); i++)
-		if (strcmp(words[i], output) == 0)
-			return 0;
-	if (brace != NULL && strchr(brace, '}') != NULL)
-		return 0;
-	return cx_refuse(err, CX_INVALID,
-			 "--output '%.40s': must be table, json, yaml or a format with members in "
-			 "braces, like '{id} {status}'",
-			 output);
-}
-
 /* ---- data ----------------------------------------------------------------------------------- */
 
 static bool is(const struct cx_cli *cli, const char *word)

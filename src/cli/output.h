@@ -21,9 +21,6 @@ struct cx_column {
 	enum cx_cell cell;
 };
 
-/* Is this a value for --output? CX_INVALID says what would be. */
-CX_MUST int cx_output_check(const char *output, struct cx_err *err);
-
 /* False: it is to be shown as a table, which is the caller's or one of the two below. */
 bool cx_output_is_data(const struct cx_cli *cli);
 /* Any value as data, JSON unless something else is asked for. A format goes to each item of an

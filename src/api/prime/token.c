@@ -3,7 +3,6 @@
 
 #include "api/access.h"
 #include "api/jsonw.h"
-#include "api/present.h"
 #include "api/prime/handlers.h"
 #include "base/loop.h"
 
@@ -21,7 +20,7 @@ static void write_token(struct cx_jsonw *w, const struct cx_request *req, const 
 	char token[CX_TOKEN_MAX + 1], url[300], time[32];
 
 	cx_token_make(&req->gateway->auth->tokens, id, expires_ms, token);
-	cx_present_time(expires_ms, time);
+	cx_time_text(expires_ms, time);
 	url_of(req, url, sizeof url);
 	cx_jsonw_object(w, NULL);
 	cx_jsonw_text(w, "gateway_url", url);

@@ -113,8 +113,9 @@ static const struct {
 	{ "create", { "a", "--secret", "NOT_THERE" }, "NOT_THERE" },
 	{ "create", { "a", "--wrong" }, "--wrong" },
 	{ "create", { "a", "-Z" }, "-Z" },
-	{ "create", { "a", "-o", "yaml" }, "table|json" },
-	{ "create", { "a", "-o", "tab" }, "table|json" },
+	{ "create", { "a", "-o", "tab" }, "must be table, json, yaml" },
+	{ "create", { "a", "-o", "" }, "must be table, json, yaml" },
+	{ "create", { "a", "-o", "}{" }, "must be table, json, yaml" },
 	{ "create", { "a", "--no-network-access=1" }, "takes no value" },
 	{ "run", { "id" }, "COMMAND" },
 	{ "run", { NULL }, "COMMAND" },
@@ -169,8 +170,8 @@ START_TEST(table_is_sound)
 	for (const struct cx_opt *const *t = syntax->tables; *t != NULL; t++)
 		for (const struct cx_opt *o = *t; o->name != NULL; o++) {
 			const bool valued = o->type == CX_OPT_TEXT || o->type == CX_OPT_WORD ||
-					    o->type == CX_OPT_LIST || o->type == CX_OPT_PAIR ||
-					    o->type >= CX_OPT_COUNT;
+					    o->type == CX_OPT_OUTPUT || o->type == CX_OPT_LIST ||
+					    o->type == CX_OPT_PAIR || o->type >= CX_OPT_COUNT;
 
 			ck_assert_msg(valued == (o->arg != NULL), "--%s", o->name);
 			ck_assert_msg(o->help != NULL && *o->help != '\0', "--%s", o->name);
