@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "engine/freezer.h"
 #include "runtime/idmap.h"
 #include "runtime/rootfs.h"
 

@@ -29,6 +29,8 @@ union request {
 	struct cx_msg_list list;
 	struct cx_msg_usage usage;
 	struct cx_msg_count count;
+	struct cx_msg_pause pause;
+	struct cx_msg_resume resume;
 	struct cx_msg_layer_build layer_build;
 	struct cx_msg_layer_commit layer_commit;
 	struct cx_msg_layer_abort layer_abort;
@@ -194,6 +196,8 @@ static int do_connect(struct cx_dispatch *d, struct asker asker, const union req
 		return -err->errnum;
 	if (cx_reply_connected(d->gateway->link, asker.request, &none, agent, err) < 0)
 		cx_gateway_kill(d->gateway, err);
+	else if (sb->out_of_memory) /* an earlier gateway may have heard of it, or none */
+		cx_dispatch_oom(d, sb);
 	return 0;
 }
 
@@ -216,6 +220,42 @@ static int do_destroy(struct cx_dispatch *d, struct asker asker, const union req
 	d->destroying = wait;
 	d->ndestroying++;
 	cx_sandbox_destroy(sb);
+	return 0;
+}
+
+static void paused(void *arg, uint64_t tag, const struct cx_err *err)
+{
+	struct cx_dispatch *d = arg;
+	struct asker asker = { .generation = d->gateway->generation, .request = (uint32_t)tag };
+
+	if (err != NULL)
+		answer_error(d, asker, err);
+	else
+		ANSWER_EMPTY(d, asker, changed);
+}
+
+/* As with builds, no question outlives its gateway. */
+static int do_pause(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		    struct cx_err *err)
+{
+	struct cx_sandbox *sb = find_running(d, m->pause.id, err);
+
+	(void)fds;
+	if (sb == NULL)
+		return -err->errnum;
+	return cx_pause(d->pauses, sb, paused, d, asker.request, err);
+}
+
+static int do_resume(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		     struct cx_err *err)
+{
+	struct cx_sandbox *sb = find_running(d, m->resume.id, err);
+
+	(void)fds;
+	if (sb == NULL)
+		return -err->errnum;
+	cx_sandbox_resume(sb);
+	ANSWER_EMPTY(d, asker, changed);
 	return 0;
 }
 
@@ -453,6 +493,8 @@ DECODER(destroy)
 DECODER(list)
 DECODER(usage)
 DECODER(count)
+DECODER(pause)
+DECODER(resume)
 DECODER(layer_build)
 DECODER(layer_commit)
 DECODER(layer_abort)
@@ -483,6 +525,7 @@ static const struct op {
 	OP(fetch, CX_PEER_READY, 1, true),	  OP(layer_check, CX_PEER_READY, 1, true),
 	OP(export, CX_PEER_READY, 3, true),	  OP(commit, CX_PEER_READY, 3, true),
 	OP(bundle, CX_PEER_READY, 3, true),	  OP(count, CX_PEER_READY, 0, false),
+	OP(pause, CX_PEER_READY, 0, true),	  OP(resume, CX_PEER_READY, 0, false),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)
@@ -530,7 +573,14 @@ void cx_dispatch_lost(struct cx_dispatch *d)
 	(void)cx_refuse(&err, CX_UNAVAILABLE, "the gateway is gone");
 	cx_pool_drop_waiting(d->pool, &err);
 	cx_archives_close(d->archives);
+	cx_pauses_close(d->pauses);
 	cx_builds_close(d->builds);
+}
+
+void cx_dispatch_oom(struct cx_dispatch *d, struct cx_sandbox *sb)
+{
+	if (d->state == CX_PEER_READY)
+		ANSWER(d, event(d), oom, -EBADF, .id = cx_str_of(sb->record.id));
 }
 
 void cx_dispatch_gone(struct cx_dispatch *d, struct cx_sandbox *sb)

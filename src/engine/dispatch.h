@@ -4,6 +4,7 @@
 
 #include "engine/archive.h"
 #include "engine/gateway.h"
+#include "engine/pause.h"
 #include "engine/pool.h"
 
 /*
@@ -21,6 +22,7 @@ struct cx_dispatch {
 	struct cx_pool *pool;
 	struct cx_builds *builds;
 	struct cx_archives *archives;
+	struct cx_pauses *pauses;
 	struct cx_gateway *gateway;
 	unsigned state; /* CX_PEER_* of the present gateway */
 	bool stopping;	/* nothing new is begun */
@@ -34,6 +36,8 @@ struct cx_dispatch {
 void cx_dispatch_packet(struct cx_dispatch *d, struct cx_packet *packet);
 /* The gateway is gone: what it asked for is finished or dropped, and answered to nobody. */
 void cx_dispatch_lost(struct cx_dispatch *d);
+/* It ran out of memory: the gateway is told, who decides. */
+void cx_dispatch_oom(struct cx_dispatch *d, struct cx_sandbox *sb);
 /* A sandbox is gone: answers those who asked for that, or tells the gateway that it ended. */
 void cx_dispatch_gone(struct cx_dispatch *d, struct cx_sandbox *sb);
 void cx_dispatch_close(struct cx_dispatch *d);

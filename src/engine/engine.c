@@ -21,6 +21,7 @@ struct engine {
 	struct cx_pool pool;
 	struct cx_builds builds;
 	struct cx_archives archives;
+	struct cx_pauses pauses;
 	struct cx_gateway gateway;
 	struct cx_dispatch dispatch;
 	struct cx_sweeper sweeper;
@@ -56,6 +57,14 @@ static void on_gone(void *arg, struct cx_sandbox *sb)
 	cx_sweeper_kick(&e->sweeper);
 	cx_pool_gone(&e->pool, sb);
 	cx_dispatch_gone(&e->dispatch, sb);
+}
+
+static void on_oom(void *arg, struct cx_sandbox *sb)
+{
+	struct engine *e = arg;
+
+	cx_log(CX_LOG_INFO, "sandbox is out of memory", "id", sb->record.id, NULL);
+	cx_dispatch_oom(&e->dispatch, sb);
 }
 
 static void on_packet(void *arg, struct cx_packet *packet)
@@ -151,6 +160,7 @@ static void begin_stop(struct engine *e)
 	e->dispatch.stopping = true;
 	cx_pool_stop(&e->pool);
 	cx_archives_close(&e->archives);
+	cx_pauses_close(&e->pauses);
 	cx_builds_close(&e->builds);
 	stop_step(&e->stop_timer);
 }
@@ -197,7 +207,7 @@ static int start(struct engine *e, struct cx_err *err)
 {
 	const struct cx_config *c = e->host.config;
 	const struct cx_sandbox_watch sandboxes = {
-		.blank = on_blank, .running = on_running, .gone = on_gone, .arg = e
+		.blank = on_blank, .running = on_running, .oom = on_oom, .gone = on_gone, .arg = e
 	};
 	const struct cx_gateway_watch gateway = { .packet = on_packet, .lost = on_lost, .arg = e };
 
@@ -205,12 +215,14 @@ static int start(struct engine *e, struct cx_err *err)
 	cx_pool_open(&e->pool, &e->sandboxes, (unsigned)c->pool, c->max_sandboxes);
 	cx_builds_open(&e->builds, &e->host);
 	cx_archives_open(&e->archives, &e->sandboxes, &e->builds);
+	e->pauses.sandboxes = &e->sandboxes;
 	cx_sweeper_open(&e->sweeper, &e->host);
 	e->dispatch = (struct cx_dispatch){ .host = &e->host,
 					    .sandboxes = &e->sandboxes,
 					    .pool = &e->pool,
 					    .builds = &e->builds,
 					    .archives = &e->archives,
+					    .pauses = &e->pauses,
 					    .gateway = &e->gateway,
 					    .state = CX_PEER_NEW,
 					    .ready = on_ready,
@@ -231,6 +243,7 @@ static void close_engine(struct engine *e)
 
 	cx_dispatch_close(&e->dispatch);
 	cx_archives_close(&e->archives);
+	cx_pauses_close(&e->pauses);
 	cx_builds_close(&e->builds);
 	cx_sweeper_close(&e->sweeper);
 	cx_gateway_close(&e->gateway);

@@ -67,7 +67,7 @@ static int check(const struct cx_record *r, const char *id, struct cx_err *err)
 		return cx_refuse(err, CX_INVALID, "a record with a wrong checksum");
 	if (memchr(r->id, '\0', sizeof r->id) == NULL || strcmp(r->id, id) != 0)
 		return cx_refuse(err, CX_INVALID, "a record of another sandbox");
-	if (r->state < CX_RECORD_BLANK || r->state >= CX_RECORD_STATE_MAX ||
+	if (r->state < CX_RECORD_BLANK || r->state >= CX_RECORD_STATE_MAX || r->paused > 1 ||
 	    r->nlayers > CX_LAYERS_MAX || r->pid > INT32_MAX)
 		return cx_refuse(err, CX_INVALID, "a record with impossible values");
 	return 0;

@@ -34,7 +34,8 @@ struct cx_record {
 	uint32_t cpu_milli, pids;
 	uint32_t pid;	   /* 0: none yet */
 	uint32_t uid_base; /* 0: none yet */
-	uint32_t nlayers, reserved;
+	uint32_t nlayers;
+	uint32_t paused;			   /* 1: for its user, it stands still */
 	uint8_t layers[CX_LAYERS_MAX][CX_DIFF_ID]; /* lowest first */
 	uint64_t checksum;			   /* of all bytes before it */
 };

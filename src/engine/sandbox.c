@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "engine/freezer.h"
 #include "proto/agent_msgs.h"
 #include "runtime/rootfs.h"
 
@@ -24,6 +25,7 @@ enum {
 };
 
 static void deliver(struct cx_sandbox *sb, enum cx_sandbox_event event);
+static void watch_memory(struct cx_sandbox *sb);
 
 static void blame(struct cx_sandbox *sb, const struct cx_err *err)
 {
@@ -360,6 +362,7 @@ static void confirm(struct cx_sandbox *sb)
 		return;
 	}
 	sb->was_running = true;
+	watch_memory(sb);
 	sb->set->watch.running(sb->set->watch.arg, sb);
 }
 
@@ -409,6 +412,7 @@ static void forget(struct cx_sandbox *sb)
 	cx_timer_clear(&sb->timer);
 	cx_child_forget(sb->process, false);
 	cx_link_close(sb->agent);
+	cx_oom_close(sb->oom);
 	cx_cgroup_close(&sb->group);
 	cx_close(&sb->userns);
 	cx_close(&sb->dir);
@@ -467,6 +471,8 @@ static void end(struct cx_sandbox *sb)
 	sb->ending_since_ms = cx_now_ms();
 	sb->plan = NULL;
 	cx_timer_clear(&sb->timer);
+	cx_oom_close(sb->oom);
+	sb->oom = NULL;
 	cx_link_close(sb->agent);
 	sb->agent = NULL;
 	cx_close(&sb->userns);
@@ -478,39 +484,11 @@ static void end(struct cx_sandbox *sb)
 		return;
 	}
 	cx_child_signal(sb->process, SIGKILL);
-	cx_sandbox_thaw(sb); /* what stands still does not die */
+	cx_sandbox_release(sb); /* what stands still does not die */
 	retry(sb, DYING_MS);
 }
 
-/* ---- standing still -------------------------------------------------------------------------- */
-
-int cx_sandbox_freeze(struct cx_sandbox *sb, struct cx_err *err)
-{
-	if (sb->state != CX_SANDBOX_RUNNING || sb->frozen)
-		return cx_refuse(err, CX_CONFLICT,
-				 sb->frozen ? "the sandbox is being committed already"
-					    : "the sandbox has ended");
-	sb->frozen = true; /* whether or not all of it works */
-	if (cx_cgroup_freeze(sb->set->host->cgroups, &sb->group, true, err) == 0)
-		return 0;
-	cx_sandbox_thaw(sb);
-	return -err->errnum;
-}
-
-int cx_sandbox_is_frozen(const struct cx_sandbox *sb, struct cx_err *err)
-{
-	return cx_cgroup_is_frozen(sb->set->host->cgroups, &sb->group, err);
-}
-
-void cx_sandbox_thaw(struct cx_sandbox *sb)
-{
-	struct cx_err err;
-
-	if (sb->frozen && cx_cgroup_freeze(sb->set->host->cgroups, &sb->group, false, &err) < 0 &&
-	    err.kind != CX_UNAVAILABLE)
-		cx_log_err(CX_LOG_ERROR, &err, "sandbox stands still", "id", sb->record.id, NULL);
-	sb->frozen = false;
-}
+/* ---- what it has written -------------------------------------------------------------------- */
 
 int cx_sandbox_tree(const struct cx_sandbox *sb, struct cx_err *err)
 {
@@ -522,11 +500,23 @@ int cx_sandbox_tree(const struct cx_sandbox *sb, struct cx_err *err)
 	return cx_rootfs_upper(upper, err);
 }
 
-/* The daemon before us may have died while it stood still. */
-static void thaw_found(struct cx_sandbox *sb)
+/* ---- want of memory -------------------------------------------------------------------------- */
+
+static void found_oom(void *arg)
 {
-	sb->frozen = true;
-	cx_sandbox_thaw(sb);
+	struct cx_sandbox *sb = arg;
+
+	sb->out_of_memory = true;
+	sb->set->watch.oom(sb->set->watch.arg, sb);
+}
+
+/* Without it the end of commands still brings it to light, and the end of the sandbox. */
+static void watch_memory(struct cx_sandbox *sb)
+{
+	struct cx_err err;
+
+	if (cx_oom_watch(sb->set->host, &sb->group, found_oom, sb, &sb->oom, &err) < 0)
+		cx_log_err(CX_LOG_WARNING, &err, "memory not watched", "id", sb->record.id, NULL);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -713,7 +703,8 @@ int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, i
 		forget(sb);
 		return -err->errnum;
 	}
-	thaw_found(sb);
+	cx_sandbox_find_frozen(sb);
+	watch_memory(sb);
 	sb->dir = cx_take_fd(dir);
 	for (; sb->held < record->nlayers; sb->held++)
 		if (cx_layers_hold(&set->host->layers, record->layers[sb->held], NULL, err) < 0)
@@ -739,7 +730,7 @@ int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, in
 	}
 	if (sb->process != NULL &&
 	    cx_cgroup_find(set->host->cgroups, record->id, &sb->group, &ignored) == 0)
-		thaw_found(sb);
+		cx_sandbox_release(sb);
 	deliver(sb, CX_EVENT_DESTROY);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include "engine/child.h"
 #include "engine/host.h"
 #include "engine/link.h"
+#include "engine/oom.h"
 
 /*
  * One sandbox from blank to gone. What happens to it is an event; sandbox.c has the table of state
@@ -53,7 +54,9 @@ struct cx_sandbox {
 	struct cx_timer timer;
 	unsigned held; /* layers counted, the first so many of the record's */
 	bool made, was_running;
-	bool frozen; /* stands still, or is about to */
+	bool frozen; /* for a commit (freezer.h); record.paused: for its user */
+	bool out_of_memory;
+	struct cx_oom *oom; /* while it runs */
 	uint64_t ending_since_ms, retry_ms;
 	enum cx_end reason;
 	struct cx_err why;		  /* errnum 0: it did not fail */
@@ -65,6 +68,7 @@ struct cx_sandbox {
 struct cx_sandbox_watch {
 	void (*blank)(void *arg, struct cx_sandbox *sb);
 	void (*running)(void *arg, struct cx_sandbox *sb);
+	void (*oom)(void *arg, struct cx_sandbox *sb);	/* out_of_memory became true */
 	void (*gone)(void *arg, struct cx_sandbox *sb); /* nothing is left; freed afterwards */
 	void *arg;
 };
@@ -90,13 +94,6 @@ void cx_sandbox_destroy(struct cx_sandbox *sb);
 /* A new connection to the agent of a RUNNING sandbox. Returns the descriptor. */
 CX_MUST int cx_sandbox_connect(struct cx_sandbox *sb, struct cx_err *err);
 
-/*
- * Of a RUNNING sandbox: all of its processes stop, which takes a moment. One that ends, and one
- * that an earlier daemon left so, is let go on by itself. CX_CONFLICT when it stands still already.
- */
-CX_MUST int cx_sandbox_freeze(struct cx_sandbox *sb, struct cx_err *err);
-CX_MUST int cx_sandbox_is_frozen(const struct cx_sandbox *sb, struct cx_err *err); /* 0, 1 */
-void cx_sandbox_thaw(struct cx_sandbox *sb); /* harmless when it does not */
 /* What it has written, as a detached mount to be read (runtime/rootfs.h). Returns a descriptor. */
 CX_MUST int cx_sandbox_tree(const struct cx_sandbox *sb, struct cx_err *err);
 

@@ -13,42 +13,45 @@
  * message are listed behind it, in order. engine/dispatch.c says in which state each is legal.
  * An id or a field is never changed or reused: add a message instead.
  */
-#define CX_CONTROL_MSGS(M)                                                                        \
-	M(0x01, hello, CX_FIELDS_HELLO) /* gateway first -> ready */                              \
-	M(0x02, ready, CX_FIELDS_READY)                                                           \
-	M(0x03, control_error, CX_FIELDS_CONTROL_ERROR)                                           \
-	M(0x10, create, CX_FIELDS_CREATE)   /* -> created */                                      \
-	M(0x11, created, CX_FIELDS_CREATED) /* fd: connection to the agent */                     \
-	M(0x12, connect, CX_FIELDS_SANDBOX) /* -> connected */                                    \
-	M(0x13, connected, CX_FIELDS_NONE)  /* fd: connection to the agent */                     \
-	M(0x14, destroy, CX_FIELDS_SANDBOX) /* -> destroyed, when nothing of it is left */        \
-	M(0x15, destroyed, CX_FIELDS_NONE)                                                        \
-	M(0x16, list, CX_FIELDS_NONE) /* -> listed for each, then list_end */                     \
-	M(0x17, listed, CX_FIELDS_LISTED)                                                         \
-	M(0x18, list_end, CX_FIELDS_NONE)                                                         \
-	M(0x19, usage, CX_FIELDS_SANDBOX) /* -> used */                                           \
-	M(0x1a, used, CX_FIELDS_USED)                                                             \
-	M(0x1b, ended, CX_FIELDS_ENDED) /* event: a sandbox ended and is gone */                  \
-	M(0x1c, oom, CX_FIELDS_SANDBOX) /* event: the kernel killed in it for want of memory */   \
-	M(0x20, layer_build, CX_FIELDS_LAYER_BUILD) /* fds: archive, two report pipes -> built */ \
-	M(0x21, layer_built, CX_FIELDS_LAYER_BUILT)                                               \
-	M(0x22, layer_commit, CX_FIELDS_LAYER_COMMIT) /* -> layer_done: it exists under its id */ \
-	M(0x23, layer_abort, CX_FIELDS_LAYER_TOKEN)   /* -> layer_done: it is forgotten */        \
-	M(0x24, layer_done, CX_FIELDS_NONE)                                                       \
-	M(0x25, layer_remove, CX_FIELDS_LAYER_ID) /* -> layer_done; refused while in use */       \
-	M(0x26, layer_stat, CX_FIELDS_LAYER_ID)	  /* -> layer_info */                             \
-	M(0x27, layer_info, CX_FIELDS_LAYER_INFO)                                                 \
-	M(0x28, scan, CX_FIELDS_NONE) /* fds: archive, entry pipe, report pipe -> scanned */      \
-	M(0x29, scanned, CX_FIELDS_NONE)                                                          \
-	M(0x2a, fetch, CX_FIELDS_NONE)	 /* fd: the worker's end (fetch_msgs.h) -> fetched */     \
-	M(0x2b, fetched, CX_FIELDS_NONE) /* that worker has ended */                              \
-	M(0x2c, layer_check, CX_FIELDS_LAYER_COMMIT) /* fd: report pipe -> layer_checked */       \
-	M(0x2d, layer_checked, CX_FIELDS_NONE) /* the report tells whether both are the same */   \
-	M(0x30, export, CX_FIELDS_EXPORT) /* fds: archive out, two report pipes -> archived */    \
-	M(0x31, commit, CX_FIELDS_COMMIT) /* the same, of a sandbox, which stands still */        \
-	M(0x32, bundle, CX_FIELDS_NONE)	  /* fds: a socket (bundle_msgs.h), archive, report */    \
-	M(0x33, archived, CX_FIELDS_NONE)                                                         \
-	M(0x40, count, CX_FIELDS_NONE) /* -> counted */                                           \
+#define CX_CONTROL_MSGS(M)                                                                         \
+	M(0x01, hello, CX_FIELDS_HELLO) /* gateway first -> ready */                               \
+	M(0x02, ready, CX_FIELDS_READY)                                                            \
+	M(0x03, control_error, CX_FIELDS_CONTROL_ERROR)                                            \
+	M(0x10, create, CX_FIELDS_CREATE)   /* -> created */                                       \
+	M(0x11, created, CX_FIELDS_CREATED) /* fd: connection to the agent */                      \
+	M(0x12, connect, CX_FIELDS_SANDBOX) /* -> connected */                                     \
+	M(0x13, connected, CX_FIELDS_NONE)  /* fd: connection to the agent */                      \
+	M(0x14, destroy, CX_FIELDS_SANDBOX) /* -> destroyed, when nothing of it is left */         \
+	M(0x15, destroyed, CX_FIELDS_NONE)                                                         \
+	M(0x16, list, CX_FIELDS_NONE) /* -> listed for each, then list_end */                      \
+	M(0x17, listed, CX_FIELDS_LISTED)                                                          \
+	M(0x18, list_end, CX_FIELDS_NONE)                                                          \
+	M(0x19, usage, CX_FIELDS_SANDBOX) /* -> used */                                            \
+	M(0x1a, used, CX_FIELDS_USED)                                                              \
+	M(0x1b, ended, CX_FIELDS_ENDED)	   /* event: a sandbox ended and is gone */                \
+	M(0x1c, oom, CX_FIELDS_SANDBOX)	   /* event: the kernel killed in it for want of memory */ \
+	M(0x1d, pause, CX_FIELDS_SANDBOX)  /* -> changed, when all but its agent stands still */   \
+	M(0x1e, resume, CX_FIELDS_SANDBOX) /* -> changed */                                        \
+	M(0x1f, changed, CX_FIELDS_NONE)                                                           \
+	M(0x20, layer_build, CX_FIELDS_LAYER_BUILD) /* fds: archive, two report pipes -> built */  \
+	M(0x21, layer_built, CX_FIELDS_LAYER_BUILT)                                                \
+	M(0x22, layer_commit, CX_FIELDS_LAYER_COMMIT) /* -> layer_done: it exists under its id */  \
+	M(0x23, layer_abort, CX_FIELDS_LAYER_TOKEN)   /* -> layer_done: it is forgotten */         \
+	M(0x24, layer_done, CX_FIELDS_NONE)                                                        \
+	M(0x25, layer_remove, CX_FIELDS_LAYER_ID) /* -> layer_done; refused while in use */        \
+	M(0x26, layer_stat, CX_FIELDS_LAYER_ID)	  /* -> layer_info */                              \
+	M(0x27, layer_info, CX_FIELDS_LAYER_INFO)                                                  \
+	M(0x28, scan, CX_FIELDS_NONE) /* fds: archive, entry pipe, report pipe -> scanned */       \
+	M(0x29, scanned, CX_FIELDS_NONE)                                                           \
+	M(0x2a, fetch, CX_FIELDS_NONE)	 /* fd: the worker's end (fetch_msgs.h) -> fetched */      \
+	M(0x2b, fetched, CX_FIELDS_NONE) /* that worker has ended */                               \
+	M(0x2c, layer_check, CX_FIELDS_LAYER_COMMIT) /* fd: report pipe -> layer_checked */        \
+	M(0x2d, layer_checked, CX_FIELDS_NONE) /* the report tells whether both are the same */    \
+	M(0x30, export, CX_FIELDS_EXPORT) /* fds: archive out, two report pipes -> archived */     \
+	M(0x31, commit, CX_FIELDS_COMMIT) /* the same, of a sandbox, which stands still */         \
+	M(0x32, bundle, CX_FIELDS_NONE)	  /* fds: a socket (bundle_msgs.h), archive, report */     \
+	M(0x33, archived, CX_FIELDS_NONE)                                                          \
+	M(0x40, count, CX_FIELDS_NONE) /* -> counted */                                            \
 	M(0x41, counted, CX_FIELDS_COUNTED)
 
 #define CX_FIELDS_NONE(F)

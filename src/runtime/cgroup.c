@@ -87,7 +87,7 @@ static int open_instance(const struct cx_cgroups *groups, struct cx_cgroup_tree 
 
 static enum cx_cgroup_kind kind_of(unsigned controllers)
 {
-	if ((controllers & CX_CTL_NEEDED) != 0)
+	if ((controllers & (CX_CTL_NEEDED | CX_CTL_FREEZER)) != 0)
 		return CX_KIND_SPLIT;
 	return controllers == CX_CTL_DEVICES ? CX_KIND_SHARED : CX_KIND_SINGLE;
 }
@@ -376,20 +376,22 @@ int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
 
 /* ---- standing still -------------------------------------------------------------------------- */
 
-static int freezer_of(const struct cx_cgroups *groups, const struct cx_cgroup *group,
-		      struct cx_err *err)
+/* A directory, the caller's. */
+static int open_freezer(const struct cx_cgroups *groups, const struct cx_cgroup *group,
+			enum cx_freeze what, struct cx_err *err)
 {
 	for (unsigned i = 0; i < group->ntop; i++)
 		if ((groups->trees[i].controllers & groups->version->freeze.controller) != 0)
-			return group->top[i];
+			return cx_cgroup_child(group->top[i], what == CX_FREEZE_WORK ? "work" : ".",
+					       err);
 	return cx_refuse(err, CX_UNAVAILABLE, "the host has no freezer control group");
 }
 
-int cx_cgroup_freeze(struct cx_cgroups *groups, const struct cx_cgroup *group, bool on,
-		     struct cx_err *err)
+int cx_cgroup_freeze(struct cx_cgroups *groups, const struct cx_cgroup *group, enum cx_freeze what,
+		     bool on, struct cx_err *err)
 {
 	const struct cx_freeze_row *row = &groups->version->freeze;
-	int dir = freezer_of(groups, group, err);
+	cx_autofd int dir = open_freezer(groups, group, what, err);
 
 	if (dir < 0 || cx_write_file(dir, row->file, on ? row->on : row->off, err) < 0)
 		return cx_wrap(err, on ? "freeze" : "thaw");
@@ -397,10 +399,10 @@ int cx_cgroup_freeze(struct cx_cgroups *groups, const struct cx_cgroup *group, b
 }
 
 int cx_cgroup_is_frozen(struct cx_cgroups *groups, const struct cx_cgroup *group,
-			struct cx_err *err)
+			enum cx_freeze what, struct cx_err *err)
 {
 	const struct cx_freeze_row *row = &groups->version->freeze;
-	int dir = freezer_of(groups, group, err);
+	cx_autofd int dir = open_freezer(groups, group, what, err);
 	char text[256];
 
 	if (dir < 0 || cx_read_small_file(dir, row->state, text, sizeof text, err) < 0)
@@ -480,11 +482,10 @@ static uint32_t to_u32(uint64_t value)
 	return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
 }
 
-int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *group, struct cx_usage *ret,
-		    struct cx_err *err)
+static int count_all(const struct cx_cgroups *groups, const struct cx_cgroup *group,
+		     bool (*wanted)(enum cx_usage_value value), uint64_t values[CX_USAGE_MAX],
+		     struct cx_err *err)
 {
-	uint64_t values[CX_USAGE_MAX] = { 0 };
-
 	for (unsigned i = 0; i < group->ntop; i++) {
 		cx_autofd int dir = open_counted(groups, group, i, err);
 
@@ -494,10 +495,65 @@ int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *group, st
 			const struct cx_usage_row *row = &groups->version->usage[k];
 
 			if ((row->controller & groups->trees[i].controllers) != 0 &&
-			    count(row, dir, &values[row->value], err) < 0)
+			    wanted(row->value) && count(row, dir, &values[row->value], err) < 0)
 				return cx_wrap(err, "usage");
 		}
 	}
+	return 0;
+}
+
+static bool is_any(enum cx_usage_value value)
+{
+	(void)value;
+	return true;
+}
+
+static bool is_oom(enum cx_usage_value value)
+{
+	return value == CX_USAGE_OOM_KILLS;
+}
+
+int cx_cgroup_oom_kills(struct cx_cgroups *groups, const struct cx_cgroup *group, uint32_t *ret,
+			struct cx_err *err)
+{
+	uint64_t values[CX_USAGE_MAX] = { 0 };
+
+	if (count_all(groups, group, is_oom, values, err) < 0)
+		return -err->errnum;
+	*ret = to_u32(values[CX_USAGE_OOM_KILLS]);
+	return 0;
+}
+
+int cx_cgroup_oom_watch(struct cx_cgroups *groups, const struct cx_cgroup *group,
+			uint32_t *ret_events, struct cx_err *err)
+{
+	for (unsigned i = 0; i < group->ntop; i++) {
+		cx_autofd int dir = -EBADF;
+
+		if ((groups->trees[i].controllers & CX_CTL_MEMORY) == 0)
+			continue;
+		dir = open_counted(groups, group, i, err);
+		return dir >= 0 ? groups->version->oom_watch(dir, ret_events, err) : -err->errnum;
+	}
+	return cx_refuse(err, CX_UNAVAILABLE, "the host does not limit memory");
+}
+
+/* An event counter (v1) is read, or a file whose state was seen (v2). */
+void cx_cgroup_oom_heard(int fd)
+{
+	char seen[1024];
+
+	if (pread(fd, seen, sizeof seen, 0) < 0)
+		(void)!read(fd, seen, sizeof seen);
+}
+
+int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *group, struct cx_usage *ret,
+		    struct cx_err *err)
+{
+	uint64_t values[CX_USAGE_MAX] = { 0 };
+
+	if (count_all(groups, group, is_any, values, err) < 0)
+		return -err->errnum;
 	*ret = (struct cx_usage){
 		.cpu_us = values[CX_USAGE_CPU_US],
 		.memory_bytes = values[CX_USAGE_MEMORY],

@@ -80,14 +80,28 @@ CX_MUST int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *g
 			    struct cx_usage *ret, struct cx_err *err);
 
 /*
- * Stops every process of a sandbox where it is, its agent too, or lets them go on. Stopping takes
- * a moment: is_frozen() returns 1 when all stand still, 0 before. CX_UNAVAILABLE where the host has
- * no freezer. On v1 a process that is killed while it is frozen dies when it is let go on.
+ * A descriptor that tells when the kernel has killed in "work" for want of memory: *ret_events is
+ * what epoll has to watch it for. It may tell more often than that, and a moment too early: the
+ * count is what counts. cx_cgroup_oom_heard() makes it quiet again.
  */
-CX_MUST int cx_cgroup_freeze(struct cx_cgroups *groups, const struct cx_cgroup *group, bool on,
-			     struct cx_err *err);
+CX_MUST int cx_cgroup_oom_watch(struct cx_cgroups *groups, const struct cx_cgroup *group,
+				uint32_t *ret_events, struct cx_err *err);
+void cx_cgroup_oom_heard(int fd);
+/* How often it has. */
+CX_MUST int cx_cgroup_oom_kills(struct cx_cgroups *groups, const struct cx_cgroup *group,
+				uint32_t *ret, struct cx_err *err);
+
+/*
+ * Stops every process of a sandbox where it is, with its agent or without, or lets them go on. The
+ * two are apart: what either has stopped stands still. Stopping takes a moment: is_frozen() returns
+ * 1 when all stand still, 0 before. CX_UNAVAILABLE where the host has no freezer. On v1 a process
+ * that is killed while it is frozen dies when it is let go on.
+ */
+enum cx_freeze { CX_FREEZE_ALL, CX_FREEZE_WORK };
+CX_MUST int cx_cgroup_freeze(struct cx_cgroups *groups, const struct cx_cgroup *group,
+			     enum cx_freeze what, bool on, struct cx_err *err);
 CX_MUST int cx_cgroup_is_frozen(struct cx_cgroups *groups, const struct cx_cgroup *group,
-				struct cx_err *err);
+				enum cx_freeze what, struct cx_err *err);
 
 /*
  * Kills whatever is left in the groups of id and removes them, exec-N and anything deeper that the

@@ -92,6 +92,8 @@ struct cx_cgroup_version {
 	int (*restrict_devices)(const struct cx_cgroup_tree *tree, struct cx_err *err);
 	/* <id> is there and empty. */
 	int (*made_top)(int top, uint32_t uid_base, struct cx_cgroup *ret, struct cx_err *err);
+	/* See cx_cgroup_oom_watch(). */
+	int (*oom_watch)(int dir, uint32_t *ret_events, struct cx_err *err);
 	/* Sends SIGKILL to all in the group and, as far as the version can, in those below it. */
 	int (*kill)(int dir, struct cx_err *err);
 };

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -105,6 +107,22 @@ static int made_top(int top, uint32_t uid_base, struct cx_cgroup *ret, struct cx
 	return 0; /* v1 lets anybody move a process of his own into any group he may write */
 }
 
+/* The kernel counts an event up each time that it is about to kill. */
+static int oom_watch(int dir, uint32_t *ret_events, struct cx_err *err)
+{
+	cx_autofd int counter = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	cx_autofd int control = openat(dir, "memory.oom_control", O_RDONLY | O_CLOEXEC);
+	char text[32];
+
+	if (counter < 0 || control < 0)
+		return cx_fail(err, errno, "watch for want of memory");
+	(void)snprintf(text, sizeof text, "%d %d", counter, control);
+	if (cx_write_file(dir, "cgroup.event_control", text, err) < 0)
+		return cx_wrap(err, "watch for want of memory");
+	*ret_events = EPOLLIN;
+	return cx_take_fd(&counter);
+}
+
 static int kill_group(int dir, struct cx_err *err)
 {
 	/* Nothing forks while it is being killed, and nothing stays frozen with its signal unread.
@@ -130,5 +148,6 @@ const struct cx_cgroup_version cx_cgroup_v1 = {
 	.restrict_devices = restrict_devices,
 	.made_top = made_top,
 	.tasks = "tasks",
+	.oom_watch = oom_watch,
 	.kill = kill_group,
 };

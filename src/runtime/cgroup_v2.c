@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -191,6 +192,18 @@ int cx_cgroup_v2_root(const char *mount, struct cx_err *err)
 	return is_delegated(dir) ? cx_take_fd(&dir) : open_group(mount, "", err);
 }
 
+/* A change of the file is told until it is read. */
+static int oom_watch(int dir, uint32_t *ret_events, struct cx_err *err)
+{
+	int fd = openat(dir, "memory.events", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return cx_fail(err, errno, "watch for want of memory");
+	cx_cgroup_oom_heard(fd);
+	*ret_events = EPOLLPRI;
+	return fd;
+}
+
 const struct cx_cgroup_version cx_cgroup_v2 = {
 	.limits = limits,
 	.nlimits = CX_LEN(limits),
@@ -207,5 +220,6 @@ const struct cx_cgroup_version cx_cgroup_v2 = {
 	.restrict_devices = cx_cgroup_v2_devices,
 	.made_top = made_top,
 	.tasks = "cgroup.procs",
+	.oom_watch = oom_watch,
 	.kill = kill_group,
 };

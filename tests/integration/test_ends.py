@@ -107,6 +107,28 @@ def test_delete_ends_what_is_pending(api, pending):
     ends_as(waiting.result(10), "TERMINATED", None, "DELETED")
 
 
+@pytest.mark.smoke
+def test_out_of_memory_ends_the_sandbox(api, pending):
+    key = api.create(memory_gb=0.125).ok()["id"]
+    with api.stream(key, "echo begun; sleep 100") as stream:
+        stream.until(b"begun")
+        idle = pending(key, "sleep 100")
+        time.sleep(0.3)
+        hog = pending(key, HOG, timeout=60)
+        ends_as(hog.result(60), "ERROR", "OOM_KILLED")
+        ends_as(idle.result(60), "ERROR", "OOM_KILLED")
+        stream_ends(stream, "ERROR")
+    api.delete(key).ok()
+
+
+def test_out_of_memory_in_the_background_ends_the_sandbox(api):
+    """Nobody waits for a command: only the kernel's word is there."""
+    key = api.create(memory_gb=0.125).ok()["id"]
+    api.exec(key, f"({HOG}) >/dev/null 2>&1 &")
+    harness.wait_until(lambda: api.get(key)["status"] in ENDED, 30, "its end")
+    assert api.get(key)["errorType"] == "OOM_KILLED"
+
+
 def test_a_command_that_fails_is_not_out_of_memory(api, make):
     key = make(memory_gb=0.125)
     assert api.exec(key, "kill -9 $$").code == 137

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -562,34 +563,126 @@ static bool moves(void)
 	return *ticks != before;
 }
 
+static void wait_frozen(enum cx_freeze what)
+{
+	int r = 0;
+
+	for (int n = 0; n < WAIT_MS / 5 && r == 0; n++) {
+		r = cx_cgroup_is_frozen(groups, &group, what, &err);
+		sleep_ms(5);
+	}
+	ck_assert_int_eq(r, 1);
+}
+
+/* Whom each way to stand still reaches. */
+static const struct {
+	int (*where)(void);
+	enum cx_freeze what;
+	bool stops;
+} freezes[] = {
+	{ enter_agent, CX_FREEZE_ALL, true },
+	{ enter_work, CX_FREEZE_ALL, true },
+	{ enter_agent, CX_FREEZE_WORK, false },
+	{ enter_work, CX_FREEZE_WORK, true },
+};
+
+static pid_t start_counting(int (*where)(void))
+{
+	ticks = mmap(NULL, sizeof *ticks, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	ck_assert_ptr_ne(ticks, MAP_FAILED);
+	limit(1000, 256 << 20, 64);
+	return start_settled(where, run_count);
+}
+
+static void end_counting(pid_t pid)
+{
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert(WIFSIGNALED(reap(pid)));
+	(void)munmap(ticks, sizeof *ticks);
+}
+
 START_TEST(test_freeze)
 {
-	int (*const where[])(void) = { enter_agent, enter_work };
-	int r = 0;
+	pid_t pid = start_counting(freezes[_i].where);
+	enum cx_freeze what = freezes[_i].what;
+
+	ck_assert_int_eq(cx_cgroup_is_frozen(groups, &group, what, &err), 0);
+	ok(cx_cgroup_freeze(groups, &group, what, true, &err));
+	wait_frozen(what);
+	ck_assert(moves() != freezes[_i].stops);
+	ok(cx_cgroup_freeze(groups, &group, what, false, &err));
+	ck_assert(moves());
+	ck_assert_int_eq(cx_cgroup_is_frozen(groups, &group, what, &err), 0);
+	end_counting(pid);
+}
+END_TEST
+
+/* What is stopped for two reasons goes on when both are gone, in whatever order. */
+START_TEST(test_freeze_twice)
+{
+	enum cx_freeze first = _i == 0 ? CX_FREEZE_ALL : CX_FREEZE_WORK;
+	enum cx_freeze second = _i == 0 ? CX_FREEZE_WORK : CX_FREEZE_ALL;
+	pid_t pid = start_counting(enter_work);
+
+	ok(cx_cgroup_freeze(groups, &group, CX_FREEZE_WORK, true, &err));
+	wait_frozen(CX_FREEZE_WORK);
+	ok(cx_cgroup_freeze(groups, &group, CX_FREEZE_ALL, true, &err));
+	wait_frozen(CX_FREEZE_ALL);
+	ok(cx_cgroup_freeze(groups, &group, first, false, &err));
+	ck_assert(!moves());
+	ok(cx_cgroup_freeze(groups, &group, second, false, &err));
+	ck_assert(moves());
+	end_counting(pid);
+}
+END_TEST
+
+/* A command that is begun while its group stands still does not run. */
+START_TEST(test_enter_frozen)
+{
+	pid_t pid;
 
 	ticks = mmap(NULL, sizeof *ticks, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		     0);
 	ck_assert_ptr_ne(ticks, MAP_FAILED);
 	limit(1000, 256 << 20, 64);
-	for (size_t i = 0; i < CX_LEN(where); i++) {
-		pid_t pid = start_settled(where[i], run_count);
+	ok(cx_cgroup_freeze(groups, &group, CX_FREEZE_WORK, true, &err));
+	settled = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	pid = start(enter_work, run_count);
+	sleep_ms(50);
+	ck_assert(!moves());
+	ok(cx_cgroup_freeze(groups, &group, CX_FREEZE_WORK, false, &err));
+	ck_assert(moves());
+	end_counting(pid);
+}
+END_TEST
 
-		ck_assert_int_eq(cx_cgroup_is_frozen(groups, &group, &err), 0);
-		ok(cx_cgroup_freeze(groups, &group, true, &err));
-		for (int n = 0; n < WAIT_MS / 5 && r == 0; n++) {
-			r = cx_cgroup_is_frozen(groups, &group, &err);
-			sleep_ms(5);
-		}
-		ck_assert_int_eq(r, 1);
-		ck_assert(!moves());
-		ok(cx_cgroup_freeze(groups, &group, false, &err));
-		ck_assert(moves());
-		r = cx_cgroup_is_frozen(groups, &group, &err);
-		ck_assert_int_eq(r, 0);
-		ck_assert_int_eq(kill(pid, SIGKILL), 0);
-		ck_assert(WIFSIGNALED(reap(pid)));
-	}
-	(void)munmap(ticks, sizeof *ticks);
+static bool hears(int fd, uint32_t events)
+{
+	struct epoll_event ev = { .events = events };
+	cx_autofd int ep = epoll_create1(EPOLL_CLOEXEC);
+
+	ck_assert_int_eq(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev), 0);
+	return epoll_wait(ep, &ev, 1, 200) == 1;
+}
+
+START_TEST(test_out_of_memory_is_heard)
+{
+	uint32_t events = 0, kills = 99;
+	cx_autofd int fd = -EBADF;
+
+	limit(1000, HOG_BYTES / 2, 16);
+	fd = cx_cgroup_oom_watch(groups, &group, &events, &err);
+	ck_assert_msg(fd >= 0, "%s", err.msg);
+	ck_assert(!hears(fd, events));
+	ok(cx_cgroup_oom_kills(groups, &group, &kills, &err));
+	ck_assert_uint_eq(kills, 0);
+	ck_assert(WIFSIGNALED(reap(start(enter_work, run_hog))));
+	ck_assert(hears(fd, events));
+	cx_cgroup_oom_heard(fd);
+	ck_assert(!hears(fd, events));
+	ok(cx_cgroup_oom_kills(groups, &group, &kills, &err));
+	ck_assert_uint_eq(kills, 1);
 }
 END_TEST
 
@@ -744,7 +837,10 @@ int main(void)
 	tcase_add_test(tcase, test_names);
 	tcase_add_test(tcase, test_each);
 	tcase_add_test(tcase, test_remove_running);
-	tcase_add_test(tcase, test_freeze);
+	tcase_add_loop_test(tcase, test_freeze, 0, CX_LEN(freezes));
+	tcase_add_loop_test(tcase, test_freeze_twice, 0, 2);
+	tcase_add_test(tcase, test_enter_frozen);
+	tcase_add_test(tcase, test_out_of_memory_is_heard);
 	tcase_add_test(tcase, test_remove_frozen);
 	tcase_add_test(tcase, test_remove_nested);
 	tcase_add_test(tcase, test_two_instances);

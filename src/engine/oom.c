@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/oom.h"
+
+#include "base/log.h"
+
+/* The kernel of v1 tells before it kills: then the count is looked at again for a while. */
+enum { LOOK_MS = 10, LOOKS_MAX = 200 };
+
+struct cx_oom {
+	struct cx_host *host;
+	const struct cx_cgroup *group;
+	struct cx_source source;
+	struct cx_timer timer;
+	unsigned looks; /* that are left */
+	void (*found)(void *arg);
+	void *arg;
+};
+
+static void look(struct cx_oom *oom)
+{
+	uint32_t kills = 0;
+	struct cx_err err;
+
+	if (cx_cgroup_oom_kills(oom->host->cgroups, oom->group, &kills, &err) < 0)
+		cx_log_err(CX_LOG_WARNING, &err, "want of memory not looked at", NULL);
+	if (kills > 0) {
+		cx_loop_drop(&oom->host->loop, &oom->source);
+		oom->found(oom->arg);
+	} else if (oom->looks > 0) {
+		oom->looks--;
+		cx_timer_set(&oom->host->loop, &oom->timer, LOOK_MS);
+	}
+}
+
+static void look_again(struct cx_timer *timer)
+{
+	look(cx_container_of(timer, struct cx_oom, timer));
+}
+
+static void ready(struct cx_source *source, uint32_t events)
+{
+	struct cx_oom *oom = cx_container_of(source, struct cx_oom, source);
+
+	(void)events;
+	cx_cgroup_oom_heard(source->fd);
+	oom->looks = LOOKS_MAX;
+	cx_timer_clear(&oom->timer);
+	look(oom);
+}
+
+static void destroy(struct cx_source *source)
+{
+	struct cx_oom *oom = cx_container_of(source, struct cx_oom, source);
+
+	if (oom->found == NULL)
+		free(oom);
+}
+
+int cx_oom_watch(struct cx_host *host, const struct cx_cgroup *group, void (*found)(void *arg),
+		 void *arg, struct cx_oom **ret, struct cx_err *err)
+{
+	cx_autofree struct cx_oom *oom = calloc(1, sizeof *oom);
+	cx_autofd int fd = -EBADF;
+	uint32_t events = 0;
+
+	if (oom == NULL)
+		return cx_fail(err, ENOMEM, "watch for want of memory");
+	fd = cx_cgroup_oom_watch(host->cgroups, group, &events, err);
+	if (fd < 0)
+		return -err->errnum;
+	*oom = (struct cx_oom){ .host = host,
+				.group = group,
+				.source = { .fd = fd, .ready = ready, .destroy = destroy },
+				.timer = { .fire = look_again },
+				.found = found,
+				.arg = arg };
+	if (cx_loop_add(&host->loop, &oom->source, events, err) < 0)
+		return -err->errnum;
+	(void)cx_take_fd(&fd);
+	cx_timer_set(&host->loop, &oom->timer, 0); /* what was before */
+	*ret = cx_take_ptr(&oom);
+	return 0;
+}
+
+void cx_oom_close(struct cx_oom *oom)
+{
+	if (oom == NULL)
+		return;
+	oom->found = NULL;
+	cx_timer_clear(&oom->timer);
+	if (!oom->source.added) {
+		free(oom);
+		return;
+	}
+	cx_loop_drop(&oom->host->loop, &oom->source); /* destroy() frees, after the batch */
+}
