@@ -17,6 +17,7 @@ enum statement {
 	USER_BY_NAME,
 	USER_BY_UID,
 	USER_LIST,
+	USER_OWNS,
 	USER_USAGE,
 	TEAM_INSERT,
 	TEAM_REMOVE,
@@ -49,6 +50,8 @@ static const char *const statements[STATEMENT_MAX] = {
 	[USER_BY_NAME] = "SELECT " USER_COLUMNS " FROM users WHERE name=?1",
 	[USER_BY_UID] = "SELECT " USER_COLUMNS " FROM users WHERE unix_uid=?1 AND unix_uid >= 0",
 	[USER_LIST] = "SELECT " USER_COLUMNS " FROM users ORDER BY name",
+	[USER_OWNS] = "SELECT disabled FROM sandboxes JOIN users ON user_id=users.id"
+		      " WHERE sandboxes.id=?1",
 	[USER_USAGE] = "SELECT count(*), total(cpu_cores), total(memory_gb),"
 		       " total(CASE WHEN started_ms > 0 THEN cpu_cores * (?2 - started_ms) END)"
 		       " + (SELECT total(used_core_ms) FROM users WHERE id=?1)"
@@ -226,6 +229,18 @@ int cx_store_user_each(struct cx_store *store,
 			return -err->errnum;
 	}
 	return r;
+}
+
+int cx_store_owner_disabled(struct cx_store *store, const char *sandbox_id, struct cx_err *err)
+{
+	CX_AUTO_STMT *stmt = take(store, USER_OWNS, err);
+	int found;
+
+	if (stmt == NULL)
+		return -err->errnum;
+	cx_store_bind_text(stmt, 1, sandbox_id);
+	found = step(store, stmt, "look an owner up", err);
+	return found == 1 ? sqlite3_column_int(stmt, 0) != 0 : found;
 }
 
 int cx_store_user_usage(struct cx_store *store, const char *id, int64_t now_ms,

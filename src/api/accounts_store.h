@@ -45,6 +45,9 @@ CX_MUST int cx_store_user_by_id(struct cx_store *store, const char *id, struct c
 				struct cx_err *err);
 CX_MUST int cx_store_user_by_uid(struct cx_store *store, int64_t uid, struct cx_user_row *ret,
 				 struct cx_err *err);
+/* 1: the owner of this sandbox is disabled; 0: not, or it has none. */
+CX_MUST int cx_store_owner_disabled(struct cx_store *store, const char *sandbox_id,
+				    struct cx_err *err);
 CX_MUST int cx_store_user_each(struct cx_store *store,
 			       int (*each)(const struct cx_user_row *row, void *arg,
 					   struct cx_err *err),

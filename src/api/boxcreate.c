@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "api/budget.h"
 #include "api/imageconfig.h"
 #include "api/metrics.h"
 #include "api/registries.h"
@@ -247,6 +248,8 @@ int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_wai
 		return -err->errnum;
 	if (spec->row.user_id == NULL)
 		return cx_refuse(err, CX_INTERNAL, "a sandbox without an owner");
+	if (cx_budget_check(gw->store, &spec->row, err) < 0)
+		return -err->errnum;
 	box = cx_box_new(gw);
 	if (box == NULL)
 		return cx_fail(err, ENOMEM, "sandbox");

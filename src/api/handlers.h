@@ -32,6 +32,23 @@ void cx_handle_usage_all(struct cx_request *req);
 /* exec.c */
 void cx_handle_exec(struct cx_request *req);
 
+/* users.c, teams.c, keys.c, audit.c */
+void cx_handle_user_list(struct cx_request *req);
+void cx_handle_user_add(struct cx_request *req);
+void cx_handle_user_get(struct cx_request *req);
+void cx_handle_user_change(struct cx_request *req);
+void cx_handle_user_remove(struct cx_request *req);
+void cx_handle_team_list(struct cx_request *req);
+void cx_handle_team_add(struct cx_request *req);
+void cx_handle_team_get(struct cx_request *req);
+void cx_handle_team_remove(struct cx_request *req);
+void cx_handle_team_join(struct cx_request *req);
+void cx_handle_team_leave(struct cx_request *req);
+void cx_handle_key_list(struct cx_request *req);
+void cx_handle_key_create(struct cx_request *req);
+void cx_handle_key_revoke(struct cx_request *req);
+void cx_handle_audit(struct cx_request *req);
+
 /* images.c, import.c */
 void cx_handle_image_import(struct cx_request *req);
 void cx_handle_image_list(struct cx_request *req);

@@ -11,8 +11,10 @@
 #include <sys/socket.h>
 #include <sys/statvfs.h>
 
+#include "api/accounts_store.h"
 #include "api/errors.h"
 #include "api/gzip.h"
+#include "api/identity.h"
 #include "api/jsonw.h"
 #include "api/linger.h"
 #include "base/fd.h"
@@ -27,11 +29,13 @@ enum {
 	DROP_MAX = 64 << 20, /* bytes of a body that is read only so that its answer arrives */
 };
 
+#define RETRY_AFTER "10" /* seconds; clients that know no better wait as long */
+
 struct listener {
 	struct cx_http *http;
 	struct MHD_Daemon *daemon;
 	struct cx_source source; /* a duplicate of the daemon's epoll descriptor */
-	bool trusted;
+	bool local;		 /* a Unix socket, whose clients the kernel names */
 };
 
 struct cx_http {
@@ -92,8 +96,53 @@ static const char *header(const struct cx_request *req, const char *name)
 	return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
 }
 
+void cx_request_about(struct cx_request *req, const char *object)
+{
+	(void)snprintf(req->about, sizeof req->about, "%s", object);
+}
+
+/* What changes something, and all that goes on in a sandbox; who only looks is not noted. */
+static bool is_audited(const struct cx_request *req)
+{
+	const struct cx_route *route = req->route;
+
+	return route != NULL && route->scope != CX_SCOPE_PUBLIC &&
+	       (req->caller.user[0] != '\0' || req->caller.sandbox[0] != '\0') &&
+	       (strcmp(route->method, "GET") != 0 || route->scope == CX_SCOPE_SANDBOX) &&
+	       strstr(route->path, ":batchGet") == NULL;
+}
+
+static char *text_or_null(char *text)
+{
+	return text[0] != '\0' ? text : NULL;
+}
+
+/* A request that has happened is not undone because its line cannot be written. */
+static void audit(struct cx_request *req, unsigned status)
+{
+	struct cx_store *store = req->http->o.auth->accounts;
+	struct cx_audit_row row = { .at_ms = cx_wall_ms(),
+				    .user_id = text_or_null(req->caller.user),
+				    .key_id = text_or_null(req->caller.key),
+				    .object = text_or_null(req->about[0] != '\0' ? req->about
+										 : req->param),
+				    .outcome = status,
+				    .request_id = req->id };
+	char action[128];
+	struct cx_err err;
+
+	if (store == NULL || !is_audited(req))
+		return;
+	(void)snprintf(action, sizeof action, "%s %s", req->route->method, req->route->path);
+	row.action = action;
+	if (cx_store_audit_insert(store, &row, &err) < 0)
+		cx_log_err(CX_LOG_ERROR, &err, "audit log not written", "request_id", req->id,
+			   NULL);
+}
+
 static void deliver(struct cx_request *req, unsigned status, struct MHD_Response *response)
 {
+	audit(req, status);
 	if (response != NULL)
 		(void)MHD_add_response_header(response, "X-Request-Id", req->id);
 	req->answered = true;
@@ -169,6 +218,8 @@ void cx_request_fail_as(struct cx_request *req, unsigned status, const struct cx
 	if (cx_error_body(err, req->id, &json, &failed) < 0)
 		cx_log_err(CX_LOG_ERROR, &failed, "no answer", "request_id", req->id, NULL);
 	cx_request_answer(req, status, &json);
+	if (status == 429 && req->response != NULL)
+		(void)MHD_add_response_header(req->response, "Retry-After", RETRY_AFTER);
 }
 
 void cx_request_fail(struct cx_request *req, const struct cx_err *err)
@@ -484,14 +535,28 @@ static void prepare_body(struct cx_request *req)
 		open_spool(req, announced);
 }
 
-/* False: nobody we know. */
-static bool identify(const struct listener *at, struct cx_request *req)
+/* Who connected to the Unix socket, as the kernel saw it then. */
+static const uid_t *peer_of(const struct cx_request *req, uid_t *ret)
 {
-	if (!at->trusted)
-		return cx_auth_identify(at->http->o.auth, header(req, "Authorization"),
-					&req->caller);
-	req->caller = cx_caller_admin;
-	return true;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(req->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct ucred peer;
+	socklen_t len = sizeof peer;
+
+	if (info == NULL ||
+	    getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
+	    len != sizeof peer)
+		return NULL;
+	*ret = peer.uid;
+	return ret;
+}
+
+static int identify(const struct listener *at, struct cx_request *req, struct cx_err *err)
+{
+	uid_t uid;
+
+	return cx_identify(at->http->o.auth, header(req, "Authorization"),
+			   at->local ? peer_of(req, &uid) : NULL, &req->caller, err);
 }
 
 static void refuse_stranger(struct cx_request *req, const char *detail)
@@ -511,15 +576,15 @@ static bool token_fits(const struct cx_request *req)
 /* Who may not, learns nothing, not even which paths there are. */
 static void judge_caller(const struct listener *at, struct cx_request *req)
 {
-	bool known = identify(at, req);
+	struct cx_err err;
+	int known = identify(at, req, &err);
 
 	if (req->route != NULL && req->route->scope == CX_SCOPE_PUBLIC)
 		return;
-	if (!known)
-		refuse_stranger(
-			req, at->http->o.auth->has_key
-				     ? "send 'Authorization: Bearer KEY' with a valid key"
-				     : "no admin key is configured; only the Unix socket is open");
+	if (known < 0 && err.kind == CX_DENIED)
+		refuse_stranger(req, err.msg);
+	else if (known < 0)
+		cx_request_fail(req, &err);
 	else if (req->caller.user[0] == '\0' && !token_fits(req))
 		refuse_stranger(req, "this token is for the gateway of another sandbox");
 	else if (req->route != NULL && req->route->scope == CX_SCOPE_ADMIN && !req->caller.admin)
@@ -806,7 +871,7 @@ static struct MHD_Daemon *start_daemon(struct listener *at, int sock)
 		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
 }
 
-int cx_http_listen(struct cx_http *http, int *sock, bool trusted, struct cx_err *err)
+int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *err)
 {
 	struct listener *at = &http->listeners[http->n];
 	const union MHD_DaemonInfo *info;
@@ -816,7 +881,7 @@ int cx_http_listen(struct cx_http *http, int *sock, bool trusted, struct cx_err 
 		return cx_refuse(err, CX_LIMIT, "more than %d listening sockets", LISTENERS_MAX);
 	if (cx_set_nonblock(taken, true, err) < 0)
 		return -err->errnum;
-	*at = (struct listener){ .http = http, .trusted = trusted };
+	*at = (struct listener){ .http = http, .local = local };
 	at->daemon = start_daemon(at, taken);
 	if (at->daemon == NULL)
 		return cx_fail(err, EIO, "start libmicrohttpd");

@@ -51,6 +51,8 @@ struct cx_request {
 	int body_fd;		      /* CX_BODY_FILE; the handler may take it */
 	uint64_t body_bytes;	      /* received so far, also of what was thrown away */
 
+	char about[CX_PARAM_MAX + 1]; /* cx_request_about() */
+
 	/*
 	 * For an answer that takes long, set before the handler returns: called once when the
 	 * client has gone before the answer. The handler answers all the same, soon.
@@ -92,8 +94,8 @@ struct cx_http_options {
 
 CX_MUST int cx_http_open(const struct cx_http_options *options, struct cx_http **ret,
 			 struct cx_err *err);
-/* Takes over *sock, a listening socket. Who can connect to a trusted one counts as admin. */
-CX_MUST int cx_http_listen(struct cx_http *http, int *sock, bool trusted, struct cx_err *err);
+/* Takes over *sock, a listening socket. Of a local one (Unix) the kernel tells who connects. */
+CX_MUST int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *err);
 /* Every request must have been answered. */
 void cx_http_close(struct cx_http *http);
 
@@ -106,6 +108,9 @@ const char *cx_request_agent(const struct cx_request *req);    /* User-Agent, or
 const char *cx_request_host(const struct cx_request *req);     /* Host, or NULL */
 unsigned cx_request_connections(const struct cx_request *req); /* of all listeners */
 bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol);
+
+/* What the request is about, for the audit log; without it the parameter of the path. */
+void cx_request_about(struct cx_request *req, const char *object);
 
 /* Answers with a JSON document, whose memory is taken over (json is left empty). */
 void cx_request_answer(struct cx_request *req, unsigned status, struct cx_buf *json);

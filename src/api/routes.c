@@ -12,6 +12,9 @@
 #define SANDBOX "/api/v1/sandbox"
 #define IMAGES	"/api/v1/images"
 #define LOGINS	"/api/v1/registries"
+#define USERS	"/api/v1/users"
+#define TEAMS	"/api/v1/teams"
+#define KEYS	"/api/v1/keys"
 
 static const struct cx_route rows[] = {
 	{ "GET", "/healthz", CX_SCOPE_PUBLIC, CX_BODY_NONE, cx_handle_health,
@@ -70,6 +73,31 @@ static const struct cx_route rows[] = {
 	  "registries and user names, no secrets" },
 	{ "DELETE", LOGINS "/{}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_logout,
 	  "forget the credentials of a registry" },
+	{ "GET", USERS, CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_user_list, "all accounts" },
+	{ "POST", USERS, CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_user_add, "a new account" },
+	{ "GET", USERS "/{}", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_user_get,
+	  "by id or name, with what it uses; others than admins see themselves" },
+	{ "PATCH", USERS "/{}", CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_user_change,
+	  "what the body names: name, email, role, unix_uid, disabled, budget" },
+	{ "DELETE", USERS "/{}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_user_remove,
+	  "refused while it has sandboxes" },
+	{ "GET", TEAMS, CX_SCOPE_USER, CX_BODY_NONE, cx_handle_team_list, "the caller's" },
+	{ "POST", TEAMS, CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_team_add, "a new team" },
+	{ "GET", TEAMS "/{}", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_team_get, "with its members" },
+	{ "DELETE", TEAMS "/{}", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_team_remove,
+	  "its sandboxes stay their owners'" },
+	{ "POST", TEAMS "/{}/join", CX_SCOPE_USER, CX_BODY_JSON, cx_handle_team_join,
+	  "its owners and admins take somebody in" },
+	{ "POST", TEAMS "/{}/leave", CX_SCOPE_USER, CX_BODY_JSON, cx_handle_team_leave,
+	  "its owners and admins take somebody out" },
+	{ "GET", KEYS, CX_SCOPE_USER, CX_BODY_NONE, cx_handle_key_list,
+	  "the caller's, without what opens" },
+	{ "POST", KEYS, CX_SCOPE_USER, CX_BODY_JSON, cx_handle_key_create,
+	  "a new key, which only this answer shows" },
+	{ "DELETE", KEYS "/{}", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_key_revoke,
+	  "it opens nothing any more from now on" },
+	{ "GET", "/api/v1/audit", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_audit,
+	  "who did what; user, before, limit" },
 };
 static const struct cx_route_table own = { rows, CX_LEN(rows) };
 

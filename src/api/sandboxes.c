@@ -32,9 +32,10 @@ static void on_running(struct cx_box_waiter *waiter, const struct cx_sandbox_row
 {
 	struct create *create = cx_container_of(waiter, struct create, waiter);
 
-	if (err == NULL)
+	if (err == NULL) {
+		cx_request_about(create->req, row->id);
 		answer_row(create->req, row);
-	else if (err->kind == CX_NOT_FOUND) /* what is missing is inside: a user, a program */
+	} else if (err->kind == CX_NOT_FOUND) /* what is missing is inside: a user, a program */
 		cx_request_fail_as(create->req, 400, err);
 	else
 		cx_request_fail(create->req, err);

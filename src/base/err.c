@@ -21,6 +21,8 @@ static const struct {
 	[CX_TIMEOUT] = { "timeout", ETIMEDOUT },
 	/* Not EAGAIN: who reads without waiting takes that for "nothing there yet". */
 	[CX_UNAVAILABLE] = { "unavailable", ECONNREFUSED },
+	[CX_BUSY] = { "busy", EUSERS },
+	[CX_SPENT] = { "spent", ENOSR },
 };
 
 static const struct {

@@ -28,6 +28,8 @@ enum cx_kind {
 	CX_LIMIT,    /* a finite resource is used up: disk, ids, descriptors, processes */
 	CX_TIMEOUT,
 	CX_UNAVAILABLE, /* not now: starting, stopping, or a helper process is down */
+	CX_BUSY,	/* a limit of the caller's own, for the moment: end something first */
+	CX_SPENT,	/* a budget of the caller's is used up for good */
 	CX_KIND_MAX,
 };
 

@@ -18,8 +18,9 @@ int cx_cli_error_of(json_t *body, unsigned status, struct cx_err *err)
 	} kinds[] = {
 		{ 400, CX_INVALID },	 { 401, CX_DENIED },  { 403, CX_DENIED },
 		{ 404, CX_NOT_FOUND },	 { 405, CX_INVALID }, { 409, CX_CONFLICT },
-		{ 413, CX_INVALID },	 { 422, CX_INVALID }, { 429, CX_LIMIT },
+		{ 413, CX_INVALID },	 { 422, CX_INVALID }, { 429, CX_BUSY },
 		{ 503, CX_UNAVAILABLE }, { 504, CX_TIMEOUT }, { 507, CX_LIMIT },
+		{ 402, CX_SPENT },
 	};
 	const char *detail = json_string_value(json_object_get(body, "detail"));
 	const char *code = json_string_value(json_object_get(body, "code"));
@@ -42,6 +43,7 @@ int cx_exit_status(const struct cx_err *err)
 	static const int status[CX_KIND_MAX] = {
 		[CX_INTERNAL] = 1, [CX_INVALID] = 3, [CX_DENIED] = 4,  [CX_NOT_FOUND] = 5,
 		[CX_CONFLICT] = 6, [CX_LIMIT] = 7,   [CX_TIMEOUT] = 8, [CX_UNAVAILABLE] = 9,
+		[CX_BUSY] = 7,	   [CX_SPENT] = 7,
 	};
 
 	return err->errnum == 0 ? 0 : status[err->kind < CX_KIND_MAX ? err->kind : CX_INTERNAL];

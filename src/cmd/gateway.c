@@ -160,6 +160,7 @@ static int open_state(struct program *prog, struct cx_err *err)
 	    cx_blobs_open(&gw->blobs, FD_STATE, err) < 0)
 		return -err->errnum;
 	cx_close(&key);
+	prog->auth.accounts = gw->store;
 	if (cx_registries_open(prog->registries, strcmp(prog->registries, default_registries) != 0,
 			       gw->state_dir, &gw->registries, err) < 0)
 		return -err->errnum;
@@ -220,6 +221,24 @@ static void close_on_exec(unsigned ntcp)
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+/* Method, path, scope and body of each, for tests that must miss none. */
+static int print_routes(void)
+{
+	static const char *const scopes[] = { [CX_SCOPE_PUBLIC] = "public",
+					      [CX_SCOPE_USER] = "user",
+					      [CX_SCOPE_SANDBOX] = "sandbox",
+					      [CX_SCOPE_ADMIN] = "admin" };
+
+	for (size_t i = 0; i < cx_route_tables_count; i++)
+		for (size_t k = 0; k < cx_route_tables[i]->count; k++) {
+			const struct cx_route *route = &cx_route_tables[i]->rows[k];
+
+			(void)printf("%s %s %s\n", route->method, route->path,
+				     scopes[route->scope]);
+		}
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
 	struct program prog = { .status = EXIT_SUCCESS, .registries = default_registries };
@@ -231,6 +250,8 @@ int main(int argc, char **argv)
 		(void)printf("caisson-gateway %s\n", CX_VERSION);
 		return EXIT_SUCCESS;
 	}
+	if (argc == 2 && strcmp(argv[1], "--routes") == 0)
+		return print_routes();
 	cx_log_open("caisson-gateway", CX_LOG_INFO);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(077); /* the database holds what clients said */

@@ -10,6 +10,10 @@ struct cx_request;
 
 #define CX_PRIME_GATEWAY "/gw/s/{}" /* gateway_url/user_ns/job_id */
 
+/* account.c */
+void cx_prime_whoami(struct cx_request *req);
+void cx_prime_teams(struct cx_request *req);
+
 /* token.c */
 void cx_prime_token(struct cx_request *req);
 

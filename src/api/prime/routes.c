@@ -11,6 +11,10 @@
 		method, SANDBOX path, CX_SCOPE_USER, CX_BODY_NONE, cx_prime_absent, why \
 	}
 static const struct cx_route rows[] = {
+	{ "GET", "/api/v1/user/whoami", CX_SCOPE_USER, CX_BODY_NONE, cx_prime_whoami,
+	  "whose key this is" },
+	{ "GET", "/api/v1/user/teams", CX_SCOPE_USER, CX_BODY_NONE, cx_prime_teams,
+	  "the caller's teams; offset, limit" },
 	{ "POST", SANDBOX "/{}/auth", CX_SCOPE_USER, CX_BODY_NONE, cx_prime_token,
 	  "a token of the gateway for one sandbox" },
 	{ "POST", CX_PRIME_GATEWAY "/exec", CX_SCOPE_SANDBOX, CX_BODY_JSON, cx_prime_exec,
