@@ -109,5 +109,7 @@ struct cx_layer_build *cx_early_take(struct cx_early *early, const struct cx_spo
 {
 	struct begun *b = find(early, file);
 
-	return b != NULL ? cx_take_ptr(&b->build) : NULL;
+	if (b == NULL || b->build == NULL || b->build->why.errnum != 0)
+		return NULL;
+	return cx_take_ptr(&b->build);
 }

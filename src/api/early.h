@@ -19,8 +19,9 @@ void cx_early_free(struct cx_early *early); /* and the builds that nobody took; 
 void cx_early_grown(struct cx_early *early, const struct cx_spool_file *file, uint64_t bytes);
 
 /*
- * The build of that file, which may have been done; the caller's then. NULL when there is none. It
- * depends on *early until it is done.
+ * The build of that file, which may have been done; the caller's then. It depends on *early until
+ * it is done. NULL when there is none, or it has failed: it may have waited too long for its file,
+ * and what is wrong with the file itself shows again.
  */
 struct cx_layer_build *cx_early_take(struct cx_early *early, const struct cx_spool_file *file);
 

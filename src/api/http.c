@@ -390,16 +390,29 @@ static enum MHD_Result queue_answer(struct cx_request *req)
 	return MHD_queue_response(req->connection, req->status, req->response);
 }
 
+static void body_broke(struct cx_request *req)
+{
+	void (*broken)(struct cx_request *) = req->broken;
+
+	req->broken = NULL;
+	if (broken != NULL && !req->handled)
+		broken(req);
+}
+
 static enum MHD_Result handle_complete(struct cx_request *req)
 {
 	if (req->handled) /* resumed: the answer is there */
 		return queue_answer(req);
+	if (req->too_large || req->body_err.errnum != 0)
+		body_broke(req);
 	req->handled = true;
 	if (req->too_large)
 		refuse(req, 413, "too_large", "the body is larger than %llu bytes",
 		       (unsigned long long)req->body_max);
 	else if (req->body_err.errnum != 0)
 		cx_request_fail(req, &req->body_err);
+	else if (req->whole != NULL)
+		req->whole(req);
 	else
 		req->route->handle(req);
 	if (req->answered)
@@ -418,6 +431,7 @@ static int keep_bytes(struct cx_request *req, const char *data, size_t len, stru
 	case CX_BODY_LONG:
 		return cx_buf_add(&req->body, data, len, err);
 	case CX_BODY_FILE:
+	case CX_BODY_COMES:
 		return cx_write_all(req->body_fd, data, len, err);
 	case CX_BODY_NONE:
 		break;
@@ -446,6 +460,8 @@ static enum MHD_Result take_bytes(struct cx_request *req, const char *data, size
 					"the disk of the state directory is full");
 		cx_close(&req->body_fd);
 	}
+	if (req->grown != NULL && req->body_err.errnum == 0)
+		req->grown(req);
 	return MHD_YES;
 }
 
@@ -512,6 +528,7 @@ static uint64_t body_max(const struct cx_request *req)
 {
 	switch (req->route->body) {
 	case CX_BODY_FILE:
+	case CX_BODY_COMES:
 		return req->http->o.file_body_max;
 	case CX_BODY_LONG:
 		return CX_LONG_BODY_MAX;
@@ -531,7 +548,7 @@ static void prepare_body(struct cx_request *req)
 	if (announced > req->body_max)
 		refuse(req, 413, "too_large", "the body has %llu bytes; at most %llu are taken",
 		       (unsigned long long)announced, (unsigned long long)req->body_max);
-	else if (req->route->body == CX_BODY_FILE)
+	else if (req->route->body == CX_BODY_FILE || req->route->body == CX_BODY_COMES)
 		open_spool(req, announced);
 }
 
@@ -678,7 +695,11 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
 	*con_cls = req;
 	req->http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
 	judge_headers(at, req, method, url);
-	return req->answered ? answer_early(req) : MHD_YES;
+	if (req->answered)
+		return answer_early(req);
+	if (req->route->body == CX_BODY_COMES)
+		req->route->handle(req);
+	return MHD_YES;
 }
 
 static void linger(struct cx_http *http, struct MHD_Connection *connection)
@@ -704,6 +725,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	if (req->http->o.over != NULL)
 		req->http->o.over(req->http->o.over_arg, req->route, req->status,
 				  cx_now_us() - req->began_us);
+	body_broke(req);
 	if (req->upgraded != NULL)
 		req->upgraded(req->upgrade_arg, -1, NULL);
 	if (req->stream != NULL)

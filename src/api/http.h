@@ -48,10 +48,19 @@ struct cx_request {
 	char id[CX_REQUEST_ID_MAX + 1];
 	char param[CX_PARAM_MAX + 1]; /* of the route's path, decoded */
 	struct cx_buf body;	      /* CX_BODY_JSON */
-	int body_fd;		      /* CX_BODY_FILE; the handler may take it */
+	int body_fd;		      /* CX_BODY_FILE, CX_BODY_COMES; the handler may take it */
 	uint64_t body_bytes;	      /* received so far, also of what was thrown away */
 
 	char about[CX_PARAM_MAX + 1]; /* cx_request_about() */
+
+	/*
+	 * CX_BODY_COMES: set by the handler, which does not answer yet. Then more of the body may
+	 * be in body_fd (may be NULL); at last all of it is there, as if that was the handler; or
+	 * it will not be, and the answer is none of whole()'s business.
+	 */
+	void (*grown)(struct cx_request *req);
+	void (*whole)(struct cx_request *req);
+	void (*broken)(struct cx_request *req); /* may be NULL */
 
 	/*
 	 * For an answer that takes long, set before the handler returns: called once when the

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/early.h"
+#include "api/feed.h"
 #include "api/handlers.h"
 #include "api/images.h"
 #include "api/intake.h"
@@ -19,6 +20,7 @@
 /*
  * Images from an archive, one import at a time:
  *
+ *	upload	to an unnamed file; when nothing else is to do, the scan begins with it
  *	scan	caissond's worker turns the upload into an entry stream, which is spooled here;
  *		large files, which can only be layers, are built meanwhile (api/early.h)
  *	names	what the documents call the images that are to be taken; of a tree of files,
@@ -38,7 +40,9 @@ struct cx_import {
 	struct cx_word word;
 	unsigned pending;
 	struct cx_err stream_err, call_err;
-	int archive;
+	bool whole;  /* all of the archive has come */
+	int archive; /* from then on */
+	struct cx_feed *feed;
 	struct cx_early *early;
 	struct cx_spool *spool;		   /* NULL: the archive is a tree of files */
 	char given[CX_IMAGE_NAME_MAX + 1]; /* by the client; "" when the archive names them */
@@ -60,6 +64,7 @@ static void free_import(struct cx_import *im)
 {
 	cx_intake_free(im->intake);
 	cx_early_free(im->early);
+	cx_feed_free(im->feed);
 	cx_engine_forget(&im->call);
 	cx_worker_pipe_forget(im->entries);
 	cx_word_forget(&im->word);
@@ -409,12 +414,20 @@ static void spool_grown(void *arg, const struct cx_spool_file *file, uint64_t by
 	cx_early_grown(im->early, file, bytes);
 }
 
+/* The upload, or as much of it as comes. */
+static int open_upload(struct cx_import *im, int *ret, struct cx_err *err)
+{
+	if (!im->whole)
+		return cx_feed_new(im->gw->loop, im->req->body_fd, ret, &im->feed, err);
+	return reopen(im->archive, ret, err);
+}
+
 static int scan(struct cx_import *im, struct cx_err *err)
 {
-	cx_autofd int entries = -EBADF, report = -EBADF;
+	cx_autofd int upload = -EBADF, entries = -EBADF, report = -EBADF;
 	struct cx_loop *loop = im->gw->loop;
 
-	im->pending = 3;
+	im->pending = im->whole ? 3 : 4;
 	im->word.heard = on_word;
 	im->call.done = on_scanned;
 	if (cx_spool_new(im->gw->blobs.whole, spool_bytes_max, &im->spool, err) < 0 ||
@@ -422,13 +435,11 @@ static int scan(struct cx_import *im, struct cx_err *err)
 		return -err->errnum;
 	im->spool->grown = spool_grown;
 	im->spool->arg = im;
-	if (lseek(im->archive, 0, SEEK_SET) < 0)
-		return cx_fail(err, errno, "rewind the upload");
-	if (cx_worker_pipe_open(loop, &entry_ops, im, &entries, &im->entries, err) < 0 ||
+	if (open_upload(im, &upload, err) < 0 ||
+	    cx_worker_pipe_open(loop, &entry_ops, im, &entries, &im->entries, err) < 0 ||
 	    cx_word_open(loop, &im->word, &report, err) < 0)
 		return -err->errnum;
-	return cx_engine_scan(im->gw->engine, (int[]){ im->archive, entries, report }, &im->call,
-			      err);
+	return cx_engine_scan(im->gw->engine, (int[]){ upload, entries, report }, &im->call, err);
 }
 
 /* ---- one at a time -------------------------------------------------------------------------- */
@@ -446,6 +457,15 @@ static void start_next(struct cx_gateway *gw)
 		fail(im, &err);
 }
 
+/* Of an upload under way: what was begun with it is forgotten, and begins anew when it is whole. */
+static void step_back(struct cx_import *im)
+{
+	im->req->grown = im->req->broken = NULL;
+	im->req->owner = NULL;
+	im->gw->import = NULL;
+	free_import(im);
+}
+
 static int enqueue(struct cx_gateway *gw, struct cx_import *im, struct cx_err *err)
 {
 	struct cx_import **at = &gw->imports_waiting;
@@ -456,50 +476,110 @@ static int enqueue(struct cx_gateway *gw, struct cx_import *im, struct cx_err *e
 	if (n >= WAITING_MAX)
 		return cx_refuse(err, CX_UNAVAILABLE, "%u imports wait already", n);
 	*at = im;
+	if (gw->import != NULL && !gw->import->whole) /* may take long; this one is here */
+		step_back(gw->import);
 	return 0;
 }
 
-/* "" when the client leaves the name to the archive. */
-static int check_request(struct cx_request *req, char ret_name[CX_IMAGE_NAME_MAX + 1],
-			 struct cx_err *err)
+static struct cx_import *new_import(struct cx_request *req, struct cx_err *err)
 {
 	const char *given = cx_request_query(req, "name");
+	struct cx_import *im = calloc(1, sizeof *im);
 
-	if (req->body_bytes == 0)
-		return cx_refuse(err, CX_INVALID, "the body is empty; it must be an archive");
-	ret_name[0] = '\0';
-	return given == NULL
-		       ? 0
-		       : cx_image_name(given, "name", req->gateway->host.registry, ret_name, err);
-}
-
-void cx_handle_image_import(struct cx_request *req)
-{
-	char name[CX_IMAGE_NAME_MAX + 1];
-	struct cx_import *im = NULL;
-	struct cx_err err;
-
-	if (check_request(req, name, &err) < 0) {
-		cx_request_fail(req, &err);
-		return;
-	}
-	im = calloc(1, sizeof *im);
 	if (im == NULL) {
-		(void)cx_fail(&err, ENOMEM, "import");
-		cx_request_fail(req, &err);
-		return;
+		(void)cx_fail(err, ENOMEM, "import");
+		return NULL;
 	}
 	im->gw = req->gateway;
 	im->req = req;
+	im->archive = -EBADF;
 	im->names.max = NAMES_MAX;
 	im->json.max = ANSWER_MAX;
-	(void)strcpy(im->given, name);
-	(void)strcpy(im->name, name);
-	im->archive = cx_take_fd(&req->body_fd);
-	if (enqueue(im->gw, im, &err) < 0) {
-		cx_request_fail(req, &err);
+	if (given != NULL && /* else the archive names its images */
+	    cx_image_name(given, "name", im->gw->host.registry, im->given, err) < 0) {
 		free_import(im);
+		return NULL;
+	}
+	(void)strcpy(im->name, im->given);
+	return im;
+}
+
+/* ---- while the upload comes ----------------------------------------------------------------- */
+
+static void upload_grown(struct cx_request *req)
+{
+	struct cx_import *im = req->owner;
+
+	cx_feed_grown(im->feed, req->body_bytes, false);
+}
+
+static void upload_broke(struct cx_request *req)
+{
+	struct cx_import *im = req->owner;
+
+	step_back(im);
+	start_next(req->gateway);
+}
+
+/* ---- when it is there ----------------------------------------------------------------------- */
+
+static int begin_whole(struct cx_request *req, struct cx_err *err)
+{
+	struct cx_import *im;
+
+	if (req->body_bytes == 0)
+		return cx_refuse(err, CX_INVALID, "the body is empty; it must be an archive");
+	im = new_import(req, err);
+	if (im == NULL)
+		return -err->errnum;
+	im->archive = cx_take_fd(&req->body_fd);
+	im->whole = true;
+	if (enqueue(req->gateway, im, err) == 0)
+		return 0;
+	free_import(im);
+	return -err->errnum;
+}
+
+static void upload_whole(struct cx_request *req)
+{
+	struct cx_import *im = req->owner;
+	struct cx_err err;
+
+	req->grown = req->broken = NULL;
+	if (im != NULL && req->body_bytes > 0) {
+		im->archive = cx_take_fd(&req->body_fd);
+		im->whole = true;
+		cx_feed_grown(im->feed, req->body_bytes, true);
+		one_less(im);
 		return;
 	}
-	start_next(im->gw);
+	if (im != NULL)
+		step_back(im);
+	if (begin_whole(req, &err) < 0)
+		cx_request_fail(req, &err);
+	start_next(req->gateway);
+}
+
+/*
+ * Before the body: its scan begins now, if nobody is at it. What cannot be done yet, or is to be
+ * refused, is done, or said, when the body is whole.
+ */
+void cx_handle_image_import(struct cx_request *req)
+{
+	struct cx_gateway *gw = req->gateway;
+	struct cx_import *im;
+	struct cx_err later;
+
+	req->whole = upload_whole;
+	if (gw->import != NULL)
+		return;
+	im = new_import(req, &later);
+	if (im == NULL)
+		return;
+	gw->import = im;
+	req->owner = im;
+	req->grown = upload_grown;
+	req->broken = upload_broke;
+	if (scan(im, &later) < 0)
+		step_back(im);
 }

@@ -191,7 +191,7 @@ static void write_body(struct cx_jsonw *w, const struct cx_route *route,
 		return;
 	cx_jsonw_object(w, "requestBody");
 	cx_jsonw_bool(w, "required", true);
-	if (route->body == CX_BODY_FILE)
+	if (route->body == CX_BODY_FILE || route->body == CX_BODY_COMES)
 		write_content(w, "application/octet-stream", NULL);
 	else
 		write_content(w, "application/json", described ? op->takes : NULL);

@@ -15,10 +15,11 @@ enum cx_scope {
 };
 
 enum cx_body {
-	CX_BODY_NONE, /* a body is read and ignored, up to CX_JSON_BODY_MAX */
-	CX_BODY_JSON, /* collected in memory, up to CX_JSON_BODY_MAX */
-	CX_BODY_LONG, /* the same, up to CX_LONG_BODY_MAX: a document that carries a file */
-	CX_BODY_FILE, /* written to an unnamed file as it comes, up to what the handler set */
+	CX_BODY_NONE,  /* a body is read and ignored, up to CX_JSON_BODY_MAX */
+	CX_BODY_JSON,  /* collected in memory, up to CX_JSON_BODY_MAX */
+	CX_BODY_LONG,  /* the same, up to CX_LONG_BODY_MAX: a document that carries a file */
+	CX_BODY_FILE,  /* written to an unnamed file as it comes, up to what the options say */
+	CX_BODY_COMES, /* the same, but the handler is called before, and sets whole() */
 };
 
 enum {

@@ -46,7 +46,7 @@ static const struct cx_route rows[] = {
 	  "run a command; with Upgrade: caisson-exec/1 as a stream of frames" },
 	{ "POST", SANDBOX "/{}/commit", CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_commit,
 	  "an image of what it changed; it stands still meanwhile" },
-	{ "POST", IMAGES, CX_SCOPE_ADMIN, CX_BODY_FILE, cx_handle_image_import,
+	{ "POST", IMAGES, CX_SCOPE_ADMIN, CX_BODY_COMES, cx_handle_image_import,
 	  "the archive as the body, the name as ?name=" },
 	{ "POST", IMAGES "/pull", CX_SCOPE_ADMIN, CX_BODY_JSON, cx_handle_image_pull,
 	  "from a registry; a stream of events" },

@@ -60,6 +60,7 @@ static const struct kind {
 	const char *why;
 } kinds[CX_BUILD_KINDS] = {
 	[CX_BUILD_IMAGE] = { "image layers", 0, 30, "each keeps a processor busy" },
+	[CX_BUILD_SCAN] = { "scans", 2, 360, "they wait for who sends the archive" },
 	[CX_BUILD_TRANSFER] = { "transfers", 8, 360, "they mostly wait for a network" },
 	[CX_BUILD_ARCHIVE] = { "archives", 8, 360, "they mostly wait for who reads them" },
 	[CX_BUILD_COMMIT] = { "commits", CX_BUILDS_MAX, 30, "sandboxes stand still meanwhile" },
@@ -404,12 +405,12 @@ int cx_build_scan(struct cx_builds *builds, int fds[3], cx_build_done *done, voi
 {
 	struct cx_build_limits limits = { .max_bytes = scan_max_bytes,
 					  .max_entries = SCAN_MAX_ENTRIES };
-	struct cx_build *b = add(builds, CX_BUILD_IMAGE, &limits, done, arg, tag, err);
+	struct cx_build *b = add(builds, CX_BUILD_SCAN, &limits, done, arg, tag, err);
 
 	if (b == NULL)
 		return -err->errnum;
 	add_part(b, SCAN, &fds[0], &fds[1], &fds[2]);
-	start_waiting(builds, CX_BUILD_IMAGE);
+	start_waiting(builds, CX_BUILD_SCAN);
 	return 0;
 }
 
