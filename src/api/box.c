@@ -41,6 +41,7 @@ void cx_box_free(struct cx_box *box)
 	cx_engine_forget(&box->engine_call);
 	cx_call_forget(&box->agent_call);
 	cx_engine_forget(&box->doubt);
+	cx_engine_forget(&box->change);
 	cx_timer_clear(&box->timer);
 	cx_timer_clear(&box->life);
 	cx_session_close(box->broken);
@@ -114,8 +115,16 @@ struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err)
 {
 	struct cx_session *session = cx_box_agent(box, err);
 
-	if (session != NULL)
-		cx_box_touch(box);
+	if (session == NULL)
+		return NULL;
+	if (box->row.paused_ms != 0 || box->changing != CX_BOX_AT_REST) {
+		(void)cx_refuse(err, CX_CONFLICT, "the sandbox is %s",
+				box->changing == CX_BOX_PAUSING	   ? "just being paused"
+				: box->changing == CX_BOX_RESUMING ? "just being resumed"
+								   : "PAUSED; resume it first");
+		return NULL;
+	}
+	cx_box_touch(box);
 	return session;
 }
 

@@ -7,13 +7,15 @@
 
 /*
  * The inside of a live sandbox, for the files that share its life: box.c keeps the list, and
- * boxcreate.c, boxagent.c, boxend.c, boxadopt.c and lifetime.c each do what their names say. All
- * others use api/boxes.h.
+ * boxcreate.c, boxagent.c, boxpause.c, boxend.c, boxadopt.c and lifetime.c each do what their names
+ * say. All others use api/boxes.h.
  */
 enum {
 	CX_BOX_LOG_MAX = 1 << 20, /* bytes kept of a start command's output */
 	CX_BOX_LOG_CHUNK = 65536,
 };
+
+enum cx_box_change { CX_BOX_AT_REST, CX_BOX_PAUSING, CX_BOX_RESUMING };
 
 struct cx_adoption; /* of what an earlier gateway left */
 
@@ -32,7 +34,9 @@ struct cx_box {
 	unsigned doubts, asked;	     /* ends of commands that wait for that answer, by number */
 	struct cx_timer life;	     /* the next look at its times (lifetime.c) */
 	int64_t active_saved_ms;
-	struct cx_box_waiter *running, *gone;
+	struct cx_engine_call change; /* pause or resume */
+	enum cx_box_change changing;
+	struct cx_box_waiter *running, *changed, *gone;
 	struct cx_box_watch *watches;
 	struct cx_err why;  /* what went wrong while it was made */
 	struct cx_buf log;  /* collected at its end */
@@ -96,6 +100,11 @@ void cx_box_finish(struct cx_box *box);
 
 void cx_lifetime_begin(struct cx_box *box); /* it runs: its times count from now */
 void cx_lifetime_look(struct cx_box *box);  /* ends it when it is time, or looks again later */
+
+/* ---- boxpause.c ----------------------------------------------------------------------------- */
+
+/* An earlier gateway may have died between caissond's word and the record: the record is right. */
+void cx_box_assert_state(struct cx_box *box);
 
 /* ---- boxadopt.c ----------------------------------------------------------------------------- */
 

@@ -121,6 +121,7 @@ static int adopt_one(struct cx_adoption *adoption, const char *id, struct cx_err
 	}
 	box->adoption = adoption;
 	adoption->pending++;
+	cx_box_assert_state(box);
 	cx_box_reach(box);
 	return 0;
 }

@@ -21,7 +21,7 @@ static const struct cx_ending gone[CX_END_MAX] = {
 	[CX_END_AGENT_EXITED] = { "ERROR", "AGENT_EXITED", NULL,
 				  "the sandbox's first process ended, and all others with it" },
 	[CX_END_OOM] = { "ERROR", "OOM_KILLED", NULL, "the sandbox ran out of its memory" },
-	[CX_END_DESTROYED] = { "TERMINATED", NULL, "DELETED", NULL },
+	[CX_END_DESTROYED] = { "TERMINATED", NULL, "ENGINE_STOPPED", NULL },
 	[CX_END_LOST] = { "ERROR", "LOST", NULL,
 			  "the sandbox was found dead at a start of caissond" },
 };
@@ -140,6 +140,7 @@ void cx_box_finish(struct cx_box *box)
 		(void)cx_refuse(&box->why, CX_CONFLICT, "the sandbox was deleted while it started");
 	cx_log(CX_LOG_INFO, "sandbox ended", "id", box->row.id != NULL ? box->row.id : "none",
 	       "status", box->row.status, "name", box->row.name, NULL);
+	cx_box_tell(&box->changed, NULL, &err);
 	cx_box_tell(&box->running, NULL, &box->why);
 	cx_box_tell(&box->gone, &box->row, NULL);
 	cx_box_free(box);
@@ -246,6 +247,8 @@ void cx_box_end(struct cx_box *box, const struct cx_ending *how)
 	fail_session(&box->broken, &why);
 	if (talks)
 		cx_session_give_up(box->session, &why);
+	cx_engine_forget(&box->change);
+	cx_box_tell(&box->changed, NULL, &why);
 	if (!talks) {
 		cx_box_remove(box);
 		return;

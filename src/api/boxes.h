@@ -58,7 +58,7 @@ bool cx_box_is_promised(const struct cx_box *box);
 const struct cx_sandbox_row *cx_box_row(const struct cx_box *box);
 /*
  * Its session while it can be used, which counts as use (cx_box_touch); else NULL with CX_CONFLICT
- * and the reason.
+ * and the reason, which may be that it is paused.
  */
 struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err);
 /* The same for who only looks: no use of it, and fine while it is paused. */
@@ -68,6 +68,14 @@ struct cx_session *cx_box_agent(struct cx_box *box, struct cx_err *err);
  * session, and when a command has ended.
  */
 void cx_box_touch(struct cx_box *box);
+
+/*
+ * Stops all that runs in it but its agent, or lets it go on. The waiter is told when it is so, at
+ * once inside if it is already, or of its end. CX_CONFLICT when it does not run, or is just being
+ * changed to the other. While it is paused its idle time stands still; its lifetime does not.
+ */
+CX_MUST int cx_box_pause(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err);
+CX_MUST int cx_box_resume(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err);
 
 void cx_box_wait_running(struct cx_box *box, struct cx_box_waiter *waiter);
 /* Begins the end unless that has begun; the waiter is told when nothing is left. */

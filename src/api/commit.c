@@ -253,12 +253,13 @@ static int ask(struct commit *c, const char *id, struct cx_err *err)
 static int start(struct commit *c, struct cx_err *err)
 {
 	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
-	struct cx_session *session;
 
-	if (parse(c, err) < 0)
+	if (parse(c, err) < 0 || cx_access_named(c->req, c->req->param, &named, err) < 0)
 		return -err->errnum;
-	if (cx_access_session(c->req, c->req->param, &session, err) < 0 ||
-	    cx_access_named(c->req, c->req->param, &named, err) < 0 ||
+	if (named.box == NULL)
+		return cx_refuse(err, CX_CONFLICT, "the sandbox is not running, it is %s",
+				 named.row->status);
+	if (cx_box_agent(named.box, err) == NULL ||
 	    cx_store_image_find(c->gw->store, named.row->image_name, &c->base, err) < 0)
 		return -err->errnum;
 	return ask(c, named.row->engine_id, err);

@@ -143,6 +143,22 @@ int cx_engine_destroy(struct cx_engine *engine, const char *id, struct cx_engine
 	ASK(destroy, destroyed, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
 }
 
+int cx_engine_pause(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
+		    struct cx_err *err)
+{
+	struct cx_msg_pause m = { .id = cx_str_of(id) };
+
+	ASK(pause, changed, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
+}
+
+int cx_engine_resume(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
+		     struct cx_err *err)
+{
+	struct cx_msg_resume m = { .id = cx_str_of(id) };
+
+	ASK(resume, changed, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
+}
+
 int cx_engine_usage(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
 		    struct cx_err *err)
 {

@@ -70,6 +70,10 @@ CX_MUST int cx_engine_connect(struct cx_engine *engine, const char *id, struct c
 			      struct cx_err *err);
 CX_MUST int cx_engine_destroy(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
 			      struct cx_err *err);
+CX_MUST int cx_engine_pause(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
+			    struct cx_err *err);
+CX_MUST int cx_engine_resume(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
+			     struct cx_err *err);
 CX_MUST int cx_engine_usage(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
 			    struct cx_err *err);
 CX_MUST int cx_engine_count(struct cx_engine *engine, struct cx_engine_call *call,

@@ -29,6 +29,11 @@ void cx_handle_events(struct cx_request *req);
 void cx_handle_usage(struct cx_request *req);
 void cx_handle_usage_all(struct cx_request *req);
 
+/* lifecycle.c */
+void cx_handle_pause(struct cx_request *req);
+void cx_handle_resume(struct cx_request *req);
+void cx_handle_stop(struct cx_request *req);
+
 /* exec.c */
 void cx_handle_exec(struct cx_request *req);
 
