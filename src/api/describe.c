@@ -99,6 +99,61 @@ static const struct cx_field command[] = {
 	{ "cols", INT_OR_NONE, 0, 65535, NULL, "of the terminal" },
 };
 
+#define FILE_PATH                                                                              \
+	{                                                                                      \
+		"path", TEXT | NEEDED, 1, 4095, NULL, "without '/' from the working directory" \
+	}
+#define FILE_USER                                                                         \
+	{                                                                                 \
+		"user", TEXT, 0, 255, NULL, "whose rights count; the image's if left out" \
+	}
+
+static const struct cx_field file_put_query[] = {
+	FILE_PATH,
+	FILE_USER,
+	{ "mode", TEXT, 1, 4, NULL, "octal; if left out, that of what is replaced, or 644" },
+	{ "kind", TEXT, 0, 0, "file|directory|link", "the body of a link is its target" },
+	{ "sha256", TEXT, 64, 64, NULL, "refused when the body has another one" },
+};
+
+static const struct cx_field file_get_query[] = {
+	FILE_PATH,
+	FILE_USER,
+	{ "offset", INT, 0, 9e15, NULL, "0 if left out" },
+	{ "length", INT, 0, 9e15, NULL, "bytes; up to the end if left out" },
+};
+
+static const struct cx_field file_list_query[] = {
+	FILE_PATH,
+	FILE_USER,
+	{ "after", TEXT, 0, 255, NULL, "the last name of the page before" },
+};
+
+static const struct cx_field file_put[] = {
+	{ "path", TEXT | NEEDED, 0, 0, NULL, "as it was given" },
+	{ "size", INT | NEEDED, 0, 0, NULL, "bytes" },
+	{ "sha256", TEXT | NEEDED, 0, 0, NULL, "of the body" },
+};
+
+static const struct cx_field file_list[] = {
+	{ "path", TEXT | NEEDED, 0, 0, NULL, "as it was given" },
+	{ "kind", TEXT | NEEDED, 0, 0, "file|directory|link|other", "" },
+	{ "mode", TEXT | NEEDED, 4, 4, NULL, "octal" },
+	{ "size", INT | NEEDED, 0, 0, NULL, "bytes" },
+	{ "mtime", INT | NEEDED, 0, 0, NULL, "seconds since 1970" },
+	{ "entries", OBJECTS | NEEDED, 0, 0, "FileEntry", "of a directory, in the order of bytes" },
+	{ "more", BOOL | NEEDED, 0, 0, NULL, "there are names behind these" },
+};
+
+static const struct cx_field file_entry[] = {
+	{ "name", TEXT | NEEDED, 0, 0, NULL, "what is not UTF-8 is replaced" },
+	{ "kind", TEXT | NEEDED, 0, 0, "file|directory|link|other", "" },
+	{ "mode", TEXT | NEEDED, 4, 4, NULL, "octal" },
+	{ "size", INT | NEEDED, 0, 0, NULL, "bytes" },
+	{ "mtime", INT | NEEDED, 0, 0, NULL, "seconds since 1970" },
+	{ "target", TEXT, 0, 0, NULL, "of a link" },
+};
+
 static const struct cx_field image_query[] = {
 	{ "name", TEXT, 0, 0, NULL, "which image of the file, or what to call it" },
 };
@@ -409,6 +464,12 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("Watch", watch),
 	SCHEMA("Change", change),
 	SCHEMA("CommandEnd", command_end),
+	SCHEMA("FilePutQuery", file_put_query),
+	SCHEMA("FileGetQuery", file_get_query),
+	SCHEMA("FileListQuery", file_list_query),
+	SCHEMA("FilePut", file_put),
+	SCHEMA("FileList", file_list),
+	SCHEMA("FileEntry", file_entry),
 	SCHEMA("Image", image),
 	SCHEMA("Layer", layer),
 	SCHEMA("ImageList", image_list),
@@ -445,6 +506,11 @@ static const struct cx_operation operations[] = {
 	{ "GET", "/api/v1/events", "watchSandboxes", NULL, "Watch", NULL, CX_FORM_LINES, "Change" },
 	{ "POST", SANDBOX "/{}/exec", "execCommand", "id", NULL, "Command", CX_FORM_JSON,
 	  "CommandEnd" },
+	{ "PUT", SANDBOX "/{}/files", "putFile", "id", "FilePutQuery", NULL, CX_FORM_JSON,
+	  "FilePut" },
+	{ "GET", SANDBOX "/{}/files", "getFile", "id", "FileGetQuery", NULL, CX_FORM_BYTES, NULL },
+	{ "GET", SANDBOX "/{}/files/list", "listFiles", "id", "FileListQuery", NULL, CX_FORM_JSON,
+	  "FileList" },
 	{ "POST", SANDBOX "/{}/commit", "commitSandbox", "id", NULL, "Commit", CX_FORM_JSON,
 	  "Image" },
 	{ "POST", IMAGES, "importImages", NULL, "ImageQuery", NULL, CX_FORM_JSON, "Imported" },

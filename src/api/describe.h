@@ -41,16 +41,16 @@ struct cx_schema {
 	size_t count;
 };
 
-enum cx_form { CX_FORM_JSON, CX_FORM_LINES, CX_FORM_FILE, CX_FORM_TEXT };
+enum cx_form { CX_FORM_JSON, CX_FORM_LINES, CX_FORM_FILE, CX_FORM_BYTES, CX_FORM_TEXT };
 
 struct cx_operation {
 	const char *method, *path; /* of the route */
 	const char *id;		   /* operationId, unique */
 	const char *param;	   /* what "{}" or "{+}" of the path is called */
 	const char *query;	   /* schema whose fields are query parameters, or NULL */
-	const char *takes;	   /* schema of a JSON body; NULL: what the route's body says */
-	enum cx_form form;	   /* of the answer */
-	const char *gives;	   /* schema of the answer, or of each of its lines */
+	const char *takes; /* schema of a JSON body or a form; NULL: what the route's body says */
+	enum cx_form form; /* of the answer */
+	const char *gives; /* schema of the answer, or of each of its lines */
 };
 
 struct cx_description {

@@ -54,6 +54,11 @@ void cx_handle_key_create(struct cx_request *req);
 void cx_handle_key_revoke(struct cx_request *req);
 void cx_handle_audit(struct cx_request *req);
 
+/* filesapi.c */
+void cx_handle_file_put(struct cx_request *req);
+void cx_handle_file_get(struct cx_request *req);
+void cx_handle_file_list(struct cx_request *req);
+
 /* images.c, import.c */
 void cx_handle_image_import(struct cx_request *req);
 void cx_handle_image_list(struct cx_request *req);

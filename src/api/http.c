@@ -27,6 +27,7 @@ enum {
 	HEADER_MEMORY = 128 * 1024, /* of one connection: its headers, then a window on its body */
 	LISTENERS_MAX = 18,
 	DROP_MAX = 64 << 20, /* bytes of a body that is read only so that its answer arrives */
+	DROP_STREAM_MAX = 512 << 20, /* the same where clients send all of a file first */
 };
 
 #define RETRY_AFTER "10" /* seconds; clients that know no better wait as long */
@@ -146,6 +147,7 @@ static void deliver(struct cx_request *req, unsigned status, struct MHD_Response
 	if (response != NULL)
 		(void)MHD_add_response_header(response, "X-Request-Id", req->id);
 	req->answered = true;
+	req->inflow = NULL;
 	req->response = response;
 	req->status = status;
 	resume(req);
@@ -302,11 +304,11 @@ static ssize_t read_piece(void *cls, uint64_t pos, char *to, size_t max)
 	return n;
 }
 
-void cx_request_stream(struct cx_request *req, unsigned status, const char *type,
-		       struct cx_pieces *body)
+void cx_request_stream_sized(struct cx_request *req, unsigned status, const char *type,
+			     uint64_t size, struct cx_pieces *body)
 {
 	struct MHD_Response *response =
-		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE, read_piece, req, NULL);
+		MHD_create_response_from_callback(size, PIECE, read_piece, req, NULL);
 
 	body->req = req;
 	req->stream = body;
@@ -315,6 +317,12 @@ void cx_request_stream(struct cx_request *req, unsigned status, const char *type
 	if (!req->watch.added && !req->lost)
 		watch_client(req);
 	deliver(req, status, response);
+}
+
+void cx_request_stream(struct cx_request *req, unsigned status, const char *type,
+		       struct cx_pieces *body)
+{
+	cx_request_stream_sized(req, status, type, MHD_SIZE_UNKNOWN, body);
 }
 
 void cx_pieces_wake(struct cx_pieces *body)
@@ -399,8 +407,31 @@ static void body_broke(struct cx_request *req)
 		broken(req);
 }
 
+/* The answer is there, or it is waited for. */
+static enum MHD_Result answer_or_wait(struct cx_request *req)
+{
+	if (req->answered)
+		return queue_answer(req);
+	req->suspended = true;
+	if (req->gone != NULL)
+		watch_client(req);
+	MHD_suspend_connection(req->connection);
+	return MHD_YES;
+}
+
+static enum MHD_Result end_inflow(struct cx_request *req)
+{
+	struct cx_inflow *in = req->inflow;
+
+	req->inflow = NULL;
+	in->end(in);
+	return answer_or_wait(req);
+}
+
 static enum MHD_Result handle_complete(struct cx_request *req)
 {
+	if (req->inflow != NULL)
+		return end_inflow(req);
 	if (req->handled) /* resumed: the answer is there */
 		return queue_answer(req);
 	if (req->too_large || req->body_err.errnum != 0)
@@ -415,13 +446,7 @@ static enum MHD_Result handle_complete(struct cx_request *req)
 		req->whole(req);
 	else
 		req->route->handle(req);
-	if (req->answered)
-		return queue_answer(req);
-	req->suspended = true;
-	if (req->gone != NULL)
-		watch_client(req);
-	MHD_suspend_connection(req->connection);
-	return MHD_YES;
+	return answer_or_wait(req);
 }
 
 static int keep_bytes(struct cx_request *req, const char *data, size_t len, struct cx_err *err)
@@ -433,10 +458,39 @@ static int keep_bytes(struct cx_request *req, const char *data, size_t len, stru
 	case CX_BODY_FILE:
 	case CX_BODY_COMES:
 		return cx_write_all(req->body_fd, data, len, err);
+	case CX_BODY_STREAM:
 	case CX_BODY_NONE:
 		break;
 	}
 	return 0;
+}
+
+static uint64_t drop_max(const struct cx_request *req)
+{
+	bool stream = req->route != NULL && req->route->body == CX_BODY_STREAM;
+
+	return stream ? DROP_STREAM_MAX : DROP_MAX;
+}
+
+/* What is not taken is offered again: at once, or after cx_inflow_wake(). */
+static enum MHD_Result feed_inflow(struct cx_request *req, const char *data, size_t *len)
+{
+	struct cx_inflow *in = req->inflow;
+	size_t n = in->take(in, data, *len);
+
+	if (req->inflow == NULL)
+		n = *len;
+	req->body_bytes += n;
+	*len -= n;
+	if (req->body_bytes > req->body_max && req->inflow != NULL) {
+		in->lost(in);
+		refuse(req, 413, "too_large", "the body is larger than %llu bytes",
+		       (unsigned long long)req->body_max);
+	} else if (n == 0) {
+		req->suspended = true;
+		MHD_suspend_connection(req->connection);
+	}
+	return MHD_YES;
 }
 
 /*
@@ -447,12 +501,14 @@ static enum MHD_Result take_bytes(struct cx_request *req, const char *data, size
 {
 	size_t n = *len;
 
+	if (req->inflow != NULL)
+		return feed_inflow(req, data, len);
 	*len = 0;
 	req->body_bytes += n;
 	if (req->body_bytes > req->body_max)
 		req->too_large = true;
 	if (req->handled || req->too_large)
-		return req->body_bytes > req->body_max + DROP_MAX ? MHD_NO : MHD_YES;
+		return req->body_bytes > req->body_max + drop_max(req) ? MHD_NO : MHD_YES;
 	if (req->body_err.errnum == 0 && keep_bytes(req, data, n, &req->body_err) < 0) {
 		(void)cx_wrap(&req->body_err, "keep the body");
 		if (req->body_err.errnum == ENOSPC)
@@ -532,6 +588,8 @@ static uint64_t body_max(const struct cx_request *req)
 		return req->http->o.file_body_max;
 	case CX_BODY_LONG:
 		return CX_LONG_BODY_MAX;
+	case CX_BODY_STREAM:
+		return CX_STREAM_BODY_MAX;
 	case CX_BODY_JSON:
 	case CX_BODY_NONE:
 		break;
@@ -648,7 +706,7 @@ static enum MHD_Result answer_early(struct cx_request *req)
 {
 	req->handled = true;
 	req->body_max = 0;
-	if (!req->unclear && announced_bytes(req) <= DROP_MAX && header(req, "Expect") == NULL)
+	if (!req->unclear && announced_bytes(req) <= drop_max(req) && header(req, "Expect") == NULL)
 		return MHD_YES;
 	req->linger = true;
 	if (req->response != NULL)
@@ -699,7 +757,11 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
 		return answer_early(req);
 	if (req->route->body == CX_BODY_COMES)
 		req->route->handle(req);
-	return MHD_YES;
+	if (req->route->body != CX_BODY_STREAM)
+		return MHD_YES;
+	req->handled = true;
+	req->route->handle(req);
+	return req->answered ? answer_early(req) : MHD_YES;
 }
 
 static void linger(struct cx_http *http, struct MHD_Connection *connection)
@@ -728,6 +790,8 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	body_broke(req);
 	if (req->upgraded != NULL)
 		req->upgraded(req->upgrade_arg, -1, NULL);
+	if (req->inflow != NULL)
+		req->inflow->lost(req->inflow);
 	if (req->stream != NULL)
 		req->stream->closed(req->stream);
 	release_request(req);
@@ -762,6 +826,27 @@ unsigned cx_request_connections(const struct cx_request *req)
 const char *cx_request_host(const struct cx_request *req)
 {
 	return header(req, "Host");
+}
+
+uint64_t cx_request_announced(const struct cx_request *req)
+{
+	return announced_bytes(req);
+}
+
+const char *cx_request_content_type(const struct cx_request *req)
+{
+	return header(req, "Content-Type");
+}
+
+void cx_request_take(struct cx_request *req, struct cx_inflow *in)
+{
+	in->req = req;
+	req->inflow = in;
+}
+
+void cx_inflow_wake(struct cx_inflow *in)
+{
+	resume(in->req);
 }
 
 const char *cx_request_agent(const struct cx_request *req)

@@ -14,8 +14,8 @@
 
 /*
  * The door to libmicrohttpd, driven by our loop. The credential is checked and the route found
- * before any byte of a body is read; the handler runs when the body is complete and answers at once
- * or later, exactly once.
+ * before any byte of a body is read; the handler runs when the body is complete (but with
+ * CX_BODY_STREAM) and answers at once or later, exactly once.
  */
 struct cx_gateway;
 struct cx_http;
@@ -38,6 +38,24 @@ struct cx_pieces {
 	ssize_t (*read)(struct cx_pieces *body, char *to, size_t max);
 	/* The last call, exactly once: all is sent, or it was cut, or the client went away. */
 	void (*closed)(struct cx_pieces *body);
+	struct cx_request *req; /* private */
+};
+
+/*
+ * The body of a request of CX_BODY_STREAM, taken as it comes; embedded in its owner. The handler
+ * calls cx_request_take(), or answers at once. An answer may come at any time; then nothing here is
+ * called any more and the rest of the body is thrown away.
+ */
+struct cx_inflow {
+	/*
+	 * Takes up to len bytes, and says how many. 0: none now; cx_inflow_wake() follows. It may
+	 * answer (and what it returns does not matter then).
+	 */
+	size_t (*take)(struct cx_inflow *in, const char *data, size_t len);
+	/* All of it was taken; the answer comes now or later. */
+	void (*end)(struct cx_inflow *in);
+	/* Instead: the client left in the middle. The request must not be answered any more. */
+	void (*lost)(struct cx_inflow *in);
 	struct cx_request *req; /* private */
 };
 
@@ -76,6 +94,7 @@ struct cx_request {
 	unsigned status;
 	uint64_t began_us;
 	struct cx_pieces *stream;
+	struct cx_inflow *inflow;
 	bool handled, answered, suspended, too_large;
 	bool http_1_0;
 	bool lost;    /* the client has gone */
@@ -121,6 +140,15 @@ bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol
 /* What the request is about, for the audit log; without it the parameter of the path. */
 void cx_request_about(struct cx_request *req, const char *object);
 
+/* What Content-Length says of the body; 0 when it is not said. */
+uint64_t cx_request_announced(const struct cx_request *req);
+const char *cx_request_content_type(const struct cx_request *req); /* or NULL */
+
+/* From the handler of CX_BODY_STREAM: in is borrowed until the answer, end() or lost(). */
+void cx_request_take(struct cx_request *req, struct cx_inflow *in);
+/* There is room again. Harmless when nobody waits for it. */
+void cx_inflow_wake(struct cx_inflow *in);
+
 /* Answers with a JSON document, whose memory is taken over (json is left empty). */
 void cx_request_answer(struct cx_request *req, unsigned status, struct cx_buf *json);
 /* Answers 200 with bytes of another type, whose memory is taken over. */
@@ -139,6 +167,9 @@ void cx_request_fail_as(struct cx_request *req, unsigned status, const struct cx
  */
 void cx_request_stream(struct cx_request *req, unsigned status, const char *type,
 		       struct cx_pieces *body);
+/* The same with a body of size bytes, after which read() is not called any more. */
+void cx_request_stream_sized(struct cx_request *req, unsigned status, const char *type,
+			     uint64_t size, struct cx_pieces *body);
 /* There is something to read() again. Harmless when nobody waits for it. */
 void cx_pieces_wake(struct cx_pieces *body);
 /* Can the client tell a body that was cut from a whole one? */

@@ -191,7 +191,10 @@ static void write_body(struct cx_jsonw *w, const struct cx_route *route,
 		return;
 	cx_jsonw_object(w, "requestBody");
 	cx_jsonw_bool(w, "required", true);
-	if (route->body == CX_BODY_FILE || route->body == CX_BODY_COMES)
+	if (route->body == CX_BODY_STREAM && described)
+		write_content(w, "multipart/form-data", op->takes);
+	else if (route->body == CX_BODY_FILE || route->body == CX_BODY_COMES ||
+		 route->body == CX_BODY_STREAM)
 		write_content(w, "application/octet-stream", NULL);
 	else
 		write_content(w, "application/json", described ? op->takes : NULL);
@@ -203,6 +206,7 @@ static void write_answers(struct cx_jsonw *w, const struct cx_operation *op)
 	static const char *const forms[] = { [CX_FORM_JSON] = "application/json",
 					     [CX_FORM_LINES] = "application/x-ndjson",
 					     [CX_FORM_FILE] = "application/x-tar",
+					     [CX_FORM_BYTES] = "application/octet-stream",
 					     [CX_FORM_TEXT] = "text/plain" };
 
 	cx_jsonw_object(w, "responses");

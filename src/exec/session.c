@@ -314,13 +314,15 @@ static int on_ok(struct cx_session *session, struct pending *slot, struct cx_rea
 	struct cx_msg_agent_ok m;
 	struct cx_answer answer = { 0 };
 
-	(void)session;
 	if (!cx_msg_agent_ok_get(body, &m))
 		return cx_refuse(err, CX_INVALID, "malformed fields");
-	if (slot->waits == WAIT_DONE)
-		fail_owner(slot, false, NULL);
-	else
+	if (slot->waits != WAIT_DONE) {
 		answer_call(slot, &answer);
+		return 0;
+	}
+	if (session->events.used != NULL)
+		session->events.used(session, session->events.arg);
+	fail_owner(slot, false, NULL);
 	return 0;
 }
 
@@ -819,6 +821,8 @@ static void bind_file(struct cx_session *session, struct cx_file *file, uint32_t
 {
 	file->session = session;
 	file->request = request;
+	if (session->events.used != NULL)
+		session->events.used(session, session->events.arg);
 }
 
 int cx_session_file_put(struct cx_session *session, const struct cx_msg_file_put *what, int *pipe,

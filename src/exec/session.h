@@ -46,7 +46,7 @@ struct cx_session_events {
 	 * cx_session_fail() with a better reason. May be NULL; must not ask the session anything.
 	 */
 	unsigned (*hold)(struct cx_session *session, void *arg);
-	/* A command was begun or has ended. May be NULL. */
+	/* A command or the moving of a file was begun or has ended. May be NULL. */
 	void (*used)(struct cx_session *session, void *arg);
 	/* The start command ended; unasked. May be NULL. */
 	void (*main_ended)(struct cx_session *session, const struct cx_msg_main_state *state,

@@ -113,3 +113,17 @@ def test_a_sandbox_that_fills_the_disk_harms_only_itself(engine):
     harness.wait_until(lambda: store(engine)[1] > 20, 10, "the space to be free again")
     assert engine.api.exec(engine.api.create("busybox", name="next").ok()["id"], "echo x").stdout == "x\n"
     engine.api.delete("next").ok()
+
+
+def test_upload_into_a_sandbox(engine, api, make):
+    """The old file stays, and what did not fit takes no room."""
+    key = make()
+    path = f"/api/v1/sandbox/{key}/files?path=/root/f"
+    api.raw("PUT", path, b"old").ok()
+    free = os.statvfs(engine.state).f_bavail
+    answer = api.raw("PUT", path, bytes(100 << 20))
+    assert answer.status == 507 and "/root/f" in answer.detail, answer
+    assert api.raw("GET", path).body == b"old"
+    harness.wait_until(lambda: os.statvfs(engine.state).f_bavail >= free - 16, 10, "room again")
+    api.raw("PUT", path, b"new").ok()
+    assert api.exec(key, "ls -A /root; cat /root/f").stdout == "f\nnew"

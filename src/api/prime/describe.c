@@ -66,6 +66,40 @@ static const struct cx_field command_end[] = {
 	{ "exit_code", CX_IS_INT | NEEDED, 0, 0, NULL, "128 and the signal's number" },
 };
 
+static const struct cx_field file_query[] = {
+	{ "path", TEXT | NEEDED, 1, 4095, NULL,
+	  "of the file; without '/' from the working directory" },
+	{ "sandbox_id", TEXT, 0, 64, NULL, "the same as in the path" },
+};
+
+static const struct cx_field window_query[] = {
+	{ "path", TEXT | NEEDED, 1, 4095, NULL,
+	  "of the file; without '/' from the working directory" },
+	{ "sandbox_id", TEXT, 0, 64, NULL, "the same as in the path" },
+	{ "offset", CX_IS_INT, -9e15, 9e15, NULL, "negative: from the end" },
+	{ "length", CX_IS_INT, 0, 9e15, NULL, "bytes; up to the end if left out" },
+};
+
+static const struct cx_field upload[] = {
+	{ "file", TEXT | NEEDED, 0, 209715200, NULL, "the bytes, as a file of the form" },
+};
+
+static const struct cx_field uploaded[] = {
+	{ "success", CX_IS_BOOL | NEEDED, 0, 0, NULL, "true" },
+	{ "path", TEXT | NEEDED, 0, 0, NULL, "as it was given" },
+	{ "size", CX_IS_INT | NEEDED, 0, 0, NULL, "bytes" },
+	{ "timestamp", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "sha256", TEXT | NEEDED, 0, 0, NULL, "of the file" },
+};
+
+static const struct cx_field window[] = {
+	{ "content", TEXT | NEEDED, 0, 0, NULL, "what is not UTF-8 is replaced" },
+	{ "size", CX_IS_INT | NEEDED, 0, 0, NULL, "bytes of the content" },
+	{ "total_size", CX_IS_INT | NEEDED, 0, 0, NULL, "of the file" },
+	{ "offset", CX_IS_INT | NEEDED, 0, 0, NULL, "where the content begins" },
+	{ "truncated", CX_IS_BOOL | NEEDED, 0, 0, NULL, "there is more of the file" },
+};
+
 #define SCHEMA(name, fields)                         \
 	{                                            \
 		"Prime" name, fields, CX_LEN(fields) \
@@ -79,6 +113,11 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("NoStatus", no_status),
 	SCHEMA("Command", command),
 	SCHEMA("CommandEnd", command_end),
+	SCHEMA("FileQuery", file_query),
+	SCHEMA("WindowQuery", window_query),
+	SCHEMA("Upload", upload),
+	SCHEMA("Uploaded", uploaded),
+	SCHEMA("Window", window),
 };
 
 #define ABSENT(method, path, id, param)                                            \
@@ -93,6 +132,12 @@ static const struct cx_operation operations[] = {
 	  CX_FORM_JSON, "PrimeStatuses" },
 	{ "POST", CX_PRIME_GATEWAY "/exec", "primeExec", "id", NULL, "PrimeCommand", CX_FORM_JSON,
 	  "PrimeCommandEnd" },
+	{ "POST", CX_PRIME_GATEWAY "/upload", "primeUpload", "id", "PrimeFileQuery", "PrimeUpload",
+	  CX_FORM_JSON, "PrimeUploaded" },
+	{ "GET", CX_PRIME_GATEWAY "/download", "primeDownload", "id", "PrimeFileQuery", NULL,
+	  CX_FORM_BYTES, NULL },
+	{ "GET", CX_PRIME_GATEWAY "/read-file", "primeReadFile", "id", "PrimeWindowQuery", NULL,
+	  CX_FORM_JSON, "PrimeWindow" },
 	ABSENT("POST", "/{}/expose", "primeExpose", "id"),
 	ABSENT("GET", "/{}/expose", "primeListExposures", "id"),
 	ABSENT("GET", "/expose/all", "primeListAllExposures", NULL),

@@ -27,4 +27,9 @@ void cx_prime_statuses(struct cx_request *req);
 /* absent.c: refuses in the words of the route's why */
 void cx_prime_absent(struct cx_request *req);
 
+/* files.c */
+void cx_prime_upload(struct cx_request *req);
+void cx_prime_download(struct cx_request *req);
+void cx_prime_read_file(struct cx_request *req);
+
 #endif
