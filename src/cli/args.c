@@ -27,6 +27,7 @@ void cx_args_init(struct cx_args *args)
 		.disk_gb = -1,
 		.pids = -1,
 		.timeout_minutes = -1,
+		.idle_timeout_minutes = -1,
 		.timeout_s = -1,
 		.interval_s = -1,
 		.count = -1,

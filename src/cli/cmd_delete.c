@@ -5,50 +5,62 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 
-static int delete_one(struct cx_cli *cli, const char *id, struct cx_err *err)
+/* What is done to each sandbox that is named. */
+struct deed {
+	const char *method, *tail; /* of the path */
+	const char *done;	   /* how it is said, and called in JSON */
+};
+
+static const struct deed deletion = { "DELETE", "", "deleted" };
+static const struct deed pause_deed = { "POST", "/pause", "paused" };
+static const struct deed resume_deed = { "POST", "/resume", "resumed" };
+static const struct deed stop_deed = { "POST", "/stop", "stopped" };
+
+static int do_one(struct cx_cli *cli, const struct deed *deed, const char *id, struct cx_err *err)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
 
-	if (cx_cli_sandbox_path(&path, id, "", err) < 0)
+	if (cx_cli_sandbox_path(&path, id, deed->tail, err) < 0)
 		return -err->errnum;
-	return cx_cli_call(cli, "DELETE", path.p, NULL, NULL, err);
+	return cx_cli_call(cli, deed->method, path.p, NULL, NULL, err);
 }
 
 /* Says for each what came of it; *first keeps the first failure for the exit status. */
-static void delete_and_report(struct cx_cli *cli, const char *id, json_t *results,
-			      struct cx_err *first)
+static void do_and_report(struct cx_cli *cli, const struct deed *deed, const char *id,
+			  json_t *results, struct cx_err *first)
 {
 	struct cx_err err = { 0 };
 	char text[sizeof err.msg + 128] = "";
-	bool done = delete_one(cli, id, &err) == 0;
+	bool done = do_one(cli, deed, id, &err) == 0;
 
 	if (!done)
 		(void)cx_err_render(&err, text, sizeof text);
 	if (!done && first->errnum == 0)
 		*first = err;
 	if (cx_output_is_data(cli)) {
-		(void)json_array_append_new(
-			results,
-			done ? json_pack("{s:s, s:b}", "id", id, "deleted", 1)
-			     : json_pack("{s:s, s:b, s:s}", "id", id, "deleted", 0, "error", text));
+		(void)json_array_append_new(results,
+					    done ? json_pack("{s:s, s:b}", "id", id, deed->done, 1)
+						 : json_pack("{s:s, s:b, s:s}", "id", id,
+							     deed->done, 0, "error", text));
 	} else if (done) {
 		cx_cli_print_word(id, stdout);
-		(void)puts(" deleted");
+		(void)printf(" %s\n", deed->done);
 	} else {
 		(void)fputs("caisson: ", stderr);
 		cx_cli_print_word(id, stderr);
-		(void)fprintf(stderr, " not deleted: %s\n", text);
+		(void)fprintf(stderr, " not %s: %s\n", deed->done, text);
 	}
 }
 
-static void delete_list(struct cx_cli *cli, const char *text, json_t *results, struct cx_err *first)
+static void do_list(struct cx_cli *cli, const struct deed *deed, const char *text, json_t *results,
+		    struct cx_err *first)
 {
 	cx_autofree char *copy = strdup(text);
 	char *save = NULL;
 
 	for (char *id = copy != NULL ? strtok_r(copy, ",", &save) : NULL; id != NULL;
 	     id = strtok_r(NULL, ",", &save))
-		delete_and_report(cli, id, results, first);
+		do_and_report(cli, deed, id, results, first);
 }
 
 int cx_confirm(struct cx_cli *cli, const char *question, struct cx_err *err)
@@ -87,7 +99,7 @@ static int delete_selected(struct cx_cli *cli, json_t *results, struct cx_err *f
 		const char *id = json_string_value(json_object_get(item, "id"));
 
 		if (id != NULL)
-			delete_and_report(cli, id, results, first);
+			do_and_report(cli, &deletion, id, results, first);
 	}
 	return 0;
 }
@@ -103,10 +115,37 @@ int cx_cmd_delete(struct cx_cli *cli, struct cx_err *err)
 		return CX_EXIT_USAGE;
 	}
 	for (size_t i = 0; i < a->nwords; i++)
-		delete_list(cli, a->words[i], results, &first);
+		do_list(cli, &deletion, a->words[i], results, &first);
 	if (a->nwords == 0 && delete_selected(cli, results, &first, err) < 0)
 		return -err->errnum;
 	if (cx_output_is_data(cli) && cx_output_data(cli, results, err) < 0)
 		return -err->errnum;
 	return cx_exit_status(&first);
+}
+
+static int do_words(struct cx_cli *cli, const struct deed *deed, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *results = json_array();
+	struct cx_err first = { 0 };
+
+	for (size_t i = 0; i < cli->args.nwords; i++)
+		do_list(cli, deed, cli->args.words[i], results, &first);
+	if (cx_output_is_data(cli) && cx_output_data(cli, results, err) < 0)
+		return -err->errnum;
+	return cx_exit_status(&first);
+}
+
+int cx_cmd_pause(struct cx_cli *cli, struct cx_err *err)
+{
+	return do_words(cli, &pause_deed, err);
+}
+
+int cx_cmd_resume(struct cx_cli *cli, struct cx_err *err)
+{
+	return do_words(cli, &resume_deed, err);
+}
+
+int cx_cmd_stop(struct cx_cli *cli, struct cx_err *err)
+{
+	return do_words(cli, &stop_deed, err);
 }

@@ -155,6 +155,8 @@ static int make(struct cx_cli *cli, json_t **ret, struct cx_err *err)
 	CX_AUTO(json_decrefp) json_t *body = NULL;
 	CX_AUTO(json_decrefp) json_t *made = NULL;
 
+	if (cli->args.timeout_minutes < 0) /* it lives as long as its command */
+		cli->args.no_timeout = true;
 	if (cx_create_body(&cli->args, cli->args.words[0], &body, err) < 0 ||
 	    cx_cli_call(cli, "POST", "/api/v1/sandbox", body, &made, err) < 0)
 		return -err->errnum;

@@ -43,7 +43,8 @@ static int set_numbers(json_t *body, const struct cx_args *a, struct cx_err *err
 		{ "memory_gb", a->memory_gb, false },
 		{ "disk_size_gb", a->disk_gb, false },
 		{ "pids_limit", a->pids, true },
-		{ "timeout_minutes", a->timeout_minutes, true },
+		{ "timeout_minutes", a->timeout_minutes, false },
+		{ "idle_timeout_minutes", a->idle_timeout_minutes, false },
 	};
 
 	for (size_t i = 0; i < CX_LEN(numbers); i++) {
@@ -55,7 +56,9 @@ static int set_numbers(json_t *body, const struct cx_args *a, struct cx_err *err
 			       err) < 0)
 			return -err->errnum;
 	}
-	return 0;
+	if (a->no_timeout && a->timeout_minutes >= 0)
+		return cx_refuse(err, CX_INVALID, "--timeout-minutes and --no-timeout: just one");
+	return a->no_timeout ? cx_cli_set(body, "timeout_minutes", json_integer(-1), err) : 0;
 }
 
 int cx_create_body(const struct cx_args *a, const char *image, json_t **ret, struct cx_err *err)

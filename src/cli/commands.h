@@ -31,7 +31,10 @@ int cx_cmd_logs(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_usage(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_commit(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_delete(struct cx_cli *cli, struct cx_err *err); /* cmd_delete.c */
-int cx_cmd_run(struct cx_cli *cli, struct cx_err *err);	   /* cmd_run.c */
+int cx_cmd_pause(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_resume(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_stop(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_run(struct cx_cli *cli, struct cx_err *err); /* cmd_run.c */
 int cx_cmd_once(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_image_import(struct cx_cli *cli, struct cx_err *err); /* cmd_image.c */
 int cx_cmd_image_list(struct cx_cli *cli, struct cx_err *err);

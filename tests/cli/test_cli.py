@@ -721,6 +721,39 @@ def test_delete_reports_each(serve, cli):
     assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize("verb,done", [("pause", "paused"), ("resume", "resumed"), ("stop", "stopped")])
+def test_pause_resume_stop(serve, cli, verb, done):
+    def handler(connection):
+        if "/bad/" in connection.path:
+            connection.answer({"detail": "the sandbox has ended", "code": "conflict"}, 409)
+        else:
+            connection.answer({"id": "x"})
+    server = serve(handler)
+    result = cli(verb, "a,bad", "c")
+    assert (result.returncode, result.stdout) == (6, f"a {done}\nc {done}\n".encode()), result
+    assert result.stderr == f"caisson: bad not {done}: the sandbox has ended\n".encode()
+    assert server.requests == [("POST", f"/api/v1/sandbox/{key}/{verb}") for key in ("a", "bad", "c")]
+    assert json.loads(cli(verb, "a", "--json").stdout) == [{"id": "a", done: True}]
+    assert cli(verb).returncode == 2
+
+
+@pytest.mark.parametrize("options,sent", [
+    ((), {}), (("--no-timeout",), {"timeout_minutes": -1}), (("--timeout-minutes", "0.5"), {"timeout_minutes": 0.5}),
+    (("--idle-timeout-minutes", "3"), {"idle_timeout_minutes": 3})])
+def test_times_of_create(serve, cli, options, sent):
+    def handler(connection):
+        assert connection.json() == {"docker_image": "img", "labels": [], **sent}
+        connection.answer({"id": "made", "status": "RUNNING"})
+    serve(handler)
+    assert cli("create", "img", *options).stdout == b"made\n"
+
+
+def test_one_lifetime_only(serve, cli):
+    server = serve(lambda connection: connection.answer({}))
+    assert cli("create", "img", "--no-timeout", "--timeout-minutes", "5").returncode == 3
+    assert server.requests == []
+
+
 def test_delete_all_asks_first(serve, cli):
     def handler(connection):
         connection.answer({"sandboxes": [{"id": "a"}], "hasNext": False} if connection.method == "GET" else {})

@@ -173,3 +173,14 @@ def test_stop_keeps_the_record(api, make):
     for verb in ("pause", "resume"):
         assert post(api, key, verb).status == 409
     assert post(api, "nonesuch", "pause").status == 404
+
+
+def test_cli(engine, api, make):
+    key = make()
+    assert engine.cli("pause", key).stdout == f"{key} paused\n"
+    assert api.get(key)["status"] == "PAUSED"
+    assert engine.cli("run", key, "true").returncode != 0
+    assert engine.cli("resume", key).stdout == f"{key} resumed\n"
+    assert engine.cli("run", key, "echo", "back").stdout == "back\n"
+    assert engine.cli("stop", key).stdout == f"{key} stopped\n"
+    assert api.get(key)["status"] == "TERMINATED"
