@@ -66,6 +66,17 @@ struct cx_box *cx_box_find(struct cx_gateway *gw, const char *id)
 	return box;
 }
 
+struct cx_box *cx_box_find_owned(struct cx_gateway *gw, const char *user, const char *name,
+				 const struct cx_box *after)
+{
+	struct cx_box *box = after != NULL ? after->next : gw->boxes;
+
+	while (box != NULL &&
+	       !(cx_box_is(box->row.user_id, user) && cx_box_is(box->row.name, name)))
+		box = box->next;
+	return box;
+}
+
 struct cx_box *cx_box_find_engine(struct cx_gateway *gw, const char *engine_id)
 {
 	struct cx_box *box = gw->boxes;

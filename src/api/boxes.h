@@ -53,6 +53,12 @@ void cx_box_unwatch(struct cx_box_watch *watch); /* idempotent; fine on a zeroed
 /* NULL when it does not live. By id, or by the key that its owner gave it. */
 struct cx_box *cx_box_find(struct cx_gateway *gw, const char *id);
 struct cx_box *cx_box_find_key(struct cx_gateway *gw, const char *user, const char *key);
+/*
+ * By name among those of one owner: the newest, or with after the next one behind it. It may be in
+ * any phase.
+ */
+struct cx_box *cx_box_find_owned(struct cx_gateway *gw, const char *user, const char *name,
+				 const struct cx_box *after);
 
 bool cx_box_is_promised(const struct cx_box *box);
 const struct cx_sandbox_row *cx_box_row(const struct cx_box *box);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "api/nexus/routes.h"
 #include "api/prime/routes.h"
 #include "base/cleanup.h"
 
@@ -537,7 +538,8 @@ static const struct cx_operation operations[] = {
 static const struct cx_description own = { schemas, CX_LEN(schemas), operations,
 					   CX_LEN(operations) };
 
-const struct cx_description *const cx_descriptions[] = { &own, &cx_prime_description };
+const struct cx_description *const cx_descriptions[] = { &own, &cx_prime_description,
+							 &cx_nexus_description };
 const size_t cx_descriptions_count = CX_LEN(cx_descriptions);
 
 const struct cx_operation *cx_operation_find(const struct cx_route *route)

@@ -25,22 +25,22 @@ unsigned cx_error_status(unsigned kind)
 	return cx_error_rows[kind < CX_KIND_MAX ? kind : CX_INTERNAL].status;
 }
 
-static void hide(const struct cx_err *err, const char *request_id, char *text, size_t size)
+const char *cx_error_text(const struct cx_err *err, const char *request_id,
+			  char ret[CX_ERROR_TEXT_MAX])
 {
+	if (err->kind != CX_INTERNAL || err->refused)
+		return cx_err_render(err, ret, CX_ERROR_TEXT_MAX);
 	cx_log_err(CX_LOG_ERROR, err, "request failed", "request_id", request_id, NULL);
-	(void)snprintf(text, size, "an error on the host; its log says more about request %s",
-		       request_id);
+	(void)snprintf(ret, CX_ERROR_TEXT_MAX,
+		       "an error on the host; its log says more about request %s", request_id);
+	return ret;
 }
 
 void cx_error_write(struct cx_jsonw *w, const struct cx_err *err, const char *request_id)
 {
-	char text[sizeof err->msg + 128];
+	char text[CX_ERROR_TEXT_MAX];
 
-	if (err->kind == CX_INTERNAL && !err->refused)
-		hide(err, request_id, text, sizeof text);
-	else
-		(void)cx_err_render(err, text, sizeof text);
-	cx_jsonw_text(w, "detail", text);
+	cx_jsonw_text(w, "detail", cx_error_text(err, request_id, text));
 	cx_jsonw_text(w, "code", cx_kind_name(err->kind));
 	cx_jsonw_text(w, "request_id", request_id);
 }

@@ -22,6 +22,9 @@ unsigned cx_error_status(unsigned kind);
  * refusal) of kind CX_INTERNAL is told by the request's id only and logged with it: its text may
  * name things of the host.
  */
+enum { CX_ERROR_TEXT_MAX = sizeof(((struct cx_err *)NULL)->msg) + 128 };
+const char *cx_error_text(const struct cx_err *err, const char *request_id,
+			  char ret[CX_ERROR_TEXT_MAX]); /* the text alone; returns ret */
 void cx_error_write(struct cx_jsonw *w, const struct cx_err *err, const char *request_id);
 /* An object of them. */
 CX_MUST int cx_error_body(const struct cx_err *err, const char *request_id, struct cx_buf *ret,

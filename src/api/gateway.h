@@ -10,6 +10,7 @@
 #include "api/registries.h"
 #include "api/spec.h"
 #include "api/store.h"
+#include "api/templates.h"
 
 /* Everything that the handlers share; owned by main(). */
 struct cx_box;
@@ -27,6 +28,7 @@ struct cx_gateway {
 	struct cx_store *store;
 	struct cx_engine *engine;
 	struct cx_registries *registries;
+	struct cx_templates *templates;
 	int state_dir;
 	struct cx_host host;
 	struct cx_box *boxes;  /* the live sandboxes */

@@ -849,6 +849,11 @@ void cx_inflow_wake(struct cx_inflow *in)
 	resume(in->req);
 }
 
+const char *cx_request_header(const struct cx_request *req, const char *name)
+{
+	return header(req, name);
+}
+
 const char *cx_request_agent(const struct cx_request *req)
 {
 	return header(req, "User-Agent");

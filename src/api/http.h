@@ -135,6 +135,7 @@ void cx_request_query_each(const struct cx_request *req, const char *name,
 const char *cx_request_agent(const struct cx_request *req);    /* User-Agent, or NULL */
 const char *cx_request_host(const struct cx_request *req);     /* Host, or NULL */
 unsigned cx_request_connections(const struct cx_request *req); /* of all listeners */
+const char *cx_request_header(const struct cx_request *req, const char *name); /* or NULL */
 bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol);
 
 /* What the request is about, for the audit log; without it the parameter of the path. */

@@ -51,6 +51,11 @@ const struct json_t *cx_json_member(const struct json_t *object, const char *fie
 	return json_is_null(value) ? NULL : value;
 }
 
+bool cx_json_is_object(const struct json_t *value)
+{
+	return json_is_object(value);
+}
+
 enum cx_json_type cx_json_type(const struct json_t *object, const char *field)
 {
 	const json_t *value = cx_json_member(object, field);

@@ -48,6 +48,7 @@ CX_MUST int cx_json_strv(const struct json_t *object, const char *field, struct 
 CX_MUST int cx_json_env(const struct json_t *object, const char *field, struct cx_buf *out,
 			struct cx_err *err);
 
+bool cx_json_is_object(const struct json_t *value);
 enum cx_json_type { CX_JSON_ABSENT, CX_JSON_TEXT, CX_JSON_ARRAY, CX_JSON_OBJECT, CX_JSON_OTHER };
 enum cx_json_type cx_json_type(const struct json_t *object, const char *field);
 const struct json_t *cx_json_member(const struct json_t *object, const char *field);

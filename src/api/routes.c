@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "api/nexus/routes.h"
 #include "api/prime/routes.h"
 #include "base/cleanup.h"
 
@@ -113,7 +114,7 @@ static const struct cx_route rows[] = {
 };
 static const struct cx_route_table own = { rows, CX_LEN(rows) };
 
-const struct cx_route_table *const cx_route_tables[] = { &own, &cx_prime_routes };
+const struct cx_route_table *const cx_route_tables[] = { &own, &cx_prime_routes, &cx_nexus_routes };
 const size_t cx_route_tables_count = CX_LEN(cx_route_tables);
 
 int cx_route_match(const char *pattern, const char *path, char param[CX_PARAM_MAX + 1])

@@ -27,11 +27,12 @@ enum {
 };
 
 static const char default_registries[] = CX_SYSCONFDIR "/registries.conf";
+static const char default_templates[] = CX_SYSCONFDIR "/templates.conf";
 static const uint64_t upload_max = (uint64_t)64 << 30; /* bytes of one archive */
 
 struct program {
 	struct cx_gateway gw;
-	const char *registries;
+	const char *registries, *templates;
 	struct cx_loop loop;
 	struct cx_auth auth;
 	struct cx_metrics metrics;
@@ -162,7 +163,9 @@ static int open_state(struct program *prog, struct cx_err *err)
 	cx_close(&key);
 	prog->auth.accounts = gw->store;
 	if (cx_registries_open(prog->registries, strcmp(prog->registries, default_registries) != 0,
-			       gw->state_dir, &gw->registries, err) < 0)
+			       gw->state_dir, &gw->registries, err) < 0 ||
+	    cx_templates_open(prog->templates, strcmp(prog->templates, default_templates) != 0,
+			      &gw->templates, err) < 0)
 		return -err->errnum;
 	gw->host.registry = cx_registries_default(gw->registries);
 	return cx_store_sandbox_prune(gw->store, RECORDS_KEPT, err);
@@ -205,6 +208,8 @@ static int parse_options(int argc, char **argv, struct program *prog, struct cx_
 				return -err->errnum;
 		} else if (strcmp(argv[i], "--registries") == 0) {
 			prog->registries = argv[i + 1];
+		} else if (strcmp(argv[i], "--templates") == 0) {
+			prog->templates = argv[i + 1];
 		} else {
 			return cx_refuse(err, CX_INVALID, "unknown option %s", argv[i]);
 		}
@@ -241,7 +246,9 @@ static int print_routes(void)
 
 int main(int argc, char **argv)
 {
-	struct program prog = { .status = EXIT_SUCCESS, .registries = default_registries };
+	struct program prog = { .status = EXIT_SUCCESS,
+				.registries = default_registries,
+				.templates = default_templates };
 	struct cx_err err;
 
 	/* Executed by descriptor: older kernels take its number for a name. */
@@ -258,7 +265,7 @@ int main(int argc, char **argv)
 	if (parse_options(argc, argv, &prog, &err) < 0) {
 		cx_log_err(CX_LOG_ERROR, &err,
 			   "caissond starts this program; it takes --tcp N, "
-			   "--log-level LEVEL, --registries FILE",
+			   "--log-level LEVEL, --registries FILE, --templates FILE",
 			   NULL);
 		return EXIT_FAILURE;
 	}
@@ -268,5 +275,6 @@ int main(int argc, char **argv)
 	cx_store_close(prog.gw.store);
 	cx_registries_close(prog.gw.registries);
 	cx_metrics_close(&prog.metrics);
+	cx_templates_close(prog.gw.templates);
 	return prog.status;
 }

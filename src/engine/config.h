@@ -29,6 +29,7 @@ struct cx_config {
 	char run[CX_CONFIG_TEXT];
 	char libexec[CX_CONFIG_TEXT];
 	char registries[CX_CONFIG_TEXT];     /* read by the gateway */
+	char templates[CX_CONFIG_TEXT];	     /* the same */
 	char admin_key_file[CX_CONFIG_TEXT]; /* "": none */
 	char user[64];
 	struct sockaddr_in6 listen[CX_LISTEN_MAX]; /* IPv4 as mapped addresses */

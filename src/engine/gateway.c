@@ -188,9 +188,12 @@ static int execute(struct cx_gateway *g, int control, struct cx_err *err)
 	};
 	char path[CX_CONFIG_TEXT + 32],
 		name[] = "caisson-gateway", tcp_option[] = "--tcp", level_option[] = "--log-level",
-		tcp[8], level[16], registries_option[] = "--registries", registries[CX_CONFIG_TEXT];
-	char *argv[] = { name,	tcp_option,	   tcp,	       level_option,
-			 level, registries_option, registries, NULL };
+		tcp[8], level[16], registries_option[] = "--registries", registries[CX_CONFIG_TEXT],
+		templates_option[] = "--templates", templates[CX_CONFIG_TEXT];
+	char *argv[] = {
+		name,	    tcp_option,	      tcp,	 level_option, level, registries_option,
+		registries, templates_option, templates, NULL
+	};
 	struct cx_process_plan plan = { .path = path,
 					.argv = argv,
 					.envp = cx_host_environment,
@@ -209,6 +212,7 @@ static int execute(struct cx_gateway *g, int control, struct cx_err *err)
 	memcpy(&fds[FIXED_FDS], g->tcp, sizeof g->tcp);
 	(void)snprintf(tcp, sizeof tcp, "%u", (unsigned)h->config->nlisten);
 	(void)snprintf(registries, sizeof registries, "%s", h->config->registries);
+	(void)snprintf(templates, sizeof templates, "%s", h->config->templates);
 	(void)snprintf(level, sizeof level, "%s",
 		       cx_config_level_name((enum cx_level)h->config->log_level));
 	return cx_child_start(&h->loop, &plan, exited, g, &g->child, err);
