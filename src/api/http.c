@@ -17,6 +17,7 @@
 #include "api/identity.h"
 #include "api/jsonw.h"
 #include "api/linger.h"
+#include "api/peers.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -28,6 +29,8 @@ enum {
 	LISTENERS_MAX = 18,
 	DROP_MAX = 64 << 20, /* bytes of a body that is read only so that its answer arrives */
 	DROP_STREAM_MAX = 512 << 20, /* the same where clients send all of a file first */
+	SWEEP_MS = 5000,	     /* between looks at slow connections */
+	LEAVE_MS = 20,		     /* between looks at upgraded ones that are being closed */
 };
 
 #define RETRY_AFTER "10" /* seconds; clients that know no better wait as long */
@@ -37,6 +40,15 @@ struct listener {
 	struct MHD_Daemon *daemon;
 	struct cx_source source; /* a duplicate of the daemon's epoll descriptor */
 	bool local;		 /* a Unix socket, whose clients the kernel names */
+	bool tls;
+	struct cx_peers peers;
+};
+
+struct connection { /* of a client, from accept to close */
+	struct listener *at;
+	struct cx_peer peer;
+	int fd; /* libmicrohttpd's */
+	bool leaving;
 };
 
 struct cx_http {
@@ -44,10 +56,18 @@ struct cx_http {
 	struct listener listeners[LISTENERS_MAX];
 	unsigned n;
 	struct cx_timer timer;
-	bool resumed; /* a connection, and its daemon has not run since */
+	bool resumed;	  /* a connection, and its daemon has not run since */
+	unsigned leaving; /* upgraded connections that are being closed */
+	struct cx_timer sweep;
 	struct cx_request *requests;
 	struct cx_lingers lingers;
 };
+
+static void enter(struct cx_request *req, enum cx_peer_phase phase)
+{
+	if (req->from != NULL && req->from->peer.phase != phase)
+		cx_peers_move(&req->from->at->peers, &req->from->peer, phase, cx_now_ms());
+}
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
@@ -81,15 +101,20 @@ static void release_request(struct cx_request *req)
 	free_request(req);
 }
 
+/* Runs libmicrohttpd once more: with a loop of our own it cannot wake itself up. */
+static void run_soon(struct cx_http *http)
+{
+	http->resumed = true;
+	cx_timer_set(http->o.loop, &http->timer, 0);
+}
+
 static void resume(struct cx_request *req)
 {
 	if (!req->suspended)
 		return;
 	req->suspended = false;
 	MHD_resume_connection(req->connection);
-	/* With a loop of our own, libmicrohttpd has no way to wake itself up for it. */
-	req->http->resumed = true;
-	cx_timer_set(req->http->o.loop, &req->http->timer, 0);
+	run_soon(req->http);
 }
 
 static const char *header(const struct cx_request *req, const char *name)
@@ -337,12 +362,19 @@ bool cx_request_sees_cut(const struct cx_request *req)
 
 /* ---- upgrades -------------------------------------------------------------------------------- */
 
+struct cx_upgrade {
+	struct cx_http *http;
+	struct connection *from;
+	struct MHD_UpgradeResponseHandle *handle;
+};
+
 static void hand_over(void *cls, struct MHD_Connection *connection, void *con_cls,
 		      const char *extra, size_t extra_len, MHD_socket sock,
 		      struct MHD_UpgradeResponseHandle *handle)
 {
 	struct cx_request *req = cls;
-	void (*upgraded)(void *, int, struct MHD_UpgradeResponseHandle *) = req->upgraded;
+	void (*upgraded)(void *, int, struct cx_upgrade *) = req->upgraded;
+	struct cx_upgrade *upgrade = malloc(sizeof *upgrade);
 	int own = fcntl(sock, F_DUPFD_CLOEXEC, 3);
 	struct cx_err err;
 
@@ -351,23 +383,31 @@ static void hand_over(void *cls, struct MHD_Connection *connection, void *con_cl
 	(void)extra;
 	req->upgraded = NULL;
 	/* A client waits for 101 before its first frame; bytes sent before are not worth a path. */
-	if (own < 0 || extra_len > 0 || cx_set_nonblock(own, true, &err) < 0) {
+	if (upgrade == NULL || own < 0 || extra_len > 0 || cx_set_nonblock(own, true, &err) < 0) {
+		free(upgrade);
 		cx_close(&own);
 		(void)MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
 		upgraded(req->upgrade_arg, -1, NULL);
 		return;
 	}
-	upgraded(req->upgrade_arg, own, handle);
+	*upgrade = (struct cx_upgrade){ .http = req->http, .from = req->from, .handle = handle };
+	upgraded(req->upgrade_arg, own, upgrade);
 }
 
-void cx_upgrade_close(struct MHD_UpgradeResponseHandle *handle)
+void cx_upgrade_close(struct cx_upgrade *upgrade)
 {
-	(void)MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+	/* With TLS the last bytes are still to be passed on, in several runs of libmicrohttpd. */
+	if (upgrade->from != NULL && upgrade->from->at->tls) {
+		upgrade->from->leaving = true;
+		upgrade->http->leaving++;
+	}
+	(void)MHD_upgrade_action(upgrade->handle, MHD_UPGRADE_ACTION_CLOSE);
+	run_soon(upgrade->http);
+	free(upgrade);
 }
 
 void cx_request_upgrade(struct cx_request *req, const char *protocol,
-			void (*upgraded)(void *arg, int sock,
-					 struct MHD_UpgradeResponseHandle *handle),
+			void (*upgraded)(void *arg, int sock, struct cx_upgrade *upgrade),
 			void *arg)
 {
 	struct MHD_Response *response = MHD_create_response_for_upgrade(hand_over, req);
@@ -430,6 +470,7 @@ static enum MHD_Result end_inflow(struct cx_request *req)
 
 static enum MHD_Result handle_complete(struct cx_request *req)
 {
+	enter(req, CX_PEER_SERVED);
 	if (req->inflow != NULL)
 		return end_inflow(req);
 	if (req->handled) /* resumed: the answer is there */
@@ -472,6 +513,14 @@ static uint64_t drop_max(const struct cx_request *req)
 	return stream ? DROP_STREAM_MAX : DROP_MAX;
 }
 
+static void count_bytes(struct cx_request *req, size_t n)
+{
+	enter(req, CX_PEER_SENDING);
+	req->body_bytes += n;
+	if (req->from != NULL)
+		req->from->peer.bytes += n;
+}
+
 /* What is not taken is offered again: at once, or after cx_inflow_wake(). */
 static enum MHD_Result feed_inflow(struct cx_request *req, const char *data, size_t *len)
 {
@@ -480,13 +529,14 @@ static enum MHD_Result feed_inflow(struct cx_request *req, const char *data, siz
 
 	if (req->inflow == NULL)
 		n = *len;
-	req->body_bytes += n;
+	count_bytes(req, n);
 	*len -= n;
 	if (req->body_bytes > req->body_max && req->inflow != NULL) {
 		in->lost(in);
 		refuse(req, 413, "too_large", "the body is larger than %llu bytes",
 		       (unsigned long long)req->body_max);
 	} else if (n == 0) {
+		enter(req, CX_PEER_SERVED); /* it waits for us */
 		req->suspended = true;
 		MHD_suspend_connection(req->connection);
 	}
@@ -504,7 +554,7 @@ static enum MHD_Result take_bytes(struct cx_request *req, const char *data, size
 	if (req->inflow != NULL)
 		return feed_inflow(req, data, len);
 	*len = 0;
-	req->body_bytes += n;
+	count_bytes(req, n);
 	if (req->body_bytes > req->body_max)
 		req->too_large = true;
 	if (req->handled || req->too_large)
@@ -714,6 +764,14 @@ static enum MHD_Result answer_early(struct cx_request *req)
 	return queue_answer(req);
 }
 
+static struct connection *connection_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info != NULL ? info->socket_context : NULL;
+}
+
 static struct cx_request *begin_request(struct listener *at, struct MHD_Connection *connection)
 {
 	struct cx_request *req = calloc(1, sizeof *req);
@@ -725,6 +783,8 @@ static struct cx_request *begin_request(struct listener *at, struct MHD_Connecti
 					(unsigned)IDLE_SECONDS);
 	req->gateway = at->http->o.gateway;
 	req->http = at->http;
+	req->from = connection_of(connection);
+	enter(req, CX_PEER_SENDING);
 	req->connection = connection;
 	req->body_fd = -EBADF;
 	req->watch.fd = -EBADF;
@@ -782,6 +842,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	if (req == NULL)
 		return;
 	*con_cls = NULL;
+	enter(req, CX_PEER_WAITING);
 	if (req->linger && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
 		linger(req->http, connection);
 	if (req->http->o.over != NULL)
@@ -821,6 +882,16 @@ unsigned cx_request_connections(const struct cx_request *req)
 		n += info != NULL ? info->num_connections : 0;
 	}
 	return n;
+}
+
+const char *cx_request_scheme(const struct cx_request *req)
+{
+	const char *forwarded = header(req, "X-Forwarded-Proto");
+
+	return (req->from != NULL && req->from->at->tls) ||
+			       (forwarded != NULL && strcasecmp(forwarded, "https") == 0)
+		       ? "https"
+		       : "http";
 }
 
 const char *cx_request_host(const struct cx_request *req)
@@ -914,11 +985,67 @@ static size_t unescape(void *cls, struct MHD_Connection *connection, char *s)
 	return (size_t)(to - s);
 }
 
+/* ---- connections ----------------------------------------------------------------------------- */
+
+/* libmicrohttpd sees its end and closes it. */
+static void shut(struct cx_peer *peer)
+{
+	(void)shutdown(cx_container_of(peer, struct connection, peer)->fd, SHUT_RDWR);
+}
+
+static void on_sweep(struct cx_timer *timer)
+{
+	struct cx_http *http = cx_container_of(timer, struct cx_http, sweep);
+	uint64_t now_ms = cx_now_ms();
+	bool again = false;
+
+	for (unsigned i = 0; i < http->n; i++)
+		again |= cx_peers_sweep(&http->listeners[i].peers, now_ms);
+	if (again)
+		cx_timer_set(http->o.loop, timer, SWEEP_MS);
+}
+
+static void open_connection(struct listener *at, struct MHD_Connection *connection, void **context)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct connection *c = calloc(1, sizeof *c);
+
+	*context = c;
+	if (c == NULL)
+		return;
+	c->at = at;
+	c->fd = info != NULL ? info->connect_fd : -EBADF;
+	cx_peers_add(&at->peers, &c->peer, cx_now_ms());
+	if (at->http->sweep.link == NULL)
+		cx_timer_set(at->http->o.loop, &at->http->sweep, SWEEP_MS);
+}
+
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	struct connection *c = *context;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		open_connection(cls, connection, context);
+		return;
+	}
+	if (c == NULL)
+		return;
+	*context = NULL;
+	c->at->http->leaving -= c->leaving;
+	cx_peers_remove(&c->at->peers, &c->peer);
+	free(c);
+}
+
 /* ---- the loop -------------------------------------------------------------------------------- */
 
 static void set_timer(struct cx_http *http)
 {
-	MHD_UNSIGNED_LONG_LONG next = http->resumed ? 0 : UINT64_MAX, one;
+	MHD_UNSIGNED_LONG_LONG next = http->resumed	  ? 0
+				      : http->leaving > 0 ? LEAVE_MS
+							  : UINT64_MAX,
+			       one;
 
 	for (unsigned i = 0; i < http->n; i++)
 		if (MHD_get_timeout(http->listeners[i].daemon, &one) == MHD_YES && one < next)
@@ -965,22 +1092,29 @@ int cx_http_open(const struct cx_http_options *options, struct cx_http **ret, st
 		return cx_fail(err, ENOMEM, "http server");
 	http->o = *options;
 	http->timer.fire = on_timer;
+	http->sweep.fire = on_sweep;
 	http->lingers.loop = options->loop;
 	*ret = http;
 	return 0;
 }
 
-static struct MHD_Daemon *start_daemon(struct listener *at, int sock)
+static struct MHD_Daemon *start_daemon(struct listener *at, int sock, unsigned most)
 {
+	const struct cx_http_options *o = &at->http->o;
+	unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
+			 MHD_USE_ERROR_LOG | (at->tls ? MHD_USE_TLS : 0);
+
 	return MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
-		NULL, NULL, on_access, at, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
+		flags, 0, NULL, NULL, on_access, at, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
 		MHD_OPTION_LISTEN_SOCKET, sock, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-		MHD_OPTION_CONNECTION_LIMIT, at->http->o.connections_max,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, at, MHD_OPTION_CONNECTION_LIMIT, most,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_MEMORY,
 		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
+		at->tls ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, o->tls_cert,
+		MHD_OPTION_HTTPS_MEM_KEY, o->tls_key, MHD_OPTION_HTTPS_PRIORITIES,
+		"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_END);
 }
 
 int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *err)
@@ -988,15 +1122,23 @@ int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *e
 	struct listener *at = &http->listeners[http->n];
 	const union MHD_DaemonInfo *info;
 	cx_autofd int taken = cx_take_fd(sock);
+	unsigned most;
 
 	if (http->n == LISTENERS_MAX)
 		return cx_refuse(err, CX_LIMIT, "more than %d listening sockets", LISTENERS_MAX);
 	if (cx_set_nonblock(taken, true, err) < 0)
 		return -err->errnum;
-	*at = (struct listener){ .http = http, .local = local };
-	at->daemon = start_daemon(at, taken);
+	*at = (struct listener){ .http = http,
+				 .local = local,
+				 .tls = !local && http->o.tls_cert != NULL };
+	most = local ? http->o.connections_max : http->o.strangers_max;
+	cx_peers_open(&at->peers, most - most / 16, shut);
+	at->daemon = start_daemon(at, taken, most);
 	if (at->daemon == NULL)
-		return cx_fail(err, EIO, "start libmicrohttpd");
+		return cx_fail(err, EIO,
+			       at->tls ? "start libmicrohttpd: do the certificate and the key of "
+					 "--tls-cert and --tls-key belong together?"
+				       : "start libmicrohttpd");
 	(void)cx_take_fd(&taken); /* the daemon's now */
 	http->n++;
 	info = MHD_get_daemon_info(at->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -1010,6 +1152,7 @@ int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *e
 void cx_http_close(struct cx_http *http)
 {
 	cx_timer_clear(&http->timer);
+	cx_timer_clear(&http->sweep);
 	for (unsigned i = 0; i < http->n; i++) {
 		cx_loop_drop(http->o.loop, &http->listeners[i].source);
 		MHD_stop_daemon(http->listeners[i].daemon);

@@ -21,7 +21,7 @@ struct cx_gateway;
 struct cx_http;
 struct MHD_Connection;
 struct MHD_Response;
-struct MHD_UpgradeResponseHandle;
+struct cx_upgrade;
 
 enum { CX_PIECES_END = -1, CX_PIECES_CUT = -2 };
 
@@ -97,13 +97,14 @@ struct cx_request {
 	struct cx_inflow *inflow;
 	bool handled, answered, suspended, too_large;
 	bool http_1_0;
-	bool lost;    /* the client has gone */
-	bool unclear; /* where it ends */
-	bool linger;  /* its body is left unread */
+	struct connection *from; /* NULL: there was no memory to look after it */
+	bool lost;		 /* the client has gone */
+	bool unclear;		 /* where it ends */
+	bool linger;		 /* its body is left unread */
 	struct cx_err body_err;
 	uint64_t body_max;
 	struct cx_source watch;
-	void (*upgraded)(void *arg, int sock, struct MHD_UpgradeResponseHandle *handle);
+	void (*upgraded)(void *arg, int sock, struct cx_upgrade *handle);
 	void *upgrade_arg;
 	struct cx_request *next, **link;
 };
@@ -112,9 +113,11 @@ struct cx_http_options {
 	struct cx_loop *loop;
 	struct cx_gateway *gateway;
 	const struct cx_auth *auth;
-	int spool_dir;		  /* where bodies of CX_BODY_FILE go, unnamed; borrowed */
-	uint64_t file_body_max;	  /* bytes */
-	unsigned connections_max; /* per listener */
+	int spool_dir;			/* where bodies of CX_BODY_FILE go, unnamed; borrowed */
+	uint64_t file_body_max;		/* bytes */
+	const char *tls_cert, *tls_key; /* PEM, for TCP; NULL: no TLS */
+	unsigned connections_max;	/* of a Unix socket, and of each TCP one */
+	unsigned strangers_max;
 	/* NULL, or told of each request that is over; route is NULL when there is none. */
 	void (*over)(void *arg, const struct cx_route *route, unsigned status, uint64_t us);
 	void *over_arg;
@@ -132,7 +135,9 @@ struct cx_loop *cx_request_loop(const struct cx_request *req);
 const char *cx_request_query(const struct cx_request *req, const char *name);
 void cx_request_query_each(const struct cx_request *req, const char *name,
 			   void (*each)(const char *value, void *arg), void *arg);
-const char *cx_request_agent(const struct cx_request *req);    /* User-Agent, or NULL */
+const char *cx_request_agent(const struct cx_request *req); /* User-Agent, or NULL */
+/* "https" when it came that way, as far as we or a proxy before us know; else "http". */
+const char *cx_request_scheme(const struct cx_request *req);
 const char *cx_request_host(const struct cx_request *req);     /* Host, or NULL */
 unsigned cx_request_connections(const struct cx_request *req); /* of all listeners */
 const char *cx_request_header(const struct cx_request *req, const char *name); /* or NULL */
@@ -182,9 +187,8 @@ bool cx_request_sees_cut(const struct cx_request *req);
  * client went away instead.
  */
 void cx_request_upgrade(struct cx_request *req, const char *protocol,
-			void (*upgraded)(void *arg, int sock,
-					 struct MHD_UpgradeResponseHandle *handle),
+			void (*upgraded)(void *arg, int sock, struct cx_upgrade *handle),
 			void *arg);
-void cx_upgrade_close(struct MHD_UpgradeResponseHandle *handle);
+void cx_upgrade_close(struct cx_upgrade *handle);
 
 #endif

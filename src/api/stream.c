@@ -43,7 +43,7 @@ enum state {
 struct stream { /* freed when the exec is over and every lane and the handle are gone */
 	struct cx_gateway *gw;
 	struct cx_exec exec;
-	struct MHD_UpgradeResponseHandle *handle;
+	struct cx_upgrade *handle;
 	struct lane client, in, out[2];
 	struct cx_buf to_client, to_command, from_client;
 	struct cx_buf last; /* the last frame, until there is room for it */
@@ -117,7 +117,7 @@ static void arm(struct lane *lane, uint32_t want)
 
 static void close_client(struct stream *s)
 {
-	struct MHD_UpgradeResponseHandle *handle = s->handle;
+	struct cx_upgrade *handle = s->handle;
 
 	close_lane(&s->client);
 	s->handle = NULL;
@@ -516,7 +516,7 @@ static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
 
 /* ---- the beginning -------------------------------------------------------------------------- */
 
-static void on_upgraded(void *arg, int sock, struct MHD_UpgradeResponseHandle *handle)
+static void on_upgraded(void *arg, int sock, struct cx_upgrade *handle)
 {
 	struct stream *s = arg;
 	struct cx_err err;

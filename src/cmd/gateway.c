@@ -12,6 +12,7 @@
 #include "api/json.h"
 #include "api/metrics.h"
 #include "api/sweep.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -21,8 +22,11 @@ enum {
 	FD_STATE = 4,
 	FD_UNIX = 5,
 	FD_KEY = 6,
-	FD_TCP = 7,
+	FD_TLS_CERT = 7,
+	FD_TLS_KEY = 8,
+	FD_TCP = 9,
 	TCP_MAX = 16,
+	TLS_MAX = 32768,      /* bytes of a certificate and its chain, or of a key */
 	RECORDS_KEPT = 20000, /* of sandboxes that have ended */
 };
 
@@ -39,6 +43,7 @@ struct program {
 	struct cx_http *http;
 	struct cx_engine_call hello;
 	unsigned ntcp;
+	char tls_cert[TLS_MAX], tls_key[TLS_MAX]; /* PEM; "": none */
 	int status;
 };
 
@@ -51,7 +56,10 @@ static void give_up(struct program *prog, const struct cx_err *err, const char *
 
 /* ---- serving -------------------------------------------------------------------------------- */
 
-/* Each command costs six descriptors, each connection one or two. */
+/*
+ * Each command costs six descriptors, each connection one or two. The Unix socket has an eighth of
+ * all, and all TCP addresses together another one, so that neither can crowd out the other.
+ */
 static unsigned connections_max(void)
 {
 	struct rlimit limit = { .rlim_cur = 1024 };
@@ -67,6 +75,20 @@ static void on_over(void *arg, const struct cx_route *route, unsigned status, ui
 	cx_metrics_request(&prog->metrics, route, status, us);
 }
 
+static int read_tls(int fd, char ret[TLS_MAX], struct cx_err *err)
+{
+	ssize_t n = cx_read_upto(fd, ret, TLS_MAX, err);
+
+	if (n < 0)
+		return cx_wrap(err, "read the certificate and its key");
+	if (n == TLS_MAX)
+		return cx_refuse(err, CX_INVALID, "a certificate or key is longer than %d bytes",
+				 TLS_MAX - 1);
+	ret[n] = '\0';
+	cx_close(&fd);
+	return 0;
+}
+
 static int serve(struct program *prog, struct cx_err *err)
 {
 	struct cx_http_options options = { .loop = &prog->loop,
@@ -76,8 +98,15 @@ static int serve(struct program *prog, struct cx_err *err)
 					   .over_arg = prog,
 					   .spool_dir = prog->gw.state_dir,
 					   .file_body_max = upload_max,
-					   .connections_max = connections_max() };
+					   .connections_max = connections_max(),
+					   .strangers_max = connections_max() /
+							    (prog->ntcp > 0 ? prog->ntcp : 1) };
 	int sock = FD_UNIX;
+
+	if (prog->tls_cert[0] != '\0') {
+		options.tls_cert = prog->tls_cert;
+		options.tls_key = prog->tls_key;
+	}
 
 	if (cx_http_open(&options, &prog->http, err) < 0 ||
 	    cx_http_listen(prog->http, &sock, true, err) < 0)
@@ -156,7 +185,9 @@ static int open_state(struct program *prog, struct cx_err *err)
 	gw->scratch = malloc(sizeof *gw->scratch);
 	if (gw->scratch == NULL)
 		return cx_fail(err, ENOMEM, "packet");
-	if (cx_auth_load(&prog->auth, FD_KEY, err) < 0 ||
+	if (read_tls(FD_TLS_CERT, prog->tls_cert, err) < 0 ||
+	    read_tls(FD_TLS_KEY, prog->tls_key, err) < 0 ||
+	    cx_auth_load(&prog->auth, FD_KEY, err) < 0 ||
 	    cx_store_open("state.db", &gw->store, err) < 0 ||
 	    cx_blobs_open(&gw->blobs, FD_STATE, err) < 0)
 		return -err->errnum;
@@ -246,9 +277,9 @@ static int print_routes(void)
 
 int main(int argc, char **argv)
 {
-	struct program prog = { .status = EXIT_SUCCESS,
-				.registries = default_registries,
-				.templates = default_templates };
+	static struct program prog = { .status = EXIT_SUCCESS,
+				       .registries = default_registries,
+				       .templates = default_templates };
 	struct cx_err err;
 
 	/* Executed by descriptor: older kernels take its number for a name. */

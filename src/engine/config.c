@@ -31,6 +31,7 @@ static const char *const on_stop_words[] = {
 	[CX_STOP_END] = "end",
 	NULL,
 };
+static const char *const no_yes[] = { "no", "yes", NULL };
 static const char *const level_words[] = {
 	[CX_LOG_ERROR] = "error",
 	[CX_LOG_WARNING] = "warning",
@@ -166,6 +167,12 @@ static const struct row rows[] = {
 	  "serve HTTP on this TCP address too (repeatable; ADDR is 127.0.0.1 if left out)" },
 	{ "admin-key-file", "FILE", "api", "admin_key_file", set_path, AT(admin_key_file), 0, 0,
 	  NULL, "file that holds the administrator's API key" },
+	{ "tls-cert", "FILE", "api", "tls_cert", set_path, AT(tls_cert), 0, 0, NULL,
+	  "certificate and its chain (PEM): TCP addresses speak HTTPS" },
+	{ "tls-key", "FILE", "api", "tls_key", set_path, AT(tls_key), 0, 0, NULL,
+	  "the certificate's private key (PEM)" },
+	{ "insecure", "no|yes", "api", "insecure", set_word, AT(insecure), 0, 0, no_yes,
+	  "listen to other hosts without TLS too, where keys can be read on the way" },
 	{ "pool", "N", "pool", "blanks", set_number, AT(pool), 0, 256, NULL,
 	  "blank sandboxes to keep ready" },
 	{ "max-sandboxes", "N", "limits", "max_sandboxes", set_number, AT(max_sandboxes), 1, 16384,
@@ -326,6 +333,32 @@ static int take_options(int argc, char **argv, struct cx_config *c, size_t first
 	return 0;
 }
 
+static bool is_loopback(const struct in6_addr *a)
+{
+	return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
+}
+
+/* Keys and output in the clear are nothing that should happen by leaving something out. */
+static int check_listen(const struct cx_config *c, struct cx_err *err)
+{
+	bool tls = c->tls_cert[0] != '\0';
+	char text[INET6_ADDRSTRLEN] = "";
+
+	if (tls != (c->tls_key[0] != '\0'))
+		return cx_refuse(err, CX_INVALID,
+				 "--tls-cert and --tls-key go together: one is missing");
+	for (size_t i = 0; i < c->nlisten && !tls && c->insecure == 0; i++) {
+		if (is_loopback(&c->listen[i].sin6_addr))
+			continue;
+		(void)inet_ntop(AF_INET6, &c->listen[i].sin6_addr, text, sizeof text);
+		return cx_refuse(err, CX_INVALID,
+				 "--listen %s would send API keys in the clear: give --tls-cert "
+				 "and --tls-key, or --insecure yes behind a proxy that does",
+				 text);
+	}
+	return 0;
+}
+
 int cx_config_parse(int argc, char **argv, struct cx_config *ret, enum cx_config_verb *ret_verb,
 		    struct cx_err *err)
 {
@@ -339,6 +372,8 @@ int cx_config_parse(int argc, char **argv, struct cx_config *ret, enum cx_config
 	if (verb == CX_CONFIG_SERVE &&
 	    (read_ini(ret, named, err) < 0 ||
 	     take_options(argc, argv, ret, 1, CX_LEN(rows), &verb, err) < 0))
+		return -err->errnum;
+	if (verb == CX_CONFIG_SERVE && check_listen(ret, err) < 0)
 		return -err->errnum;
 	*ret_verb = verb;
 	return 0;

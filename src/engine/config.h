@@ -28,12 +28,14 @@ struct cx_config {
 	char state[CX_CONFIG_TEXT];
 	char run[CX_CONFIG_TEXT];
 	char libexec[CX_CONFIG_TEXT];
-	char registries[CX_CONFIG_TEXT];     /* read by the gateway */
-	char templates[CX_CONFIG_TEXT];	     /* the same */
-	char admin_key_file[CX_CONFIG_TEXT]; /* "": none */
+	char registries[CX_CONFIG_TEXT];			/* read by the gateway */
+	char templates[CX_CONFIG_TEXT];				/* the same */
+	char admin_key_file[CX_CONFIG_TEXT];			/* "": none */
+	char tls_cert[CX_CONFIG_TEXT], tls_key[CX_CONFIG_TEXT]; /* both or none ("") */
 	char user[64];
 	struct sockaddr_in6 listen[CX_LISTEN_MAX]; /* IPv4 as mapped addresses */
 	uint64_t nlisten, pool, max_sandboxes, on_stop, log_level;
+	uint64_t insecure; /* 1: without TLS to other hosts too */
 	struct cx_id_space ids;
 };
 

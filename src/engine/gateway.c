@@ -17,12 +17,12 @@
 
 enum {
 	BACKLOG = 512,
-	FILES = 8192,	  /* connections, pipes of running commands */
+	FILES = 16384,	  /* connections, pipes of running commands */
 	BACKOFF_MS = 100, /* when it died quickly, doubling */
 	BACKOFF_MS_MAX = 5000,
 	QUICKLY_MS = 10000,
 	GRACE_MS = 3000, /* between being asked to stop and being made to */
-	FIXED_FDS = 7,
+	FIXED_FDS = 9,
 };
 
 /* ---- what it is given ------------------------------------------------------------------------ */
@@ -65,9 +65,9 @@ static int bind_tcp(const struct sockaddr_in6 *at, int *ret, struct cx_err *err)
 	return 0;
 }
 
-static int read_admin_key(struct cx_gateway *g, struct cx_err *err)
+/* A text file; one that holds a secret must not be open to everybody. "" stays "". */
+static int read_text(const char *path, bool secret, char *ret, size_t size, struct cx_err *err)
 {
-	const char *path = g->host->config->admin_key_file;
 	cx_autofd int fd = -EBADF;
 	struct stat st;
 
@@ -77,15 +77,26 @@ static int read_admin_key(struct cx_gateway *g, struct cx_err *err)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return cx_fail(err, errno, "open '%s'", path);
 	if (!S_ISREG(st.st_mode) || st.st_size == 0)
-		return cx_refuse(err, CX_INVALID, "'%s' is not a file that holds a key", path);
-	if ((st.st_mode & 07) != 0)
+		return cx_refuse(err, CX_INVALID, "'%s' is not a file that holds it", path);
+	if (secret && (st.st_mode & 07) != 0)
 		return cx_refuse(err, CX_DENIED,
 				 "'%s' is open to everybody; run 'chmod o= %s' and choose a new "
 				 "key",
 				 path, path);
-	if (cx_read_small_file(AT_FDCWD, path, g->admin_key, sizeof g->admin_key, err) < 0)
-		return -err->errnum;
+	return cx_read_small_file(AT_FDCWD, path, ret, size, err) < 0 ? -err->errnum : 0;
+}
+
+static int read_texts(struct cx_gateway *g, struct cx_err *err)
+{
+	const struct cx_config *c = g->host->config;
+
+	if (read_text(c->admin_key_file, true, g->admin_key, sizeof g->admin_key, err) < 0)
+		return cx_wrap(err, "admin key");
 	g->admin_key[strcspn(g->admin_key, "\r\n")] = '\0';
+	if (read_text(c->tls_cert, false, g->tls_cert, sizeof g->tls_cert, err) < 0)
+		return cx_wrap(err, "TLS certificate");
+	if (read_text(c->tls_key, true, g->tls_key, sizeof g->tls_key, err) < 0)
+		return cx_wrap(err, "TLS key");
 	return 0;
 }
 
@@ -100,20 +111,17 @@ int cx_gateway_open(struct cx_gateway *ret, struct cx_host *host,
 	for (size_t i = 0; i < host->config->nlisten; i++)
 		if (bind_tcp(&host->config->listen[i], &ret->tcp[i], err) < 0)
 			return cx_wrap(err, "API socket");
-	if (read_admin_key(ret, err) < 0)
-		return cx_wrap(err, "admin key");
-	return 0;
+	return read_texts(ret, err);
 }
 
-/* A pipe with the key in it, which is never in an argument, an environment or a readable file. */
-static int make_key_pipe(const struct cx_gateway *g, int *ret, struct cx_err *err)
+/* A pipe with a text in it, which is never in an argument, an environment or a readable file. */
+static int make_pipe(const char *text, int *ret, struct cx_err *err)
 {
 	cx_autofd int in = -EBADF, out = -EBADF;
 
-	if (g->admin_key[0] == '\0')
+	if (text[0] == '\0')
 		return 0;
-	if (cx_pipe(&in, &out, err) < 0 ||
-	    cx_write_all(out, g->admin_key, strlen(g->admin_key), err) < 0)
+	if (cx_pipe(&in, &out, err) < 0 || cx_write_all(out, text, strlen(text), err) < 0)
 		return -err->errnum;
 	*ret = cx_take_fd(&in);
 	return 0;
@@ -182,7 +190,7 @@ static const struct cx_link_ops link_ops = { .packet = link_packet, .closed = li
 static int execute(struct cx_gateway *g, int control, struct cx_err *err)
 {
 	struct cx_host *h = g->host;
-	cx_autofd int key = -EBADF;
+	cx_autofd int key = -EBADF, tls_cert = -EBADF, tls_key = -EBADF;
 	int fds[FIXED_FDS + CX_LISTEN_MAX] = {
 		-EBADF, STDERR_FILENO, STDERR_FILENO, control, h->dirs.gateway, g->unix_socket,
 	};
@@ -205,10 +213,13 @@ static int execute(struct cx_gateway *g, int control, struct cx_err *err)
 					.nofile = FILES,
 					.die_with_parent = 1 };
 
-	if (make_key_pipe(g, &key, err) < 0 ||
+	if (make_pipe(g->admin_key, &key, err) < 0 || make_pipe(g->tls_cert, &tls_cert, err) < 0 ||
+	    make_pipe(g->tls_key, &tls_key, err) < 0 ||
 	    cx_format(path, sizeof path, "%s/caisson-gateway", err, h->config->libexec) < 0)
 		return -err->errnum;
 	fds[6] = key;
+	fds[7] = tls_cert;
+	fds[8] = tls_key;
 	memcpy(&fds[FIXED_FDS], g->tcp, sizeof g->tcp);
 	(void)snprintf(tcp, sizeof tcp, "%u", (unsigned)h->config->nlisten);
 	(void)snprintf(registries, sizeof registries, "%s", h->config->registries);
@@ -297,4 +308,5 @@ void cx_gateway_close(struct cx_gateway *gateway)
 	for (size_t i = 0; i < CX_LISTEN_MAX; i++)
 		cx_close(&gateway->tcp[i]);
 	explicit_bzero(gateway->admin_key, sizeof gateway->admin_key);
+	explicit_bzero(gateway->tls_key, sizeof gateway->tls_key);
 }

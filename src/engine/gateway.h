@@ -21,7 +21,8 @@ struct cx_gateway {
 	struct cx_host *host;
 	struct cx_gateway_watch watch;
 	int unix_socket, tcp[CX_LISTEN_MAX];
-	char admin_key[4096]; /* "": none */
+	char admin_key[4096];		      /* "": none */
+	char tls_cert[32768], tls_key[32768]; /* PEM, "": none; as large as a pipe holds */
 	struct cx_child *child;
 	struct cx_link *link; /* NULL while there is none to talk to */
 	struct cx_timer timer;

@@ -11,7 +11,8 @@ static void url_of(const struct cx_request *req, char *ret, size_t size)
 {
 	const char *host = cx_request_host(req);
 
-	(void)snprintf(ret, size, "http://%s/gw", host != NULL ? host : "localhost");
+	(void)snprintf(ret, size, "%s://%s/gw", cx_request_scheme(req),
+		       host != NULL ? host : "localhost");
 }
 
 static void write_token(struct cx_jsonw *w, const struct cx_request *req, const char *id)

@@ -216,9 +216,11 @@ static _Noreturn void serve(int sock)
 	struct cx_loop loop;
 	struct cx_err err;
 	struct cx_http *http;
-	struct cx_http_options options = {
-		.loop = &loop, .auth = &nobody, .spool_dir = AT_FDCWD, .connections_max = 8
-	};
+	struct cx_http_options options = { .loop = &loop,
+					   .auth = &nobody,
+					   .spool_dir = AT_FDCWD,
+					   .connections_max = 8,
+					   .strangers_max = 8 };
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -39,7 +39,8 @@ static _Noreturn void serve(int sock, bool trusted)
 					   .auth = &nobody,
 					   .spool_dir = AT_FDCWD,
 					   .file_body_max = 1 << 20,
-					   .connections_max = 64 };
+					   .connections_max = 64,
+					   .strangers_max = 64 };
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)signal(SIGPIPE, SIG_IGN);

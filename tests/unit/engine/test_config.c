@@ -54,7 +54,8 @@ START_TEST(options_beat_the_file)
 	ck_assert_uint_eq(config.pool, 9);
 	ck_assert_uint_eq(config.on_stop, CX_STOP_END);
 	ck_assert_uint_eq(config.nlisten, 1);
-	ck_assert_int_eq(parse(file, "--pool=2", "--listen=[::1]:81", "--listen=0.0.0.0:82", NULL),
+	ck_assert_int_eq(parse(file, "--pool=2", "--listen=[::1]:81", "--listen=0.0.0.0:82",
+			       "--insecure=yes"),
 			 0);
 	ck_assert_uint_eq(config.pool, 2);
 	ck_assert_uint_eq(config.nlisten, 2);
@@ -69,6 +70,15 @@ START_TEST(a_bare_port_is_loopback)
 	ck_assert_int_eq(parse("", "--listen", "8080", NULL, NULL), 0);
 	ck_assert_ptr_nonnull(inet_ntop(AF_INET6, &config.listen[0].sin6_addr, text, sizeof text));
 	ck_assert_str_eq(text, "::ffff:127.0.0.1");
+}
+END_TEST
+
+START_TEST(other_hosts_come_with_tls)
+{
+	ck_assert_int_eq(parse("", "--listen=0.0.0.0:80", "--tls-cert=/c", "--tls-key=/k", NULL),
+			 0);
+	ck_assert_int_eq(parse("", "--listen=127.8.9.1:80", "--listen=[::1]:80", NULL, NULL), 0);
+	ck_assert_int_eq(parse("[api]\ninsecure = yes\n", "--listen=[::]:80", NULL, NULL, NULL), 0);
 }
 END_TEST
 
@@ -93,6 +103,12 @@ static const struct {
 	{ "--nonsense", NULL, "--help" },
 	{ "--max-sandboxes", "0", "allowed are 1" },
 	{ "stray", NULL, "unexpected" },
+	{ "--listen", "0.0.0.0:80", "--insecure" },
+	{ "--listen", "[::]:80", "--tls-cert" },
+	{ "--listen", "192.0.2.1:80", "in the clear" },
+	{ "--tls-cert", "/a", "--tls-key" },
+	{ "--tls-key", "/a", "go together" },
+	{ "--insecure", "maybe", "no|yes" },
 };
 
 START_TEST(bad_options_are_named)
@@ -222,6 +238,7 @@ int main(void)
 	tcase_add_test(tc, defaults_stand);
 	tcase_add_test(tc, options_beat_the_file);
 	tcase_add_test(tc, a_bare_port_is_loopback);
+	tcase_add_test(tc, other_hosts_come_with_tls);
 	tcase_add_loop_test(tc, bad_options_are_named, 0, (int)CX_LEN(bad));
 	tcase_add_loop_test(tc, bad_files_are_named, 0, (int)CX_LEN(bad_files));
 	tcase_add_test(tc, a_named_file_must_exist);

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "check_main.h"
+
+#include "api/peers.h"
+
+enum { N = 8 };
+
+static struct cx_peers peers;
+static struct cx_peer p[N];
+static const struct cx_peer *dropped[N + 1];
+static size_t ndropped;
+
+static void note(struct cx_peer *peer)
+{
+	ck_assert_uint_lt(ndropped, N);
+	dropped[ndropped++] = peer;
+}
+
+static void setup(void)
+{
+	ndropped = 0;
+	cx_peers_open(&peers, 4, note);
+}
+
+START_TEST(who_waits_too_long_for_a_header_goes)
+{
+	cx_peers_add(&peers, &p[0], 1000);
+	cx_peers_add(&peers, &p[1], 2000);
+	cx_peers_add(&peers, &p[2], 2000);
+	cx_peers_move(&peers, &p[2], CX_PEER_SERVED, 2500);
+	ck_assert(cx_peers_sweep(&peers, 1000 + CX_PEER_HEAD_MS));
+	ck_assert_uint_eq(ndropped, 0);
+	ck_assert(cx_peers_sweep(&peers, 1001 + CX_PEER_HEAD_MS));
+	ck_assert(cx_peers_sweep(&peers, 1002 + CX_PEER_HEAD_MS));
+	ck_assert_uint_eq(ndropped, 1); /* once */
+	ck_assert_ptr_eq(dropped[0], &p[0]);
+	cx_peers_remove(&peers, &p[0]);
+	cx_peers_remove(&peers, &p[1]);
+	ck_assert(!cx_peers_sweep(&peers, 1000000000)); /* who is served has time */
+	ck_assert_uint_eq(ndropped, 1);
+}
+END_TEST
+
+START_TEST(an_answer_gives_new_time)
+{
+	cx_peers_add(&peers, &p[0], 0);
+	cx_peers_move(&peers, &p[0], CX_PEER_SERVED, 50000);
+	cx_peers_move(&peers, &p[0], CX_PEER_WAITING, 90000);
+	(void)cx_peers_sweep(&peers, 90000 + CX_PEER_HEAD_MS);
+	ck_assert_uint_eq(ndropped, 0);
+	(void)cx_peers_sweep(&peers, 90001 + CX_PEER_HEAD_MS);
+	ck_assert_uint_eq(ndropped, 1);
+}
+END_TEST
+
+START_TEST(a_body_that_trickles_goes)
+{
+	cx_peers_add(&peers, &p[0], 0);
+	cx_peers_add(&peers, &p[1], 0);
+	cx_peers_move(&peers, &p[0], CX_PEER_SENDING, 0);
+	cx_peers_move(&peers, &p[1], CX_PEER_SENDING, 0);
+	p[0].bytes = 30;
+	p[1].bytes = 41 * CX_PEER_BODY_RATE;
+	ck_assert(cx_peers_sweep(&peers, CX_PEER_BODY_MS));
+	ck_assert_uint_eq(ndropped, 0);
+	(void)cx_peers_sweep(&peers, 40000);
+	ck_assert_uint_eq(ndropped, 1);
+	ck_assert_ptr_eq(dropped[0], &p[0]);
+	(void)cx_peers_sweep(&peers, 42000); /* too slow by now */
+	ck_assert_uint_eq(ndropped, 2);
+}
+END_TEST
+
+START_TEST(in_a_crowd_the_idlest_goes)
+{
+	for (int i = 0; i < 4; i++)
+		cx_peers_add(&peers, &p[i], (uint64_t)i);
+	cx_peers_move(&peers, &p[0], CX_PEER_SERVED, 10);
+	ck_assert_uint_eq(ndropped, 0);
+	cx_peers_add(&peers, &p[4], 20);
+	ck_assert_uint_eq(ndropped, 1);
+	ck_assert_ptr_eq(dropped[0], &p[1]);
+	cx_peers_add(&peers, &p[5], 21); /* the first one is still there, and told */
+	ck_assert_uint_eq(ndropped, 2);
+	ck_assert_ptr_eq(dropped[1], &p[2]);
+	cx_peers_remove(&peers, &p[1]);
+	cx_peers_remove(&peers, &p[2]);
+	ck_assert_uint_eq(peers.n, 4);
+}
+END_TEST
+
+START_TEST(who_is_served_is_never_pushed_out)
+{
+	for (int i = 0; i < N; i++) {
+		cx_peers_add(&peers, &p[i], 0);
+		cx_peers_move(&peers, &p[i], CX_PEER_SERVED, 0);
+	}
+	ck_assert_uint_eq(ndropped, 0);
+	for (int i = 0; i < N; i++)
+		cx_peers_remove(&peers, &p[i]);
+	ck_assert_uint_eq(peers.n, 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("api/peers");
+	TCase *tc = tcase_create("peers");
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_test(tc, who_waits_too_long_for_a_header_goes);
+	tcase_add_test(tc, an_answer_gives_new_time);
+	tcase_add_test(tc, a_body_that_trickles_goes);
+	tcase_add_test(tc, in_a_crowd_the_idlest_goes);
+	tcase_add_test(tc, who_is_served_is_never_pushed_out);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}
