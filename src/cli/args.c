@@ -31,6 +31,11 @@ void cx_args_init(struct cx_args *args)
 		.timeout_s = -1,
 		.interval_s = -1,
 		.count = -1,
+		.uid = -1,
+		.max_sandboxes = -1,
+		.max_cores = -1,
+		.max_memory_gb = -1,
+		.max_core_hours = -1,
 		.network = -1,
 	};
 }

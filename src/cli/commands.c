@@ -116,6 +116,59 @@ static const struct cx_opt delete_opts[] = {
 	END,
 };
 
+static const struct cx_opt account_opts[] = {
+	{ "email", 0, CX_OPT_TEXT, AT(email), "ADDRESS", "where to reach the user" },
+	{ "role", 0, CX_OPT_WORD, AT(role), "user|admin",
+	  "an admin may do everything (default: user)" },
+	{ "uid", 0, CX_OPT_COUNT, AT(uid), "N",
+	  "who comes through the engine's socket as this user of the host" },
+	END,
+};
+
+static const struct cx_opt budget_opts[] = {
+	{ "max-sandboxes", 0, CX_OPT_COUNT, AT(max_sandboxes), "N", "how many at a time" },
+	{ "max-cores", 0, CX_OPT_NUMBER, AT(max_cores), "N", "cores of all that live" },
+	{ "max-memory", 0, CX_OPT_GIB, AT(max_memory_gb), "SIZE", "memory of all that live" },
+	{ "max-core-hours", 0, CX_OPT_NUMBER, AT(max_core_hours), "N",
+	  "cores times hours that sandboxes have run, in all" },
+	{ "no-limits", 0, CX_OPT_FLAG, AT(no_limits), NULL, "lift all that are not given here" },
+	{ "reset-usage", 0, CX_OPT_FLAG, AT(reset_usage), NULL,
+	  "forget the core-hours used up to now" },
+	END,
+};
+
+static const struct cx_opt role_opts[] = {
+	{ "role", 0, CX_OPT_WORD, AT(role), "member|owner",
+	  "an owner takes others in and out (default: member)" },
+	END,
+};
+
+static const struct cx_opt of_user_opts[] = {
+	{ "user", 0, CX_OPT_TEXT, AT(account), "NAME",
+	  "of this user; only admins may name others" },
+	END,
+};
+
+static const struct cx_opt key_opts[] = {
+	{ "user", 0, CX_OPT_TEXT, AT(account), "NAME",
+	  "for this user; only admins may name others" },
+	{ "name", 'n', CX_OPT_TEXT, AT(name), "TEXT", "what it is for" },
+	{ "expires", 0, CX_OPT_TEXT, AT(expires), "TIME",
+	  "when it ends: 30d, 12h, 90m, 45s (default: never)" },
+	END,
+};
+
+static const struct cx_opt audit_opts[] = {
+	{ "user", 0, CX_OPT_TEXT, AT(account), "NAME", "only what this user did" },
+	{ "number", 0, CX_OPT_COUNT, AT(count), "N", "how many lines (default: 100)" },
+	END,
+};
+
+static const struct cx_opt yes_opts[] = {
+	{ "yes", 'y', CX_OPT_FLAG, AT(yes), NULL, "do not ask" },
+	END,
+};
+
 static const struct cx_opt import_opts[] = {
 	{ "name", 'n', CX_OPT_TEXT, AT(name), "REF",
 	  "how to call it; default: what the archive says" },
@@ -395,6 +448,119 @@ const struct cx_command cx_commands[] = {
 		.syntax = { "REGISTRY", 1, 1, CX_REST_NONE, ONLY_WHERE },
 		.summary = "let the engine forget the credentials for a registry",
 		.run = cx_cmd_image_logout,
+	},
+	{
+		.name = "user add",
+		.syntax = { "NAME", 1, 1, CX_REST_NONE,
+			    TABLES(account_opts, budget_opts, output_opts) },
+		.summary = "make an account",
+		.text = "A key for it comes from caisson key create --user NAME.\n",
+		.run = cx_cmd_user_add,
+	},
+	{
+		.name = "user list",
+		.alias = "user ls",
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(output_opts) },
+		.summary = "list accounts",
+		.run = cx_cmd_user_list,
+	},
+	{
+		.name = "user show",
+		.syntax = { "NAME", 1, 1, CX_REST_NONE, TABLES(output_opts) },
+		.summary = "show an account, its budget and what it uses",
+		.run = cx_cmd_user_show,
+	},
+	{
+		.name = "user disable",
+		.syntax = { "NAME", 1, 1, CX_REST_NONE, TABLES(output_opts) },
+		.summary = "turn an account away from now on",
+		.text = "Its sandboxes go on; an admin can delete them.\n",
+		.run = cx_cmd_user_disable,
+	},
+	{
+		.name = "user enable",
+		.syntax = { "NAME", 1, 1, CX_REST_NONE, TABLES(output_opts) },
+		.summary = "let an account in again",
+		.run = cx_cmd_user_enable,
+	},
+	{
+		.name = "user budget",
+		.syntax = { "NAME", 1, 1, CX_REST_NONE, TABLES(budget_opts, output_opts) },
+		.summary = "change what an account may use",
+		.text = "What is not given stays as it is.\n",
+		.run = cx_cmd_user_budget,
+	},
+	{
+		.name = "user remove",
+		.alias = "user rm",
+		.syntax = { "NAME", 1, 1, CX_REST_NONE, TABLES(yes_opts) },
+		.summary = "remove an account that has no sandboxes, and its keys",
+		.run = cx_cmd_user_remove,
+	},
+	{
+		.name = "team add",
+		.syntax = { "NAME", 1, 1, CX_REST_NONE, TABLES(output_opts) },
+		.summary = "make a team",
+		.run = cx_cmd_team_add,
+	},
+	{
+		.name = "team list",
+		.alias = "team ls",
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(output_opts) },
+		.summary = "list teams",
+		.run = cx_cmd_team_list,
+	},
+	{
+		.name = "team show",
+		.syntax = { "NAME", 1, 1, CX_REST_NONE, TABLES(output_opts) },
+		.summary = "list who is in a team",
+		.run = cx_cmd_team_show,
+	},
+	{
+		.name = "team join",
+		.syntax = { "NAME USER", 2, 2, CX_REST_NONE, TABLES(role_opts, output_opts) },
+		.summary = "take a user into a team, or change the role",
+		.text = "Members use what any of them has made for the team.\n",
+		.run = cx_cmd_team_join,
+	},
+	{
+		.name = "team leave",
+		.syntax = { "NAME USER", 2, 2, CX_REST_NONE, TABLES(output_opts) },
+		.summary = "take a user out of a team",
+		.run = cx_cmd_team_leave,
+	},
+	{
+		.name = "team remove",
+		.alias = "team rm",
+		.syntax = { "NAME", 1, 1, CX_REST_NONE, TABLES(yes_opts) },
+		.summary = "remove a team; its sandboxes stay their owners'",
+		.run = cx_cmd_team_remove,
+	},
+	{
+		.name = "key create",
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(key_opts, output_opts) },
+		.summary = "make a key, which is shown this once",
+		.text = "Whoever has it is that user: CAISSON_API_KEY, PRIME_API_KEY.\n",
+		.run = cx_cmd_key_create,
+	},
+	{
+		.name = "key list",
+		.alias = "key ls",
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(of_user_opts, output_opts) },
+		.summary = "list keys, without what opens",
+		.run = cx_cmd_key_list,
+	},
+	{
+		.name = "key revoke",
+		.syntax = { "ID", 1, 1, CX_REST_NONE, ONLY_WHERE },
+		.summary = "make a key worthless at once",
+		.run = cx_cmd_key_revoke,
+	},
+	{
+		.name = "audit",
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(audit_opts, output_opts) },
+		.summary = "list who did what, the newest first",
+		.run = cx_cmd_audit,
 	},
 	{
 		.name = "doctor",

@@ -48,6 +48,23 @@ int cx_cmd_image_push(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_image_verify(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_image_save(struct cx_cli *cli, struct cx_err *err); /* cmd_save.c */
 int cx_cmd_image_export(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_user_add(struct cx_cli *cli, struct cx_err *err); /* cmd_account.c */
+int cx_cmd_user_list(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_user_show(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_user_disable(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_user_enable(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_user_budget(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_user_remove(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_team_add(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_team_list(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_team_show(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_team_join(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_team_leave(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_team_remove(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_key_create(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_key_list(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_key_revoke(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_audit(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_image_login(struct cx_cli *cli, struct cx_err *err); /* cmd_login.c */
 int cx_cmd_image_logout(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_top(struct cx_cli *cli, struct cx_err *err);	       /* cmd_top.c */

@@ -319,3 +319,44 @@ def test_accounts_outlive_the_gateway(engine):
             with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
                 return user.api.get(made["id"]).ok()["userId"] == user.id
         harness.wait_until(back, 15, "the gateway")
+
+
+# ---- the command line ----------------------------------------------------------------------------
+
+def cli(engine, *arguments):
+    result = engine.cli(*arguments)
+    assert result.returncode == 0, result
+    return result.stdout
+
+
+def test_the_command_line_does_it_all(engine):
+    name, team = "cli" + os.urandom(4).hex(), "team" + os.urandom(4).hex()
+    cli(engine, "user", "add", name, "--max-sandboxes", "1", "--max-memory", "512M", "--email", "a@example.org")
+    user = json.loads(cli(engine, "user", "show", name, "--json"))
+    assert user["email"] == "a@example.org" and user["budget"] == {
+        "maxSandboxes": 1, "maxCpuCores": None, "maxMemoryGB": 0.5, "maxCoreHours": None}
+    key = cli(engine, "key", "create", "--user", name, "--name", "laptop", "--expires", "1h").strip()
+    assert key.startswith("cxk_") and len(key) == 68
+    keys = json.loads(cli(engine, "key", "list", "--user", name, "--json"))
+    assert keys[0]["name"] == "laptop" and key not in json.dumps(keys)
+    api = Keyed(engine, key)
+    assert api.request("GET", "/api/v1/user/whoami").ok()["data"]["name"] == name
+    budget = json.loads(cli(engine, "user", "budget", name, "--no-limits", "--max-cores", "2", "--json"))["budget"]
+    assert budget == {"maxSandboxes": None, "maxCpuCores": 2, "maxMemoryGB": None, "maxCoreHours": None}
+    cli(engine, "team", "add", team)
+    assert name in cli(engine, "team", "join", team, name, "--role", "owner")
+    assert team in cli(engine, "team", "list") and "owner" in cli(engine, "team", "show", team)
+    assert name not in cli(engine, "team", "leave", team, name)
+    cli(engine, "user", "disable", name)
+    assert api.request("GET", SANDBOX).status == 401
+    cli(engine, "user", "enable", name)
+    assert api.request("GET", SANDBOX).status == 200
+    assert cli(engine, "key", "revoke", keys[0]["id"]) == f"{keys[0]['id']} revoked\n"
+    assert api.request("GET", SANDBOX).status == 401
+    assert engine.cli("user", "remove", name).returncode != 0  # asks first
+    cli(engine, "user", "remove", name, "--yes")
+    cli(engine, "team", "remove", team, "--yes")
+    assert name not in cli(engine, "user", "ls")
+    log = cli(engine, "audit", "--user", "admin", "--number", "50")
+    assert "PATCH /api/v1/users/{}" in log and name in log
+    assert engine.cli("key", "create", "--expires", "soon").returncode != 0
