@@ -211,3 +211,14 @@ void cx_box_save(struct cx_box *box)
 		cx_log_err(CX_LOG_ERROR, &err, "sandbox not recorded", "id", box->row.id, NULL);
 	cx_box_announce(box);
 }
+
+void cx_box_set_network(struct cx_box *box, struct cx_sandbox_row *wanted)
+{
+	free(box->row.network_allowlist);
+	free(box->row.network_denylist);
+	box->row.network_allowlist = cx_take_ptr(&wanted->network_allowlist);
+	box->row.network_denylist = cx_take_ptr(&wanted->network_denylist);
+	box->row.network_access = wanted->network_access;
+	box->row.network_generation++;
+	cx_box_save(box);
+}

@@ -198,12 +198,11 @@ static int make_id(struct cx_box *box, struct cx_err *err)
 }
 
 /* The client hears of it at once, and sees in its status what becomes of it. */
-static int begin_pull(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err)
+static int promise(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err)
 {
 	box->phase = CX_BOX_PULLING;
 	box->pull.done = on_pulled;
-	if (make_id(box, err) < 0 || begin_row(box, "PENDING", err) < 0 ||
-	    cx_pull_start(box->gw, box->row.image_name, NULL, NULL, &box->pull, err) < 0)
+	if (make_id(box, err) < 0 || begin_row(box, "PENDING", err) < 0)
 		return -err->errnum;
 	box->promised = true;
 	cx_box_announce(box);
@@ -212,19 +211,33 @@ static int begin_pull(struct cx_box *box, struct cx_box_waiter *waiter, struct c
 	return 0;
 }
 
-/* 1: it is here and may be used; 0: it has to be pulled. */
+/* An image that cannot be had is no reason to refuse: clients expect to see it in the status. */
+static int begin_pull(struct cx_box *box, const struct cx_err *missing,
+		      struct cx_box_waiter *waiter, struct cx_err *err)
+{
+	struct cx_err why = *missing;
+
+	if (promise(box, waiter, err) < 0)
+		return -err->errnum;
+	if (why.errnum == 0 &&
+	    cx_pull_start(box->gw, box->row.image_name, NULL, NULL, &box->pull, &why) == 0)
+		return 0;
+	on_pulled(&box->pull, NULL, &why);
+	return 0;
+}
+
+/* 1: it is here and may be used; 0: it has to be pulled, or *ret_missing says why it cannot be. */
 static int find_image(struct cx_gateway *gw, const struct cx_spec *spec, struct cx_image_row *ret,
-		      struct cx_err *err)
+		      struct cx_err *ret_missing, struct cx_err *err)
 {
 	int r = cx_store_image_find(gw->store, spec->row.image_name, ret, err);
 
-	if (r < 0 && err->kind != CX_NOT_FOUND)
+	*ret_missing = (struct cx_err){ 0 };
+	if (r < 0 && (err->kind != CX_NOT_FOUND || spec->pull == CX_PULL_NEVER))
 		return r;
-	if (spec->pull == CX_PULL_ALWAYS)
-		return 0;
-	if (r < 0 && spec->pull == CX_PULL_MISSING && cx_registries_enabled(gw->registries))
-		return 0;
-	return r < 0 ? r : 1;
+	if (r < 0 && spec->pull == CX_PULL_MISSING && !cx_registries_enabled(gw->registries))
+		*ret_missing = *err;
+	return r < 0 || spec->pull == CX_PULL_ALWAYS ? 0 : 1;
 }
 
 static int begin(struct cx_box *box, const struct cx_image_row *image, struct cx_box_waiter *waiter,
@@ -241,7 +254,8 @@ int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_wai
 		  struct cx_err *err)
 {
 	CX_AUTO(cx_image_row_clear) struct cx_image_row image = { 0 };
-	int here = find_image(gw, spec, &image, err);
+	struct cx_err missing;
+	int here = find_image(gw, spec, &image, &missing, err);
 	struct cx_box *box;
 
 	if (here < 0)
@@ -254,7 +268,8 @@ int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_wai
 	if (box == NULL)
 		return cx_fail(err, ENOMEM, "sandbox");
 	take_spec(box, spec);
-	if ((here == 1 ? begin(box, &image, waiter, err) : begin_pull(box, waiter, err)) < 0) {
+	if ((here == 1 ? begin(box, &image, waiter, err) : begin_pull(box, &missing, waiter, err)) <
+	    0) {
 		undo_row(box);
 		return -err->errnum;
 	}

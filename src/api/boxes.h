@@ -83,6 +83,9 @@ void cx_box_touch(struct cx_box *box);
 CX_MUST int cx_box_pause(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err);
 CX_MUST int cx_box_resume(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err);
 
+/* Takes what cx_network_parse() filled in over into the sandbox's record. */
+void cx_box_set_network(struct cx_box *box, struct cx_sandbox_row *wanted);
+
 void cx_box_wait_running(struct cx_box *box, struct cx_box_waiter *waiter);
 /* Begins the end unless that has begun; the waiter is told when nothing is left. */
 void cx_box_destroy(struct cx_box *box, struct cx_box_waiter *waiter);

@@ -59,7 +59,6 @@ static const struct cx_field sandbox_create[] = {
 	{ "vm", ANY, 0, 0, NULL, "without effect" },
 	{ "guaranteed", ANY, 0, 0, NULL, "without effect" },
 	{ "advanced_configs", ANY, 0, 0, NULL, "without effect" },
-	{ "registry_credentials_id", ANY, 0, 0, NULL, "without effect" },
 	{ "pull_policy", TEXT_OR_NONE, 0, 16, "missing|always|never",
 	  "is the registry asked? missing if left out" },
 };
@@ -267,6 +266,7 @@ static const struct cx_field sandbox[] = {
 	{ "pendingImageBuildId", TEXT_OR_NONE, 0, 0, NULL, "" },
 	{ "kubernetesJobId", TEXT_OR_NONE, 0, 0, NULL, "" },
 	{ "registryCredentialsId", TEXT_OR_NONE, 0, 0, NULL, "" },
+	{ "gatewayAuth", ANY, 0, 0, NULL, "for clients that know it: a PrimeToken, when made" },
 	{ "notices", LIST_OR_NONE, 0, 0, NULL, "what was asked for and does not hold" },
 };
 

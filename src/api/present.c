@@ -188,7 +188,7 @@ static void write_life(struct cx_jsonw *w, const struct cx_sandbox_row *row)
 	cx_jsonw_time(w, "idleExpiresAt", cx_lifetime_idle_end(row));
 }
 
-void cx_present_sandbox(struct cx_jsonw *w, const struct cx_sandbox_row *row, const char *agent)
+void cx_present_open(struct cx_jsonw *w, const struct cx_sandbox_row *row, const char *agent)
 {
 	cx_jsonw_object(w, NULL);
 	cx_jsonw_text(w, "id", row->id);
@@ -208,5 +208,10 @@ void cx_present_sandbox(struct cx_jsonw *w, const struct cx_sandbox_row *row, co
 	cx_jsonw_null(w, "kubernetesJobId");
 	cx_jsonw_null(w, "registryCredentialsId");
 	write_json(w, "notices", row->notices);
+}
+
+void cx_present_sandbox(struct cx_jsonw *w, const struct cx_sandbox_row *row, const char *agent)
+{
+	cx_present_open(w, row, agent);
 	cx_jsonw_end(w);
 }

@@ -7,6 +7,7 @@
 #include "api/json.h"
 #include "api/jsonw.h"
 #include "api/present.h"
+#include "api/prime/token.h"
 #include "base/str.h"
 
 enum { ANSWER_MAX = 64 << 20, PER_PAGE = 50, PER_PAGE_MAX = 1000, IDS_MAX = 1000 };
@@ -17,6 +18,18 @@ static void answer_row(struct cx_request *req, const struct cx_sandbox_row *row)
 	struct cx_jsonw w = { .out = &json };
 
 	cx_present_sandbox(&w, row, cx_request_agent(req));
+	cx_request_answer_json(req, &w);
+}
+
+static void answer_created(struct cx_request *req, const struct cx_sandbox_row *row)
+{
+	struct cx_buf json = { .max = ANSWER_MAX };
+	struct cx_jsonw w = { .out = &json };
+
+	cx_present_open(&w, row, cx_request_agent(req));
+	if (cx_prime_takes_token(req))
+		cx_prime_write_token(&w, "gatewayAuth", req, row->id);
+	cx_jsonw_end(&w);
 	cx_request_answer_json(req, &w);
 }
 
@@ -34,7 +47,7 @@ static void on_running(struct cx_box_waiter *waiter, const struct cx_sandbox_row
 
 	if (err == NULL) {
 		cx_request_about(create->req, row->id);
-		answer_row(create->req, row);
+		answer_created(create->req, row);
 	} else if (err->kind == CX_NOT_FOUND) /* what is missing is inside: a user, a program */
 		cx_request_fail_as(create->req, 400, err);
 	else
@@ -57,7 +70,7 @@ static int repeat(struct cx_request *req, const char *key, struct create *create
 	found = cx_store_sandbox_by_key(req->gateway->store, req->caller.user, key, &row, err);
 	if (found <= 0)
 		return found;
-	answer_row(req, &row);
+	answer_created(req, &row);
 	free(create);
 	return 1;
 }

@@ -8,6 +8,7 @@
 
 #include "api/json.h"
 #include "api/jsonw.h"
+#include "api/network.h"
 #include "proto/agent_msgs.h"
 
 enum {
@@ -15,7 +16,6 @@ enum {
 	LABELS_COUNT = 64,
 	ENV_BYTES = 60 * 1024, /* each of environment_vars and secrets; the image's comes on top */
 	START_BYTES = 65000,
-	NETWORK_ENTRIES = 1024,
 	PIDS_DEFAULT = 4096,
 	MINUTES_MAX = 5256000, /* ten years */
 };
@@ -253,17 +253,10 @@ static int parse_network(const struct json_t *doc, struct cx_sandbox_row *row, s
 {
 	bool access = true;
 
-	if (cx_json_bool(doc, "network_access", &access, err) < 0 ||
-	    keep_list(doc, "network_allowlist", NETWORK_ENTRIES, 255, &row->network_allowlist,
-		      err) < 0 ||
-	    keep_list(doc, "network_denylist", NETWORK_ENTRIES, 255, &row->network_denylist, err) <
-		    0)
+	row->network_generation = 1;
+	if (cx_json_bool(doc, "network_access", &access, err) < 0)
 		return -err->errnum;
-	if (row->network_allowlist != NULL && row->network_denylist != NULL)
-		return cx_refuse(err, CX_INVALID,
-				 "'network_allowlist' and 'network_denylist' exclude each other");
-	row->network_access = access;
-	return 0;
+	return cx_network_parse(doc, access, "network_allowlist", "network_denylist", row, err);
 }
 
 static int parse_texts(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
@@ -373,11 +366,6 @@ static bool has_network(const struct cx_sandbox_row *row)
 	return row->network_access != 0;
 }
 
-static bool has_network_list(const struct cx_sandbox_row *row)
-{
-	return row->network_allowlist != NULL || row->network_denylist != NULL;
-}
-
 /* Judged by what is recorded, so a default that does not hold is told as well. */
 static const struct {
 	bool (*recorded)(const struct cx_sandbox_row *row);
@@ -387,11 +375,10 @@ static const struct {
 			 "only the host's own disk bounds what is written" },
 	{ has_network, "recorded, not enforced yet: network_access; "
 		       "the sandbox has a loopback network only" },
-	{ has_network_list, "recorded, not enforced yet: network_allowlist, network_denylist; "
-			    "the sandbox has a loopback network only" },
 };
 
-static const char *const refused[] = { "checkpoint_id", "volumes" };
+/* What would change the sandbox, and what would only have changed where it is. */
+static const char *const refused[] = { "checkpoint_id", "volumes", "registry_credentials_id" };
 
 static const char *const known[] = { "name",
 				     "docker_image",
@@ -417,7 +404,6 @@ static const char *const known[] = { "name",
 				     "idempotency_key",
 				     "arch",
 				     "guaranteed",
-				     "registry_credentials_id",
 				     "pull_policy",
 				     "checkpoint_id",
 				     "volumes",

@@ -34,7 +34,8 @@ void cx_store_close(struct cx_store *store);
 	C(real, timeout_minutes)      /* -1: none */                                              \
 	C(real, idle_timeout_minutes) /* 0: none */                                               \
 	C(integer, network_access)                                                                \
-	C(text, network_allowlist) /* JSON, as are the next ones */                               \
+	C(integer, network_generation) /* counts the changes of the policy, from 1 */             \
+	C(text, network_allowlist)     /* JSON, as are the next ones */                           \
 	C(text, network_denylist)                                                                 \
 	C(text, start_command)                                                                    \
 	C(text, environment_vars)                                                                 \

@@ -73,9 +73,20 @@ def test_delete_is_repeatable_and_unknown_is_404(api):
             assert answer.detail
 
 
+def test_an_image_that_cannot_be_had(api):
+    """Also where no registry may be asked: clients look for it in the status."""
+    made = api.create("no-such-image").ok()
+    assert made["status"] == "PENDING" and made["startedAt"] is None
+    seen = harness.wait_until(lambda: api.get(made["id"])["status"] == "ERROR" and api.get(made["id"]),
+                              5, "the end")
+    assert seen["errorType"] == "IMAGE_PULL_FAILED" and "no-such-image" in seen["errorMessage"]
+    assert seen["terminatedAt"] is not None and api.delete(made["id"]).status == 200
+
+
 HUGE = 10 ** 30
 BAD = [
-    ("unknown image", {"docker_image": "no-such-image"}, 404, "no-such-image"),
+    ("unknown image, not to be asked for", {"docker_image": "no-such-image", "pull_policy": "never"},
+     404, "no-such-image"),
     ("no image", {"docker_image": None}, 400, "docker_image"),
     ("empty image", {"docker_image": ""}, 400, "image"),
     ("image is a path", {"docker_image": "../../etc/passwd"}, (400, 404), "image"),

@@ -51,6 +51,18 @@ static const struct cx_field no_status[] = {
 	{ "message", TEXT | NEEDED, 0, 0, NULL, "" },
 };
 
+static const struct cx_field egress[] = {
+	{ "allowlist", CX_IS_LIST | CX_IS_NULL, 0, 0, NULL, "[]: nothing can be reached" },
+	{ "denylist", CX_IS_LIST | CX_IS_NULL, 0, 0, NULL, "or this; []: everything can" },
+};
+
+static const struct cx_field egress_status[] = {
+	{ "policy", CX_IS_OBJECT | NEEDED, 0, 0, "PrimeEgress", "" },
+	{ "generation", CX_IS_INT | NEEDED, 0, 0, NULL, "grows with each change" },
+	{ "applied_generation", CX_IS_INT | NEEDED, 0, 0, NULL, "" },
+	{ "applied", CX_IS_BOOL | NEEDED, 0, 0, NULL, "" },
+};
+
 static const struct cx_field command[] = {
 	{ "command", TEXT | NEEDED, 1, 0, NULL, "for the shell" },
 	{ "working_dir", TEXT_OR_NONE, 0, 4095, NULL, "the image's if left out" },
@@ -111,6 +123,8 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("Statuses", statuses),
 	SCHEMA("Status", status),
 	SCHEMA("NoStatus", no_status),
+	SCHEMA("Egress", egress),
+	SCHEMA("EgressStatus", egress_status),
 	SCHEMA("Command", command),
 	SCHEMA("CommandEnd", command_end),
 	SCHEMA("FileQuery", file_query),
@@ -138,6 +152,10 @@ static const struct cx_operation operations[] = {
 	  CX_FORM_BYTES, NULL },
 	{ "GET", CX_PRIME_GATEWAY "/read-file", "primeReadFile", "id", "PrimeWindowQuery", NULL,
 	  CX_FORM_JSON, "PrimeWindow" },
+	{ "GET", SANDBOX "/{}/egress-policy", "primeEgress", "id", NULL, NULL, CX_FORM_JSON,
+	  "PrimeEgressStatus" },
+	{ "PUT", SANDBOX "/{}/egress-policy", "primeSetEgress", "id", NULL, "PrimeEgress",
+	  CX_FORM_JSON, "PrimeEgressStatus" },
 	ABSENT("POST", "/{}/expose", "primeExpose", "id"),
 	ABSENT("GET", "/{}/expose", "primeListExposures", "id"),
 	ABSENT("GET", "/expose/all", "primeListAllExposures", NULL),

@@ -24,6 +24,10 @@ void cx_prime_exec(struct cx_request *req);
 void cx_prime_error_context(struct cx_request *req);
 void cx_prime_statuses(struct cx_request *req);
 
+/* egress.c */
+void cx_prime_egress(struct cx_request *req);
+void cx_prime_set_egress(struct cx_request *req);
+
 /* absent.c: refuses in the words of the route's why */
 void cx_prime_absent(struct cx_request *req);
 

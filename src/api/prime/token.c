@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "api/prime/token.h"
+
 #include <stdio.h>
+#include <string.h>
 
 #include "api/access.h"
-#include "api/jsonw.h"
 #include "api/prime/handlers.h"
 #include "base/loop.h"
 
@@ -15,7 +17,8 @@ static void url_of(const struct cx_request *req, char *ret, size_t size)
 		       host != NULL ? host : "localhost");
 }
 
-static void write_token(struct cx_jsonw *w, const struct cx_request *req, const char *id)
+void cx_prime_write_token(struct cx_jsonw *w, const char *key, const struct cx_request *req,
+			  const char *id)
 {
 	int64_t expires_ms = cx_wall_ms() + CX_TOKEN_MS;
 	char token[CX_TOKEN_MAX + 1], url[300], time[32];
@@ -23,7 +26,7 @@ static void write_token(struct cx_jsonw *w, const struct cx_request *req, const 
 	cx_token_make(&req->gateway->auth->tokens, id, expires_ms, token);
 	cx_time_text(expires_ms, time);
 	url_of(req, url, sizeof url);
-	cx_jsonw_object(w, NULL);
+	cx_jsonw_object(w, key);
 	cx_jsonw_text(w, "gateway_url", url);
 	cx_jsonw_text(w, "user_ns", "s");
 	cx_jsonw_text(w, "job_id", id);
@@ -32,6 +35,14 @@ static void write_token(struct cx_jsonw *w, const struct cx_request *req, const 
 	cx_jsonw_text(w, "sandbox_id", id);
 	cx_jsonw_bool(w, "is_vm", false);
 	cx_jsonw_end(w);
+}
+
+bool cx_prime_takes_token(const struct cx_request *req)
+{
+	static const char sdk[] = "prime-sandboxes/";
+	const char *agent = cx_request_agent(req);
+
+	return agent != NULL && strncmp(agent, sdk, sizeof sdk - 1) == 0;
 }
 
 /* Also of a sandbox that has ended: what it ended of, clients learn from the gateway's answer. */
@@ -46,6 +57,6 @@ void cx_prime_token(struct cx_request *req)
 		cx_request_fail(req, &err);
 		return;
 	}
-	write_token(&w, req, named.row->id);
+	cx_prime_write_token(&w, NULL, req, named.row->id);
 	cx_request_answer_json(req, &w);
 }

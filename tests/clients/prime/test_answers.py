@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the clients depend on and do not show: bytes and types of the platform's answers."""
 
+import json
+
 import pytest
 from conftest import FIRST, PLAIN
 
@@ -94,3 +96,20 @@ def test_start_command_by_generation(api, make):
 def test_what_is_not_offered_says_so(api, method, path, word):
     answer = api.request(method, SANDBOX + path, {} if method == "POST" else None)
     assert answer.status == 400 and word in answer.detail and "404" not in answer.detail
+
+
+def test_a_token_comes_with_the_sandbox(api, make):
+    """Whoever makes one with an SDK needs no second request; nobody else gets a credential to lose."""
+    body = {"docker_image": PLAIN, "memory_gb": 0.25, "name": "with a token"}
+    made = []
+    for agent, wanted in (*((agent, True) for agent in OTHER_AGENTS.values()), ("curl/8", False)):
+        answer = api.raw("POST", SANDBOX, json.dumps(body), {"User-Agent": agent}).ok()
+        made.append(answer["id"])
+        assert ("gatewayAuth" in answer) == wanted
+        if wanted:
+            token = answer["gatewayAuth"]
+            assert set(token) >= {"gateway_url", "user_ns", "job_id", "token", "expires_at"}
+            assert token["sandbox_id"] == answer["id"]
+        assert "gatewayAuth" not in api.get(answer["id"]).json
+    for key in made:
+        api.delete(key).ok()

@@ -49,6 +49,10 @@ static const struct {
 	{ "{" IMAGE ",\"network_access\":\"no\"}", "network_access" },
 	{ "{" IMAGE ",\"network_allowlist\":[],\"network_denylist\":[]}", "network_allowlist" },
 	{ "{" IMAGE ",\"network_allowlist\":[\"\"]}", "network_allowlist" },
+	{ "{" IMAGE ",\"network_allowlist\":[\"example.com\"]}", "network_allowlist" },
+	{ "{" IMAGE ",\"network_denylist\":[\"10.0.0.0/8\"]}", "network_denylist" },
+	{ "{" IMAGE ",\"network_access\":false,\"network_denylist\":[]}", "network_denylist" },
+	{ "{" IMAGE ",\"registry_credentials_id\":\"a\"}", "registry_credentials_id" },
 	{ "{" IMAGE ",\"environment_vars\":{\"A=\":\"1\"}}", "environment_vars" },
 	{ "{" IMAGE ",\"environment_vars\":[\"A=1\"]}", "environment_vars" },
 	{ "{" IMAGE ",\"secrets\":{\"A\":1}}", "secrets" },
@@ -179,14 +183,15 @@ END_TEST
 /* Which notices a document gets; the defaults are judged like what a client wrote. */
 static const struct {
 	const char *fields;
-	bool disk, network, lists, unknown;
+	bool disk, network, unknown;
 } noticed[] = {
 	{ "", .disk = true, .network = true },
 	{ ",\"network_access\":true", .disk = true, .network = true },
 	{ ",\"network_access\":false,\"disk_size_gb\":1", .disk = true },
 	{ ",\"network_access\":false,\"timeout_minutes\":-1", .disk = true },
 	{ ",\"network_access\":false,\"idle_timeout_minutes\":1", .disk = true },
-	{ ",\"network_denylist\":[\"a\"]", .disk = true, .network = true, .lists = true },
+	{ ",\"network_denylist\":[]", .disk = true, .network = true },
+	{ ",\"network_allowlist\":[]", .disk = true },
 	{ ",\"network_access\":false,\"frobnicate\":2", .disk = true, .unknown = true },
 };
 
@@ -199,7 +204,6 @@ START_TEST(what_is_not_enforced_is_said)
 		{ "not enforced yet: disk_size_gb", noticed[_i].disk },
 		{ "timeout_minutes", false },
 		{ "not enforced yet: network_access", noticed[_i].network },
-		{ "not enforced yet: network_allowlist", noticed[_i].lists },
 		{ "'frobnicate' is unknown", noticed[_i].unknown },
 	};
 	struct cx_spec spec;

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_PRIME_TOKEN_H
+#define CX_API_PRIME_TOKEN_H
+
+#include "api/http.h"
+#include "api/jsonw.h"
+
+/* What a client needs to speak with the gateway of one sandbox; key may be NULL. */
+void cx_prime_write_token(struct cx_jsonw *w, const char *key, const struct cx_request *req,
+			  const char *id);
+
+/* Those that know what to do with a token in the answer to a create need not ask for one. */
+bool cx_prime_takes_token(const struct cx_request *req);
+
+#endif
