@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "engine/freezer.h"
 #include "runtime/idmap.h"
 #include "runtime/rootfs.h"
 

@@ -12,7 +12,7 @@
  *
  * A sandbox stands still from before its tree is mounted until both workers have ended. It is let
  * go on whatever happens: when a worker fails, when the gateway is lost, when the sandbox is to
- * end, and by the next caissond if this one dies (engine/freezer.h). One that is paused stays so.
+ * end, and by the next caissond if this one dies (engine/freezer.c). One that is paused stays so.
  */
 enum { CX_FREEZE_MS = 10000, CX_FREEZE_LOOK_MS = 1 };
 

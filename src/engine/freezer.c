@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/freezer.h"
+#include "engine/sandbox.h"
 
 #include "base/log.h"
 

@@ -2,7 +2,7 @@
 #ifndef CX_ENGINE_PAUSE_H
 #define CX_ENGINE_PAUSE_H
 
-#include "engine/freezer.h"
+#include "engine/sandbox.h"
 
 /* Requests to pause, until the sandbox stands still. */
 enum { CX_PAUSE_MS = 10000, CX_PAUSE_LOOK_MS = 1, CX_PAUSES_MAX = 4096 };

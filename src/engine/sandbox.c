@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/str.h"
-#include "engine/freezer.h"
 #include "proto/agent_msgs.h"
 #include "runtime/rootfs.h"
 
