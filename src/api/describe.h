@@ -41,7 +41,14 @@ struct cx_schema {
 	size_t count;
 };
 
-enum cx_form { CX_FORM_JSON, CX_FORM_LINES, CX_FORM_FILE, CX_FORM_BYTES, CX_FORM_TEXT };
+enum cx_form {
+	CX_FORM_JSON,
+	CX_FORM_LINES,
+	CX_FORM_FILE,
+	CX_FORM_BYTES,
+	CX_FORM_TEXT,
+	CX_FORM_CALL
+};
 
 struct cx_operation {
 	const char *method, *path; /* of the route */

@@ -17,6 +17,7 @@ struct cx_box;
 struct cx_import;
 struct cx_intake;
 struct cx_metrics;
+struct cx_proc;
 struct cx_pull;
 struct cx_sweep;
 struct cx_watcher;
@@ -42,6 +43,7 @@ struct cx_gateway {
 	struct cx_watcher *watchers;
 	unsigned nwatchers;
 	struct cx_leftovers leftovers;
+	struct cx_proc *processes; /* running ones, and for a while those that have ended */
 };
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/gzip.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -78,4 +79,45 @@ bool cx_gzip_pack(struct cx_buf *buf)
 	buf->max = max;
 	out = (struct cx_buf){ 0 };
 	return true;
+}
+
+static int inflate_all(z_stream *z, struct cx_buf *out, struct cx_err *err)
+{
+	enum { PIECE = 64 << 10 };
+	int r = Z_OK;
+
+	while (r == Z_OK) {
+		size_t room = out->max - out->len;
+		size_t piece = room < PIECE ? room : PIECE;
+		char *to = cx_buf_reserve(out, piece, err);
+
+		if (to == NULL)
+			return -err->errnum;
+		z->next_out = (Bytef *)to;
+		z->avail_out = (uInt)piece;
+		r = inflate(z, Z_NO_FLUSH);
+		out->len += piece - z->avail_out;
+		if (r == Z_BUF_ERROR && room == 0)
+			return cx_refuse(err, CX_LIMIT, "more than %zu bytes when unpacked",
+					 out->max);
+	}
+	if (r != Z_STREAM_END || z->avail_in > 0)
+		return cx_refuse(err, CX_INVALID, "what is packed is no whole gzip file");
+	return 0;
+}
+
+int cx_gzip_unpack(const char *data, size_t len, struct cx_buf *out, struct cx_err *err)
+{
+	z_stream z = { 0 };
+	int r;
+
+	if (len > UINT32_MAX)
+		return cx_refuse(err, CX_LIMIT, "%zu packed bytes", len);
+	memcpy(&z.next_in, &data, sizeof z.next_in); /* read only, as above */
+	z.avail_in = (uInt)len;
+	if (inflateInit2(&z, GZIP_WINDOW) != Z_OK)
+		return cx_fail(err, ENOMEM, "unpack");
+	r = inflate_all(&z, out, err);
+	(void)inflateEnd(&z);
+	return r;
 }

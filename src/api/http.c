@@ -495,6 +495,7 @@ static int keep_bytes(struct cx_request *req, const char *data, size_t len, stru
 	switch (req->route->body) {
 	case CX_BODY_JSON:
 	case CX_BODY_LONG:
+	case CX_BODY_CALL:
 		return cx_buf_add(&req->body, data, len, err);
 	case CX_BODY_FILE:
 	case CX_BODY_COMES:
@@ -640,6 +641,8 @@ static uint64_t body_max(const struct cx_request *req)
 		return CX_LONG_BODY_MAX;
 	case CX_BODY_STREAM:
 		return CX_STREAM_BODY_MAX;
+	case CX_BODY_CALL:
+		return CX_CALL_BODY_MAX;
 	case CX_BODY_JSON:
 	case CX_BODY_NONE:
 		break;

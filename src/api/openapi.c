@@ -196,6 +196,8 @@ static void write_body(struct cx_jsonw *w, const struct cx_route *route,
 	else if (route->body == CX_BODY_FILE || route->body == CX_BODY_COMES ||
 		 route->body == CX_BODY_STREAM)
 		write_content(w, "application/octet-stream", NULL);
+	else if (route->body == CX_BODY_CALL)
+		write_content(w, "application/proto", NULL);
 	else
 		write_content(w, "application/json", described ? op->takes : NULL);
 	cx_jsonw_end(w);
@@ -203,11 +205,11 @@ static void write_body(struct cx_jsonw *w, const struct cx_route *route,
 
 static void write_answers(struct cx_jsonw *w, const struct cx_operation *op)
 {
-	static const char *const forms[] = { [CX_FORM_JSON] = "application/json",
-					     [CX_FORM_LINES] = "application/x-ndjson",
-					     [CX_FORM_FILE] = "application/x-tar",
-					     [CX_FORM_BYTES] = "application/octet-stream",
-					     [CX_FORM_TEXT] = "text/plain" };
+	static const char *const forms[] = {
+		[CX_FORM_JSON] = "application/json",  [CX_FORM_LINES] = "application/x-ndjson",
+		[CX_FORM_FILE] = "application/x-tar", [CX_FORM_BYTES] = "application/octet-stream",
+		[CX_FORM_TEXT] = "text/plain",	      [CX_FORM_CALL] = "application/proto"
+	};
 
 	cx_jsonw_object(w, "responses");
 	cx_jsonw_object(w, "200");

@@ -18,6 +18,7 @@ enum cx_body {
 	CX_BODY_NONE,	/* a body is read and ignored, up to CX_JSON_BODY_MAX */
 	CX_BODY_JSON,	/* collected in memory, up to CX_JSON_BODY_MAX */
 	CX_BODY_LONG,	/* the same, up to CX_LONG_BODY_MAX: a document that carries a file */
+	CX_BODY_CALL,	/* the same, up to CX_CALL_BODY_MAX: bytes that are no JSON document */
 	CX_BODY_FILE,	/* written to an unnamed file as it comes, up to what the options say */
 	CX_BODY_COMES,	/* the same, but the handler is called before, and sets whole() */
 	CX_BODY_STREAM, /* the handler is called before and takes it as it comes (http.h) */
@@ -27,6 +28,7 @@ enum {
 	CX_JSON_BODY_MAX = 1 << 20,
 	CX_STREAM_BODY_MAX = (200 << 20) + (64 << 10), /* a file (files.h) and what is around it */
 	CX_LONG_BODY_MAX = 16 << 20,
+	CX_CALL_BODY_MAX = 5 << 20,
 	CX_PARAM_MAX = 512, /* bytes of a path parameter */
 };
 

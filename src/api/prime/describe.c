@@ -138,6 +138,10 @@ static const struct cx_schema schemas[] = {
 	{                                                                          \
 		method, SANDBOX path, id, param, NULL, NULL, CX_FORM_JSON, "Error" \
 	}
+#define CALL(path, id)                                                                   \
+	{                                                                                \
+		"POST", CX_PRIME_COMMANDS path, id, "id", NULL, NULL, CX_FORM_CALL, NULL \
+	}
 static const struct cx_operation operations[] = {
 	{ "POST", SANDBOX "/{}/auth", "primeToken", "id", NULL, NULL, CX_FORM_JSON, "PrimeToken" },
 	{ "GET", SANDBOX "/{}/error-context", "primeErrorContext", "id", NULL, NULL, CX_FORM_JSON,
@@ -156,6 +160,10 @@ static const struct cx_operation operations[] = {
 	  "PrimeEgressStatus" },
 	{ "PUT", SANDBOX "/{}/egress-policy", "primeSetEgress", "id", NULL, "PrimeEgress",
 	  CX_FORM_JSON, "PrimeEgressStatus" },
+	CALL("/Start", "primeStartCommand"),
+	CALL("/Connect", "primeWatchCommand"),
+	CALL("/SendInput", "primeSendInput"),
+	CALL("/SendSignal", "primeSendSignal"),
 	ABSENT("POST", "/{}/expose", "primeExpose", "id"),
 	ABSENT("GET", "/{}/expose", "primeListExposures", "id"),
 	ABSENT("GET", "/expose/all", "primeListAllExposures", NULL),

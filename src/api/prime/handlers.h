@@ -8,7 +8,8 @@
  */
 struct cx_request;
 
-#define CX_PRIME_GATEWAY "/gw/s/{}" /* gateway_url/user_ns/job_id */
+#define CX_PRIME_GATEWAY  "/gw/s/{}" /* gateway_url/user_ns/job_id */
+#define CX_PRIME_COMMANDS CX_PRIME_GATEWAY "/command_session.CommandSession"
 
 /* account.c */
 void cx_prime_whoami(struct cx_request *req);
@@ -30,6 +31,11 @@ void cx_prime_set_egress(struct cx_request *req);
 
 /* absent.c: refuses in the words of the route's why */
 void cx_prime_absent(struct cx_request *req);
+/* commands.c */
+void cx_prime_command_start(struct cx_request *req);
+void cx_prime_command_connect(struct cx_request *req);
+void cx_prime_command_input(struct cx_request *req);
+void cx_prime_command_signal(struct cx_request *req);
 
 /* files.c */
 void cx_prime_upload(struct cx_request *req);

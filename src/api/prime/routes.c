@@ -44,6 +44,14 @@ static const struct cx_route rows[] = {
 	ABSENT("GET", "/volumes", "volumes are not offered by this engine"),
 	ABSENT("POST", "/networks", "networks of sandboxes are not offered by this engine"),
 	ABSENT("GET", "/networks", "networks of sandboxes are not offered by this engine"),
+	{ "POST", CX_PRIME_COMMANDS "/Start", CX_SCOPE_SANDBOX, CX_BODY_CALL,
+	  cx_prime_command_start, "a command as a stream of events, for the newest generation" },
+	{ "POST", CX_PRIME_COMMANDS "/Connect", CX_SCOPE_SANDBOX, CX_BODY_CALL,
+	  cx_prime_command_connect, "the same of a command that runs" },
+	{ "POST", CX_PRIME_COMMANDS "/SendInput", CX_SCOPE_SANDBOX, CX_BODY_CALL,
+	  cx_prime_command_input, "to a command that runs" },
+	{ "POST", CX_PRIME_COMMANDS "/SendSignal", CX_SCOPE_SANDBOX, CX_BODY_CALL,
+	  cx_prime_command_signal, "to a command that runs" },
 };
 
 const struct cx_route_table cx_prime_routes = { rows, CX_LEN(rows) };
