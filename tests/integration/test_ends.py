@@ -172,3 +172,46 @@ def test_times_outlive_restarts(fresh_engine, who, fields, reason):
     harness.wait_until(lambda: engine.api.get(key)["status"] == "TIMEOUT", 20, "its end")
     assert time.monotonic() - began > 2.5
     assert engine.api.get(key)["terminationReason"] == reason
+
+
+@pytest.mark.parametrize("who", ["gateway", "caissond"])
+def test_out_of_memory_while_nobody_looks(fresh_engine, who):
+    """The kernel kills while the one is down who would hear of it: the next one finds out."""
+    engine = fresh_engine
+    key = engine.api.create(memory_gb=0.125).ok()["id"]
+    agent = engine.agent_of(key)
+    engine.api.exec(key, f"(sleep 2; {HOG}) >/dev/null 2>&1 &")
+    if who == "gateway":
+        os.kill(engine.pid, signal.SIGSTOP)  # or it would have a new one at once
+        try:
+            os.kill(engine.gateway, signal.SIGKILL)
+            time.sleep(4)
+        finally:
+            os.kill(engine.pid, signal.SIGCONT)
+        harness.wait_until(engine.api.healthy, 20, "the next gateway")
+    else:
+        engine.kill()
+        time.sleep(4)
+        assert harness.alive(agent), "only what was too big was killed"
+        engine.start()
+    harness.wait_until(lambda: engine.api.get(key)["status"] in ENDED, 20, "its end")
+    assert engine.api.get(key)["errorType"] == "OOM_KILLED"
+
+
+def test_many_end_side_by_side(api, engine):
+    """In one request, and each as completely as alone."""
+    count = min(harness.SCALE, 100)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        keys = [made.ok()["id"] for made in pool.map(
+            lambda _: harness.Api(api.path).create(memory_gb=0.0625, labels=["many"]), range(count))]
+    began = time.monotonic()
+    api.delete(keys.pop()).ok()
+    alone = time.monotonic() - began
+    began = time.monotonic()
+    answer = api.request("DELETE", "/api/v1/sandbox", {"sandbox_ids": keys}).ok()
+    together = time.monotonic() - began
+    assert sorted(answer["succeeded"]) == sorted(keys) and answer["failed"] == []
+    assert together < len(keys) * alone, (alone, together)
+    assert api.list("labels=many&is_active=true") == []
+    for key in keys:
+        assert not os.path.exists(os.path.join(engine.run, "sandboxes", key))
