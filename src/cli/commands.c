@@ -87,6 +87,13 @@ static const struct cx_opt code_opts[] = {
 	END,
 };
 
+static const struct cx_opt copy_opts[] = {
+	{ "user", 'u', CX_OPT_TEXT, AT(user), "USER[:GROUP]",
+	  "user inside, whose rights count (default: the image's)" },
+	{ "quiet", 'q', CX_OPT_FLAG, AT(quiet), NULL, "print neither progress nor checksums" },
+	END,
+};
+
 static const struct cx_opt list_opts[] = {
 	{ "all", 'a', CX_OPT_FLAG, AT(all), NULL, "also those that have ended" },
 	{ "status", 0, CX_OPT_TEXT, AT(status), "STATUS", "only those in this state" },
@@ -293,6 +300,27 @@ const struct cx_command cx_commands[] = {
 		.syntax = { "ID", 1, 1, CX_REST_NONE, TABLES(output_opts) },
 		.summary = "print what the start command has printed",
 		.run = cx_cmd_logs,
+	},
+	{
+		.name = "upload",
+		.syntax = { "ID LOCAL REMOTE", 3, 3, CX_REST_NONE, TABLES(copy_opts) },
+		.summary = "copy a file or directory into a sandbox",
+		.text = "LOCAL may be '-' for standard input. A REMOTE that ends with '/' gets "
+			"the\n"
+			"name of LOCAL; what it is in is made. Each file is there whole or not at\n"
+			"all, 200 MiB at most. Printed are the SHA-256 and the name of each, as\n"
+			"sha256sum(1) does.\n",
+		.run = cx_cmd_upload,
+	},
+	{
+		.name = "download",
+		.syntax = { "ID REMOTE LOCAL", 3, 3, CX_REST_NONE, TABLES(copy_opts) },
+		.summary = "copy a file or directory out of a sandbox",
+		.text = "LOCAL may be '-' for standard output; a directory, or a name that ends\n"
+			"with '/', gets the name of REMOTE. Each file is there whole or not at\n"
+			"all. Printed are the SHA-256 and the name of each: sha256sum -c takes "
+			"it.\n",
+		.run = cx_cmd_download,
 	},
 	{
 		.name = "usage",

@@ -36,6 +36,8 @@ int cx_cmd_resume(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_stop(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_run(struct cx_cli *cli, struct cx_err *err); /* cmd_run.c */
 int cx_cmd_once(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_upload(struct cx_cli *cli, struct cx_err *err);	 /* cmd_upload.c */
+int cx_cmd_download(struct cx_cli *cli, struct cx_err *err);	 /* cmd_download.c */
 int cx_cmd_image_import(struct cx_cli *cli, struct cx_err *err); /* cmd_image.c */
 int cx_cmd_image_list(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_image_inspect(struct cx_cli *cli, struct cx_err *err);

@@ -257,6 +257,8 @@ static int add_upload(struct exchange *x, int64_t *left, struct cx_err *err)
 	if (n == 0)
 		return upload_ended(x, c->upload_size >= 0 ? *left : 0, err);
 	*left -= n;
+	if (c->upload_seen != NULL)
+		c->upload_seen(c->upload_arg, piece, (size_t)n);
 	if (c->upload_size >= 0)
 		return cx_buf_add(&x->out, piece, (size_t)n, err);
 	(void)snprintf(size, sizeof size, "%zx\r\n", (size_t)n);

@@ -31,7 +31,8 @@ struct cx_call {
 	size_t body_len;
 	int upload; /* a descriptor to send as the body when has_upload is set */
 	bool has_upload;
-	int64_t upload_size;				  /* -1: not known; sent in chunks */
+	int64_t upload_size; /* -1: not known; sent in chunks */
+	void (*upload_seen)(void *arg, const char *bytes, size_t len); /* each piece; or NULL */
 	int (*upload_end)(void *arg, struct cx_err *err); /* at its end; a failure breaks off */
 	void *upload_arg;
 	/*

@@ -4,7 +4,9 @@
 import concurrent.futures
 import hashlib
 import os
+import signal
 import socket
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -459,3 +461,125 @@ def test_early_answers_to_large_bodies(api, box):
     answer = send(api, "PUT", url("nosuch", "/x"), Zeros(100 << 20))
     assert answer.status == 404
     assert answer["code"] == "not_found"
+
+
+# ---- the command line ----------------------------------------------------------------------------------
+
+def sums(top):
+    """Every file below a directory with its contents, every link with its target, every directory."""
+    found = {}
+    for where, directories, files in os.walk(top):
+        for name in directories + files:
+            path = os.path.join(where, name)
+            key = os.path.relpath(path, top)
+            if os.path.islink(path):
+                found[key] = "-> " + os.readlink(path)
+            elif os.path.isdir(path):
+                found[key] = "directory"
+            else:
+                with open(path, "rb") as file:
+                    found[key] = file.read()
+    return found
+
+
+def test_cli_moves_files(engine, make, tmp_path):
+    key = make()
+    data = os.urandom(3 << 20)
+    local = tmp_path / "a file"
+    local.write_bytes(data)
+    local.chmod(0o751)
+    digest = hashlib.sha256(data).hexdigest()
+    done = engine.cli("upload", key, str(local), "/tmp/new/")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{digest}  /tmp/new/a file\n", "")
+    assert engine.api.exec(key, "stat -c %a '/tmp/new/a file'").stdout == "751\n"
+    back = tmp_path / "back"
+    done = engine.cli("download", key, "/tmp/new/a file", str(back))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{digest}  {back}\n", "")
+    assert back.read_bytes() == data and back.stat().st_mode & 0o777 == 0o751 & ~umask()
+    assert engine.cli("download", "-q", key, "/tmp/new/a file", str(tmp_path) + "/").stdout == ""
+    done = engine.cli("upload", key, "-", "/tmp/in", input=data, text=False)
+    assert done.returncode == 0 and done.stdout.decode() == f"{digest}  /tmp/in\n"
+    done = engine.cli("download", key, "/tmp/in", "-", text=False)
+    assert done.returncode == 0 and done.stdout == data and done.stderr == b""
+    odd = tmp_path / "new\nline"
+    odd.write_bytes(b"x")
+    done = engine.cli("upload", key, str(odd), "/tmp/")
+    assert done.stdout == f"\\{hashlib.sha256(b'x').hexdigest()}  /tmp/new\\nline\n"
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_cli_moves_directories(engine, make, tmp_path):
+    key = make()
+    top = tmp_path / "tree"
+    (top / "empty").mkdir(parents=True)
+    (top / "a b/c").mkdir(parents=True)
+    for name in NAMES:
+        (top / "a b" / name).write_bytes(name.encode())
+    (top / "a b/c/large").write_bytes(os.urandom(1 << 20))
+    (top / "link").symlink_to("a b/plain")
+    (top / "dangling").symlink_to("/no/such")
+    os.mkfifo(top / "fifo")
+    done = engine.cli("upload", key, str(top), "/tmp/up/")
+    assert done.returncode == 0 and "fifo' left out" in done.stderr, done
+    os.unlink(top / "fifo")
+    assert len(done.stdout.splitlines()) == len(NAMES) + 1
+    assert engine.api.exec(key, "ls -A /tmp/up; readlink /tmp/up/tree/link").stdout == \
+        "tree\na b/plain\n"
+    down = tmp_path / "down"
+    engine.api.exec(key, "mkfifo /tmp/up/tree/pipe")
+    done = engine.cli("download", key, "/tmp/up/tree", str(down))
+    assert done.returncode == 0 and "pipe' left out" in done.stderr, done
+    assert sums(down) == sums(top)
+    assert engine.cli("download", key, "/tmp/up/tree", str(down)).returncode == 0
+    assert sorted(os.listdir(down)) == sorted(os.listdir(top)) + ["tree"]
+    assert sums(down / "tree") == sums(top)
+    engine.api.exec(key, "mkdir /tmp/many; cd /tmp/many; for i in $(seq 1300); do echo $i > $i; done")
+    assert engine.cli("download", "-q", key, "/tmp/many", str(tmp_path)).returncode == 0
+    assert sums(tmp_path / "many") == {str(i): f"{i}\n".encode() for i in range(1, 1301)}
+
+
+def test_cli_says_what_is_wrong(engine, make, tmp_path):
+    key = make()
+    kept = tmp_path / "kept"
+    kept.write_text("old")
+    for arguments, word in (
+            (("upload", key, "/no/such", "/tmp/x"), "/no/such"),
+            (("upload", "nosuch", str(kept), "/tmp/x"), "nosuch"),
+            (("upload", key, str(kept), "/etc"), "directory"),
+            (("upload", key, str(kept), ""), "empty"),
+            (("upload", key, "/dev/null", "/tmp/x"), "not a regular file"),
+            (("upload", "-u", "app", key, str(kept), "/etc/x"), "/etc/x"),
+            (("upload", key, str(kept)), "REMOTE"),
+            (("download", key, "/no/such", str(kept)), "/no/such"),
+            (("download", key, "/dev/zero", str(kept)), "device"),
+            (("download", key, "/tmp", "-"), "directory"),
+            (("download", key, "/etc/passwd", "/no/such/x"), "/no/such"),
+            (("download", key, "/", str(tmp_path)), "no name")):
+        done = engine.cli(*arguments)
+        assert done.returncode not in (0, 1) and word in done.stderr, (arguments, done)
+        assert done.stdout == ""
+    assert kept.read_text() == "old" and os.listdir(tmp_path) == ["kept"]
+
+
+def test_cli_leaves_no_half_file(engine, make, tmp_path):
+    """A sandbox that goes away, and an interrupted download."""
+    key = make(memory_gb=0.5)
+    (tmp_path / "big").write_text("old")
+    engine.api.exec(key, "truncate -s 100000000000 /tmp/big")
+    process = subprocess.Popen([harness.program("caisson"), "download", key, "/tmp/big", str(tmp_path)],
+                               env=engine.cli_environment(), stderr=subprocess.PIPE, text=True)
+    harness.wait_until(lambda: len(os.listdir(tmp_path)) == 2, 10, "the download")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    assert os.listdir(tmp_path) == ["big"] and (tmp_path / "big").read_text() == "old"
+    process = subprocess.Popen([harness.program("caisson"), "download", key, "/tmp/big", str(tmp_path)],
+                               env=engine.cli_environment(), stderr=subprocess.PIPE, text=True)
+    harness.wait_until(lambda: len(os.listdir(tmp_path)) == 2, 10, "the download")
+    engine.api.delete(key).ok()
+    assert process.wait(20) == 9 and "before its end" in process.communicate()[1]
+    assert os.listdir(tmp_path) == ["big"] and (tmp_path / "big").read_text() == "old"
