@@ -19,6 +19,8 @@ const struct cx_connect_row cx_connect_rows[CX_KIND_MAX] = {
 	{ CX_LIMIT, "resource_exhausted", 429, "a finite resource is used up" },
 	{ CX_TIMEOUT, "deadline_exceeded", 504, "the client's own deadline is over" },
 	{ CX_UNAVAILABLE, "unavailable", 503, "not now; the same request may succeed in a moment" },
+	{ CX_BUSY, "resource_exhausted", 429, "the caller has as much as it may at a time" },
+	{ CX_SPENT, "resource_exhausted", 402, "the caller has used up what it was given" },
 };
 
 int cx_connect_encoding(const char *header, enum cx_connect_encoding *ret, struct cx_err *err)
