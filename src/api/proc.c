@@ -590,7 +590,7 @@ static void advance(struct cx_proc_watch *w)
 		p->unread = w->at->number + 1;
 	w->at = w->at->next;
 	drop_taken(p);
-	if (p->state < OVER && p->held < CX_PROC_HELD_MAX / 2)
+	if (p->state < OVER && (w->at == NULL || p->held < CX_PROC_HELD_MAX / 2))
 		pump(p);
 }
 
