@@ -580,9 +580,13 @@ struct framing {
 static enum MHD_Result count_framing(void *cls, enum MHD_ValueKind kind, const char *key,
 				     const char *value)
 {
+	static const char token[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				    "0123456789!#$%&'*+-.^_`|~";
 	struct framing *f = cls;
 
 	(void)kind;
+	/* "Content-Length : 5" is a length for some who read it and none for others. */
+	f->odd = f->odd || key[0] == '\0' || key[strspn(key, token)] != '\0';
 	if (strcasecmp(key, "Content-Length") == 0) {
 		f->lengths++;
 		f->odd = f->odd || value == NULL || value[0] == '\0' ||
@@ -733,7 +737,8 @@ static void judge_headers(const struct listener *at, struct cx_request *req, con
 	if (!framing_is_clear(req)) {
 		refuse(req, 400, "invalid",
 		       "it is not clear where the request ends: send one "
-		       "Content-Length or 'Transfer-Encoding: chunked'");
+		       "Content-Length or 'Transfer-Encoding: chunked', and no header "
+		       "whose name is none");
 		req->unclear = true;
 		return;
 	}

@@ -158,6 +158,9 @@ static const struct {
 	{ "POST /nowhere", "Content-Length: 1000000000\r\n", 16 << 20, 404, false },
 	{ "POST /api/v1/sandbox", "Content-Length: 1000000000\r\n", 16 << 20, 413, false },
 	{ "POST /nowhere", "Content-Length: 10\r\nExpect: 100-continue\r\n", 0, 404, false },
+	{ "POST /api/v1/sandbox", "Content-Length : 2\r\n", 2, 400, false },
+	{ "GET /healthz", "Transfer-Encoding : chunked\r\n", 0, 400, false },
+	{ "GET /healthz", "Bad Name: x\r\n", 0, 400, false },
 	{ "POST /api/v1/sandbox", "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", 2, 400,
 	  false },
 };
