@@ -7,7 +7,7 @@
 
 /*
  * Who comes with which credential. Of the admin key only a digest under a random key is kept; the
- * key of the gateway's tokens lives as long as this process.
+ * key of the gateway's tokens is a new one until somebody sets another (keyfile.h).
  */
 enum { CX_AUTH_KEY_MIN = 16, CX_AUTH_KEY_MAX = 4096 };
 

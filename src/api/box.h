@@ -77,6 +77,14 @@ void cx_box_tell(struct cx_box_waiter **list, const struct cx_sandbox_row *row,
 void cx_box_reach(struct cx_box *box);
 CX_MUST int cx_box_open_session(struct cx_box *box, int *sock, struct cx_err *err);
 
+/* ---- boxcreate.c ---------------------------------------------------------------------------- */
+
+/*
+ * Goes on with a promised sandbox that an earlier gateway did not bring to run. CX_NOT_FOUND when
+ * nothing was kept of what its client gave to it.
+ */
+CX_MUST int cx_box_go_on(struct cx_box *box, struct cx_err *err);
+
 /* ---- boxend.c ------------------------------------------------------------------------------- */
 
 struct cx_ending {

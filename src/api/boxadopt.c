@@ -109,7 +109,10 @@ static int adopt_one(struct cx_adoption *adoption, const char *id, struct cx_err
 	if (copy_row(adoption->gw, id, &box, err) < 0)
 		return -err->errnum;
 	box->promised = true; /* clients know it */
+	if (box->row.engine_id == NULL && cx_box_go_on(box, &box->why) == 0)
+		return 0;
 	if (box->row.engine_id == NULL) {
+		cx_log_err(CX_LOG_WARNING, &box->why, "sandbox not started", "id", id, NULL);
 		cx_box_mark(box, cx_box_is(box->row.status, "PENDING") ? &pull_lost : &start_lost);
 		cx_box_finish(box);
 		return 0;

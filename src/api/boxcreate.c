@@ -14,6 +14,15 @@
 
 /* ---- creation ------------------------------------------------------------------------------- */
 
+/* It has all that it was given. What cannot be forgotten now goes at the sandbox's end. */
+static void forget_wish(struct cx_box *box)
+{
+	struct cx_err err;
+
+	if (box->promised && cx_store_sealed_remove(box->gw->store, box->row.row, &err) < 0)
+		cx_log_err(CX_LOG_WARNING, &err, "secrets not forgotten", "id", box->row.id, NULL);
+}
+
 static void on_configured(struct cx_call *call, const struct cx_answer *answer,
 			  const struct cx_err *err)
 {
@@ -37,6 +46,7 @@ static void on_configured(struct cx_call *call, const struct cx_answer *answer,
 		return;
 	}
 	box->phase = CX_BOX_RUNNING;
+	forget_wish(box);
 	cx_lifetime_look(box);
 	cx_metrics_created(box->gw->metrics,
 			   (uint64_t)(box->row.started_ms - box->row.created_ms) * 1000);
@@ -183,6 +193,59 @@ static void on_pulled(struct cx_pull_waiter *waiter, const struct cx_image_row *
 	cx_box_finish(box);
 }
 
+/* What its client gave to it, in one: the length of the environment, the environment, the command.
+ */
+static int keep_wish(struct cx_box *box, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_wipe) struct cx_buf plain = { .max = CX_SEALED_MAX / 2 };
+	uint32_t len = (uint32_t)box->wish.len;
+
+	if (cx_buf_add(&plain, &len, sizeof len, err) < 0 ||
+	    cx_buf_add(&plain, box->wish.p, box->wish.len, err) < 0 ||
+	    cx_buf_add(&plain, box->start.p, box->start.len, err) < 0)
+		return cx_wrap(err, "the environment of the sandbox");
+	return cx_seal_put(&box->gw->seal, box->gw->store, box->row.row, &plain, err);
+}
+
+static int take_wish(struct cx_box *box, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_wipe) struct cx_buf plain = { .max = CX_SEALED_MAX };
+	int found = cx_seal_get(&box->gw->seal, box->gw->store, box->row.row, &plain, err);
+	uint32_t len;
+
+	if (found <= 0)
+		return found < 0 ? found : cx_refuse(err, CX_NOT_FOUND, "nothing was kept of it");
+	if (plain.len < sizeof len)
+		return cx_refuse(err, CX_INTERNAL, "what was kept of it was cut");
+	memcpy(&len, plain.p, sizeof len);
+	if (len > plain.len - sizeof len)
+		return cx_refuse(err, CX_INTERNAL, "what was kept of it was cut");
+	box->wish.max = box->start.max = CX_SEALED_MAX;
+	if (cx_buf_add(&box->wish, plain.p + sizeof len, len, err) < 0)
+		return -err->errnum;
+	return cx_buf_add(&box->start, plain.p + sizeof len + len, plain.len - sizeof len - len,
+			  err);
+}
+
+/* An image that was here already is not asked for again: it may be gone where it came from. */
+int cx_box_go_on(struct cx_box *box, struct cx_err *err)
+{
+	CX_AUTO(cx_image_row_clear) struct cx_image_row image = { 0 };
+	struct cx_err missing;
+
+	if (take_wish(box, err) < 0)
+		return -err->errnum;
+	box->phase = CX_BOX_PULLING;
+	box->pull.done = on_pulled;
+	if (cx_box_is(box->row.status, "PROVISIONING") &&
+	    cx_store_image_find(box->gw->store, box->row.image_name, &image, &missing) == 0)
+		return create_pulled(box, &image, err);
+	if (cx_box_set(&box->row.status, "PENDING", err) < 0)
+		return -err->errnum;
+	cx_box_save(box);
+	return cx_pull_start(box->gw, box->row.image_name, NULL, NULL, &box->pull, err);
+}
+
 /* As those of caissond look, so that nobody has to tell them apart. */
 static int make_id(struct cx_box *box, struct cx_err *err)
 {
@@ -202,7 +265,7 @@ static int promise(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_e
 {
 	box->phase = CX_BOX_PULLING;
 	box->pull.done = on_pulled;
-	if (make_id(box, err) < 0 || begin_row(box, "PENDING", err) < 0)
+	if (make_id(box, err) < 0 || begin_row(box, "PENDING", err) < 0 || keep_wish(box, err) < 0)
 		return -err->errnum;
 	box->promised = true;
 	cx_box_announce(box);

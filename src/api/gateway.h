@@ -8,6 +8,7 @@
 #include "api/http.h"
 #include "api/leftover.h"
 #include "api/registries.h"
+#include "api/seal.h"
 #include "api/spec.h"
 #include "api/store.h"
 #include "api/templates.h"
@@ -31,6 +32,7 @@ struct cx_gateway {
 	struct cx_registries *registries;
 	struct cx_templates *templates;
 	int state_dir;
+	struct cx_seal seal;
 	struct cx_host host;
 	struct cx_box *boxes;  /* the live sandboxes */
 	uint64_t output_bytes; /* of commands, kept in memory until their answers are sent */

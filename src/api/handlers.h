@@ -54,6 +54,9 @@ void cx_handle_key_create(struct cx_request *req);
 void cx_handle_key_revoke(struct cx_request *req);
 void cx_handle_audit(struct cx_request *req);
 
+/* rotate.c */
+void cx_handle_rotate(struct cx_request *req);
+
 /* filesapi.c */
 void cx_handle_file_put(struct cx_request *req);
 void cx_handle_file_get(struct cx_request *req);

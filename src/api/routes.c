@@ -111,6 +111,8 @@ static const struct cx_route rows[] = {
 	  "it opens nothing any more from now on" },
 	{ "GET", "/api/v1/audit", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_audit,
 	  "who did what; user, before, limit" },
+	{ "POST", "/api/v1/secret-key/rotate", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_rotate,
+	  "seal all secrets at rest with a new key" },
 };
 static const struct cx_route_table own = { rows, CX_LEN(rows) };
 

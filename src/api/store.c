@@ -190,6 +190,7 @@ void cx_store_close(struct cx_store *store)
 	for (unsigned i = 0; i < CX_STORE_STATEMENTS_MAX; i++) {
 		(void)sqlite3_finalize(store->stmts[i]);
 		(void)sqlite3_finalize(store->accounts[i]);
+		(void)sqlite3_finalize(store->sealed[i]);
 	}
 	(void)sqlite3_close(store->db);
 	free(store);

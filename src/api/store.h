@@ -9,7 +9,7 @@
 
 /*
  * The door to sqlite3: what has to outlive the gateway. A call that returns 0 has happened and is
- * seen by the next gateway, also after kill -9. Values of secrets are never given to it.
+ * seen by the next gateway, also after kill -9. Values of secrets are given to it sealed only.
  */
 struct cx_store;
 

@@ -9,7 +9,7 @@
 
 /*
  * The inside of the store, for the files that are its door to sqlite3: schema.c, store.c
- * (sandboxes, images) and accounts_store.c. All others use store.h and accounts_store.h.
+ * (sandboxes, images), accounts_store.c and sealed_store.c. All others use their headers.
  */
 #define CX_STORE_LIVE "('PENDING', 'PROVISIONING', 'RUNNING', 'PAUSED')"
 
@@ -19,6 +19,7 @@ struct cx_store {
 	sqlite3 *db;
 	sqlite3_stmt *stmts[CX_STORE_STATEMENTS_MAX]; /* store.c's */
 	sqlite3_stmt *accounts[CX_STORE_STATEMENTS_MAX];
+	sqlite3_stmt *sealed[CX_STORE_STATEMENTS_MAX];
 };
 
 /* Brings an older schema up to date. */

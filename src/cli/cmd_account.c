@@ -329,6 +329,19 @@ int cx_cmd_key_revoke(struct cx_cli *cli, struct cx_err *err)
 	return 0;
 }
 
+int cx_cmd_rotate(struct cx_cli *cli, struct cx_err *err)
+{
+	CX_AUTO(json_decrefp) json_t *answer = NULL;
+
+	if (cx_cli_call(cli, "POST", "/api/v1/secret-key/rotate", NULL, &answer, err) < 0)
+		return -err->errnum;
+	if (cx_output_is_data(cli))
+		return cx_output_data(cli, answer, err);
+	(void)printf("%lld sealed anew\n",
+		     (long long)json_integer_value(json_object_get(answer, "resealed")));
+	return 0;
+}
+
 /* ---- audit ---------------------------------------------------------------------------------- */
 
 int cx_cmd_audit(struct cx_cli *cli, struct cx_err *err)

@@ -585,6 +585,12 @@ const struct cx_command cx_commands[] = {
 		.run = cx_cmd_key_revoke,
 	},
 	{
+		.name = "secret-key rotate",
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(output_opts) },
+		.summary = "seal all secrets at rest with a new key",
+		.run = cx_cmd_rotate,
+	},
+	{
 		.name = "audit",
 		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(audit_opts, output_opts) },
 		.summary = "list who did what, the newest first",
@@ -639,7 +645,7 @@ static int help_top(FILE *to)
 		    "Runs untrusted code in sealed Linux machines. The commands:\n\n",
 		    to);
 	for (size_t i = 0; i < cx_commands_count; i++)
-		(void)fprintf(to, "  %-14s %s\n", cx_commands[i].name, cx_commands[i].summary);
+		(void)fprintf(to, "  %-18s %s\n", cx_commands[i].name, cx_commands[i].summary);
 	(void)fputs("\n'caisson COMMAND --help' says more about each. Options:\n\n", to);
 	cx_args_help(top_syntax.tables, to);
 	return 0;

@@ -66,6 +66,7 @@ int cx_cmd_team_remove(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_key_create(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_key_list(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_key_revoke(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_rotate(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_audit(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_image_login(struct cx_cli *cli, struct cx_err *err); /* cmd_login.c */
 int cx_cmd_image_logout(struct cx_cli *cli, struct cx_err *err);

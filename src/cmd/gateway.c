@@ -193,6 +193,9 @@ static int open_state(struct program *prog, struct cx_err *err)
 		return -err->errnum;
 	cx_close(&key);
 	prog->auth.accounts = gw->store;
+	if (cx_seal_open(&gw->seal, FD_STATE, gw->store, err) < 0 ||
+	    cx_keyfile_load(FD_STATE, "token.key", prog->auth.tokens.bytes, err) < 0)
+		return -err->errnum;
 	if (cx_registries_open(prog->registries, strcmp(prog->registries, default_registries) != 0,
 			       gw->state_dir, &gw->registries, err) < 0 ||
 	    cx_templates_open(prog->templates, strcmp(prog->templates, default_templates) != 0,

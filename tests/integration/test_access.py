@@ -61,13 +61,7 @@ class World:
 
 def bare(answer, name):
     """What an answer says, but for the name that was asked for."""
-    body = answer.body
-    if answer.headers.get("Content-Type") == "application/json":
-        said = json.loads(body)
-        said.pop("request_id", None)
-        body = json.dumps(said)
-    else:
-        body = body.decode("utf-8", "replace")
+    body = answer.body.decode("utf-8", "replace").replace(answer.headers.get("X-Request-Id", "\0"), "REQUEST")
     headers = {key: value for key, value in answer.headers.items()
                if key not in ("Date", "X-Request-Id", "Content-Length")}
     return answer.status, body.replace(name, "NAME"), headers
@@ -149,6 +143,26 @@ def key_by_id(world, method, path):
     assert world.ann.api.request("GET", "/api/v1/keys").status == 200
 
 
+NEXUS = {"sandbox_run": {"language": "bash", "code": "touch /touched"}, "sandbox_pause": {}, "sandbox_resume": {},
+         "sandbox_stop": {}, "sandbox_status": {}, "sandbox_get_or_create": {"name": "x"},
+         "sandbox_connect": {}, "sandbox_disconnect": {}}
+
+
+def nexus_calls(world, _, path):
+    for name, params in NEXUS.items():
+        said = [bare(world.bob.api.request("POST", path.replace("{}", name), {
+            "jsonrpc": "2.0", "id": 1, "method": name, "params": {**params, "sandbox_id": box}}), box)
+            for box in (world.box, NOBODY)]
+        if name != "sandbox_get_or_create":
+            assert said[0] == said[1] and "error" in json.loads(said[0][1]), (name, said)
+    for params in ({}, {"verify_status": True}, {"user_id": world.ann.id}, {"status": "active"}):
+        world.check_secret(world.bob.api.request("POST", path.replace("{}", "sandbox_list"), {
+            "jsonrpc": "2.0", "id": 1, "method": "sandbox_list", "params": params}))
+    for item in world.bob.api.list():
+        if item["id"] != world.own:
+            world.bob.api.delete(item["id"])
+
+
 def for_everybody(world, method, path):
     """Images are everybody's."""
 
@@ -179,6 +193,8 @@ RULES = {
     "GET /api/v1/sandbox/volumes": see_nothing,
     "POST /api/v1/sandbox/networks": see_nothing,
     "GET /api/v1/sandbox/networks": see_nothing,
+    "GET /api/auth/whoami": see_nothing,
+    "POST /api/nfs/{}": nexus_calls,
 }
 PUBLIC = {"GET /healthz", "GET /readyz", "GET /openapi.json"}
 
