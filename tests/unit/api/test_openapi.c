@@ -42,8 +42,8 @@ static void check_operation(const struct cx_operation *op)
 	ck_assert_ptr_eq(cx_operation_find(route), op);
 	ck_assert_msg(times_used(op->id) == 1, "%s is the name of several operations", op->id);
 	ck_assert_int_eq(strchr(op->path, '{') != NULL, op->param != NULL);
-	ck_assert(op->takes == NULL || route->body == CX_BODY_JSON ||
-		  route->body == CX_BODY_LONG || route->body == CX_BODY_STREAM);
+	ck_assert(op->takes == NULL || route->body == CX_BODY_JSON || route->body == CX_BODY_LONG ||
+		  route->body == CX_BODY_STREAM);
 	ck_assert(op->takes == NULL || cx_schema_find(op->takes) != NULL);
 	ck_assert(op->gives == NULL || cx_schema_find(op->gives) != NULL);
 	ck_assert(op->query == NULL || cx_schema_find(op->query) != NULL);
