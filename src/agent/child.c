@@ -288,12 +288,16 @@ struct step {
 	const char *why;
 };
 
-static const struct step command_steps[] = {
+static const struct step common_steps[] = {
 	{ step_report_pid, "before anything that may take long" },
 	{ step_session, "own session: no terminal or job control is shared with the agent" },
 	{ step_descriptors, "nothing of the agent's is left before anything inside is looked at" },
-	{ step_user, "what follows is looked up with the command's own rights" },
+	{ step_user, "what follows is looked up with the user's own rights" },
 	{ step_directory, "after the descriptors: /proc/self/fd leads nowhere" },
+	{ NULL, "" },
+};
+
+static const struct step command_steps[] = {
 	{ step_environment, "HOME is known now" },
 	{ step_arguments, "" },
 	{ step_execute, "last; comes back only on failure" },
@@ -301,14 +305,15 @@ static const struct step command_steps[] = {
 };
 
 static const struct step file_steps[] = {
-	{ step_report_pid, "before anything that may take long" },
-	{ step_session, "" },
-	{ step_descriptors, "nothing of the agent's is left before anything inside is looked at" },
-	{ step_user, "a path is looked up with the user's own rights" },
-	{ step_directory, "after the descriptors: /proc/self/fd leads nowhere" },
 	{ step_file, "last; comes back only on failure" },
 	{ NULL, "" },
 };
+
+static void run_table(struct child *c, const struct step *step, struct cx_err *err)
+{
+	for (; step->run != NULL && err->errnum == 0; step++)
+		(void)!step->run(c, err);
+}
 
 static _Noreturn void give_up(const struct child *c, const struct cx_err *err)
 {
@@ -322,14 +327,13 @@ static _Noreturn void give_up(const struct child *c, const struct cx_err *err)
 static int run_steps(void *arg)
 {
 	struct child *c = arg;
-	const struct step *step = c->plan->file != NULL ? file_steps : command_steps;
 	struct cx_err err = { 0 };
 	sigset_t none;
 
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	for (; step->run != NULL && err.errnum == 0; step++)
-		(void)!step->run(c, &err);
+	run_table(c, common_steps, &err);
+	run_table(c, c->plan->file != NULL ? file_steps : command_steps, &err);
 	give_up(c, &err);
 }
 

@@ -51,6 +51,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		look_at_strv(m.configure.start, &pkt);
 		look_at(m.configure.cwd, &pkt);
 		look_at(m.configure.user, &pkt);
+	} else if (pkt.type == CX_MSG_file_put) {
+		look_at(m.file_put.path, &pkt);
+		look_at(m.file_put.user, &pkt);
+	} else if (pkt.type == CX_MSG_file_get) {
+		look_at(m.file_get.path, &pkt);
+		look_at(m.file_get.user, &pkt);
+	} else if (pkt.type == CX_MSG_file_list) {
+		look_at(m.file_list.path, &pkt);
+		look_at(m.file_list.after, &pkt);
 	} else if (pkt.type == CX_MSG_claim) {
 		look_at(m.claim.hostname, &pkt);
 	}

@@ -13,7 +13,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { ASKED = 4 };
+enum { ASKED = 5 };
 
 static struct cx_packet scratch, heard;
 static struct cx_loop loop;
@@ -44,6 +44,21 @@ static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
 	ndone++;
 }
 
+static void on_ready(struct cx_file *file, const struct cx_msg_file_info *info)
+{
+	if (file->session == NULL || info->length > 10 || info->offset > info->size ||
+	    info->length > info->size - info->offset)
+		abort();
+}
+
+static void on_moved(struct cx_file *file, const struct cx_err *err)
+{
+	(void)err;
+	if (file->session != NULL)
+		abort();
+	ndone++;
+}
+
 static void stop(struct cx_timer *timer)
 {
 	(void)timer;
@@ -70,16 +85,31 @@ static void say(int sock, uint16_t type, uint32_t request, const uint8_t *body, 
 	(void)!cx_packet_send(sock, out, CX_PACKET_HEADER + len, type, request, NULL, 0, &err);
 }
 
-/* The numbers of our four requests. */
-static void ask(struct cx_session *session, int sock, struct cx_call calls[ASKED - 1],
-		struct cx_exec *exec, struct cx_pipes *pipes, uint32_t numbers[ASKED])
+/* Asks for ten bytes of a file. Returns our end of the pipe. */
+static int ask_file(struct cx_session *session, struct cx_file *file)
+{
+	struct cx_msg_file_get get = { .path = cx_str_of("x"), .length = 10, .timeout_ms = 5 };
+	struct cx_err err;
+	int ours, theirs;
+
+	*file = (struct cx_file){ .ready = on_ready, .ended = on_moved };
+	if (cx_pipe(&ours, &theirs, &err) < 0 ||
+	    cx_session_file_get(session, &get, &theirs, file, &err) < 0)
+		abort();
+	return ours;
+}
+
+/* The numbers of our five requests. */
+static void ask(struct cx_session *session, int sock, struct cx_call calls[ASKED - 2],
+		struct cx_exec *exec, struct cx_pipes *pipes, struct cx_file *file, int *ret_file,
+		uint32_t numbers[ASKED])
 {
 	static const uint8_t hello[] = { 1, 0, 0, 0, CX_AGENT_CLAIMED, 0, 0, 0 };
 	struct cx_msg_configure config = { 0 };
 	struct cx_msg_exec plan = { .argv = { .p = "x", .len = 2 }, .timeout_ms = 5 };
 	struct cx_err err;
 
-	for (int i = 0; i < ASKED - 1; i++)
+	for (int i = 0; i < ASKED - 2; i++)
 		calls[i] = (struct cx_call){ .done = on_done };
 	if (cx_pipes_open(pipes, &err) < 0 ||
 	    cx_session_configure(session, &config, &calls[0], &err) < 0 ||
@@ -87,6 +117,7 @@ static void ask(struct cx_session *session, int sock, struct cx_call calls[ASKED
 	    cx_session_main(session, &calls[2], &err) < 0 ||
 	    cx_session_exec(session, &plan, pipes, exec, &err) < 0)
 		abort();
+	*ret_file = ask_file(session, file);
 	say(sock, CX_MSG_agent_hello, 0, hello, sizeof hello);
 	spin();
 	for (int i = 0; i < ASKED; i++) {
@@ -101,19 +132,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct cx_session_events events = { .lost = on_lost };
 	struct cx_exec exec = { .ended = on_ended };
-	struct cx_call calls[ASKED - 1];
+	struct cx_call calls[ASKED - 2];
+	struct cx_file file;
 	struct cx_session *session;
 	struct cx_pipes pipes;
 	struct cx_err err;
 	uint32_t numbers[ASKED];
-	int pair[2];
+	int pair[2], ours;
 
 	nlost = ndone = 0;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ||
 	    cx_set_nonblock(pair[0], true, &err) < 0 || cx_loop_open(&loop, &err) < 0 ||
 	    cx_session_open(&loop, &scratch, &pair[1], &events, &session, &err) < 0)
 		abort();
-	ask(session, pair[0], calls, &exec, &pipes, numbers);
+	ask(session, pair[0], calls, &exec, &pipes, &file, &ours, numbers);
 	while (size >= 4) {
 		uint32_t request = (uint32_t)(data[1] | data[2] << 8);
 		size_t len = data[3] < size - 4 ? data[3] : size - 4;
@@ -132,5 +164,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cx_session_close(session);
 	cx_loop_close(&loop);
 	cx_pipes_close(&pipes);
+	cx_close(&ours);
 	return 0;
 }
