@@ -21,6 +21,7 @@ HOME = tempfile.mkdtemp(prefix="caisson-clients.")
 KEY = "pit-" + os.urandom(20).hex()
 PYTHON = "python:3.11-slim"  # with bash
 PLAIN = "busybox"  # with sh only
+SHARED = "shared"  # by the tests of one module
 PYTHON_ARCHIVE = "/var/cache/caisson/images/python-3.11-slim.tar"
 
 for name in [name for name in os.environ if name.startswith("PRIME_")]:
@@ -91,7 +92,7 @@ def api(engine):
 @pytest.fixture(autouse=True)
 def nothing_left(engine):
     yield
-    left = engine.api.list()
+    left = [row for row in engine.api.list() if row["name"] != SHARED]
     for row in left:
         engine.api.delete(row["id"]).ok()
     assert not left, "sandboxes that the test has left: " + str([row["name"] for row in left])
@@ -154,6 +155,16 @@ def make(client):
     yield create
     for sandbox in made:
         client.delete(sandbox.id)
+
+
+@pytest.fixture(scope="module")
+def box(engine):
+    """The id of one that runs, for all tests of a module that do not spoil it."""
+    client = sync_client()
+    made = client.create(wanted(name=SHARED))
+    client.wait_for_creation(made.id)
+    yield made.id
+    client.delete(made.id)
 
 
 def status_soon(client, sandbox_id, *expected, seconds=20):
