@@ -693,7 +693,8 @@ static int identify(const struct listener *at, struct cx_request *req, struct cx
 
 static void refuse_stranger(struct cx_request *req, const char *detail)
 {
-	refuse(req, 401, "unauthorized", "%s", detail);
+	/* The word that clients of Connect know, too; they take an unknown one for "try again". */
+	refuse(req, 401, "unauthenticated", "%s", detail);
 	if (req->response != NULL)
 		(void)MHD_add_response_header(req->response, "WWW-Authenticate", "Bearer");
 }
