@@ -78,6 +78,7 @@ static int begin(struct cx_early *early, const struct cx_spool_file *file, struc
 
 	if (build == NULL)
 		return cx_fail(err, ENOMEM, "layer");
+	build->blob_is_known = true; /* the spool finds it */
 	if (cx_feed_new(early->gw->loop, file->fd, &reader, &b->feed, err) < 0)
 		return -err->errnum;
 	if (cx_layer_build_start(early->gw, build, &reader, err) < 0) {

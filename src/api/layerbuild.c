@@ -35,7 +35,8 @@ static void on_answer(struct cx_workers *workers, const struct cx_engine_answer 
 static int start(struct cx_layer_build *b, int archive, struct cx_err *err)
 {
 	struct cx_msg_layer_build plan = { .max_bytes = layer_bytes_max,
-					   .max_entries = ENTRIES_MAX };
+					   .max_entries = ENTRIES_MAX,
+					   .blob_is_known = b->blob_is_known };
 	cx_autofd int read_end = -EBADF, write_end = -EBADF;
 	int reports[2] = { -EBADF, -EBADF }, r;
 

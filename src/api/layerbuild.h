@@ -13,8 +13,10 @@
  */
 struct cx_layer_build {
 	void (*done)(struct cx_layer_build *build, const struct cx_err *err); /* once; or NULL */
-	void *owner;							      /* whoever set done */
-	bool built;							      /* done() was due */
+	/* Set by who starts it: the archive's digest is found elsewhere; the reader's is zeros. */
+	bool blob_is_known;
+	void *owner;	       /* whoever set done */
+	bool built;	       /* done() was due */
 	struct cx_err why;     /* it failed; errnum 0: it did not */
 	struct cx_gateway *gw; /* private */
 	uint64_t token;	       /* 0: none */

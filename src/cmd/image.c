@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * caisson-image read|write|scan|same|walk|changes|pack|bundle --max-bytes N --max-entries N
+ * caisson-image read|read-known|write|scan|same|walk|changes|pack|bundle --max-bytes N
+ * --max-entries N
  *
  * The workers that touch archives. caissond starts them with 0 as input, 1 as output and 3 for the
  * report (image/report.h), in namespaces of their own; nothing is read before cx_confine(). No
@@ -29,14 +30,21 @@ struct limits {
 
 static int do_read(const struct limits *l, struct cx_report *report)
 {
-	const struct cx_read_limits limits = { l->max_bytes, l->max_entries };
+	const struct cx_read_limits limits = { l->max_bytes, l->max_entries, false };
+
+	return cx_read_layer(STDIN_FILENO, STDOUT_FILENO, &limits, report);
+}
+
+static int do_read_known(const struct limits *l, struct cx_report *report)
+{
+	const struct cx_read_limits limits = { l->max_bytes, l->max_entries, true };
 
 	return cx_read_layer(STDIN_FILENO, STDOUT_FILENO, &limits, report);
 }
 
 static int do_scan(const struct limits *l, struct cx_report *report)
 {
-	const struct cx_read_limits limits = { l->max_bytes, l->max_entries };
+	const struct cx_read_limits limits = { l->max_bytes, l->max_entries, false };
 
 	return cx_read_scan(STDIN_FILENO, STDOUT_FILENO, &limits, report);
 }
@@ -88,10 +96,15 @@ static const struct {
 	enum cx_confine_for purpose;
 	int (*run)(const struct limits *limits, struct cx_report *report);
 } roles[] = {
-	{ "read", CX_CONFINE_ARCHIVE, do_read }, { "write", CX_CONFINE_ARCHIVE, do_write },
-	{ "scan", CX_CONFINE_ARCHIVE, do_scan }, { "same", CX_CONFINE_ARCHIVE, do_same },
-	{ "walk", CX_CONFINE_TREE, do_walk },	 { "changes", CX_CONFINE_TREE, do_changes },
-	{ "pack", CX_CONFINE_ARCHIVE, do_pack }, { "bundle", CX_CONFINE_HANDED, do_bundle },
+	{ "read", CX_CONFINE_ARCHIVE, do_read },
+	{ "read-known", CX_CONFINE_ARCHIVE, do_read_known },
+	{ "write", CX_CONFINE_ARCHIVE, do_write },
+	{ "scan", CX_CONFINE_ARCHIVE, do_scan },
+	{ "same", CX_CONFINE_ARCHIVE, do_same },
+	{ "walk", CX_CONFINE_TREE, do_walk },
+	{ "changes", CX_CONFINE_TREE, do_changes },
+	{ "pack", CX_CONFINE_ARCHIVE, do_pack },
+	{ "bundle", CX_CONFINE_HANDED, do_bundle },
 };
 
 static int parse(int argc, char **argv, size_t *ret_role, struct limits *ret, struct cx_err *err)

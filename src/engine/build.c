@@ -30,7 +30,7 @@ enum {
 #define MEMORY ((uint64_t)2 << 30)
 #define IMAGE  "caisson-image"
 
-enum role_id { READ, WRITE, SCAN, SAME, FETCH, WALK, CHANGES, PACK, BUNDLE };
+enum role_id { READ, READ_KNOWN, WRITE, SCAN, SAME, FETCH, WALK, CHANGES, PACK, BUNDLE };
 
 /* What caissond shuts a process into before it runs; image/confine.c takes away the rest. */
 static const struct role {
@@ -40,6 +40,8 @@ static const struct role {
 	const char *why;
 } roles[] = {
 	[READ] = { IMAGE, "read", ALONE, FILES, MEMORY, CPU_SECONDS, "an archive to entries" },
+	[READ_KNOWN] = { IMAGE, "read-known", ALONE, FILES, MEMORY, CPU_SECONDS,
+			 "the same, but who sends the archive has its digest" },
 	[WRITE] = { IMAGE, "write", ALONE, FILES, MEMORY, CPU_SECONDS, "entries to a layer" },
 	[SCAN] = { IMAGE, "scan", ALONE, FILES, MEMORY, CPU_SECONDS, "an image's files" },
 	[SAME] = { IMAGE, "same", ALONE, FILES, MEMORY, CPU_SECONDS, "is a layer what it was?" },
@@ -249,7 +251,7 @@ static int start_part(struct part *part, struct cx_err *err)
 	struct cx_host *h = b->set->host;
 	const struct role *r = part->role;
 	char bytes_option[] = "--max-bytes", entries_option[] = "--max-entries";
-	char name[16], role[8], bytes[24], entries[16];
+	char name[16], role[12], bytes[24], entries[16];
 	char path[CX_CONFIG_TEXT + 32], owner[CX_ID_OWNER_MAX];
 	char *argv[] = { name,
 			 r->argument != NULL ? role : NULL,
@@ -394,7 +396,7 @@ int cx_build_layer(struct cx_builds *builds, const struct cx_build_limits *limit
 		free_build(b);
 		return -err->errnum;
 	}
-	add_part(b, READ, &fds[0], &entries_out, &fds[1]);
+	add_part(b, limits->blob_is_known ? READ_KNOWN : READ, &fds[0], &entries_out, &fds[1]);
 	add_part(b, WRITE, &entries_in, &out, &fds[2]);
 	start_waiting(builds, CX_BUILD_IMAGE);
 	return 0;

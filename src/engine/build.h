@@ -32,6 +32,7 @@ struct cx_builds {
 struct cx_build_limits {
 	uint64_t max_bytes;
 	uint32_t max_entries;
+	bool blob_is_known; /* of a layer: the reader need not tell the archive's own digest */
 };
 
 /* Once. err NULL: done; token and size tell of the layer file (both 0 when it makes none). */

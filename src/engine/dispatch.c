@@ -341,7 +341,8 @@ static int do_layer_build(struct cx_dispatch *d, struct asker asker, const union
 			  int *fds, struct cx_err *err)
 {
 	struct cx_build_limits limits = { .max_bytes = m->layer_build.max_bytes,
-					  .max_entries = m->layer_build.max_entries };
+					  .max_entries = m->layer_build.max_entries,
+					  .blob_is_known = m->layer_build.blob_is_known != 0 };
 
 	if (limits.max_bytes == 0 || limits.max_entries == 0)
 		return cx_refuse(err, CX_INVALID, "a layer of no bytes or no entries");

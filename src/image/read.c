@@ -19,9 +19,8 @@ struct reading {
 	const struct cx_read_limits *limits;
 	struct cx_report *report;
 	struct cx_err source; /* what the stream said, as libarchive only passes "failed" on */
-	bool hashed;
-	bool any, drained; /* the stream has given a byte; its last byte */
-	bool cut;	   /* the padding of the last entry is missing: nothing follows */
+	bool any, drained;    /* the stream has given a byte; its last byte */
+	bool cut;	      /* the padding of the last entry is missing: nothing follows */
 	bool saw_layout, saw_index, saw_manifest, is_rootfs;
 	char path[CX_ENTRY_PATH_MAX + 1], target[CX_ENTRY_PATH_MAX + 1];
 };
@@ -447,17 +446,21 @@ static int finish(struct reading *r, struct cx_err *err)
 		return -err->errnum;
 	if (r->is_rootfs)
 		return 0;
-	if (drain(r, err) < 0)
-		return -err->errnum;
-	if (!r->hashed)
-		return 0;
-	if (cx_stream_sums(r->stream, &sums, err) < 0)
+	if (drain(r, err) < 0 || cx_stream_sums(r->stream, &sums, err) < 0)
 		return -err->errnum;
 	memcpy(r->report->blob_id, sums.outer, sizeof sums.outer);
 	memcpy(r->report->diff_id, sums.inner, sizeof sums.inner);
 	r->report->blob_bytes = sums.outer_bytes;
 	r->report->tar_bytes = sums.inner_bytes;
 	return 0;
+}
+
+/* Of an outer archive nobody needs digests: its files have theirs. */
+static unsigned wanted_sums(const struct cx_read_limits *limits, entry_fn *fn)
+{
+	if (fn == scan_entry)
+		return 0;
+	return CX_STREAM_INNER | (limits->blob_is_known ? 0U : CX_STREAM_OUTER);
 }
 
 static int run(int in, int out, const struct cx_read_limits *limits, entry_fn *fn,
@@ -470,8 +473,7 @@ static int run(int in, int out, const struct cx_read_limits *limits, entry_fn *f
 
 	if (writer == NULL)
 		return cx_fail(err, ENOMEM, "archive reader");
-	r->hashed = fn != scan_entry;
-	if (cx_stream_open(in, limits->max_bytes, r->hashed, &stream, err) < 0)
+	if (cx_stream_open(in, limits->max_bytes, wanted_sums(limits, fn), &stream, err) < 0)
 		return -err->errnum;
 	cx_entry_writer_init(writer, out);
 	r->stream = stream;

@@ -75,6 +75,7 @@
 struct cx_read_limits {
 	uint64_t max_bytes; /* uncompressed */
 	uint64_t max_entries;
+	bool blob_is_known; /* its digest need not be told */
 };
 
 /* Fills *report in any case, its error too; returns 0 when it is ok. */

@@ -160,15 +160,17 @@ static const struct format formats[] = {
 
 /* ---- the stream ----------------------------------------------------------------------------- */
 
-static int new_hash(EVP_MD_CTX **ret, struct cx_err *err)
+static int new_hash(bool wanted, EVP_MD_CTX **ret, struct cx_err *err)
 {
+	if (!wanted)
+		return 0;
 	*ret = EVP_MD_CTX_new();
 	if (*ret == NULL || EVP_DigestInit_ex(*ret, EVP_sha256(), NULL) != 1)
 		return cx_fail(err, ENOMEM, "archive");
 	return 0;
 }
 
-int cx_stream_open(int fd, uint64_t max_bytes, bool hashed, struct cx_stream **ret,
+int cx_stream_open(int fd, uint64_t max_bytes, unsigned hashed, struct cx_stream **ret,
 		   struct cx_err *err)
 {
 	struct cx_stream *s = calloc(1, sizeof *s);
@@ -179,7 +181,8 @@ int cx_stream_open(int fd, uint64_t max_bytes, bool hashed, struct cx_stream **r
 	s->max_bytes = max_bytes;
 	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG,
 				  NULL); /* no file decides what SHA-256 is */
-	if (hashed && (new_hash(&s->outer, err) < 0 || new_hash(&s->inner, err) < 0)) {
+	if (new_hash((hashed & CX_STREAM_OUTER) != 0, &s->outer, err) < 0 ||
+	    new_hash((hashed & CX_STREAM_INNER) != 0, &s->inner, err) < 0) {
 		cx_stream_free(s);
 		return -err->errnum;
 	}
@@ -280,15 +283,22 @@ ssize_t cx_stream_next(struct cx_stream *s, const void **ret, struct cx_err *err
 	return (ssize_t)len;
 }
 
+static int finish_hash(EVP_MD_CTX *sum, uint8_t ret[32], struct cx_err *err)
+{
+	if (sum != NULL && EVP_DigestFinal_ex(sum, ret, NULL) != 1)
+		return cx_fail(err, EIO, "hash the archive");
+	return 0;
+}
+
 int cx_stream_sums(struct cx_stream *s, struct cx_stream_sums *ret, struct cx_err *err)
 {
 	struct cx_stream_sums sums = { .outer_bytes = s->outer_bytes,
 				       .inner_bytes = s->inner_bytes };
 
-	if (EVP_DigestFinal_ex(s->inner, sums.inner, NULL) != 1 ||
-	    EVP_DigestFinal_ex(s->outer, sums.outer, NULL) != 1)
-		return cx_fail(err, EIO, "hash the archive");
-	if (!is_wrapped(s))
+	if (finish_hash(s->inner, sums.inner, err) < 0 ||
+	    finish_hash(s->outer, sums.outer, err) < 0)
+		return -err->errnum;
+	if (!is_wrapped(s) && s->outer != NULL)
 		memcpy(sums.outer, sums.inner, sizeof sums.outer);
 	*ret = sums;
 	return 0;

@@ -2,7 +2,6 @@
 #ifndef CX_IMAGE_STREAM_H
 #define CX_IMAGE_STREAM_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -16,8 +15,11 @@
  */
 struct cx_stream;
 
-/* fd stays the caller's. max_bytes: of the uncompressed side. hashed: the sums are wanted. */
-CX_MUST int cx_stream_open(int fd, uint64_t max_bytes, bool hashed, struct cx_stream **ret,
+enum { CX_STREAM_OUTER = 1, CX_STREAM_INNER = 2 };
+
+/* fd stays the caller's. max_bytes: of the uncompressed side. hashed: the sums that are wanted, the
+ * outer one only with the inner one. */
+CX_MUST int cx_stream_open(int fd, uint64_t max_bytes, unsigned hashed, struct cx_stream **ret,
 			   struct cx_err *err);
 void cx_stream_free(struct cx_stream *stream);
 
@@ -28,7 +30,10 @@ struct cx_stream_sums {
 	uint8_t outer[32], inner[32]; /* SHA-256 of what came in, and of the uncompressed bytes */
 	uint64_t outer_bytes, inner_bytes;
 };
-/* Of a hashed one, only after cx_stream_next() returned 0: the sums are of the whole then. */
+/*
+ * Only after cx_stream_next() returned 0: the sums are of the whole then. Those that were not
+ * wanted are zeros.
+ */
 CX_MUST int cx_stream_sums(struct cx_stream *stream, struct cx_stream_sums *ret,
 			   struct cx_err *err);
 

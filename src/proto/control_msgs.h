@@ -83,8 +83,10 @@
 	F(u32, running, 1 << 20)  \
 	F(u32, ending, 1 << 20)   \
 	F(u64, gateways, UINT64_MAX)
-#define CX_FIELDS_ENDED(F)	  F(str, id, 32) F(u32, reason, CX_END_MAX - 1)
-#define CX_FIELDS_LAYER_BUILD(F)  F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX)
+#define CX_FIELDS_ENDED(F) F(str, id, 32) F(u32, reason, CX_END_MAX - 1)
+/* blob_is_known: the reader's report may leave the archive's own digest out */
+#define CX_FIELDS_LAYER_BUILD(F) \
+	F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX) F(u32, blob_is_known, 1)
 #define CX_FIELDS_LAYER_BUILT(F)  F(u64, token, UINT64_MAX) F(u64, size_bytes, UINT64_MAX)
 #define CX_FIELDS_LAYER_COMMIT(F) F(u64, token, UINT64_MAX) F(bytes, id, 32)
 #define CX_FIELDS_LAYER_TOKEN(F)  F(u64, token, UINT64_MAX)

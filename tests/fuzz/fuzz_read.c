@@ -202,7 +202,7 @@ static void look_at(int fd, const struct cx_report *report)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct cx_read_limits limits = { BYTES_MAX, ENTRIES_MAX };
+	static const struct cx_read_limits limits = { BYTES_MAX, ENTRIES_MAX, false };
 	static int archive = -1, out = -1;
 	struct input in = { data, size };
 	unsigned how = take_byte(&in);

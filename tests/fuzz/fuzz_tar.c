@@ -144,7 +144,7 @@ static bool entries_of(int fd, struct cx_entry_writer *w)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct cx_pack_limits pack = { archive_max, ENTRIES_MAX };
-	static const struct cx_read_limits read = { archive_max, ENTRIES_MAX };
+	static const struct cx_read_limits read = { archive_max, ENTRIES_MAX, false };
 	static struct cx_entry_writer before, after;
 	static int stream = -1, archive, back;
 	struct input in = { data, size };

@@ -95,7 +95,7 @@ def test_layer_is_built_before_the_archive_is_there(engine, api, make, image):
     upper = os.urandom(LARGE)
     upload = Upload(engine, image, archive(upper))
     upload.send(0.5)
-    wait_for_workers(engine, "read", "scan", "write")
+    wait_for_workers(engine, "read-known", "scan", "write")
     upload.end().ok()
     expect_upper(api, make, upper)
 
@@ -116,7 +116,7 @@ def test_slow_upload_holds_nobody_up(engine, api, make, image):
     upper = os.urandom(LARGE)
     slow = Upload(engine, image, archive(upper))
     slow.send(0.5)
-    wait_for_workers(engine, "read", "scan", "write")
+    wait_for_workers(engine, "read-known", "scan", "write")
     second = Upload(engine, "second", archive(os.urandom(LARGE)))
     second.send(0.9)
     api.import_image("third", archive(os.urandom(LARGE))).ok()

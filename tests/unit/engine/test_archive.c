@@ -19,7 +19,7 @@ static struct cx_sandboxes sandboxes;
 static struct cx_builds builds;
 static struct cx_archives archives;
 static struct cx_err err;
-static const struct cx_build_limits limits = { 1 << 20, 100 };
+static const struct cx_build_limits limits = { 1 << 20, 100, false };
 static int fds[3], numbers[3], layers = -EBADF;
 
 static void begin(void)

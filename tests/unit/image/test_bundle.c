@@ -61,7 +61,7 @@ static void refused(const char *says)
 
 START_TEST(files_in_their_order)
 {
-	const struct cx_read_limits all = { 1 << 20, 10 };
+	const struct cx_read_limits all = { 1 << 20, 10, false };
 	struct cx_report again;
 	struct cx_buf stream, text;
 	int entries = new_file(NULL, 0);

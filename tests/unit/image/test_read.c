@@ -74,7 +74,7 @@ typedef int read_fn(int in, int out, const struct cx_read_limits *limits, struct
 /* Reads what was made; text is the entries, also those before a failure. */
 static int read_with(read_fn *fn, uint64_t max_bytes, uint64_t max_entries)
 {
-	const struct cx_read_limits limits = { max_bytes, max_entries };
+	const struct cx_read_limits limits = { max_bytes, max_entries, false };
 	struct cx_buf stream;
 	int r;
 

@@ -34,6 +34,8 @@ static void end(void)
 	(void)close(fd);
 }
 
+static unsigned wanted = CX_STREAM_OUTER | CX_STREAM_INNER;
+
 /* All that comes out, into got; -errno when it fails. */
 static ssize_t unwrap(const void *bytes, size_t len, uint64_t max)
 {
@@ -46,7 +48,7 @@ static ssize_t unwrap(const void *bytes, size_t len, uint64_t max)
 	ck_assert_int_eq(ftruncate(fd, 0), 0);
 	ck_assert_int_eq(pwrite(fd, bytes, len, 0), (ssize_t)len);
 	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-	ck_assert_int_eq(cx_stream_open(fd, max, true, &stream, &err), 0);
+	ck_assert_int_eq(cx_stream_open(fd, max, wanted, &stream, &err), 0);
 	while ((n = cx_stream_next(stream, &p, &err)) > 0) {
 		ck_assert_uint_le(at + (size_t)n, sizeof got);
 		memcpy(got + at, p, (size_t)n);
@@ -216,7 +218,8 @@ START_TEST(byte_by_byte)
 	for (size_t at = 0; at < n; at++)
 		ck_assert_int_eq(send(ends[1], packed + at, 1, MSG_DONTWAIT), 1);
 	(void)close(ends[1]);
-	ck_assert_int_eq(cx_stream_open(ends[0], 100, true, &stream, &err), 0);
+	ck_assert_int_eq(
+		cx_stream_open(ends[0], 100, CX_STREAM_OUTER | CX_STREAM_INNER, &stream, &err), 0);
 	while ((r = cx_stream_next(stream, &p, &err)) > 0) {
 		memcpy(got + done, p, (size_t)r);
 		done += (size_t)r;
@@ -228,13 +231,33 @@ START_TEST(byte_by_byte)
 }
 END_TEST
 
+/* The inner one alone, or none. */
+START_TEST(sums_that_nobody_wants)
+{
+	static const uint8_t none[32];
+	struct cx_stream_sums both;
+	const unsigned format = (unsigned)_i % 3;
+	size_t len;
+
+	wanted = CX_STREAM_OUTER | CX_STREAM_INNER;
+	len = packs[format](large, 1000, packed, sizeof packed);
+	ck_assert_int_eq(unwrap(packed, len, 1000), 1000);
+	both = sums;
+	wanted = _i < 3 ? 0 : CX_STREAM_INNER;
+	ck_assert_int_eq(unwrap(packed, len, 1000), 1000);
+	ck_assert_mem_eq(sums.inner, (wanted & CX_STREAM_INNER) != 0 ? both.inner : none, 32);
+	ck_assert_mem_eq(sums.outer, none, 32);
+}
+END_TEST
+
 START_TEST(unreadable)
 {
 	const void *p;
 
 	(void)close(fd);
 	fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	ck_assert_int_eq(cx_stream_open(fd, 100, true, &stream, &err), 0);
+	ck_assert_int_eq(cx_stream_open(fd, 100, CX_STREAM_OUTER | CX_STREAM_INNER, &stream, &err),
+			 0);
 	ck_assert_int_lt(cx_stream_next(stream, &p, &err), 0);
 }
 END_TEST
@@ -255,6 +278,7 @@ int main(void)
 	tcase_add_test(tc, behind_the_end_of_gzip);
 	tcase_add_test(tc, behind_the_end_of_zstd);
 	tcase_add_loop_test(tc, byte_by_byte, 0, 3);
+	tcase_add_loop_test(tc, sums_that_nobody_wants, 0, 6);
 	tcase_add_test(tc, unreadable);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

@@ -53,7 +53,7 @@ static void add(const struct cx_entry *e, const char *data)
 
 static struct cx_buf read_back(void)
 {
-	const struct cx_read_limits limits = { room, 1000 };
+	const struct cx_read_limits limits = { room, 1000, false };
 	struct cx_report report;
 	struct cx_buf got;
 	int out = new_file(NULL, 0);
