@@ -52,9 +52,11 @@ static int change(struct cx_box *box, bool pause, struct cx_box_waiter *waiter, 
 	if (box->changing != CX_BOX_AT_REST && box->changing != wanted)
 		return cx_refuse(err, CX_CONFLICT, "the sandbox is just being %s",
 				 pause ? "resumed" : "paused");
-	box->change.done = on_changed;
-	if (box->changing == CX_BOX_AT_REST && ask(box, pause, err) < 0)
-		return -err->errnum;
+	if (box->changing == CX_BOX_AT_REST) {
+		box->change.done = on_changed;
+		if (ask(box, pause, err) < 0)
+			return -err->errnum;
+	}
 	box->changing = wanted;
 	waiter->next = box->changed;
 	box->changed = waiter;
@@ -77,11 +79,14 @@ static void on_asserted(struct cx_engine_call *call, struct cx_engine_answer *an
 	struct cx_box *box = cx_container_of(call, struct cx_box, change);
 
 	(void)answer;
-	if (err == NULL || box->phase != CX_BOX_RUNNING)
+	box->changing = CX_BOX_AT_REST;
+	if (box->phase != CX_BOX_RUNNING)
 		return;
-	cx_log_err(CX_LOG_WARNING, err, "sandbox not as it was", "id", box->row.id, NULL);
-	if (box->row.paused_ms != 0)
+	if (err != NULL)
+		cx_log_err(CX_LOG_WARNING, err, "sandbox not as it was", "id", box->row.id, NULL);
+	if (err != NULL && box->row.paused_ms != 0)
 		set_state(box, false);
+	cx_box_tell(&box->changed, err == NULL ? &box->row : NULL, err);
 }
 
 void cx_box_assert_state(struct cx_box *box)
@@ -89,6 +94,9 @@ void cx_box_assert_state(struct cx_box *box)
 	struct cx_err err;
 
 	box->change.done = on_asserted;
-	if (ask(box, box->row.paused_ms != 0, &err) < 0)
-		cx_log_err(CX_LOG_WARNING, &err, "sandbox not as it was", "id", box->row.id, NULL);
+	box->changing = box->row.paused_ms != 0 ? CX_BOX_PAUSING : CX_BOX_RESUMING;
+	if (ask(box, box->row.paused_ms != 0, &err) == 0)
+		return;
+	box->changing = CX_BOX_AT_REST;
+	cx_log_err(CX_LOG_WARNING, &err, "sandbox not as it was", "id", box->row.id, NULL);
 }
