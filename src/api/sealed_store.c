@@ -7,8 +7,8 @@ enum statement { PUT, GET, REMOVE, NEXT, ID_GET, ID_FORGET, ID_PUT, STATEMENT_MA
 static_assert((int)STATEMENT_MAX <= (int)CX_STORE_STATEMENTS_MAX, "there is a slot for each");
 
 static const char *const statements[STATEMENT_MAX] = {
-	[PUT] = "INSERT INTO sealed VALUES (?1, ?2) ON CONFLICT (sandbox) DO UPDATE"
-		" SET box=excluded.box",
+	[PUT] = ("INSERT INTO sealed VALUES (?1, ?2) ON CONFLICT (sandbox) DO UPDATE"
+		 " SET box=excluded.box"),
 	[GET] = "SELECT box FROM sealed WHERE sandbox=?1",
 	[REMOVE] = "DELETE FROM sealed WHERE sandbox=?1",
 	[NEXT] = "SELECT sandbox FROM sealed WHERE sandbox > ?1 ORDER BY sandbox LIMIT 1",
