@@ -82,18 +82,18 @@ def test_what_goes_wrong_is_told(cli, cli_json, engine):
 def test_pause_and_resume(cli, cli_json, engine):
     key = cli_json("create", "nap", "-p", "docker")["sandbox_id"]
     cli("run", key, "-l", "bash", "-c",
-        "(while :; do echo >>ticks; sleep 0.05; done) >/dev/null 2>&1 & echo kept >state")
+        "(while :; do :; done) >/dev/null 2>&1 & echo $! >pid; echo kept >state")
     assert "Status: paused" in cli("pause", key)
     paused = cli_json("status", key)
     assert paused["status"] == "paused" and paused["expires_at"] is None
     assert paused["paused_at"] is not None
     used = engine.api.usage(key)["cpu_us"]
     assert "PAUSED" in cli("run", key, "-c", "1", code=1)
-    assert engine.api.usage(key)["cpu_us"] == used
+    assert engine.api.usage(key)["cpu_us"] - used < 100000  # the agent's, which goes on
     resumed = cli_json("resume", key)
     assert resumed["status"] == "active" and resumed["paused_at"] is None
     assert resumed["expires_at"] is not None
-    assert cli_json("run", key, "-l", "bash", "-c", "cat state; wc -l <ticks")["stdout"].startswith("kept")
+    assert cli_json("run", key, "-l", "bash", "-c", "cat state; kill $(cat pid)")["stdout"] == "kept\n"
 
 
 def test_list_and_its_filters(cli, cli_json, nx):
