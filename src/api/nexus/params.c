@@ -83,6 +83,33 @@ const char *cx_nexus_method_name(enum cx_nexus_method method)
 	return methods[method].name;
 }
 
+/* ---- codes ---------------------------------------------------------------------------------- */
+
+/*
+ * The client has an exception for some codes. That of a conflict, and that of what is not found,
+ * speak of files and drop the text, so those kinds have the code that Nexus' own server gives them.
+ */
+static const struct {
+	enum cx_nexus_code code;
+	const char *why;
+} codes[CX_KIND_MAX] = {
+	[CX_INTERNAL] = { CX_NEXUS_INTERNAL_ERROR, "a fault of ours or of the host" },
+	[CX_INVALID] = { CX_NEXUS_INVALID_PARAMS, "ValueError there: also a name that is taken" },
+	[CX_DENIED] = { CX_NEXUS_PERMISSION_ERROR, "becomes NexusPermissionError" },
+	[CX_NOT_FOUND] = { CX_NEXUS_INTERNAL_ERROR, "SandboxNotFoundError there" },
+	[CX_CONFLICT] = { CX_NEXUS_INTERNAL_ERROR, "UnsupportedOperationError and its like" },
+	[CX_LIMIT] = { CX_NEXUS_INTERNAL_ERROR, "SandboxCreationError there" },
+	[CX_TIMEOUT] = { CX_NEXUS_INTERNAL_ERROR, "ExecutionTimeoutError there" },
+	[CX_UNAVAILABLE] = { CX_NEXUS_INTERNAL_ERROR, "not now" },
+	[CX_BUSY] = { CX_NEXUS_INTERNAL_ERROR, "there is no code for budgets" },
+	[CX_SPENT] = { CX_NEXUS_INTERNAL_ERROR, "the same" },
+};
+
+int cx_nexus_code(unsigned kind)
+{
+	return codes[kind].code;
+}
+
 /* ---- parameters ----------------------------------------------------------------------------- */
 
 static int take(const struct json_t *doc, const struct param *param, struct cx_nexus_params *p,

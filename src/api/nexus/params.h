@@ -17,6 +17,9 @@ enum cx_nexus_code {
 	CX_NEXUS_PERMISSION_ERROR = -32004,
 };
 
+/* Of an error that came up behind the parser. */
+int cx_nexus_code(unsigned kind);
+
 enum {
 	CX_NEXUS_ID_MAX = 256, /* bytes of a request's id as JSON */
 	CX_NEXUS_WORD_MAX = 255,

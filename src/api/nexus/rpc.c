@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/nexus/rpc.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "api/errors.h"
@@ -16,24 +17,6 @@ static int (*const methods[CX_NEXUS_METHODS])(struct cx_nexus_call *call, struct
 	[CX_NEXUS_RESUME] = cx_nexus_resume,   [CX_NEXUS_STOP] = cx_nexus_stop,
 	[CX_NEXUS_STATUS] = cx_nexus_status,   [CX_NEXUS_LIST] = cx_nexus_list,
 	[CX_NEXUS_CONNECT] = cx_nexus_connect, [CX_NEXUS_DISCONNECT] = cx_nexus_connect,
-};
-
-/*
- * The client has an exception for some codes. That of a conflict, and that of what is not found,
- * speak of files and drop the text, so those kinds have the code that Nexus' own server gives them.
- */
-static const struct {
-	enum cx_nexus_code code;
-	const char *why;
-} codes[CX_KIND_MAX] = {
-	[CX_INTERNAL] = { CX_NEXUS_INTERNAL_ERROR, "a fault of ours or of the host" },
-	[CX_INVALID] = { CX_NEXUS_INVALID_PARAMS, "ValueError there: also a name that is taken" },
-	[CX_DENIED] = { CX_NEXUS_PERMISSION_ERROR, "becomes NexusPermissionError" },
-	[CX_NOT_FOUND] = { CX_NEXUS_INTERNAL_ERROR, "SandboxNotFoundError there" },
-	[CX_CONFLICT] = { CX_NEXUS_INTERNAL_ERROR, "UnsupportedOperationError and its like" },
-	[CX_LIMIT] = { CX_NEXUS_INTERNAL_ERROR, "SandboxCreationError there" },
-	[CX_TIMEOUT] = { CX_NEXUS_INTERNAL_ERROR, "ExecutionTimeoutError there" },
-	[CX_UNAVAILABLE] = { CX_NEXUS_INTERNAL_ERROR, "not now" },
 };
 
 /* ---- answers -------------------------------------------------------------------------------- */
@@ -66,12 +49,26 @@ void cx_nexus_end(struct cx_nexus_call *call)
 	free_call(call);
 }
 
+/* Every answer is a 200, and every call the same route: the audit log is told more. */
+static void note(struct cx_nexus_call *call, const char *outcome)
+{
+	const struct cx_nexus_params *p = &call->rpc.p;
+	const char *object = p->sandbox_id != NULL ? p->sandbox_id : p->name;
+	char text[CX_PARAM_MAX + CX_NEXUS_WORD_MAX + 64];
+
+	(void)snprintf(text, sizeof text, "%s %.255s%s%s", call->req->param,
+		       object != NULL ? object : "", outcome != NULL ? ": " : "",
+		       outcome != NULL ? outcome : "");
+	cx_request_about(call->req, text);
+}
+
 static void fail_as(struct cx_nexus_call *call, int code, const struct cx_err *err)
 {
 	struct cx_jsonw *w = cx_nexus_answer(call);
 	const char *request_id = call->req->id;
 	char text[CX_ERROR_TEXT_MAX];
 
+	note(call, cx_kind_name(err->kind));
 	cx_jsonw_object(w, "error");
 	cx_jsonw_int(w, "code", code);
 	cx_jsonw_text(w, "message", cx_error_text(err, request_id, text));
@@ -85,7 +82,7 @@ static void fail_as(struct cx_nexus_call *call, int code, const struct cx_err *e
 
 void cx_nexus_fail(struct cx_nexus_call *call, const struct cx_err *err)
 {
-	fail_as(call, codes[err->kind].code, err);
+	fail_as(call, cx_nexus_code(err->kind), err);
 }
 
 /* ---- what every method asks ----------------------------------------------------------------- */
@@ -128,6 +125,15 @@ int cx_nexus_named(struct cx_nexus_call *call, struct cx_named *ret, struct cx_e
 
 /* ---- the routes ----------------------------------------------------------------------------- */
 
+static void begin(struct cx_nexus_call *call)
+{
+	struct cx_err err;
+
+	note(call, NULL);
+	if (methods[call->rpc.method](call, &err) < 0)
+		cx_nexus_fail(call, &err);
+}
+
 void cx_nexus_handle(struct cx_request *req)
 {
 	struct cx_nexus_call *call = calloc(1, sizeof *call);
@@ -143,8 +149,8 @@ void cx_nexus_handle(struct cx_request *req)
 	call->out.max = ANSWER_MAX;
 	if (cx_nexus_parse(req->body.p, req->body.len, req->param, &call->rpc, &code, &err) < 0)
 		fail_as(call, code, &err);
-	else if (methods[call->rpc.method](call, &err) < 0)
-		cx_nexus_fail(call, &err);
+	else
+		begin(call);
 }
 
 void cx_nexus_whoami(struct cx_request *req)

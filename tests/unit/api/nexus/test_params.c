@@ -164,6 +164,16 @@ START_TEST(takes_code_of_a_megabyte)
 }
 END_TEST
 
+START_TEST(every_error_has_a_code)
+{
+	for (unsigned kind = 0; kind < CX_KIND_MAX; kind++)
+		ck_assert_msg(cx_nexus_code(kind) <= -32000, "%s", cx_kind_name(kind));
+	ck_assert_int_eq(cx_nexus_code(CX_INVALID), -32602);
+	ck_assert_int_eq(cx_nexus_code(CX_NOT_FOUND), -32603);
+	ck_assert_int_eq(cx_nexus_code(CX_DENIED), -32004);
+}
+END_TEST
+
 START_TEST(knows_ten_methods)
 {
 	static const char *const names[] = { "create",	"get_or_create", "run",	   "pause",
@@ -187,6 +197,7 @@ int main(void)
 	tcase_add_test(t, knows_what_is_left_out);
 	tcase_add_loop_test(t, keeps_the_id_as_it_is, 0, 4);
 	tcase_add_test(t, takes_code_of_a_megabyte);
+	tcase_add_test(t, every_error_has_a_code);
 	tcase_add_test(t, knows_ten_methods);
 	suite_add_tcase(s, t);
 	return run_suite(s);
