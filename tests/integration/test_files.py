@@ -417,6 +417,17 @@ def test_a_sandbox_that_ends_meanwhile(api, make):
         assert answer.status == 409, answer
 
 
+def test_a_paused_sandbox_moves_nothing(api, make):
+    key = make()
+    put(api, key, "/tmp/x", b"old").ok()
+    assert api.raw("POST", f"/api/v1/sandbox/{key}/pause").status == 200
+    for answer in (put(api, key, "/tmp/x", b"new"), get(api, key, "/tmp/x"),
+                   read_file(api, key, "/tmp/x"), entries(api, key, "/tmp")):
+        assert answer.status == 409 and "PAUSED" in answer.detail, answer
+    assert api.raw("POST", f"/api/v1/sandbox/{key}/resume").status == 200
+    assert get(api, key, "/tmp/x").body == b"old"
+
+
 def test_slow_clients_hold_up_nobody(api, make):
     key = make()
     socks = [begin(api, key, f"/tmp/slow-{i}", 1000, 10) for i in range(40)]
@@ -573,13 +584,15 @@ def test_cli_leaves_no_half_file(engine, make, tmp_path):
     engine.api.exec(key, "truncate -s 100000000000 /tmp/big")
     process = subprocess.Popen([harness.program("caisson"), "download", key, "/tmp/big", str(tmp_path)],
                                env=engine.cli_environment(), stderr=subprocess.PIPE, text=True)
-    harness.wait_until(lambda: len(os.listdir(tmp_path)) == 2, 10, "the download")
+    harness.wait_until(lambda: max(file.stat().st_size for file in tmp_path.iterdir()) > 1 << 20, 10,
+                       "the download")
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 130
     assert os.listdir(tmp_path) == ["big"] and (tmp_path / "big").read_text() == "old"
     process = subprocess.Popen([harness.program("caisson"), "download", key, "/tmp/big", str(tmp_path)],
                                env=engine.cli_environment(), stderr=subprocess.PIPE, text=True)
-    harness.wait_until(lambda: len(os.listdir(tmp_path)) == 2, 10, "the download")
+    harness.wait_until(lambda: max(file.stat().st_size for file in tmp_path.iterdir()) > 1 << 20, 10,
+                       "the download")
     engine.api.delete(key).ok()
     assert process.wait(20) == 9 and "before its end" in process.communicate()[1]
     assert os.listdir(tmp_path) == ["big"] and (tmp_path / "big").read_text() == "old"

@@ -154,6 +154,8 @@ static const struct {
 	{ "POST /api/v1/sandbox", "Content-Length: 67108864\r\n", 64 << 20, 413, true },
 	{ "POST /api/v1/images", "Content-Length: 8388608\r\n", 8 << 20, 413, true },
 	{ "DELETE /api/v1/sandbox", "Content-Length: 8388608\r\n", 8 << 20, 413, true },
+	/* What is taken as it comes: all of a large file is read, so that its refusal arrives. */
+	{ "PUT /api/v1/sandbox/x/files", "Content-Length: 300000000\r\n", 300000000, 413, true },
 	/* More than is read for the answer's sake: it comes first, and the connection ends. */
 	{ "POST /nowhere", "Content-Length: 1000000000\r\n", 16 << 20, 404, false },
 	{ "POST /api/v1/sandbox", "Content-Length: 1000000000\r\n", 16 << 20, 413, false },
