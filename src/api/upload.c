@@ -7,8 +7,10 @@
 #include "api/digest.h"
 #include "api/multipart.h"
 
-/* What the sandbox has not taken yet: the bytes of one call with their lengths in between. */
-enum { OUT_MAX = 1 << 20 };
+/* What the sandbox has not taken yet: the bytes of one call behind their length. */
+enum { OUT_MAX = 1 << 20, LENGTH_BYTES = 4 };
+
+static const char no_length[LENGTH_BYTES]; /* also the end of all chunks */
 
 struct upload { /* freed when it is over and the pipe is gone */
 	struct cx_inflow in;
@@ -95,48 +97,53 @@ static void pipe_ready(struct cx_source *pipe, uint32_t events)
 		flush(up);
 }
 
-static int add_chunk(struct upload *up, const char *p, size_t len, struct cx_err *err)
-{
-	uint8_t length[4];
-	struct cx_writer w = { .p = length, .left = sizeof length };
-	uint32_t n = (uint32_t)len;
-
-	if (up->pipe.dead)
-		return 0;
-	if (!cx_put_u32(&w, &n, CX_FILE_CHUNK_MAX))
-		return cx_refuse(err, CX_INTERNAL, "a chunk of %zu bytes", len);
-	if (cx_buf_add(&up->out, length, sizeof length, err) < 0)
-		return -err->errnum;
-	return len > 0 ? cx_buf_add(&up->out, p, len, err) : 0;
-}
-
 /* ---- from the client ------------------------------------------------------------------------- */
 
 static int take_content(void *arg, const char *p, size_t len, struct cx_err *err)
 {
 	struct upload *up = arg;
 
+	return cx_buf_add(&up->out, p, len, err);
+}
+
+/* What has come behind the room for its length becomes a chunk. */
+static int seal_chunk(struct upload *up, struct cx_err *err)
+{
+	uint32_t len = (uint32_t)(up->out.len - LENGTH_BYTES);
+	struct cx_writer w = { .p = (uint8_t *)up->out.p, .left = LENGTH_BYTES };
+
+	if (len == 0) {
+		up->out.len = 0;
+		return 0;
+	}
 	up->result.size += len;
 	if (up->result.size > CX_FILE_MAX)
 		return cx_files_refuse_large(err, "the file has more than %d bytes", CX_FILE_MAX);
-	if (cx_digest_add(up->digest, p, len, err) < 0)
+	if (!cx_put_u32(&w, &len, CX_FILE_CHUNK_MAX))
+		return cx_refuse(err, CX_INTERNAL, "a chunk of %u bytes", len);
+	return cx_digest_add(up->digest, up->out.p + LENGTH_BYTES, len, err);
+}
+
+/* One chunk of each call, into how many pieces a form may have cut it. */
+static int take_body(struct upload *up, const char *data, size_t len, struct cx_err *err)
+{
+	if (cx_buf_add(&up->out, no_length, LENGTH_BYTES, err) < 0)
 		return -err->errnum;
-	return add_chunk(up, p, len, err);
+	if (up->parts.name != NULL && cx_multipart_feed(&up->parts, data, len, err) < 0)
+		return -err->errnum;
+	if (up->parts.name == NULL && take_content(up, data, len, err) < 0)
+		return -err->errnum;
+	return seal_chunk(up, err);
 }
 
 static size_t take(struct cx_inflow *in, const char *data, size_t len)
 {
 	struct upload *up = cx_container_of(in, struct upload, in);
 	struct cx_err err;
-	int r;
 
 	if (up->out.len > 0)
 		return 0;
-	if (up->parts.name != NULL)
-		r = cx_multipart_feed(&up->parts, data, len, &err);
-	else
-		r = take_content(up, data, len, &err);
-	if (r < 0)
+	if (take_body(up, data, len, &err) < 0)
 		finish(up, &err);
 	else
 		flush(up);
@@ -153,7 +160,7 @@ static int check(struct upload *up, struct cx_err *err)
 		return cx_refuse(err, CX_INVALID,
 				 "the file has another SHA-256 than it is to have; nothing was "
 				 "changed");
-	return add_chunk(up, NULL, 0, err);
+	return cx_buf_add(&up->out, no_length, LENGTH_BYTES, err);
 }
 
 static void ended(struct cx_inflow *in)

@@ -219,6 +219,14 @@ def test_form_with_other_fields_and_no_last_line_end(api, box):
     assert get(api, box, "/tmp/f").body == b"x\r\n--B0undar\r"
 
 
+def test_form_with_many_line_ends(api, box):
+    data = b"\r\n" * (1 << 20) + b"\r" * (1 << 20)
+    began = time.monotonic()
+    assert upload(api, box, "/tmp/f", data).ok()["sha256"] == hashlib.sha256(data).hexdigest()
+    assert time.monotonic() - began < 10
+    assert get(api, box, "/tmp/f").body == data
+
+
 def test_what_is_asked_wrongly(api, box):
     assert api.raw("PUT", f"/api/v1/sandbox/{box}/files", b"x").status == 400
     assert api.raw("GET", f"/api/v1/sandbox/{box}/files?path=").status == 400
