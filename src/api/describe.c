@@ -538,7 +538,8 @@ static const struct cx_operation operations[] = {
 static const struct cx_description own = { schemas, CX_LEN(schemas), operations,
 					   CX_LEN(operations) };
 
-const struct cx_description *const cx_descriptions[] = { &own, &cx_prime_description,
+const struct cx_description *const cx_descriptions[] = { &own, &cx_accounts_description,
+							 &cx_prime_description,
 							 &cx_nexus_description };
 const size_t cx_descriptions_count = CX_LEN(cx_descriptions);
 

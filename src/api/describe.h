@@ -67,6 +67,7 @@ struct cx_description {
 	size_t noperations;
 };
 
+extern const struct cx_description cx_accounts_description; /* accounts_describe.c */
 extern const struct cx_description *const cx_descriptions[];
 extern const size_t cx_descriptions_count;
 

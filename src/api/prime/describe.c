@@ -22,6 +22,39 @@ static const struct cx_field token[] = {
 	{ "is_vm", CX_IS_BOOL | NEEDED, 0, 0, NULL, "" },
 };
 
+static const struct cx_field whoami[] = {
+	{ "data", CX_IS_OBJECT | NEEDED, 0, 0, "PrimeUser", "" },
+};
+
+static const struct cx_field user[] = {
+	{ "id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "email", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "name", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "slug", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "scope", CX_IS_ANY | NEEDED, 0, 0, NULL, "" },
+	{ "role", TEXT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field page_query[] = {
+	{ "offset", CX_IS_INT, 0, 0, NULL, "0 if left out" },
+	{ "limit", CX_IS_INT, 0, 0, NULL, "100 if left out" },
+};
+
+static const struct cx_field teams[] = {
+	{ "data", CX_IS_OBJECTS | NEEDED, 0, 0, "PrimeTeam", "" },
+	{ "total_count", CX_IS_INT | NEEDED, 0, 0, NULL, "" },
+	{ "offset", CX_IS_INT | NEEDED, 0, 0, NULL, "" },
+	{ "limit", CX_IS_INT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field team[] = {
+	{ "teamId", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "name", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "slug", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "role", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "createdAt", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+};
+
 static const struct cx_field error_context[] = {
 	{ "status", TEXT | NEEDED, 0, 0, NULL, "" },
 	{ "errorType", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "one word for programs" },
@@ -117,6 +150,11 @@ static const struct cx_field window[] = {
 		"Prime" name, fields, CX_LEN(fields) \
 	}
 static const struct cx_schema schemas[] = {
+	SCHEMA("Whoami", whoami),
+	SCHEMA("User", user),
+	SCHEMA("PageQuery", page_query),
+	SCHEMA("Teams", teams),
+	SCHEMA("Team", team),
 	SCHEMA("Token", token),
 	SCHEMA("ErrorContext", error_context),
 	SCHEMA("StatusBatch", status_batch),
@@ -143,6 +181,10 @@ static const struct cx_schema schemas[] = {
 		"POST", CX_PRIME_COMMANDS path, id, "id", NULL, NULL, CX_FORM_CALL, NULL \
 	}
 static const struct cx_operation operations[] = {
+	{ "GET", "/api/v1/user/whoami", "primeWhoami", NULL, NULL, NULL, CX_FORM_JSON,
+	  "PrimeWhoami" },
+	{ "GET", "/api/v1/user/teams", "primeTeams", NULL, "PrimePageQuery", NULL, CX_FORM_JSON,
+	  "PrimeTeams" },
 	{ "POST", SANDBOX "/{}/auth", "primeToken", "id", NULL, NULL, CX_FORM_JSON, "PrimeToken" },
 	{ "GET", SANDBOX "/{}/error-context", "primeErrorContext", "id", NULL, NULL, CX_FORM_JSON,
 	  "PrimeErrorContext" },

@@ -71,6 +71,17 @@ START_TEST(what_is_described_is_there)
 }
 END_TEST
 
+START_TEST(what_is_there_is_described)
+{
+	const struct cx_route_table *table = cx_route_tables[_i];
+
+	for (size_t i = 0; i < table->count; i++)
+		ck_assert_msg(cx_operation_find(&table->rows[i]) != NULL,
+			      "%s %s is not described: see describe.h", table->rows[i].method,
+			      table->rows[i].path);
+}
+END_TEST
+
 START_TEST(it_is_json)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf out = { .max = 4 << 20 };
@@ -160,6 +171,7 @@ int main(void)
 	TCase *tc = tcase_create("openapi");
 
 	tcase_add_loop_test(tc, what_is_described_is_there, 0, (int)cx_descriptions_count);
+	tcase_add_loop_test(tc, what_is_there_is_described, 0, (int)cx_route_tables_count);
 	tcase_add_test(tc, it_is_json);
 	tcase_add_loop_test(tc, requests_are_read_as_described, 0, 2);
 	suite_add_tcase(suite, tc);
