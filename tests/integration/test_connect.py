@@ -315,6 +315,27 @@ def test_the_dead_the_unknown_and_strangers(gate):
         assert stream.status == 401
 
 
+def test_a_paused_sandbox(gate, box):
+    with box.shell("sleep 60", uuid="live") as stream:
+        stream.started()
+        gate.api.request("POST", f"/api/v1/sandbox/{box.id}/pause").ok()
+        for again in (box.shell("true"), box.attach("live")):
+            with again:
+                assert again.wait() == "not_found"
+        assert box.input("live", b"x") == "not_found" and box.signal("live", 9) == "not_found"
+        assert box.exec("true").status == 409
+        gate.api.request("POST", f"/api/v1/sandbox/{box.id}/resume").ok()
+        assert box.signal("live", 9) is None
+        assert stream.wait() is None and stream.code == 137
+
+
+def test_a_long_silence_has_signs_of_life(shared):
+    with shared.shell("sleep 31; echo end") as stream:
+        stream.started()
+        assert stream.next() == ("keepalive", None)
+        assert stream.wait() is None and stream.out == b"end\n"
+
+
 def test_unknown_calls(shared):
     assert shared.request("/command_session.CommandSession/Nothing", b"").status == 401
     for type in ("application/json", "application/connect+json", "application/proto", None):
