@@ -9,6 +9,7 @@ import pwd
 import time
 
 import harness
+from test_web import described
 
 SANDBOX = "/api/v1/sandbox"
 
@@ -319,6 +320,24 @@ def test_accounts_outlive_the_gateway(engine):
             with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
                 return user.api.get(made["id"]).ok()["userId"] == user.id
         harness.wait_until(back, 15, "the gateway")
+
+
+def test_answers_are_as_described(engine):
+    spec = engine.api.raw("GET", "/openapi.json").ok()
+    user, team = User(engine), make_team(engine)
+    join(engine, team, user)
+    for method, path, param, body in (
+            ("GET", "/users", "", None), ("GET", "/users/{user}", user.name, None),
+            ("PATCH", "/users/{user}", user.name, {"max_sandboxes": 3}), ("GET", "/teams", "", None),
+            ("GET", "/teams/{team}", team, None), ("POST", "/teams/{team}/join", team, {"user": user.name}),
+            ("POST", "/keys", "", {"name": "k"}), ("GET", "/keys", "", None), ("GET", "/audit", "", None),
+            ("POST", "/teams/{team}/leave", team, {"user": user.name}), ("DELETE", "/teams/{team}", team, None),
+            ("DELETE", "/keys/{id}", user.made["id"], None), ("DELETE", "/users/{user}", user.name, None),
+            ("GET", "/user/whoami", "", None), ("GET", "/user/teams", "", None), ("POST", "/secret-key/rotate", "", None)):
+        path = "/api/v1" + path
+        answer = engine.api.request(method, path.format(user=param, team=param, id=param), body).ok()
+        form = spec["paths"][path][method.lower()]["responses"]["200"]["content"]["application/json"]
+        described(spec, form["schema"], answer, f"{method} {path}")
 
 
 # ---- the command line ----------------------------------------------------------------------------
