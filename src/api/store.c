@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/store.h"
 
+#include <stdio.h>
+
 #include "api/store_inner.h"
 #include "base/cleanup.h"
 
@@ -15,13 +17,6 @@
 #define BY_NAME                                                                               \
 	"SELECT " SANDBOX_COLUMNS ", status IN " LIVE " AS live FROM sandboxes WHERE name=?1" \
 	" AND id IS NOT NULL"
-#define SANDBOX_FILTER                                                                         \
-	" FROM sandboxes WHERE id IS NOT NULL AND (?1 IS NULL OR status = ?1)"                 \
-	" AND (?2 IS NULL OR team_id = ?2) AND (NOT ?3 OR status IN " LIVE ")"                 \
-	" AND (?4 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(?4) AS want WHERE want.value" \
-	" NOT IN (SELECT value FROM json_each(sandboxes.labels))))"                            \
-	" AND (?5 IS NULL OR user_id = ?5)"
-
 #define IMAGE_COLUMNS \
 	"name, manifest_type, config, manifest_id, config_id, created_ms, size_bytes, platform"
 
@@ -36,10 +31,6 @@ enum statement {
 	SANDBOX_BY_NAME,
 	SANDBOX_BY_NAME_FOR,
 	SANDBOX_BY_KEY,
-	SANDBOX_LIST,
-	SANDBOX_LIST_FOR,
-	SANDBOX_COUNT,
-	SANDBOX_COUNT_FOR,
 	SANDBOX_UNBORN,
 	SANDBOX_PRUNE,
 	LAYER_NOTE,
@@ -74,12 +65,6 @@ static const char *const statements[STATEMENT_MAX] = {
 		BY_NAME " AND" VISIBLE("?2") " ORDER BY live DESC, row DESC LIMIT 2",
 	[SANDBOX_BY_KEY] = "SELECT " SANDBOX_COLUMNS " FROM sandboxes WHERE user_id=?1"
 			   " AND idempotency_key=?2",
-	[SANDBOX_LIST] =
-		"SELECT " SANDBOX_COLUMNS SANDBOX_FILTER " ORDER BY row DESC LIMIT ?7 OFFSET ?8",
-	[SANDBOX_LIST_FOR] = "SELECT " SANDBOX_COLUMNS SANDBOX_FILTER
-			     " AND" VISIBLE("?6") " ORDER BY row DESC LIMIT ?7 OFFSET ?8",
-	[SANDBOX_COUNT] = "SELECT count(*)" SANDBOX_FILTER,
-	[SANDBOX_COUNT_FOR] = "SELECT count(*)" SANDBOX_FILTER " AND" VISIBLE("?6"),
 	[SANDBOX_UNBORN] = "DELETE FROM sandboxes WHERE id IS NULL",
 	[SANDBOX_PRUNE] =
 		"DELETE FROM sandboxes WHERE row IN (SELECT row FROM sandboxes WHERE status"
@@ -191,6 +176,8 @@ void cx_store_close(struct cx_store *store)
 		(void)sqlite3_finalize(store->stmts[i]);
 		(void)sqlite3_finalize(store->accounts[i]);
 		(void)sqlite3_finalize(store->sealed[i]);
+		(void)sqlite3_finalize(store->lists[i]);
+		(void)sqlite3_finalize(store->counts[i]);
 	}
 	(void)sqlite3_close(store->db);
 	free(store);
@@ -337,11 +324,59 @@ int cx_store_sandbox_by_name(struct cx_store *store, const char *viewer, const c
 	return 1;
 }
 
+/*
+ * Each set of conditions is a statement of its own, made when it is first asked for: so an index
+ * leads to what is wanted, which no condition that may be switched off would allow.
+ */
+static const char *const conditions[] = {
+	" AND status = ?1",
+	" AND team_id = ?2",
+	" AND status IN " LIVE,
+	(" AND NOT EXISTS (SELECT 1 FROM json_each(?4) AS want WHERE want.value"
+	 " NOT IN (SELECT value FROM json_each(sandboxes.labels)))"),
+	" AND user_id = ?5",
+	" AND" VISIBLE("?6"),
+};
+static_assert(1 << CX_LEN(conditions) == CX_STORE_STATEMENTS_MAX, "there is a slot for each set");
+
+static bool asks(const struct cx_sandbox_filter *filter, size_t condition)
+{
+	const bool asked[CX_LEN(conditions)] = {
+		filter->status != NULL,
+		filter->team_id != NULL,
+		filter->live_only,
+		filter->labels != NULL && strcmp(filter->labels, "[]") != 0,
+		filter->user_id != NULL,
+		filter->viewer != NULL,
+	};
+
+	return asked[condition];
+}
+
+static sqlite3_stmt *take_filtered(struct cx_store *store, sqlite3_stmt **slots, const char *head,
+				   const struct cx_sandbox_filter *filter, const char *tail,
+				   struct cx_err *err)
+{
+	char sql[4096];
+	size_t set = 0, len;
+
+	(void)snprintf(sql, sizeof sql, "%s FROM sandboxes WHERE id IS NOT NULL", head);
+	for (size_t i = 0; i < CX_LEN(conditions); i++) {
+		len = strlen(sql);
+		if (asks(filter, i))
+			(void)snprintf(sql + len, sizeof sql - len, "%s", conditions[i]);
+		set |= (size_t)asks(filter, i) << i;
+	}
+	len = strlen(sql);
+	(void)snprintf(sql + len, sizeof sql - len, "%s", tail);
+	return cx_store_take(store, &slots[set], sql, err);
+}
+
+/* A parameter that no condition of the statement has is refused by sqlite, which is fine. */
 static void bind_filter(sqlite3_stmt *stmt, const struct cx_sandbox_filter *filter)
 {
 	cx_store_bind_text(stmt, 1, filter->status);
 	cx_store_bind_text(stmt, 2, filter->team_id);
-	(void)sqlite3_bind_int(stmt, 3, filter->live_only);
 	cx_store_bind_text(stmt, 4, filter->labels);
 	cx_store_bind_text(stmt, 5, filter->user_id);
 	cx_store_bind_text(stmt, 6, filter->viewer);
@@ -352,8 +387,8 @@ int cx_store_sandbox_each(struct cx_store *store, const struct cx_sandbox_filter
 				      struct cx_err *err),
 			  void *arg, struct cx_err *err)
 {
-	CX_AUTO_STMT *stmt =
-		take(store, filter->viewer != NULL ? SANDBOX_LIST_FOR : SANDBOX_LIST, err);
+	CX_AUTO_STMT *stmt = take_filtered(store, store->lists, "SELECT " SANDBOX_COLUMNS, filter,
+					   " ORDER BY row DESC LIMIT ?7 OFFSET ?8", err);
 	int r;
 
 	if (stmt == NULL)
@@ -382,7 +417,7 @@ int cx_store_sandbox_count(struct cx_store *store, const struct cx_sandbox_filte
 			   int64_t *ret, struct cx_err *err)
 {
 	CX_AUTO_STMT *stmt =
-		take(store, filter->viewer != NULL ? SANDBOX_COUNT_FOR : SANDBOX_COUNT, err);
+		take_filtered(store, store->counts, "SELECT count(*)", filter, "", err);
 
 	if (stmt == NULL)
 		return -err->errnum;

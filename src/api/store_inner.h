@@ -20,6 +20,8 @@ struct cx_store {
 	sqlite3_stmt *stmts[CX_STORE_STATEMENTS_MAX]; /* store.c's */
 	sqlite3_stmt *accounts[CX_STORE_STATEMENTS_MAX];
 	sqlite3_stmt *sealed[CX_STORE_STATEMENTS_MAX];
+	sqlite3_stmt *lists[CX_STORE_STATEMENTS_MAX],
+		*counts[CX_STORE_STATEMENTS_MAX]; /* by filter */
 };
 
 /* Brings an older schema up to date. */
