@@ -71,6 +71,6 @@ def test_the_sandbox_ends_under_it(make, client):
     async def test(async_client):
         process = await async_client.open_process(made.id, "sleep 4322")
         await async_client.delete(made.id)
-        with pytest.raises(prime_sandboxes.SandboxNotRunningError):
+        with pytest.raises(prime_sandboxes.APIError, match="not_found"):  # it types none of these
             await process.wait()
     with_client(test)

@@ -25,7 +25,7 @@ static const struct {
 	{ "{\"allow\":[\"a.b\"]}", true, NULL, NULL, "'allow'" },
 	{ "{\"deny\":[\"10.0.0.0/8\"]}", true, NULL, NULL, "'deny'" },
 	{ "{\"deny\":[\"\"]}", true, NULL, NULL, "'deny'" },
-	{ "{\"deny\":[7]}", true, NULL, NULL, "'deny'" },
+	{ "{\"deny\":[7]}", true, NULL, NULL, "'deny" },
 	{ "{\"allow\":\"a.b\"}", true, NULL, NULL, "'allow'" },
 };
 
