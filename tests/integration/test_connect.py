@@ -396,6 +396,17 @@ def test_attaching(shared):
         assert stream.wait() == "not_found"
 
 
+def test_a_sandbox_by_its_name(gate, shared):
+    """An administrator's way; processes are the sandbox's whatever it is called."""
+    key, name = new(), gate.api.get(shared.id)["name"]
+    with shared.shell("sleep 60", uuid=key) as stream:
+        stream.started()
+        answer = gate.api.request("POST", f"/gw/s/{name}/command_session.CommandSession/SendSignal",
+                                  rpc.send_signal(key, 9), {"Content-Type": "application/proto"})
+        assert answer.status == 200
+        assert stream.wait() is None and stream.code == 137
+
+
 def test_same_environment_in_another_order(shared):
     key = new()
     with shared.shell("sleep 60", uuid=key, envs={"A": "1", "B": "2", "AB": "3"}) as first:

@@ -52,7 +52,8 @@ static int reach(struct cx_request *req, const char **ret_id, struct cx_session 
 	if (cx_access_named(req, req->param, &named, err) < 0)
 		return -err->errnum;
 	if (cx_access_session(req, req->param, ret, &why) == 0) {
-		*ret_id = req->param;
+		*ret_id =
+			named.row->id; /* the path may have its name; it lives, and so does this */
 		return 0;
 	}
 	if (strcmp(named.row->status, "PENDING") == 0 ||
