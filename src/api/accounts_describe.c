@@ -201,7 +201,7 @@ static const struct cx_operation operations[] = {
 	{ "GET", TEAMS, "listTeams", NULL, NULL, NULL, CX_FORM_JSON, "TeamList" },
 	{ "POST", TEAMS, "addTeam", NULL, NULL, "TeamNew", CX_FORM_JSON, "Team" },
 	{ "GET", TEAMS "/{}", "getTeam", "team", NULL, NULL, CX_FORM_JSON, "Team" },
-	{ "DELETE", TEAMS "/{}", "removeTeam", "team", NULL, NULL, CX_FORM_JSON, "Named" },
+	{ "DELETE", TEAMS "/{}", "removeTeam", "team", NULL, NULL, CX_FORM_JSON, "Team" },
 	{ "POST", TEAMS "/{}/join", "joinTeam", "team", NULL, "MemberChange", CX_FORM_JSON,
 	  "Team" },
 	{ "POST", TEAMS "/{}/leave", "leaveTeam", "team", NULL, "MemberChange", CX_FORM_JSON,

@@ -332,10 +332,10 @@ def test_answers_are_as_described(engine):
             ("GET", "/teams/{team}", team, None), ("POST", "/teams/{team}/join", team, {"user": user.name}),
             ("POST", "/keys", "", {"name": "k"}), ("GET", "/keys", "", None), ("GET", "/audit", "", None),
             ("POST", "/teams/{team}/leave", team, {"user": user.name}), ("DELETE", "/teams/{team}", team, None),
-            ("DELETE", "/keys/{id}", user.made["id"], None), ("DELETE", "/users/{user}", user.name, None),
+            ("DELETE", "/keys/{key}", user.made["id"], None), ("DELETE", "/users/{user}", user.name, None),
             ("GET", "/user/whoami", "", None), ("GET", "/user/teams", "", None), ("POST", "/secret-key/rotate", "", None)):
         path = "/api/v1" + path
-        answer = engine.api.request(method, path.format(user=param, team=param, id=param), body).ok()
+        answer = engine.api.request(method, path.format(user=param, team=param, key=param), body).ok()
         form = spec["paths"][path][method.lower()]["responses"]["200"]["content"]["application/json"]
         described(spec, form["schema"], answer, f"{method} {path}")
 
