@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every typed exception, by its real cause."""
 
+import contextlib
+import os
+import signal
 import threading
 
 import harness
@@ -93,3 +96,32 @@ def test_a_platform_that_is_not_there(engine, monkeypatch):
     monkeypatch.setenv("PRIME_API_BASE_URL", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(prime_sandboxes.APIError):
         sync_client().list()
+
+
+@contextlib.contextmanager
+def standing_still(engine):
+    """The gateway takes connections and says nothing."""
+    pid = engine.gateway
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_no_answer_in_time(engine, sdk, make, tmp_path):
+    made = make(sdk=sdk)
+    sdk.wait_for_creation(made.id)
+    (tmp_path / "x").write_bytes(b"x" * 100000)
+    with standing_still(engine), pytest.raises(prime_sandboxes.UploadTimeoutError):
+        sdk.upload_file(made.id, "/workspace/x", str(tmp_path / "x"), timeout=1)
+    sdk.upload_file(made.id, "/workspace/x", str(tmp_path / "x"))
+    with standing_still(engine), pytest.raises(prime_sandboxes.DownloadTimeoutError):
+        sdk.download_file(made.id, "/workspace/x", str(tmp_path / "y"), timeout=1)
+    sdk.download_file(made.id, "/workspace/x", str(tmp_path / "y"))
+
+
+def test_no_answer_of_the_platform(engine, client):
+    with standing_still(engine), pytest.raises(prime_sandboxes.APITimeoutError):
+        client.client.request("GET", "/sandbox", timeout=1)
+    assert client.list().page == 1
