@@ -125,6 +125,27 @@ static bool is_recorded(void)
 	return record.paused == 1;
 }
 
+static int remove_groups(void)
+{
+	int r = -EBUSY;
+
+	for (int i = 0; i < WAIT_MS / 5 && r != 0; i++) {
+		r = cx_cgroup_remove(host.cgroups, id, &err);
+		if (r != 0)
+			sleep_ms(5);
+	}
+	return r;
+}
+
+/* What a failed test left. */
+static void sweep(void)
+{
+	if (geteuid() != 0 || cx_cgroups_open(instance, &host.cgroups, &err) < 0)
+		return;
+	(void)remove_groups();
+	cx_cgroups_close(host.cgroups, true);
+}
+
 static void begin(void)
 {
 	static const struct cx_limits limits = { .cpu_milli = 1000,
@@ -134,7 +155,6 @@ static void begin(void)
 
 	(void)strcpy(top + sizeof top - 7, "XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(top));
-	(void)snprintf(instance, sizeof instance, "up%d", getpid());
 	host = (struct cx_host){ 0 };
 	ck_assert_int_eq(cx_loop_open(&host.loop, &err), 0);
 	ck_assert_msg(cx_cgroups_open(instance, &host.cgroups, &err) == 0, "%s", err.msg);
@@ -157,20 +177,13 @@ static void begin(void)
 static void end(void)
 {
 	char command[64];
-	int r;
 
 	cx_pauses_close(&pauses);
 	(void)kill(counter, SIGKILL);
 	cx_sandbox_release(&sb);
 	(void)waitpid(counter, NULL, 0);
 	cx_cgroup_close(&sb.group);
-	for (int i = 0; i < WAIT_MS / 5; i++) {
-		r = cx_cgroup_remove(host.cgroups, id, &err);
-		if (r == 0)
-			break;
-		sleep_ms(5);
-	}
-	ck_assert_msg(r == 0, "%s", err.msg);
+	ck_assert_msg(remove_groups() == 0, "%s", err.msg);
 	cx_cgroups_close(host.cgroups, true);
 	cx_loop_close(&host.loop);
 	cx_close(&sb.dir);
@@ -348,7 +361,9 @@ int main(void)
 {
 	Suite *suite = suite_create("engine/pause");
 	TCase *tc = tcase_create("all");
+	int status;
 
+	(void)snprintf(instance, sizeof instance, "up%d", getpid());
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_pause_is_answered_when_it_holds);
@@ -360,5 +375,7 @@ int main(void)
 	tcase_add_loop_test(tc, want_of_memory_is_found, 0, 2);
 	tcase_add_test(tc, a_closed_watch_is_silent);
 	suite_add_tcase(suite, tc);
-	return run_root_suite(suite);
+	status = run_root_suite(suite);
+	sweep();
+	return status;
 }
