@@ -71,7 +71,7 @@ def test_gateway(engine):
     assert not any(seen[name] for name in ("Inh", "Prm", "Eff", "Bnd", "Amb"))
     assert (seen["nnp"], seen["seccomp"], seen["threads"]) == ("1", "2", "1")
     limits = harness.read(f"/proc/{engine.gateway}/limits")
-    assert int(re.search(r"Max open files\s+(\d+)\s+(\d+)", limits).group(2)) <= 8192
+    assert int(re.search(r"Max open files\s+(\d+)\s+(\d+)", limits).group(2)) <= 16384
     environment = harness.read(f"/proc/{engine.gateway}/environ")
     assert "must-not-leak" not in environment
     assert os.readlink(f"/proc/{engine.gateway}/cwd") in ("/", engine.state + "/gateway")
