@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "base/str.h"
-
 static bool is_fit(const char *given)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -17,14 +15,22 @@ static bool is_fit(const char *given)
 	return len > 0 && len <= CX_REQUEST_ID_MAX && given[len] == '\0';
 }
 
-void cx_request_id_choose(const char *given, char ret[CX_REQUEST_ID_MAX + 1])
+/* Letters only: errors name the id, and clients look for numbers like 429 in their texts. */
+static void make(char ret[CX_REQUEST_ID_MAX + 1])
 {
+	static const char letters[] = "abcdefghjkmnpqrs";
 	uint8_t random[8] = { 0 };
 
-	if (is_fit(given)) {
-		memcpy(ret, given, strlen(given) + 1);
-		return;
-	}
 	(void)!getrandom(random, sizeof random, GRND_NONBLOCK);
-	cx_to_hex(random, sizeof random, ret);
+	for (size_t i = 0; i < 2 * sizeof random; i++)
+		ret[i] = letters[(random[i / 2] >> (i % 2 * 4)) % 16];
+	ret[2 * sizeof random] = '\0';
+}
+
+void cx_request_id_choose(const char *given, char ret[CX_REQUEST_ID_MAX + 1])
+{
+	if (is_fit(given))
+		memcpy(ret, given, strlen(given) + 1);
+	else
+		make(ret);
 }
