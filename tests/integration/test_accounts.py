@@ -111,8 +111,8 @@ def test_keys_are_in_no_file_or_log(engine):
     for top, _, files in os.walk(engine.top):
         for name in files:
             path = os.path.join(top, name)
-            if os.path.isfile(path):
-                assert secret not in harness.read(path, binary=True), path
+            with contextlib.suppress(FileNotFoundError):  # removed while we look
+                assert not os.path.isfile(path) or secret not in harness.read(path, binary=True), path
 
 
 # ---- the socket ----------------------------------------------------------------------------------
