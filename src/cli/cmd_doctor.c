@@ -237,7 +237,7 @@ static void check_engine(struct cx_cli *cli, struct finding *f)
 {
 	const struct cx_target *t = &cli->target;
 	CX_AUTO(json_decrefp) json_t *answer = NULL;
-	struct cx_err err;
+	struct cx_err err = { 0 };
 	char text[sizeof err.msg + 128];
 
 	if (cx_cli_call(cli, "GET", "/healthz", NULL, &answer, &err) < 0)
@@ -251,7 +251,7 @@ static void check_engine(struct cx_cli *cli, struct finding *f)
 static void check_right(struct cx_cli *cli, struct finding *f)
 {
 	CX_AUTO(json_decrefp) json_t *answer = NULL;
-	struct cx_err err;
+	struct cx_err err = { 0 };
 	char text[sizeof err.msg + 128];
 
 	if (cx_cli_call(cli, "GET", "/api/v1/sandbox?per_page=1", NULL, &answer, &err) < 0)

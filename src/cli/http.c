@@ -354,6 +354,7 @@ int cx_http_call(const struct cx_target *target, const struct cx_call *call, str
 		.out = { .max = HEAD_MAX + 2 * CHUNK + call->body_len },
 	};
 
+	*err = (struct cx_err){ 0 }; /* what the parser calls back tells of a failure so */
 	x.sock = target->path != NULL ? connect_unix(target, err) : connect_tcp(target, err);
 	if (x.sock < 0 || add_head(&x, target, err) < 0 || exchange(&x, err) < 0)
 		return -err->errnum;
