@@ -5,7 +5,7 @@
 #include "api/jsonw.h"
 #include "base/str.h"
 
-enum { ANSWER_MAX = 16 << 20, LIMIT = 100, LIMIT_MAX = 10000 };
+enum { LIMIT = 100, LIMIT_MAX = 10000 };
 
 static int write_one(const struct cx_audit_row *row, void *arg, struct cx_err *err)
 {
@@ -41,26 +41,11 @@ static int list(struct cx_request *req, struct cx_jsonw *w, struct cx_err *err)
 	    number(req, "limit", LIMIT_MAX, &limit, err) < 0 ||
 	    (name != NULL && cx_store_user_find(req->gateway->store, name, &user, err) < 0))
 		return -err->errnum;
-	cx_jsonw_object(w, NULL);
-	cx_jsonw_array(w, "audit");
-	if (cx_store_audit_each(req->gateway->store, user.id, (int64_t)before, (int64_t)limit,
-				write_one, w, err) < 0)
-		return -err->errnum;
-	cx_jsonw_end(w);
-	cx_jsonw_end(w);
-	return 0;
+	return cx_store_audit_each(req->gateway->store, user.id, (int64_t)before, (int64_t)limit,
+				   write_one, w, err);
 }
 
 void cx_handle_audit(struct cx_request *req)
 {
-	struct cx_buf json = { .max = ANSWER_MAX };
-	struct cx_jsonw w = { .out = &json };
-	struct cx_err err;
-
-	if (list(req, &w, &err) == 0) {
-		cx_request_answer_json(req, &w);
-		return;
-	}
-	cx_buf_free(&json);
-	cx_request_fail(req, &err);
+	cx_request_answer_list(req, "audit", list);
 }

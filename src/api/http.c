@@ -27,6 +27,7 @@ enum {
 	PIECE = 64 * 1024,
 	HEADER_MEMORY = 128 * 1024, /* of one connection: its headers, then a window on its body */
 	LISTENERS_MAX = 18,
+	LIST_MAX = 64 << 20, /* bytes of an answer */
 	DROP_MAX = 64 << 20, /* bytes of a body that is read only so that its answer arrives */
 	DROP_STREAM_MAX = 512 << 20, /* the same where clients send all of a file first */
 	SWEEP_MS = 5000,	     /* between looks at slow connections */
@@ -222,6 +223,26 @@ void cx_request_answer_json(struct cx_request *req, struct cx_jsonw *w)
 	}
 	cx_buf_free(w->out);
 	cx_request_fail(req, &err);
+}
+
+void cx_request_answer_list(struct cx_request *req, const char *name,
+			    int (*write)(struct cx_request *req, struct cx_jsonw *w,
+					 struct cx_err *err))
+{
+	struct cx_buf json = { .max = LIST_MAX };
+	struct cx_jsonw w = { .out = &json };
+	struct cx_err err;
+
+	cx_jsonw_object(&w, NULL);
+	cx_jsonw_array(&w, name);
+	if (write(req, &w, &err) < 0) {
+		cx_buf_free(&json);
+		cx_request_fail(req, &err);
+		return;
+	}
+	cx_jsonw_end(&w);
+	cx_jsonw_end(&w);
+	cx_request_answer_json(req, &w);
 }
 
 /* What was the host's is seen in the log; what was the client's only by who looks for it. */

@@ -162,6 +162,10 @@ void cx_request_answer_as(struct cx_request *req, const char *type, struct cx_bu
 struct cx_jsonw;
 /* Answers 200 with what was written, or with why that failed. Its memory is taken over. */
 void cx_request_answer_json(struct cx_request *req, struct cx_jsonw *w);
+/* Answers 200 with {name: [what write() adds]}, or with why that failed. */
+void cx_request_answer_list(struct cx_request *req, const char *name,
+			    int (*write)(struct cx_request *req, struct cx_jsonw *w,
+					 struct cx_err *err));
 /* Answers with what errors.c makes of err. */
 void cx_request_fail(struct cx_request *req, const struct cx_err *err);
 /* The same with another HTTP status than the kind has. */

@@ -70,22 +70,14 @@ static int list_one(const struct cx_image_row *image, void *arg, struct cx_err *
 	return 0;
 }
 
+static int list(struct cx_request *req, struct cx_jsonw *w, struct cx_err *err)
+{
+	return cx_store_image_each(req->gateway->store, list_one, w, err);
+}
+
 void cx_handle_image_list(struct cx_request *req)
 {
-	struct cx_buf json = { .max = ANSWER_MAX };
-	struct cx_jsonw w = { .out = &json };
-	struct cx_err err;
-
-	cx_jsonw_object(&w, NULL);
-	cx_jsonw_array(&w, "images");
-	if (cx_store_image_each(req->gateway->store, list_one, &w, &err) < 0) {
-		cx_buf_free(&json);
-		cx_request_fail(req, &err);
-		return;
-	}
-	cx_jsonw_end(&w);
-	cx_jsonw_end(&w);
-	cx_request_answer_json(req, &w);
+	cx_request_answer_list(req, "images", list);
 }
 
 static int read_history(struct cx_gateway *gw, const struct cx_image_row *image, char **ret,

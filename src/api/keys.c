@@ -8,7 +8,7 @@
 #include "api/json.h"
 #include "api/jsonw.h"
 
-enum { ANSWER_MAX = 16 << 20, KEY_NAME_MAX = 128 };
+enum { KEY_NAME_MAX = 128 };
 
 static const int64_t seconds_max = (int64_t)100 * 366 * 86400;
 
@@ -71,27 +71,12 @@ static int list(struct cx_request *req, struct cx_jsonw *w, struct cx_err *err)
 
 	if ((name != NULL || !req->caller.admin) && find_user(req, name, &user, err) < 0)
 		return -err->errnum;
-	cx_jsonw_object(w, NULL);
-	cx_jsonw_array(w, "keys");
-	if (cx_store_key_each(req->gateway->store, user.id, list_one, w, err) < 0)
-		return -err->errnum;
-	cx_jsonw_end(w);
-	cx_jsonw_end(w);
-	return 0;
+	return cx_store_key_each(req->gateway->store, user.id, list_one, w, err);
 }
 
 void cx_handle_key_list(struct cx_request *req)
 {
-	struct cx_buf json = { .max = ANSWER_MAX };
-	struct cx_jsonw w = { .out = &json };
-	struct cx_err err;
-
-	if (list(req, &w, &err) == 0) {
-		cx_request_answer_json(req, &w);
-		return;
-	}
-	cx_buf_free(&json);
-	cx_request_fail(req, &err);
+	cx_request_answer_list(req, "keys", list);
 }
 
 /* A key cannot outlive itself by making another one. */

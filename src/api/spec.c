@@ -377,6 +377,32 @@ static const struct {
 		       "the sandbox has a loopback network only" },
 };
 
+/* What clients of a fleet may say and one host has no use for. */
+static const struct {
+	const char *field, *notice;
+} without_effect[] = {
+	{ "guaranteed", "without effect: guaranteed; what is granted is always there" },
+	{ "advanced_configs", "without effect: advanced_configs; none is known here" },
+};
+
+static int note_without_effect(const struct json_t *doc, struct cx_jsonw *w, struct cx_err *err)
+{
+	static const char *const nothing[] = { "null", "false", "{}" };
+
+	for (size_t i = 0; i < CX_LEN(without_effect); i++) {
+		cx_autofree char *value = NULL;
+		bool says = true;
+
+		if (cx_json_dump(doc, without_effect[i].field, &value, err) < 0)
+			return -err->errnum;
+		for (size_t k = 0; k < CX_LEN(nothing); k++)
+			says = says && strcmp(value, nothing[k]) != 0;
+		if (says)
+			cx_jsonw_text(w, NULL, without_effect[i].notice);
+	}
+	return 0;
+}
+
 /* What would change the sandbox, and what would only have changed where it is. */
 static const char *const refused[] = { "checkpoint_id", "volumes", "registry_credentials_id" };
 
@@ -426,6 +452,8 @@ static int write_notices(const struct json_t *doc, struct cx_sandbox_row *row, s
 	for (size_t i = 0; i < CX_LEN(not_enforced); i++)
 		if (not_enforced[i].recorded(row))
 			cx_jsonw_text(&w, NULL, not_enforced[i].notice);
+	if (note_without_effect(doc, &w, err) < 0)
+		return -err->errnum;
 	cx_json_unknown(doc, known, note_unknown, &w);
 	cx_jsonw_end(&w);
 	if (cx_jsonw_finish(&w, err) < 0 || cx_buf_add(&out, "", 1, err) < 0)

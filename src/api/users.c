@@ -89,22 +89,14 @@ static int list_one(const struct cx_user_row *user, void *arg, struct cx_err *er
 	return 0;
 }
 
+static int list(struct cx_request *req, struct cx_jsonw *w, struct cx_err *err)
+{
+	return cx_store_user_each(req->gateway->store, list_one, w, err);
+}
+
 void cx_handle_user_list(struct cx_request *req)
 {
-	struct cx_buf json = { .max = ANSWER_MAX };
-	struct cx_jsonw w = { .out = &json };
-	struct cx_err err;
-
-	cx_jsonw_object(&w, NULL);
-	cx_jsonw_array(&w, "users");
-	if (cx_store_user_each(req->gateway->store, list_one, &w, &err) < 0) {
-		cx_buf_free(&json);
-		cx_request_fail(req, &err);
-		return;
-	}
-	cx_jsonw_end(&w);
-	cx_jsonw_end(&w);
-	cx_request_answer_json(req, &w);
+	cx_request_answer_list(req, "users", list);
 }
 
 /* ---- what a client sends -------------------------------------------------------------------- */

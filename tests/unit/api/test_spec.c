@@ -183,7 +183,7 @@ END_TEST
 /* Which notices a document gets; the defaults are judged like what a client wrote. */
 static const struct {
 	const char *fields;
-	bool disk, network, unknown;
+	bool disk, network, unknown, effectless;
 } noticed[] = {
 	{ "", .disk = true, .network = true },
 	{ ",\"network_access\":true", .disk = true, .network = true },
@@ -193,6 +193,10 @@ static const struct {
 	{ ",\"network_denylist\":[]", .disk = true, .network = true },
 	{ ",\"network_allowlist\":[]", .disk = true },
 	{ ",\"network_access\":false,\"frobnicate\":2", .disk = true, .unknown = true },
+	{ ",\"network_access\":false,\"guaranteed\":false,\"advanced_configs\":{}", .disk = true },
+	{ ",\"network_access\":false,\"guaranteed\":true", .disk = true, .effectless = true },
+	{ ",\"network_access\":false,\"advanced_configs\":{\"a\":1}", .disk = true,
+	  .effectless = true },
 };
 
 START_TEST(what_is_not_enforced_is_said)
@@ -205,6 +209,7 @@ START_TEST(what_is_not_enforced_is_said)
 		{ "timeout_minutes", false },
 		{ "not enforced yet: network_access", noticed[_i].network },
 		{ "'frobnicate' is unknown", noticed[_i].unknown },
+		{ "without effect: ", noticed[_i].effectless },
 	};
 	struct cx_spec spec;
 	char body[256];
