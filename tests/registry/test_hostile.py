@@ -90,17 +90,24 @@ def test_worker_is_bounded(engine, fleet, base):
     fake = hostile.Fake(base)
     hostile.on("GET .*/blobs/", hostile.endless())(fake)
     fleet.hostile.answer = fake.answer
-    thread = threading.Thread(target=lambda: Images(engine).pull(f"{fleet.hostile.address}/hostile/image"))
-    thread.start()
     seen = []
-    while thread.is_alive():
+
+    def look():
         for pid in harness.children(engine.pid):
             status = harness.status_of(pid) if harness.comm(pid) == "caisson-fetch" else None
             if status and "VmHWM" in status and status["Seccomp"].strip() == "2":
                 seen.append((int(status["VmHWM"].split()[0]), status["Uid"].split()[0], status["CapEff"],
                              status["NoNewPrivs"].strip()))
-        time.sleep(0.001)
-    thread.join()
+
+    for _ in range(20):  # on a busy machine one is over before it is looked at
+        thread = threading.Thread(target=lambda: Images(engine).pull(f"{fleet.hostile.address}/hostile/image"))
+        thread.start()
+        while thread.is_alive():
+            look()
+            time.sleep(0.001)
+        thread.join()
+        if seen:
+            break
     assert seen, "no worker was seen"
     for peak, uid, capabilities, nnp in seen:
         assert peak < WORKER_KIB and uid != "0" and int(capabilities, 16) == 0 and nnp == "1", seen[-1]
