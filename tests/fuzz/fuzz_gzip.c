@@ -79,7 +79,8 @@ static bool by_us(int fd, struct bytes *out)
 	const void *piece;
 	ssize_t n;
 
-	if (lseek(fd, 0, SEEK_SET) != 0 || cx_stream_open(fd, OUT_MAX, &stream, &err) < 0)
+	if (lseek(fd, 0, SEEK_SET) != 0 ||
+	    cx_stream_open(fd, OUT_MAX, CX_STREAM_OUTER | CX_STREAM_INNER, &stream, &err) < 0)
 		abort();
 	out->len = 0;
 	while ((n = cx_stream_next(stream, &piece, &err)) > 0) {

@@ -62,14 +62,12 @@ def fuzz(engine, directory, phase, parameters, excluded):
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-1000:]
 
 
-@pytest.mark.timeout(100)
 def test_any_request_is_answered_as_described(engine, tmp_path):
     gateway = engine.gateway
     fuzz(engine, tmp_path, "fuzzing", {}, ENDLESS + PROTOBUF)
     assert engine.gateway == gateway
 
 
-@pytest.mark.timeout(100)
 def test_requests_for_a_sandbox_are_answered_as_described(engine, tmp_path):
     """The same where there is what the path names."""
     gateway = engine.gateway

@@ -4,7 +4,6 @@
 import asyncio
 
 import prime_sandboxes
-import pytest
 from conftest import PLAIN, wanted
 from harness import SCALE
 
@@ -33,7 +32,6 @@ async def fleet(count):
         assert (await client.list(labels=["fleet"], exclude_terminated=True)).total == 0
 
 
-@pytest.mark.timeout(200)
 def test_two_hundred(engine):
     asyncio.run(fleet(SCALE))
     assert engine.api.list() == []

@@ -669,6 +669,7 @@ static bool hears(int fd, uint32_t events)
 START_TEST(test_out_of_memory_is_heard)
 {
 	uint32_t events = 0, kills = 99;
+	unsigned more = 10;
 	cx_autofd int fd = -EBADF;
 
 	limit(1000, HOG_BYTES / 2, 16);
@@ -680,7 +681,11 @@ START_TEST(test_out_of_memory_is_heard)
 	ck_assert(WIFSIGNALED(reap(start(enter_work, run_hog))));
 	ck_assert(hears(fd, events));
 	cx_cgroup_oom_heard(fd);
-	ck_assert(!hears(fd, events));
+	while (more > 0 && hears(fd, events)) { /* version 2 may tell of one thing more than once */
+		cx_cgroup_oom_heard(fd);
+		more--;
+	}
+	ck_assert_uint_gt(more, 0);
 	ok(cx_cgroup_oom_kills(groups, &group, &kills, &err));
 	ck_assert_uint_eq(kills, 1);
 }
