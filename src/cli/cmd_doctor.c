@@ -279,7 +279,9 @@ static const struct check {
 	  "useradd --system --no-create-home --shell /usr/sbin/nologin caisson" },
 	{ "programs", check_programs, "make install, or caissond --libexec" },
 	{ "engine", check_engine, "systemctl start caissond; or say where it is: --socket, --url" },
-	{ "permission", check_right, "join the group of the socket, or set CAISSON_API_KEY" },
+	{ "permission", check_right,
+	  "ask an administrator for an account (caisson user add), or set "
+	  "CAISSON_API_KEY" },
 };
 
 static int add(json_t *list, const struct check *check, const struct finding *f, struct cx_err *err)
