@@ -23,22 +23,14 @@ static int write_one(const struct cx_audit_row *row, void *arg, struct cx_err *e
 	return 0;
 }
 
-static int number(struct cx_request *req, const char *name, uint64_t max, uint64_t *value,
-		  struct cx_err *err)
-{
-	const char *text = cx_request_query(req, name);
-
-	return text != NULL ? cx_parse_u64(text, 1, max, name, value, err) : 0;
-}
-
 static int list(struct cx_request *req, struct cx_jsonw *w, struct cx_err *err)
 {
 	CX_AUTO(cx_user_row_clear) struct cx_user_row user = { 0 };
 	const char *name = cx_request_query(req, "user");
 	uint64_t before = 0, limit = LIMIT;
 
-	if (number(req, "before", INT64_MAX, &before, err) < 0 ||
-	    number(req, "limit", LIMIT_MAX, &limit, err) < 0 ||
+	if (cx_request_query_u64(req, "before", 1, INT64_MAX, &before, err) < 0 ||
+	    cx_request_query_u64(req, "limit", 1, LIMIT_MAX, &limit, err) < 0 ||
 	    (name != NULL && cx_store_user_find(req->gateway->store, name, &user, err) < 0))
 		return -err->errnum;
 	return cx_store_audit_each(req->gateway->store, user.id, (int64_t)before, (int64_t)limit,

@@ -189,11 +189,6 @@ int cx_box_set(char **slot, const char *text, struct cx_err *err)
 	return 0;
 }
 
-struct cx_str cx_box_strv(const struct cx_buf *buf)
-{
-	return (struct cx_str){ .p = buf->p, .len = (uint32_t)buf->len };
-}
-
 void cx_box_announce(struct cx_box *box)
 {
 	if (strcmp(box->told, box->row.status) == 0)

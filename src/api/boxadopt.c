@@ -155,7 +155,7 @@ static int adopt_all(struct cx_adoption *adoption, struct cx_err *err)
 	if (cx_store_sandbox_forget_unborn(gw->store, err) < 0 ||
 	    cx_store_sandbox_each(gw->store, &live, keep_id, &ids, err) < 0)
 		return -err->errnum;
-	CX_STRV_FOREACH (id, cx_box_strv(&ids)) {
+	CX_STRV_FOREACH (id, cx_str_of_buf(&ids)) {
 		if (adopt_one(adoption, id, err) < 0)
 			return -err->errnum;
 	}

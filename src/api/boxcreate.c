@@ -57,10 +57,10 @@ static void on_configured(struct cx_call *call, const struct cx_answer *answer,
 
 static int configure(struct cx_box *box, int *sock, struct cx_err *err)
 {
-	struct cx_msg_configure plan = { .env = cx_box_strv(&box->env),
+	struct cx_msg_configure plan = { .env = cx_str_of_buf(&box->env),
 					 .cwd = cx_str_of(box->cwd),
 					 .user = cx_str_of(box->user),
-					 .start = cx_box_strv(&box->start) };
+					 .start = cx_str_of_buf(&box->start) };
 
 	box->agent_call.done = on_configured;
 	box->phase = CX_BOX_CONFIGURING;

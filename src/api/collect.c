@@ -3,8 +3,6 @@
 
 #include "api/files.h"
 
-enum { ALL_KEPT_MAX = 512 << 20 }; /* bytes of all answers together, as of commands */
-
 struct collect { /* freed when it is over and the pipe is gone */
 	struct cx_gateway *gw;
 	struct cx_request *req;
@@ -87,7 +85,7 @@ static int make_room(struct collect *c, uint64_t length, struct cx_err *err)
 		return cx_files_refuse_large(
 			err, "%llu bytes are to be read; at most %d are read at once",
 			(unsigned long long)length, CX_FILE_READ_MAX);
-	if (c->gw->output_bytes + length > ALL_KEPT_MAX)
+	if (c->gw->output_bytes + length > CX_OUTPUT_BYTES_MAX)
 		return cx_refuse(err, CX_UNAVAILABLE, "too much is being read at the same time");
 	c->counted = length;
 	c->gw->output_bytes += length;

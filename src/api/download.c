@@ -36,7 +36,7 @@ static void finish(struct download *down)
 static void fail(struct download *down, const struct cx_err *err)
 {
 	down->req->gone = NULL;
-	cx_request_fail_as(down->req, cx_files_status(err), err);
+	cx_files_fail(down->req, err);
 	finish(down);
 }
 

@@ -30,17 +30,12 @@ void cx_command_write_end(struct cx_jsonw *w, const struct cx_msg_exited *end)
 	cx_jsonw_int(w, "max_rss_bytes", (int64_t)(end->max_rss_bytes & INT64_MAX));
 }
 
-static struct cx_str strv_of(const struct cx_buf *buf)
-{
-	return (struct cx_str){ .p = buf->p, .len = (uint32_t)buf->len };
-}
-
 int cx_command_start(struct cx_session *session, const struct cx_exec_spec *spec,
 		     struct cx_exec *exec, struct cx_pipes *pipes, struct cx_err *err)
 {
 	struct cx_msg_exec plan = { .flags = spec->flags,
-				    .argv = strv_of(&spec->argv),
-				    .env = strv_of(&spec->env),
+				    .argv = cx_str_of_buf(&spec->argv),
+				    .env = cx_str_of_buf(&spec->env),
 				    .cwd = cx_str_of(spec->cwd),
 				    .user = cx_str_of(spec->user),
 				    .timeout_ms = spec->timeout_ms,

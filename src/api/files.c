@@ -14,6 +14,11 @@ unsigned cx_files_status(const struct cx_err *err)
 	return err->errnum == EFBIG ? 413 : cx_error_status(err->kind);
 }
 
+void cx_files_fail(struct cx_request *req, const struct cx_err *err)
+{
+	cx_request_fail_as(req, cx_files_status(err), err);
+}
+
 int cx_files_refuse_large(struct cx_err *err, const char *fmt, ...)
 {
 	char text[sizeof err->msg];

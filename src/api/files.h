@@ -15,6 +15,8 @@ enum {
 
 /* The HTTP status of a failure: 413 for what is too large, 4xx for what stays wrong. */
 unsigned cx_files_status(const struct cx_err *err);
+/* Answers with it. */
+void cx_files_fail(struct cx_request *req, const struct cx_err *err);
 /* Says that something is too large: the text is format's. */
 CX_PRINTF(2) int cx_files_refuse_large(struct cx_err *err, const char *fmt, ...);
 /*

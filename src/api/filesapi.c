@@ -18,11 +18,6 @@ static const char *const kinds[CX_FILE_KIND_MAX] = {
 	[CX_FILE_OTHER] = "other",
 };
 
-static void fail(struct cx_request *req, const struct cx_err *err)
-{
-	cx_request_fail_as(req, cx_files_status(err), err);
-}
-
 /* ---- what is asked --------------------------------------------------------------------------- */
 
 static int query_text(const struct cx_request *req, const char *name, size_t max,
@@ -35,14 +30,6 @@ static int query_text(const struct cx_request *req, const char *name, size_t max
 		return cx_refuse(err, CX_INVALID, "'%s' has %u bytes; at most %zu are taken", name,
 				 ret->len, max);
 	return 0;
-}
-
-static int query_number(const struct cx_request *req, const char *name, uint64_t *value,
-			struct cx_err *err)
-{
-	const char *text = cx_request_query(req, name);
-
-	return text != NULL ? cx_parse_u64(text, 0, INT64_MAX, name, value, err) : 0;
 }
 
 static int query_mode(const struct cx_request *req, uint32_t *ret, struct cx_err *err)
@@ -96,7 +83,7 @@ static void put_done(struct cx_request *req, const struct cx_upload_result *resu
 	char digest[2 * sizeof result->digest + 1];
 
 	if (err != NULL) {
-		fail(req, err);
+		cx_files_fail(req, err);
 		return;
 	}
 	cx_to_hex(result->digest, sizeof result->digest, digest);
@@ -119,7 +106,7 @@ void cx_handle_file_put(struct cx_request *req)
 	    query_text(req, "user", USER_MAX, &plan.what.user, &err) < 0 ||
 	    query_mode(req, &plan.what.mode, &err) < 0 ||
 	    query_kind(req, &plan.what.kind, &err) < 0 || query_digest(req, &plan, &err) < 0)
-		fail(req, &err);
+		cx_files_fail(req, &err);
 	else
 		cx_upload_start(req, session, &plan, put_done);
 }
@@ -135,9 +122,9 @@ void cx_handle_file_get(struct cx_request *req)
 	if (cx_access_session(req, req->param, &session, &err) < 0 ||
 	    cx_files_path(req, &what.path, &err) < 0 ||
 	    query_text(req, "user", USER_MAX, &what.user, &err) < 0 ||
-	    query_number(req, "offset", &what.offset, &err) < 0 ||
-	    query_number(req, "length", &what.length, &err) < 0)
-		fail(req, &err);
+	    cx_request_query_u64(req, "offset", 0, INT64_MAX, &what.offset, &err) < 0 ||
+	    cx_request_query_u64(req, "length", 0, INT64_MAX, &what.length, &err) < 0)
+		cx_files_fail(req, &err);
 	else
 		cx_download_start(req, session, &what);
 }
@@ -199,7 +186,7 @@ static void list_done(struct cx_request *req, const struct cx_collected *got,
 	struct cx_err failed;
 
 	if (err != NULL) {
-		fail(req, err);
+		cx_files_fail(req, err);
 		return;
 	}
 	cx_jsonw_object(&w, NULL);
@@ -207,7 +194,7 @@ static void list_done(struct cx_request *req, const struct cx_collected *got,
 	write_stat(&w, got->info.kind, got->info.mode, got->info.size, got->info.mtime);
 	if (write_entries(&w, got, &failed) < 0) {
 		cx_buf_free(&json);
-		fail(req, &failed);
+		cx_files_fail(req, &failed);
 		return;
 	}
 	cx_jsonw_end(&w);
@@ -224,7 +211,7 @@ void cx_handle_file_list(struct cx_request *req)
 	    cx_files_path(req, &what.path, &err) < 0 ||
 	    query_text(req, "user", USER_MAX, &what.user, &err) < 0 ||
 	    query_text(req, "after", NAME_BYTES_MAX, &what.after, &err) < 0)
-		fail(req, &err);
+		cx_files_fail(req, &err);
 	else
 		cx_collect_list(req, session, &what, list_done);
 }

@@ -23,6 +23,8 @@ struct cx_pull;
 struct cx_sweep;
 struct cx_watcher;
 
+enum { CX_OUTPUT_BYTES_MAX = 512 << 20 };
+
 struct cx_gateway {
 	struct cx_loop *loop;
 	struct cx_packet *scratch; /* every packet that is received, one at a time */
@@ -35,7 +37,7 @@ struct cx_gateway {
 	struct cx_seal seal;
 	struct cx_host host;
 	struct cx_box *boxes;  /* the live sandboxes */
-	uint64_t output_bytes; /* of commands, kept in memory until their answers are sent */
+	uint64_t output_bytes; /* of commands and files, in memory until their answers are sent */
 	struct cx_blobs blobs;
 	struct cx_intake *intakes; /* images on their way in */
 	struct cx_pull *pulls;

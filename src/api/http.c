@@ -20,6 +20,7 @@
 #include "api/peers.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/str.h"
 
 enum {
 	IDLE_SECONDS = 60,
@@ -899,6 +900,14 @@ struct cx_loop *cx_request_loop(const struct cx_request *req)
 const char *cx_request_query(const struct cx_request *req, const char *name)
 {
 	return MHD_lookup_connection_value(req->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+int cx_request_query_u64(const struct cx_request *req, const char *name, uint64_t min, uint64_t max,
+			 uint64_t *value, struct cx_err *err)
+{
+	const char *text = cx_request_query(req, name);
+
+	return text != NULL ? cx_parse_u64(text, min, max, name, value, err) : 0;
 }
 
 unsigned cx_request_connections(const struct cx_request *req)

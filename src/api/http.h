@@ -133,6 +133,9 @@ void cx_http_close(struct cx_http *http);
 struct cx_loop *cx_request_loop(const struct cx_request *req);
 /* A query parameter, decoded; NULL when there is none. */
 const char *cx_request_query(const struct cx_request *req, const char *name);
+/* One that is a number, min .. max; without it *value stays as it is. */
+CX_MUST int cx_request_query_u64(const struct cx_request *req, const char *name, uint64_t min,
+				 uint64_t max, uint64_t *value, struct cx_err *err);
 void cx_request_query_each(const struct cx_request *req, const char *name,
 			   void (*each)(const char *value, void *arg), void *arg);
 const char *cx_request_agent(const struct cx_request *req); /* User-Agent, or NULL */

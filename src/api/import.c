@@ -305,7 +305,7 @@ static int choose(struct cx_import *im, struct cx_err *err)
 	}
 	if (cx_oci_names(&source, &names, err) < 0)
 		return -err->errnum;
-	strv = (struct cx_str){ .p = names.p, .len = (uint32_t)names.len };
+	strv = cx_str_of_buf(&names);
 	if (im->given[0] == '\0')
 		return choose_all(im, strv, err);
 	called = find_given(im, strv);

@@ -29,7 +29,7 @@ static void write_secrets(struct cx_jsonw *w, const char *names)
 		cx_jsonw_null(w, "secrets");
 		return;
 	}
-	list = (struct cx_str){ .p = strv.p, .len = (uint32_t)strv.len };
+	list = cx_str_of_buf(&strv);
 	cx_jsonw_object(w, "secrets");
 	CX_STRV_FOREACH (name, list) {
 		cx_jsonw_text(w, name, "***");

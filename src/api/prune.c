@@ -59,7 +59,7 @@ static int remove_all(struct prune *prune, struct cx_err *err)
 
 	if (cx_store_image_each(store, collect, prune, err) < 0)
 		return -err->errnum;
-	names = (struct cx_str){ .p = prune->names.p, .len = (uint32_t)prune->names.len };
+	names = cx_str_of_buf(&prune->names);
 	CX_STRV_FOREACH (name, names) {
 		if (cx_store_image_remove(store, name, err) < 0)
 			return -err->errnum;

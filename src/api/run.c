@@ -7,7 +7,6 @@
 #include "base/log.h"
 
 enum {
-	ALL_KEPT_MAX = 512 << 20, /* bytes of all commands together */
 	CHUNK = 65536,
 	CHUNKS_PER_TURN = 4, /* then others have their turn */
 	CHUNKS_AT_END = 16,  /* a pipe holds less; a child left behind may go on writing */
@@ -70,7 +69,7 @@ static void keep(struct output *out, const char *p, size_t len)
 	out->bytes += len;
 	if (out->bytes - len > out->kept.len) /* a gap is not closed later */
 		return;
-	if (gw->output_bytes + n > ALL_KEPT_MAX || cx_buf_add(&out->kept, p, n, &err) < 0)
+	if (gw->output_bytes + n > CX_OUTPUT_BYTES_MAX || cx_buf_add(&out->kept, p, n, &err) < 0)
 		return;
 	gw->output_bytes += n;
 }

@@ -123,20 +123,6 @@ void cx_handle_get(struct cx_request *req)
 		answer_row(req, named.row);
 }
 
-static int query_number(struct cx_request *req, const char *name, uint64_t max, int64_t *ret,
-			struct cx_err *err)
-{
-	const char *text = cx_request_query(req, name);
-	uint64_t value;
-
-	if (text == NULL)
-		return 0;
-	if (cx_parse_u64(text, 1, max, name, &value, err) < 0)
-		return -err->errnum;
-	*ret = (int64_t)value;
-	return 0;
-}
-
 static void add_label(const char *value, void *arg)
 {
 	cx_jsonw_text(arg, NULL, value);
@@ -164,7 +150,8 @@ static int query_status(struct cx_request *req, const char **ret, struct cx_err 
 struct page {
 	struct cx_sandbox_filter filter;
 	struct cx_buf labels; /* what filter.labels points to */
-	int64_t page, per_page, total;
+	uint64_t page, per_page;
+	int64_t total;
 };
 
 static int read_page(struct cx_request *req, struct page *page, struct cx_err *err)
@@ -176,8 +163,8 @@ static int read_page(struct cx_request *req, struct page *page, struct cx_err *e
 
 	page->page = 1;
 	page->per_page = PER_PAGE;
-	if (query_number(req, "page", INT32_MAX, &page->page, err) < 0 ||
-	    query_number(req, "per_page", PER_PAGE_MAX, &page->per_page, err) < 0 ||
+	if (cx_request_query_u64(req, "page", 1, INT32_MAX, &page->page, err) < 0 ||
+	    cx_request_query_u64(req, "per_page", 1, PER_PAGE_MAX, &page->per_page, err) < 0 ||
 	    query_status(req, &page->filter.status, err) < 0)
 		return -err->errnum;
 	if (active != NULL && strcmp(active, "true") != 0 && strcmp(active, "false") != 0)
@@ -188,8 +175,8 @@ static int read_page(struct cx_request *req, struct page *page, struct cx_err *e
 	page->filter.viewer = cx_access_viewer(req);
 	if (page->filter.team_id != NULL && cx_access_team(req, team, false, err) < 0)
 		return -err->errnum;
-	page->filter.limit = page->per_page;
-	page->filter.offset = (page->page - 1) * page->per_page;
+	page->filter.limit = (int64_t)page->per_page;
+	page->filter.offset = (int64_t)((page->page - 1) * page->per_page);
 	page->labels.max = CX_JSON_BODY_MAX;
 	cx_jsonw_array(&w, NULL);
 	cx_request_query_each(req, "labels", add_label, &w);
@@ -230,9 +217,9 @@ static int list_page(struct cx_request *req, struct page *page, struct cx_buf *j
 		return -err->errnum;
 	cx_jsonw_end(w);
 	cx_jsonw_int(w, "total", page->total);
-	cx_jsonw_int(w, "page", page->page);
-	cx_jsonw_int(w, "perPage", page->per_page);
-	cx_jsonw_bool(w, "hasNext", page->page * page->per_page < page->total);
+	cx_jsonw_int(w, "page", (int64_t)page->page);
+	cx_jsonw_int(w, "perPage", (int64_t)page->per_page);
+	cx_jsonw_bool(w, "hasNext", (int64_t)(page->page * page->per_page) < page->total);
 	cx_jsonw_end(w);
 	return cx_jsonw_finish(w, err);
 }
@@ -500,7 +487,7 @@ static int start_delete_many(struct cx_request *req, struct delete_many *many, s
 	if (cx_json_parse_object(req->body.p, req->body.len, &doc, err) < 0 ||
 	    select_ids(req, doc, &ids, err) < 0)
 		return -err->errnum;
-	strv = (struct cx_str){ .p = ids.p, .len = (uint32_t)ids.len };
+	strv = cx_str_of_buf(&ids);
 	if (cx_strv_count(strv) > IDS_MAX && cx_json_member(doc, "sandbox_ids") != NULL)
 		return cx_refuse(err, CX_INVALID, "'sandbox_ids' has more than %d entries",
 				 IDS_MAX);

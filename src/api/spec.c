@@ -224,7 +224,7 @@ static int keep_list(const struct json_t *doc, const char *field, size_t count, 
 
 	if (r <= 0)
 		return r;
-	strv = (struct cx_str){ .p = list.p, .len = (uint32_t)list.len };
+	strv = cx_str_of_buf(&list);
 	if (cx_strv_count(strv) > count)
 		return cx_refuse(err, CX_INVALID, "'%s' has more than %zu entries", field, count);
 	CX_STRV_FOREACH (item, strv) {

@@ -18,7 +18,7 @@ struct cx_upload_result {
 
 /*
  * Takes the body of req, whose route is of CX_BODY_STREAM, into a file of its sandbox: all of it,
- * or nothing is changed. done() answers req, with result or err (cx_files_status()) set: at once,
+ * or nothing is changed. done() answers req, with result or err (cx_files_fail()) set: at once,
  * later, or never when the client left before.
  */
 typedef void cx_upload_done(struct cx_request *req, const struct cx_upload_result *result,

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/buf.h"
+
 struct cx_reader {
 	const uint8_t *p;
 	size_t left;
@@ -38,6 +40,12 @@ typedef struct cx_str cx_wire_strv;  /* strings, each ended by NUL: "a\0b\0" */
 static inline struct cx_str cx_str_of(const char *text)
 {
 	return (struct cx_str){ .p = text, .len = (uint32_t)strlen(text) };
+}
+
+/* What a buffer holds; it bounds its length itself. */
+static inline struct cx_str cx_str_of_buf(const struct cx_buf *buf)
+{
+	return (struct cx_str){ .p = buf->p, .len = (uint32_t)buf->len };
 }
 
 static inline bool cx_str_equal(struct cx_str s, const char *text)

@@ -60,14 +60,6 @@ static int write_team(const struct cx_team_row *team, void *arg, struct cx_err *
 	return 0;
 }
 
-static int number(struct cx_request *req, const char *name, uint64_t min, uint64_t max,
-		  uint64_t *value, struct cx_err *err)
-{
-	const char *text = cx_request_query(req, name);
-
-	return text != NULL ? cx_parse_u64(text, min, max, name, value, err) : 0;
-}
-
 void cx_prime_teams(struct cx_request *req)
 {
 	struct cx_buf json = { .max = ANSWER_MAX };
@@ -76,8 +68,8 @@ void cx_prime_teams(struct cx_request *req)
 
 	cx_jsonw_object(&page.w, NULL);
 	cx_jsonw_array(&page.w, "data");
-	if (number(req, "offset", 0, INT32_MAX, &page.offset, &err) < 0 ||
-	    number(req, "limit", 1, TEAMS_MAX, &page.limit, &err) < 0 ||
+	if (cx_request_query_u64(req, "offset", 0, INT32_MAX, &page.offset, &err) < 0 ||
+	    cx_request_query_u64(req, "limit", 1, TEAMS_MAX, &page.limit, &err) < 0 ||
 	    cx_store_team_each(req->gateway->store, req->caller.user, write_team, &page, &err) <
 		    0) {
 		cx_buf_free(&json);

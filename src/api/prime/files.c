@@ -9,11 +9,6 @@
 /* One byte can become \u001b. */
 enum { ANSWER_MAX = 6 * CX_FILE_READ_MAX + 8192 };
 
-static void fail(struct cx_request *req, const struct cx_err *err)
-{
-	cx_request_fail_as(req, cx_files_status(err), err);
-}
-
 /* The sandbox's id may come twice; what is meant for another one is not done here. */
 static int locate(struct cx_request *req, struct cx_session **session, struct cx_str *path,
 		  struct cx_err *err)
@@ -37,7 +32,7 @@ static void upload_done(struct cx_request *req, const struct cx_upload_result *r
 	char digest[2 * sizeof result->digest + 1];
 
 	if (err != NULL) {
-		fail(req, err);
+		cx_files_fail(req, err);
 		return;
 	}
 	cx_to_hex(result->digest, sizeof result->digest, digest);
@@ -58,7 +53,7 @@ void cx_prime_upload(struct cx_request *req)
 	struct cx_err err;
 
 	if (locate(req, &session, &plan.what.path, &err) < 0)
-		fail(req, &err);
+		cx_files_fail(req, &err);
 	else
 		cx_upload_start(req, session, &plan, upload_done);
 }
@@ -70,7 +65,7 @@ void cx_prime_download(struct cx_request *req)
 	struct cx_err err;
 
 	if (locate(req, &session, &what.path, &err) < 0)
-		fail(req, &err);
+		cx_files_fail(req, &err);
 	else
 		cx_download_start(req, session, &what);
 }
@@ -82,7 +77,6 @@ static int read_window(const struct cx_request *req, struct cx_msg_file_get *wha
 		       struct cx_err *err)
 {
 	const char *offset = cx_request_query(req, "offset");
-	const char *length = cx_request_query(req, "length");
 
 	what->length = UINT64_MAX;
 	if (offset != NULL && offset[0] == '-') {
@@ -91,9 +85,7 @@ static int read_window(const struct cx_request *req, struct cx_msg_file_get *wha
 	}
 	if (offset != NULL && cx_parse_u64(offset, 0, INT64_MAX, "offset", &what->offset, err) < 0)
 		return -err->errnum;
-	if (length != NULL && cx_parse_u64(length, 0, INT64_MAX, "length", &what->length, err) < 0)
-		return -err->errnum;
-	return 0;
+	return cx_request_query_u64(req, "length", 0, INT64_MAX, &what->length, err);
 }
 
 static void read_done(struct cx_request *req, const struct cx_collected *got,
@@ -103,7 +95,7 @@ static void read_done(struct cx_request *req, const struct cx_collected *got,
 	struct cx_jsonw w = { .out = &json };
 
 	if (err != NULL) {
-		fail(req, err);
+		cx_files_fail(req, err);
 		return;
 	}
 	cx_jsonw_object(&w, NULL);
@@ -123,7 +115,7 @@ void cx_prime_read_file(struct cx_request *req)
 	struct cx_err err;
 
 	if (locate(req, &session, &what.path, &err) < 0 || read_window(req, &what, &err) < 0)
-		fail(req, &err);
+		cx_files_fail(req, &err);
 	else
 		cx_collect_get(req, session, &what, read_done);
 }

@@ -107,7 +107,7 @@ void cx_prime_statuses(struct cx_request *req)
 		cx_request_fail(req, &err);
 		return;
 	}
-	ids = (struct cx_str){ .p = list.p, .len = (uint32_t)list.len };
+	ids = cx_str_of_buf(&list);
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_array(&w, "statuses");
 	write_statuses(&w, req, ids, true);
