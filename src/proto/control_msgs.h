@@ -52,7 +52,16 @@
 	M(0x32, bundle, CX_FIELDS_NONE)	  /* fds: a socket (bundle_msgs.h), archive, report */     \
 	M(0x33, archived, CX_FIELDS_NONE)                                                          \
 	M(0x40, count, CX_FIELDS_NONE) /* -> counted */                                            \
-	M(0x41, counted, CX_FIELDS_COUNTED)
+	M(0x41, counted, CX_FIELDS_COUNTED)                                                        \
+	M(0x50, network, CX_FIELDS_SANDBOX) /* -> network_is */                                    \
+	M(0x51, network_is, CX_FIELDS_NETWORK_IS)                                                  \
+	M(0x52, egress, CX_FIELDS_EGRESS) /* -> egress_set, when it is in force */                 \
+	M(0x53, egress_set, CX_FIELDS_EGRESS_SET)                                                  \
+	M(0x54, listen, CX_FIELDS_LISTEN)	/* -> listening */                                 \
+	M(0x55, listening, CX_FIELDS_LISTENING) /* fd: the listening TCP socket */                 \
+	M(0x56, resolver, CX_FIELDS_NONE)	/* event, fd: a new resolver (resolver_msgs.h) */  \
+	M(0x57, ssh, CX_FIELDS_NONE)		/* fds: worker's end (ssh_msgs.h), connection */   \
+	M(0x58, ssh_ended, CX_FIELDS_NONE)
 
 #define CX_FIELDS_NONE(F)
 #define CX_FIELDS_HELLO(F) F(u32, version, 1)
@@ -99,6 +108,40 @@
 #define CX_FIELDS_COMMIT(F) \
 	F(str, id, 32)      \
 	F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX) F(bytes, layers, 32 * 127)
+
+/* slot: what the resolver knows it by (resolver_msgs.h). An address that it lacks is empty. */
+#define CX_FIELDS_NETWORK_IS(F) \
+	F(u32, slot, CX_SLOTS_MAX - 1) F(bytes, address4, 4) F(bytes, address6, 16)
+/*
+ * Replaces what a sandbox may reach; before the first of these it is CX_EGRESS_NONE. link: 0, or
+ * the number of the network whose other members it reaches. rules: netrule.h.
+ */
+#define CX_FIELDS_EGRESS(F)             \
+	F(str, id, 32)                  \
+	F(u32, mode, CX_EGRESS_MAX - 1) \
+	F(u32, link, UINT32_MAX)        \
+	F(bytes, rules, CX_NETRULES_MAX *CX_NETRULE_SIZE)
+/* number: of this policy; each has its own, and none is used twice. */
+#define CX_FIELDS_EGRESS_SET(F) F(u32, number, UINT32_MAX)
+/* port: 0 is any free one of the range that is configured for the purpose. */
+#define CX_FIELDS_LISTEN(F)    F(u32, purpose, CX_LISTEN_PURPOSE_MAX - 1) F(u32, port, 65535)
+#define CX_FIELDS_LISTENING(F) F(u32, port, 65535)
+
+enum cx_egress {
+	CX_EGRESS_NONE,	 /* nothing but the resolver, declared services and linked sandboxes */
+	CX_EGRESS_ALL,	 /* these, and all that is not the host's or private */
+	CX_EGRESS_ALLOW, /* these, and what the rules and the permitted names say */
+	CX_EGRESS_DENY,	 /* as CX_EGRESS_ALL, without what the rules say */
+	CX_EGRESS_MAX,
+};
+
+enum cx_listen_purpose { CX_LISTEN_EXPOSE, CX_LISTEN_SSH, CX_LISTEN_PURPOSE_MAX };
+
+enum {
+	CX_SLOTS_MAX = 65536,	/* links, and so sandboxes with a network */
+	CX_NETRULES_MAX = 1024, /* of one sandbox */
+	CX_NETRULE_SIZE = 24,	/* bytes, netrule.h */
+};
 
 /* Why a sandbox ended, as far as the host knows. */
 enum cx_end {
