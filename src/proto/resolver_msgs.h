@@ -16,8 +16,14 @@
  * every address that the sandbox was told before and may still reach is permitted anew. forget has
  * no answer. denied is an event.
  *
+ * A gateway that gets a new resolver tells it the names of all its sandboxes and then names_told.
+ * Until that, but for five seconds at most, sandboxes' questions wait: so no sandbox is refused a
+ * name because a process began anew.
+ *
  * With caissond, which it asks to let a sandbox reach an address that belongs to an allowed name.
- * A permit for a number that is not the slot's present one is refused. Answered one by one.
+ * A permit for a number that is not the slot's present one is refused as CX_CONFLICT; the question
+ * then waits for the slot's next names_end. Another refusal takes the address out of the answer.
+ * Answered one by one.
  */
 enum { CX_NAME_MAX = 253, CX_PERMIT_PORTS_MAX = 64 };
 
@@ -29,7 +35,8 @@ enum { CX_NAME_MAX = 253, CX_PERMIT_PORTS_MAX = 64 };
 	M(0x04, names_end, CX_FIELDS_SLOT)      \
 	M(0x05, names_set, CX_FIELDS_SLOT)      \
 	M(0x06, names_forget, CX_FIELDS_SLOT)   \
-	M(0x07, denied, CX_FIELDS_DENIED)
+	M(0x07, denied, CX_FIELDS_DENIED)       \
+	M(0x08, names_told, CX_FIELDS_NONE)
 /* mode: enum cx_egress. Of ALLOW the rules say which names exist, of DENY which do not. */
 #define CX_FIELDS_NAMES(F) F(u32, slot, UINT32_MAX) F(u32, number, UINT32_MAX) F(u32, mode, 3)
 /*
@@ -64,10 +71,23 @@ enum { CX_NAME_MAX = 253, CX_PERMIT_PORTS_MAX = 64 };
 	M(0x03, services_end, CX_FIELDS_NONE) /* behind the last of these */                 \
 	M(0x04, permit, CX_FIELDS_PERMIT)                                                    \
 	M(0x05, permitted, CX_FIELDS_NONE)                                                   \
-	M(0x06, permit_error, CX_FIELDS_PERMIT_ERROR)
+	M(0x06, permit_error, CX_FIELDS_PERMIT_ERROR)                                        \
+	M(0x07, pools, CX_FIELDS_POOLS)		/* at the start, before services_end */      \
+	M(0x08, reachable, CX_FIELDS_REACHABLE) /* the same, one for each of allow_private */
 #define CX_FIELDS_NONE(F)
 #define CX_FIELDS_SERVICE(F)  F(str, name, CX_NAME_MAX) F(bytes, address, 16) F(u32, port, 65535)
 #define CX_FIELDS_UPSTREAM(F) F(bytes, address, 16) F(u32, port, 65535)
+/*
+ * Slot s has the address base4 + s (base6 + s, empty: none), and its link in the router the index
+ * ifindex + s.
+ */
+#define CX_FIELDS_POOLS(F)   \
+	F(bytes, base4, 4)   \
+	F(bytes, base6, 16)  \
+	F(u32, slots, 65536) \
+	F(u32, ifindex, INT32_MAX)
+/* Private addresses that sandboxes may be told; all others are taken out of answers. */
+#define CX_FIELDS_REACHABLE(F) F(bytes, address, 16) F(u32, prefix, 128)
 /* address: 4 or 16 bytes; ttl_s: from now on; the rest as in name_rule. */
 #define CX_FIELDS_PERMIT(F)        \
 	F(u32, slot, UINT32_MAX)   \
