@@ -171,6 +171,7 @@ int cx_host_open(const struct cx_config *config, struct cx_host *ret, struct cx_
 				 .dirs = CX_DIRS_NONE,
 				 .ids = { .dir = -EBADF },
 				 .loop = { .epfd = -EBADF },
+				 .router = CX_ROUTER_NONE,
 				 .spawner = { .control = -EBADF, .pidfd = -EBADF },
 				 .agent_image = -EBADF,
 				 .filter = -EBADF };

@@ -7,6 +7,7 @@
 #include "engine/dirs.h"
 #include "engine/ids.h"
 #include "engine/layers.h"
+#include "net/slots.h"
 #include "proto/packet.h"
 #include "runtime/cgroup.h"
 #include "runtime/spawn.h"
@@ -23,6 +24,8 @@ struct cx_host {
 	struct cx_ids ids;
 	struct cx_layers layers;
 	struct cx_cgroups *cgroups;
+	struct cx_router router;   /* netns is -EBADF with [network] enabled = no */
+	struct cx_slots *slots;	   /* NULL with the same */
 	struct cx_spawner spawner; /* control is -EBADF while there is none */
 	int agent_image, filter;
 	char self[CX_CONFIG_TEXT]; /* this program, for the sweeper */
