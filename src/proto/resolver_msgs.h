@@ -25,7 +25,7 @@
  * then waits for the slot's next names_end. Another refusal takes the address out of the answer.
  * Answered one by one.
  */
-enum { CX_NAME_MAX = 253, CX_PERMIT_PORTS_MAX = 64 };
+enum { CX_NAME_MAX = 253, CX_PERMIT_PORTS_MAX = 64, CX_WHY_MAX = 31 };
 
 /* With the gateway. */
 #define CX_RESOLVER_MSGS(M)                     \
@@ -55,14 +55,17 @@ enum { CX_NAME_MAX = 253, CX_PERMIT_PORTS_MAX = 64 };
 #define CX_FIELDS_SLOT(F) F(u32, slot, UINT32_MAX)
 /*
  * What a sandbox was refused: a packet (address, protocol, port; name empty) or a name (address
- * empty). count: how many like it since the last one told; at most a few a second of each slot.
+ * empty). why: a word, of a packet that of CX_FIREWALL_REFUSALS (net/firewall.h), of a name
+ * "policy", or "private" when all its addresses are. count: how many like it since the last one
+ * told; at most a few a second of each slot.
  */
 #define CX_FIELDS_DENIED(F)        \
 	F(u32, slot, UINT32_MAX)   \
 	F(u32, number, UINT32_MAX) \
 	F(bytes, address, 16)      \
 	F(u32, protocol, 255)      \
-	F(u32, port, 65535) F(str, name, CX_NAME_MAX) F(u32, count, UINT32_MAX)
+	F(u32, port, 65535)        \
+	F(str, name, CX_NAME_MAX) F(str, why, CX_WHY_MAX) F(u32, count, UINT32_MAX)
 
 /* With caissond. */
 #define CX_PERMIT_MSGS(M)                                                                    \
