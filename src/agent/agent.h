@@ -22,7 +22,12 @@ enum cx_agent_phase {
 	CX_PHASE_CONFIGURED = 8 /* commands may run */
 };
 
-enum { CX_AGENT_CONNS_MAX = 64, CX_AGENT_JOBS_MAX = 1024, CX_AGENT_STARTING_MAX = 16 };
+enum {
+	CX_AGENT_CONNS_MAX = 64,
+	CX_AGENT_JOBS_MAX = 1024,
+	CX_AGENT_STARTING_MAX = 16,
+	CX_AGENT_PORTS_MAX = 64
+};
 
 /* What configure said; the views point into block. */
 struct cx_config {
@@ -62,6 +67,7 @@ struct cx_agent {
 	int starting; /* jobs that have not executed yet */
 	bool held;    /* no request is read */
 	struct cx_start start;
+	unsigned nports;	 /* connections to ports being made */
 	struct cx_packet packet; /* the one being dealt with */
 };
 

@@ -2,6 +2,7 @@
 #include "agent/conn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -12,6 +13,7 @@ struct cx_kept {
 	size_t len;
 	uint32_t request;
 	uint16_t type;
+	int fd; /* that goes along, or -EBADF */
 	uint8_t bytes[];
 };
 
@@ -39,6 +41,12 @@ void cx_conn_close(struct cx_conn *conn)
 	cx_loop_drop(&agent->loop, &conn->src);
 }
 
+static void free_kept(struct cx_kept *kept)
+{
+	cx_close(&kept->fd);
+	free(kept);
+}
+
 static void destroy(struct cx_source *src)
 {
 	struct cx_conn *conn = cx_container_of(src, struct cx_conn, src);
@@ -47,7 +55,7 @@ static void destroy(struct cx_source *src)
 		struct cx_kept *kept = conn->head;
 
 		conn->head = kept->next;
-		free(kept);
+		free_kept(kept);
 	}
 	free(conn);
 }
@@ -84,7 +92,7 @@ static int flush(struct cx_conn *conn, struct cx_err *err)
 	while (conn->head != NULL) {
 		struct cx_kept *kept = conn->head;
 		int r = cx_packet_send(conn->src.fd, kept->bytes, kept->len, kept->type,
-				       kept->request, NULL, 0, err);
+				       kept->request, &kept->fd, kept->fd >= 0 ? 1 : 0, err);
 
 		if (r == -EAGAIN)
 			return 0;
@@ -92,7 +100,7 @@ static int flush(struct cx_conn *conn, struct cx_err *err)
 			return r;
 		conn->head = kept->next;
 		conn->kept_bytes -= kept->len;
-		free(kept);
+		free_kept(kept);
 	}
 	conn->tail = &conn->head;
 	return watch(conn, err);
@@ -109,6 +117,13 @@ static int keep(struct cx_conn *conn, const struct cx_kept *head, const uint8_t 
 	if (kept == NULL)
 		return cx_fail(err, ENOMEM, "message of %zu bytes", head->len);
 	*kept = *head;
+	kept->fd = -EBADF;
+	if (head->fd >= 0)
+		kept->fd = fcntl(head->fd, F_DUPFD_CLOEXEC, 0);
+	if (head->fd >= 0 && kept->fd < 0) {
+		free(kept);
+		return cx_fail(err, errno, "keep a descriptor");
+	}
 	memcpy(kept->bytes, bytes, head->len);
 	*conn->tail = kept;
 	conn->tail = &kept->next;
@@ -122,33 +137,50 @@ static void say(struct cx_conn *conn, const struct cx_kept *head, uint8_t *bytes
 	int r = -EAGAIN;
 
 	if (conn->head == NULL)
-		r = cx_packet_send(conn->src.fd, bytes, head->len, head->type, head->request, NULL,
-				   0, &err);
+		r = cx_packet_send(conn->src.fd, bytes, head->len, head->type, head->request,
+				   &head->fd, head->fd >= 0 ? 1 : 0, &err);
 	if (r == -EAGAIN)
 		r = keep(conn, head, bytes, &err);
 	if (r < 0)
 		cx_conn_close(conn);
 }
 
-#define DEFINE_SAY(name, FIELDS)                                                       \
-	void cx_conn_say_##name(struct cx_conn *conn, uint32_t request,                \
-				const struct cx_msg_##name *m)                         \
-	{                                                                              \
-		CX_UNINITIALIZED uint8_t out[CX_PACKET_HEADER + FIELDS(CX_AS_SIZE) 0]; \
-		struct cx_writer w = { .p = out + CX_PACKET_HEADER,                    \
-				       .left = sizeof out - CX_PACKET_HEADER };        \
-		struct cx_kept head = { .type = CX_MSG_##name, .request = request };   \
-                                                                                       \
-		if (conn == NULL || conn->src.dead)                                    \
-			return;                                                        \
-		if (!cx_msg_##name##_put(&w, m)) {                                     \
-			cx_conn_close(conn);                                           \
-			return;                                                        \
-		}                                                                      \
-		head.len = (size_t)(w.p - out);                                        \
-		say(conn, &head, out);                                                 \
+/* send_NAME(): with a descriptor, which stays the caller's, or with -EBADF. */
+#define DEFINE_SEND(name, FIELDS)                                                              \
+	static void send_##name(struct cx_conn *conn, uint32_t request,                        \
+				const struct cx_msg_##name *m, int fd)                         \
+	{                                                                                      \
+		CX_UNINITIALIZED uint8_t out[CX_PACKET_HEADER + FIELDS(CX_AS_SIZE) 0];         \
+		struct cx_writer w = { .p = out + CX_PACKET_HEADER,                            \
+				       .left = sizeof out - CX_PACKET_HEADER };                \
+		struct cx_kept head = { .type = CX_MSG_##name, .request = request, .fd = fd }; \
+                                                                                               \
+		if (conn == NULL || conn->src.dead)                                            \
+			return;                                                                \
+		if (!cx_msg_##name##_put(&w, m)) {                                             \
+			cx_conn_close(conn);                                                   \
+			return;                                                                \
+		}                                                                              \
+		head.len = (size_t)(w.p - out);                                                \
+		say(conn, &head, out);                                                         \
+	}
+CX_CONN_SAYS(DEFINE_SEND)
+DEFINE_SEND(port_opened, CX_FIELDS_AGENT_NONE)
+
+#define DEFINE_SAY(name, FIELDS)                                        \
+	void cx_conn_say_##name(struct cx_conn *conn, uint32_t request, \
+				const struct cx_msg_##name *m)          \
+	{                                                               \
+		send_##name(conn, request, m, -EBADF);                  \
 	}
 CX_CONN_SAYS(DEFINE_SAY)
+
+void cx_conn_port_opened(struct cx_conn *conn, uint32_t request, int sock)
+{
+	struct cx_msg_port_opened m;
+
+	send_port_opened(conn, request, &m, sock);
+}
 
 void cx_conn_refuse(struct cx_conn *conn, uint32_t request, const struct cx_err *err)
 {

@@ -49,5 +49,7 @@ CX_CONN_SAYS(CX_CONN_DECLARE)
 
 void cx_conn_refuse(struct cx_conn *conn, uint32_t request, const struct cx_err *err);
 void cx_conn_ok(struct cx_conn *conn, uint32_t request);
+/* sock stays the caller's. */
+void cx_conn_port_opened(struct cx_conn *conn, uint32_t request, int sock);
 
 #endif

@@ -5,6 +5,7 @@
 #include "agent/configure.h"
 #include "agent/exec.h"
 #include "agent/files.h"
+#include "agent/port.h"
 #include "agent/start.h"
 
 struct asked {
@@ -76,6 +77,11 @@ static int run_file_list(struct asked *a, struct cx_err *err)
 	return cx_files_request(a->agent, a->asker, &op, a->fds[0], err);
 }
 
+static int run_port_open(struct asked *a, struct cx_err *err)
+{
+	return cx_port_request(a->agent, a->asker, &a->m.port_open, err);
+}
+
 #define DEFINE_DECODE(name)                                                    \
 	static bool decode_##name(struct cx_reader *body, union cx_request *m) \
 	{                                                                      \
@@ -91,6 +97,7 @@ DEFINE_DECODE(main_status)
 DEFINE_DECODE(file_put)
 DEFINE_DECODE(file_get)
 DEFINE_DECODE(file_list)
+DEFINE_DECODE(port_open)
 
 enum { AFTER_CLAIM = CX_PHASE_CLAIMED | CX_PHASE_STARTING | CX_PHASE_CONFIGURED };
 
@@ -112,6 +119,7 @@ static const struct cx_dispatch_row {
 	{ CX_MSG_file_put, CX_PHASE_CONFIGURED, 1, 1, decode_file_put, run_file_put },
 	{ CX_MSG_file_get, CX_PHASE_CONFIGURED, 1, 1, decode_file_get, run_file_get },
 	{ CX_MSG_file_list, CX_PHASE_CONFIGURED, 1, 1, decode_file_list, run_file_list },
+	{ CX_MSG_port_open, CX_PHASE_CONFIGURED, 0, 0, decode_port_open, run_port_open },
 };
 
 const struct cx_dispatch_row *cx_dispatch_decode(struct cx_packet *pkt, union cx_request *ret)

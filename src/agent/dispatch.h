@@ -16,6 +16,7 @@ union cx_request {
 	struct cx_msg_file_put file_put;
 	struct cx_msg_file_get file_get;
 	struct cx_msg_file_list file_list;
+	struct cx_msg_port_open port_open;
 };
 struct cx_dispatch_row;
 

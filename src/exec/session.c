@@ -2,9 +2,11 @@
 #include "exec/session.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "base/fd.h"
 
@@ -18,6 +20,7 @@ enum {
 	WAIT_INFO = 32,
 	WAIT_DONE = 64,
 	HELD = 128,
+	WAIT_PORT = 256,
 	WAIT_EXEC = WAIT_START | WAIT_EXIT | HELD,
 	WAIT_FILE = WAIT_INFO | WAIT_DONE,
 };
@@ -30,7 +33,7 @@ struct pending {
 	uint32_t request;     /* 0: the slot is free */
 	uint32_t limit;	      /* WAIT_LOG: bytes asked for; execs and files: timeout_ms */
 	uint64_t length;      /* WAIT_INFO: bytes asked for */
-	uint8_t waits;
+	uint16_t waits;
 	bool reads;		  /* WAIT_INFO: file_get */
 	bool kill_late;		  /* we have said that it did not start */
 	struct cx_msg_exited end; /* HELD: what its owner has not been told ... */
@@ -144,7 +147,7 @@ static void *release_owner(struct pending *slot)
 /* The callback may ask again and so move the slots: it comes last. */
 static void fail_owner(struct pending *slot, bool keep_slot, const struct cx_err *err)
 {
-	uint8_t waits = slot->waits;
+	unsigned waits = slot->waits;
 	void *owner = release_owner(slot);
 
 	if (!keep_slot)
@@ -269,6 +272,7 @@ DEFINE_ASK(main_status, CX_FIELDS_AGENT_NONE)
 DEFINE_ASK(file_put, CX_FIELDS_FILE_PUT)
 DEFINE_ASK(file_get, CX_FIELDS_FILE_GET)
 DEFINE_ASK(file_list, CX_FIELDS_FILE_LIST)
+DEFINE_ASK(port_open, CX_FIELDS_PORT_OPEN)
 
 static int flush(struct cx_session *session, struct cx_err *err)
 {
@@ -436,21 +440,56 @@ static int on_file_info(struct cx_session *session, struct pending *slot, struct
 	return 0;
 }
 
+static bool option_is(int sock, int option, int wanted)
+{
+	socklen_t len = sizeof(int);
+	int value = -1;
+
+	return getsockopt(sock, SOL_SOCKET, option, &value, &len) == 0 && value == wanted;
+}
+
+/* Whatever else it is handed would do something else when it is read, written or closed. */
+static bool is_tcp_connection(int sock)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof peer;
+
+	return option_is(sock, SO_TYPE, SOCK_STREAM) && option_is(sock, SO_PROTOCOL, IPPROTO_TCP) &&
+	       (option_is(sock, SO_DOMAIN, AF_INET) || option_is(sock, SO_DOMAIN, AF_INET6)) &&
+	       getpeername(sock, (struct sockaddr *)&peer, &len) == 0;
+}
+
+static int on_port_opened(struct cx_session *session, struct pending *slot, struct cx_reader *body,
+			  struct cx_err *err)
+{
+	struct cx_msg_port_opened m;
+	struct cx_answer answer = { .sock = &session->scratch->fds[0] };
+
+	if (!cx_msg_port_opened_get(body, &m))
+		return cx_refuse(err, CX_INVALID, "malformed fields");
+	if (!is_tcp_connection(*answer.sock))
+		return cx_refuse(err, CX_INVALID, "a descriptor that is no TCP connection");
+	answer_call(slot, &answer);
+	return 0;
+}
+
 static const struct answer_row {
 	uint16_t type;
-	uint8_t waits;	/* what the request of this number must be waiting for */
+	uint16_t waits; /* what the request of this number must be waiting for */
 	bool may_event; /* legal with request 0, to which no slot belongs */
 	int (*run)(struct cx_session *session, struct pending *slot, struct cx_reader *body,
 		   struct cx_err *err);
+	unsigned nfds; /* descriptors that come along, exactly */
 } answers[] = {
-	{ CX_MSG_agent_error, WAIT_OK | WAIT_LOG | WAIT_MAIN | WAIT_START | WAIT_FILE, false,
-	  on_error },
-	{ CX_MSG_agent_ok, WAIT_OK | WAIT_DONE, false, on_ok },
-	{ CX_MSG_log_data, WAIT_LOG, false, on_log_data },
-	{ CX_MSG_main_state, WAIT_MAIN, true, on_main_state },
-	{ CX_MSG_started, WAIT_START, false, on_started },
-	{ CX_MSG_exited, WAIT_EXIT, false, on_exited },
-	{ CX_MSG_file_info, WAIT_INFO, false, on_file_info },
+	{ CX_MSG_agent_error, WAIT_OK | WAIT_LOG | WAIT_MAIN | WAIT_START | WAIT_FILE | WAIT_PORT,
+	  false, on_error, 0 },
+	{ CX_MSG_agent_ok, WAIT_OK | WAIT_DONE, false, on_ok, 0 },
+	{ CX_MSG_log_data, WAIT_LOG, false, on_log_data, 0 },
+	{ CX_MSG_main_state, WAIT_MAIN, true, on_main_state, 0 },
+	{ CX_MSG_started, WAIT_START, false, on_started, 0 },
+	{ CX_MSG_exited, WAIT_EXIT, false, on_exited, 0 },
+	{ CX_MSG_file_info, WAIT_INFO, false, on_file_info, 0 },
+	{ CX_MSG_port_opened, WAIT_PORT, false, on_port_opened, 1 },
 };
 
 static int take_answer(struct cx_session *session, struct cx_packet *pkt, struct cx_err *err)
@@ -468,6 +507,9 @@ static int take_answer(struct cx_session *session, struct cx_packet *pkt, struct
 				 "message of type %#x to request %u, which does not "
 				 "wait for it",
 				 pkt->type, pkt->request);
+	if (pkt->nfds != row->nfds)
+		return cx_refuse(err, CX_INVALID, "message of type %#x with %u descriptors",
+				 pkt->type, pkt->nfds);
 	if (row->run(session, slot, &pkt->body, err) < 0)
 		return cx_wrap(err, "message of type %#x", pkt->type);
 	return 0;
@@ -477,7 +519,7 @@ static int take_hello(struct cx_session *session, struct cx_packet *pkt, struct 
 {
 	struct cx_msg_agent_hello m;
 
-	if (pkt->type != CX_MSG_agent_hello || pkt->request != 0 ||
+	if (pkt->type != CX_MSG_agent_hello || pkt->request != 0 || pkt->nfds != 0 ||
 	    !cx_msg_agent_hello_get(&pkt->body, &m) || m.version != 1)
 		return cx_refuse(err, CX_INVALID,
 				 "a first message of type %#x that is no hello of "
@@ -500,11 +542,8 @@ static int receive(struct cx_session *session, struct cx_err *err)
 		return cx_refuse(err, CX_UNAVAILABLE, "the sandbox closed the connection");
 	if (r < 0)
 		return r;
-	if (pkt->nfds > 0) {
-		cx_packet_drop(pkt);
-		return cx_refuse(err, CX_INVALID, "message with a descriptor");
-	}
 	r = session->greeted ? take_answer(session, pkt, err) : take_hello(session, pkt, err);
+	cx_packet_drop(pkt);
 	return r < 0 ? r : 1;
 }
 
@@ -685,7 +724,7 @@ void cx_session_close(struct cx_session *session)
 
 /* ---- requests ------------------------------------------------------------------------------- */
 
-static struct pending want_answer(uint8_t waits, void *owner)
+static struct pending want_answer(uint16_t waits, void *owner)
 {
 	return (struct pending){ .owner = owner,
 				 .waits = waits,
@@ -733,6 +772,19 @@ int cx_session_main(struct cx_session *session, struct cx_call *call, struct cx_
 	uint32_t request;
 
 	if (ask_main_status(session, &want, &m, NULL, 0, &request, err) < 0)
+		return -err->errnum;
+	return bind_call(session, call, request);
+}
+
+int cx_session_port(struct cx_session *session, uint16_t port, uint32_t timeout_ms,
+		    struct cx_call *call, struct cx_err *err)
+{
+	struct pending want = want_answer(WAIT_PORT, call);
+	struct cx_msg_port_open m = { .port = port, .timeout_ms = timeout_ms };
+	uint32_t request;
+
+	want.deadline_ms += timeout_ms;
+	if (ask_port_open(session, &want, &m, NULL, 0, &request, err) < 0)
 		return -err->errnum;
 	return bind_call(session, call, request);
 }

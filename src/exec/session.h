@@ -79,6 +79,7 @@ bool cx_session_busy(const struct cx_session *session);
 struct cx_answer {
 	struct cx_msg_log_data log;
 	struct cx_msg_main_state main;
+	int *sock; /* of cx_session_port(); who wants it takes it */
 };
 
 struct cx_call {
@@ -96,6 +97,14 @@ CX_MUST int cx_session_configure(struct cx_session *session, const struct cx_msg
 CX_MUST int cx_session_log(struct cx_session *session, uint64_t offset, uint32_t max,
 			   struct cx_call *call, struct cx_err *err);
 CX_MUST int cx_session_main(struct cx_session *session, struct cx_call *call, struct cx_err *err);
+/*
+ * A connection to a TCP port inside: on the sandbox's 127.0.0.1, else on its ::1. What done() gets
+ * is a connected TCP socket, but one that the agent may hold too: it may change any option of it at
+ * any time. So every call on it has to say MSG_DONTWAIT, and splice(2), which cannot, would block.
+ * CX_UNAVAILABLE: nobody listens. CX_TIMEOUT: nobody took it within timeout_ms (60,000 at most).
+ */
+CX_MUST int cx_session_port(struct cx_session *session, uint16_t port, uint32_t timeout_ms,
+			    struct cx_call *call, struct cx_err *err);
 
 /*
  * A command. started() comes at most once, then ended() exactly once: with end set when it ran,

@@ -31,7 +31,9 @@
 	M(0x50, file_put, CX_FIELDS_FILE_PUT)	   /* fd: pipe to read -> file_info, later ok */  \
 	M(0x51, file_get, CX_FIELDS_FILE_GET)	   /* fd: pipe to fill -> file_info, later ok */  \
 	M(0x52, file_list, CX_FIELDS_FILE_LIST)	   /* fd: pipe to fill -> file_info, later ok */  \
-	M(0x53, file_info, CX_FIELDS_FILE_INFO)
+	M(0x53, file_info, CX_FIELDS_FILE_INFO)                                                   \
+	M(0x60, port_open, CX_FIELDS_PORT_OPEN)	   /* -> port_opened */                           \
+	M(0x61, port_opened, CX_FIELDS_AGENT_NONE) /* fd: a connected TCP socket */
 
 #define CX_FIELDS_AGENT_NONE(F)
 #define CX_FIELDS_AGENT_HELLO(F) F(u32, version, 1) F(u32, state, CX_AGENT_STATE_MAX - 1)
@@ -130,6 +132,9 @@ enum {
 	CX_FILE_LIST_MAX = 512 << 10, /* bytes of entries with their lengths */
 	CX_FILE_LIST_ENTRIES_MAX = 1000,
 };
+
+/* A TCP port of the sandbox's own loopback; until when somebody must have taken the connection. */
+#define CX_FIELDS_PORT_OPEN(F) F(u32, port, 65535) F(u32, timeout_ms, 60000)
 
 #define CX_FIELDS_FILE_ENTRY(F)            \
 	F(str, name, 255)                  \

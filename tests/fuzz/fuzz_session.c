@@ -13,7 +13,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { ASKED = 5 };
+enum { ASKED = 6 };
 
 static struct cx_packet scratch, heard;
 static struct cx_loop loop;
@@ -115,6 +115,7 @@ static void ask(struct cx_session *session, int sock, struct cx_call calls[ASKED
 	    cx_session_configure(session, &config, &calls[0], &err) < 0 ||
 	    cx_session_log(session, 0, 100, &calls[1], &err) < 0 ||
 	    cx_session_main(session, &calls[2], &err) < 0 ||
+	    cx_session_port(session, 80, 100, &calls[3], &err) < 0 ||
 	    cx_session_exec(session, &plan, pipes, exec, &err) < 0)
 		abort();
 	*ret_file = ask_file(session, file);

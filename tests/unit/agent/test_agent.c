@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 
 #include "base/buf.h"
@@ -65,6 +66,7 @@ struct ask {
 	struct cx_err err;
 	char data[65536];
 	struct cx_answer answer;
+	int port;
 	bool done;
 };
 
@@ -1073,6 +1075,94 @@ START_TEST(a_directory_is_no_file_to_replace)
 }
 END_TEST
 
+/* ---- ports ---- */
+
+/* The sandbox of these tests has the network of the test: _i is what listens there. */
+enum { ON_IPV4, ON_IPV6, ON_NEITHER, WITHOUT_ROOM, WAYS_TO_LISTEN };
+
+static int listen_on_loopback(int family, uint16_t *ret_port)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} at = { .any = { .sa_family = (sa_family_t)family } };
+	socklen_t len = family == AF_INET ? sizeof at.v4 : sizeof at.v6;
+	int sock = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (family == AF_INET)
+		at.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		at.v6.sin6_addr = in6addr_loopback;
+	ck_assert_int_eq(bind(sock, &at.any, len), 0);
+	ck_assert_int_eq(listen(sock, 0), 0);
+	ck_assert_int_eq(getsockname(sock, &at.any, &len), 0);
+	*ret_port = ntohs(family == AF_INET ? at.v4.sin_port : at.v6.sin6_port);
+	return sock;
+}
+
+static void on_port(struct cx_call *call, const struct cx_answer *answer, const struct cx_err *err)
+{
+	struct ask *ask = cx_container_of(call, struct ask, call);
+
+	ask->done = true;
+	if (err != NULL)
+		ask->err = *err;
+	else
+		ask->port = cx_take_fd(answer->sock);
+	loop.stop = true;
+}
+
+static void open_port(uint16_t port, uint32_t timeout_ms, struct ask *ask)
+{
+	memset(ask, 0, sizeof *ask);
+	ask->call.done = on_port;
+	ask->port = -EBADF;
+	ck_assert_int_eq(cx_session_port(session, port, timeout_ms, &ask->call, &ask->err), 0);
+	wait_for(ask);
+}
+
+static void expect_connection(int listening, struct ask *ask)
+{
+	int theirs = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	char byte = 0;
+
+	ck_assert_msg(ask->port >= 0, "%s", ask->err.msg);
+	ck_assert_int_eq(send(ask->port, "x", 1, 0), 1);
+	ck_assert_int_eq(recv(theirs, &byte, 1, 0), 1);
+	cx_close(&ask->port); /* the agent kept none */
+	ck_assert_int_eq(recv(theirs, &byte, 1, 0), 0);
+	(void)close(theirs);
+}
+
+START_TEST(a_port_is_connected_to)
+{
+	struct ask ask, full[8];
+	uint16_t port;
+	int listening = listen_on_loopback(_i == ON_IPV6 ? AF_INET6 : AF_INET, &port), n = 0;
+
+	if (_i == ON_NEITHER)
+		cx_close(&listening);
+	if (_i != WITHOUT_ROOM) {
+		open_port(port, 5000, &ask);
+		if (_i != ON_NEITHER)
+			expect_connection(listening, &ask);
+		else
+			ck_assert_int_eq(ask.err.kind, CX_UNAVAILABLE);
+		cx_close(&listening);
+		return;
+	}
+	do
+		open_port(port, 50, &full[n]);
+	while (full[n].port >= 0 && ++n < (int)CX_LEN(full));
+	ck_assert_int_lt(n, (int)CX_LEN(full));
+	ck_assert_int_eq(full[n].err.kind, CX_TIMEOUT);
+	while (n-- > 0)
+		cx_close(&full[n].port);
+	cx_close(&listening);
+}
+END_TEST
+
 /* ---- packets that no host would send ---- */
 
 /* _i picks one; the agent closes that connection and serves the others. */
@@ -1198,6 +1288,7 @@ int main(void)
 	tcase_add_loop_test(plain, a_command_ends, 0, CX_LEN(ends));
 	tcase_add_loop_test(plain, a_command_is_refused, 0, CX_LEN(refusals));
 	tcase_add_loop_test(plain, a_malformed_packet_closes_its_connection, 0, 13);
+	tcase_add_loop_test(plain, a_port_is_connected_to, 0, WAYS_TO_LISTEN);
 	tcase_add_test(plain, options_reach_the_command);
 	tcase_add_loop_test(plain, the_user_asked_for_is_in_the_environment, 0, CX_LEN(identities));
 	tcase_add_test(plain, stdin_is_passed_and_ends);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -271,6 +272,131 @@ static void drop_move(struct move *move)
 	cx_file_cancel(&move->file);
 	cx_close(&move->pipe);
 }
+
+/* ---- a port ---- */
+
+struct door {
+	struct cx_call call;
+	struct cx_err why;
+	int sock, opened, failed;
+};
+
+static void on_port(struct cx_call *call, const struct cx_answer *answer, const struct cx_err *why)
+{
+	struct door *door = cx_container_of(call, struct door, call);
+
+	door->opened += why == NULL;
+	door->failed += why != NULL;
+	if (why != NULL)
+		door->why = *why;
+	else
+		door->sock = cx_take_fd(answer->sock);
+}
+
+static uint32_t open_door(struct door *door)
+{
+	*door = (struct door){ .call.done = on_port, .sock = -EBADF };
+	ck_assert_int_eq(cx_session_port(session, 80, 1000, &door->call, &err), 0);
+	return hear(CX_MSG_port_open);
+}
+
+/* A connected pair over the loopback; *ret_listening stays open. */
+static void tcp_pair(int *ret_listening, int *ret_ours, int *ret_theirs)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t len = sizeof at;
+
+	*ret_listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	*ret_ours = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(*ret_listening, (struct sockaddr *)&at, len), 0);
+	ck_assert_int_eq(listen(*ret_listening, 1), 0);
+	ck_assert_int_eq(getsockname(*ret_listening, (struct sockaddr *)&at, &len), 0);
+	ck_assert_int_eq(connect(*ret_ours, (struct sockaddr *)&at, len), 0);
+	*ret_theirs = accept4(*ret_listening, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ge(*ret_theirs, 0);
+}
+
+START_TEST(a_connection_is_handed_over)
+{
+	struct door door, refused, forgotten;
+	int listening, ours, theirs;
+	char byte = 0;
+	uint32_t r = open_door(&door), f = open_door(&refused), g;
+
+	tcp_pair(&listening, &ours, &theirs);
+	say(agent_error, f, .kind = CX_UNAVAILABLE, .text = cx_str_of("nothing listens"));
+	ck_assert_int_eq(refused.failed, 1);
+	ck_assert_int_eq(refused.why.kind, CX_UNAVAILABLE);
+	say_raw(CX_MSG_port_opened, r, NULL, 0, ours);
+	ck_assert_int_eq(door.opened, 1);
+	ck_assert_int_eq(send(door.sock, "x", 1, 0), 1);
+	ck_assert_int_eq(recv(theirs, &byte, 1, 0), 1);
+	ck_assert_int_eq(byte, 'x');
+
+	g = open_door(&forgotten);
+	cx_call_forget(&forgotten.call);
+	cx_close(&door.sock);
+	say_raw(CX_MSG_port_opened, g, NULL, 0, ours);
+	cx_close(&ours);
+	ck_assert_int_eq(recv(theirs, &byte, 1, 0), 0); /* what nobody took was closed */
+	ck_assert_int_eq(nlost, 0);
+	cx_close(&theirs);
+	cx_close(&listening);
+}
+END_TEST
+
+/* Each is handed over as if it was a connection. */
+enum { UNIX_SOCKET, UDP_SOCKET, LISTENING, UNCONNECTED, PIPE, A_FILE, NOTHING, TWO, BAD_ENDS };
+
+static int bad_end(int kind, int listening)
+{
+	int fds[2];
+
+	switch (kind) {
+	case UNIX_SOCKET:
+		return dup(agent);
+	case UDP_SOCKET:
+		return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	case LISTENING:
+		return dup(listening);
+	case UNCONNECTED:
+		return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	case PIPE:
+		ck_assert_int_eq(cx_pipe(&fds[0], &fds[1], &err), 0);
+		(void)close(fds[1]);
+		return fds[0];
+	case A_FILE:
+		return open("/dev/null", O_RDWR | O_CLOEXEC);
+	default:
+		return -EBADF;
+	}
+}
+
+START_TEST(a_descriptor_that_is_no_connection_ends_the_session)
+{
+	struct cx_msg_port_opened m;
+	struct door door;
+	int listening, ours, theirs, bad;
+	uint32_t r = open_door(&door);
+
+	tcp_pair(&listening, &ours, &theirs);
+	bad = bad_end(_i, listening);
+	if (_i == TWO) {
+		ck_assert_int_eq(
+			cx_msg_port_opened_send(agent, r, &m, (int[]){ ours, theirs }, 2, &err), 0);
+		spin();
+	} else {
+		say_raw(CX_MSG_port_opened, r, NULL, 0, bad);
+	}
+	ck_assert_int_eq(nlost, 1);
+	ck_assert_int_eq(door.opened, 0);
+	ck_assert_int_eq(door.failed, 1);
+	cx_close(&bad);
+	cx_close(&ours);
+	cx_close(&theirs);
+	cx_close(&listening);
+}
+END_TEST
 
 /* ---- the right way ---- */
 
@@ -892,6 +1018,8 @@ int main(void)
 	tcase_add_test(tc, a_command_starts_and_ends);
 	tcase_add_test(tc, a_file_is_moved);
 	tcase_add_test(tc, a_cancelled_file_is_killed_and_not_heard_of);
+	tcase_add_test(tc, a_connection_is_handed_over);
+	tcase_add_loop_test(tc, a_descriptor_that_is_no_connection_ends_the_session, 0, BAD_ENDS);
 	tcase_add_test(tc, who_is_forgotten_hears_nothing);
 	tcase_add_test(tc, callbacks_may_ask_and_close);
 	tcase_add_loop_test(tc, a_lie_ends_the_session, 0, CX_LEN(lies));
