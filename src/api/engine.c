@@ -240,6 +240,14 @@ int cx_engine_scan(struct cx_engine *engine, const int fds[3], struct cx_engine_
 	ASK(scan, scanned, CX_ENGINE_BUILD_MS, &m, fds, 3);
 }
 
+int cx_engine_listen(struct cx_engine *engine, enum cx_listen_purpose purpose, uint16_t port,
+		     struct cx_engine_call *call, struct cx_err *err)
+{
+	struct cx_msg_listen m = { .purpose = purpose, .port = port };
+
+	ASK(listen, listening, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
+}
+
 int cx_engine_fetch(struct cx_engine *engine, int sock, struct cx_engine_call *call,
 		    struct cx_err *err)
 {
@@ -389,6 +397,8 @@ static bool decode_answer(struct cx_packet *pkt, struct cx_engine_answer *a)
 		return cx_msg_counted_get(r, &a->counted);
 	case CX_MSG_layer_built:
 		return cx_msg_layer_built_get(r, &a->layer_built);
+	case CX_MSG_listening:
+		return pkt->nfds == 1 && cx_msg_listening_get(r, &a->listening);
 	case CX_MSG_layer_info:
 		return cx_msg_layer_info_get(r, &a->layer_info);
 	default: /* destroyed, list_end, layer_done, scanned, fetched, archived: no fields */

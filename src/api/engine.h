@@ -33,7 +33,8 @@ struct cx_engine_answer { /* the member that belongs to the request; valid in do
 	struct cx_msg_counted counted;
 	struct cx_msg_layer_built layer_built;
 	struct cx_msg_layer_info layer_info;
-	int fd; /* of created and connected; closed after done() unless it was taken */
+	struct cx_msg_listening listening;
+	int fd; /* of created, connected and listening; closed after done() unless it was taken */
 };
 
 struct cx_engine_call {
@@ -98,6 +99,9 @@ CX_MUST int cx_engine_layer_stat(struct cx_engine *engine, const uint8_t diff_id
 				 struct cx_engine_call *call, struct cx_err *err);
 CX_MUST int cx_engine_scan(struct cx_engine *engine, const int fds[3], struct cx_engine_call *call,
 			   struct cx_err *err);
+/* port: 0 is any that is free. The socket is as of a new file: it blocks. */
+CX_MUST int cx_engine_listen(struct cx_engine *engine, enum cx_listen_purpose purpose,
+			     uint16_t port, struct cx_engine_call *call, struct cx_err *err);
 /* A worker for proto/fetch_msgs.h gets sock; done() comes when it has ended or cannot start. */
 CX_MUST int cx_engine_fetch(struct cx_engine *engine, int sock, struct cx_engine_call *call,
 			    struct cx_err *err);

@@ -14,6 +14,7 @@
 
 /* systemd sets these ids aside for containers; nobody else should be using them. */
 enum { ID_RANGE = 65536, ID_FIRST = 524288, ID_LAST = 1879048191 };
+enum { SSH_PORT = 2222 };
 
 struct row {
 	const char *option, *arg;
@@ -111,34 +112,88 @@ static int set_ids(struct cx_config *c, const struct row *row, const char *value
 	return 0;
 }
 
+/* A numeric address as one of IPv6. */
+static int parse_address(struct cx_str text, bool v6, struct in6_addr *ret, struct cx_err *err)
+{
+	char host[64], mapped[80];
+
+	if (!cx_str_copy(text, host, sizeof host) ||
+	    cx_format(mapped, sizeof mapped, v6 ? "%s" : "::ffff:%s", err, host) < 0 ||
+	    inet_pton(AF_INET6, mapped, ret) != 1)
+		return cx_refuse(err, CX_INVALID, "'%.*s' is no numeric address",
+				 (int)(text.len < 60 ? text.len : 60), text.p);
+	return 0;
+}
+
 /* "ADDR:PORT", "[ADDR6]:PORT" or a bare "PORT", which means 127.0.0.1: outside is never a default.
  */
-static int set_listen(struct cx_config *c, const struct row *row, const char *value,
-		      struct cx_err *err)
+static int parse_listen(const struct row *row, const char *value, struct sockaddr_in6 *ret,
+			struct cx_err *err)
 {
 	const char *colon = strrchr(value, ':');
 	const char *port_text = colon != NULL ? colon + 1 : value;
 	size_t len = colon != NULL ? (size_t)(colon - value) : 0;
 	struct sockaddr_in6 sa = { .sin6_family = AF_INET6 };
-	char host[64];
-	char mapped[80];
 	uint64_t port = 0;
 	bool v6 = len > 2 && value[0] == '[' && value[len - 1] == ']';
 	struct cx_str text = { .p = v6 ? value + 1 : value, .len = (uint32_t)(v6 ? len - 2 : len) };
 
-	if (c->nlisten == CX_LISTEN_MAX)
-		return cx_refuse(err, CX_INVALID, "at most %d addresses", CX_LISTEN_MAX);
+	if (len == 0)
+		text = cx_str_of("127.0.0.1");
 	if (cx_parse_u64(port_text, row->min, row->max, "the port", &port, err) < 0)
 		return -err->errnum;
-	if (!cx_str_copy(text, host, sizeof host) ||
-	    cx_format(mapped, sizeof mapped, v6 ? "%s" : "::ffff:%s", err,
-		      len > 0 ? host : "127.0.0.1") < 0 ||
-	    inet_pton(AF_INET6, mapped, &sa.sin6_addr) != 1)
+	if (parse_address(text, v6, &sa.sin6_addr, err) < 0)
 		return cx_refuse(err, CX_INVALID,
 				 "'%.60s' is not ADDR:PORT with a numeric address ([..] for IPv6)",
 				 value);
 	sa.sin6_port = htons((uint16_t)port);
-	c->listen[c->nlisten++] = sa;
+	*ret = sa;
+	return 0;
+}
+
+static int set_listen(struct cx_config *c, const struct row *row, const char *value,
+		      struct cx_err *err)
+{
+	if (c->nlisten == CX_LISTEN_MAX)
+		return cx_refuse(err, CX_INVALID, "at most %d addresses", CX_LISTEN_MAX);
+	if (parse_listen(row, value, &c->listen[c->nlisten], err) < 0)
+		return -err->errnum;
+	c->nlisten++;
+	return 0;
+}
+
+static int set_one_listen(struct cx_config *c, const struct row *row, const char *value,
+			  struct cx_err *err)
+{
+	return parse_listen(row, value, member(c, row), err);
+}
+
+static int set_address(struct cx_config *c, const struct row *row, const char *value,
+		       struct cx_err *err)
+{
+	struct sockaddr_in6 sa = { .sin6_family = AF_INET6 };
+
+	if (parse_address(cx_str_of(value), strchr(value, ':') != NULL, &sa.sin6_addr, err) < 0)
+		return -err->errnum;
+	*(struct sockaddr_in6 *)member(c, row) = sa;
+	return 0;
+}
+
+static int set_ports(struct cx_config *c, const struct row *row, const char *value,
+		     struct cx_err *err)
+{
+	const char *dash = strchr(value, '-');
+	struct cx_ports *out = member(c, row);
+	uint64_t low = 0, high = 0;
+	char first[8];
+
+	if (dash == NULL ||
+	    !cx_str_copy((struct cx_str){ value, (uint32_t)(dash - value) }, first, sizeof first))
+		return cx_refuse(err, CX_INVALID, "'%.40s' is not FIRST-LAST", value);
+	if (cx_parse_u64(first, row->min, row->max, "FIRST", &low, err) < 0 ||
+	    cx_parse_u64(dash + 1, low, row->max, "LAST", &high, err) < 0)
+		return -err->errnum;
+	*out = (struct cx_ports){ .low = (uint16_t)low, .high = (uint16_t)high };
 	return 0;
 }
 
@@ -173,6 +228,12 @@ static const struct row rows[] = {
 	  "the certificate's private key (PEM)" },
 	{ "insecure", "no|yes", "api", "insecure", set_word, AT(insecure), 0, 0, no_yes,
 	  "listen to other hosts without TLS too, where keys can be read on the way" },
+	{ "expose-address", "ADDR", "expose", "address", set_address, AT(expose_address), 0, 0,
+	  NULL, "where exposed ports of sandboxes are served" },
+	{ "expose-ports", "FIRST-LAST", "expose", "ports", set_ports, AT(expose_ports), 1024, 65535,
+	  NULL, "on which ports they are served" },
+	{ "ssh-listen", "[ADDR:]PORT", "ssh", "listen", set_one_listen, AT(ssh_listen), 0, 65535,
+	  NULL, "where SSH to sandboxes is served; port 0 is any free one" },
 	{ "pool", "N", "pool", "blanks", set_number, AT(pool), 0, 256, NULL,
 	  "blank sandboxes to keep ready" },
 	{ "max-sandboxes", "N", "limits", "max_sandboxes", set_number, AT(max_sandboxes), 1, 16384,
@@ -180,6 +241,16 @@ static const struct row rows[] = {
 	{ "ids", "BASE:COUNT", "limits", "ids", set_ids, AT(ids), 0, 0, NULL,
 	  "COUNT ranges of 65536 user ids from BASE on, within 524288 to 1879048191" },
 };
+
+/* 127.0.0.1 */
+#define LOOPBACK                                                               \
+	{                                                                      \
+		{                                                              \
+			{                                                      \
+				[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 \
+			}                                                      \
+		}                                                              \
+	}
 
 static const struct cx_config defaults = {
 	.file = CX_SYSCONFDIR "/caisson.conf",
@@ -194,6 +265,9 @@ static const struct cx_config defaults = {
 	.on_stop = CX_STOP_KEEP,
 	.log_level = CX_LOG_INFO,
 	.ids = { .base = ID_FIRST, .count = (ID_LAST + 1 - ID_FIRST) / ID_RANGE },
+	.expose_address = { .sin6_family = AF_INET6, .sin6_addr = LOOPBACK },
+	.expose_ports = { .low = 20000, .high = 29999 }, /* below what the kernel hands out */
+	.ssh_listen = { .sin6_family = AF_INET6, .sin6_addr = LOOPBACK },
 };
 
 enum { OPT_VERSION = 256, OPT_HELP, OPT_SWEEP, OPT_ROW }; /* OPT_ROW + i: rows[i] */
@@ -366,6 +440,7 @@ int cx_config_parse(int argc, char **argv, struct cx_config *ret, enum cx_config
 	bool named;
 
 	*ret = defaults;
+	ret->ssh_listen.sin6_port = htons(SSH_PORT);
 	if (take_options(argc, argv, ret, 0, 1, &verb, err) < 0)
 		return -err->errnum;
 	named = strcmp(ret->file, defaults.file) != 0;

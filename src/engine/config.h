@@ -23,6 +23,11 @@ struct cx_id_space {
 	uint32_t base, count;
 };
 
+/* Of TCP, both of them too. */
+struct cx_ports {
+	uint16_t low, high;
+};
+
 struct cx_config {
 	char file[CX_CONFIG_TEXT];
 	char state[CX_CONFIG_TEXT];
@@ -37,6 +42,9 @@ struct cx_config {
 	uint64_t nlisten, pool, max_sandboxes, on_stop, log_level;
 	uint64_t insecure; /* 1: without TLS to other hosts too */
 	struct cx_id_space ids;
+	struct sockaddr_in6 expose_address; /* as of listen; the port is 0 */
+	struct cx_ports expose_ports;
+	struct sockaddr_in6 ssh_listen; /* port 0: any */
 };
 
 /* What the command line asks for. */

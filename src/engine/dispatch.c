@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "engine/listen.h"
+
 /* Who asked: a gateway, told from its successors by its generation, and the number it chose. */
 struct asker {
 	uint64_t generation;
@@ -42,6 +44,7 @@ union request {
 	struct cx_msg_export export;
 	struct cx_msg_commit commit;
 	struct cx_msg_bundle bundle;
+	struct cx_msg_listen listen;
 };
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -477,6 +480,20 @@ static int do_layer_stat(struct cx_dispatch *d, struct asker asker, const union 
 	return 0;
 }
 
+static int do_listen(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		     struct cx_err *err)
+{
+	cx_autofd int sock = -EBADF;
+	uint16_t port = 0;
+
+	(void)fds;
+	if (cx_listen_for(d->host->config, (enum cx_listen_purpose)m->listen.purpose,
+			  (uint16_t)m->listen.port, &sock, &port, err) < 0)
+		return -err->errnum;
+	ANSWER(d, asker, listening, sock, .port = port);
+	return 0;
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define DECODER(name)                                                 \
@@ -507,6 +524,7 @@ DECODER(layer_check)
 DECODER(export)
 DECODER(commit)
 DECODER(bundle)
+DECODER(listen)
 
 static const struct op {
 	const char *name;
@@ -527,6 +545,7 @@ static const struct op {
 	OP(export, CX_PEER_READY, 3, true),	  OP(commit, CX_PEER_READY, 3, true),
 	OP(bundle, CX_PEER_READY, 3, true),	  OP(count, CX_PEER_READY, 0, false),
 	OP(pause, CX_PEER_READY, 0, true),	  OP(resume, CX_PEER_READY, 0, false),
+	OP(listen, CX_PEER_READY, 0, false),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)

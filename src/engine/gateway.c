@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/gateway.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "engine/listen.h"
 
 enum {
 	BACKLOG = 512,
@@ -41,27 +41,6 @@ static int bind_unix(struct cx_gateway *g, struct cx_err *err)
 	    fchmodat(d->run, "caisson.sock", 0660, 0) < 0 || listen(sock, BACKLOG) < 0)
 		return cx_fail(err, errno, "listen on '%s/caisson.sock'", d->run_path);
 	g->unix_socket = cx_take_fd(&sock);
-	return 0;
-}
-
-static int bind_tcp(const struct sockaddr_in6 *at, int *ret, struct cx_err *err)
-{
-	bool v4 = IN6_IS_ADDR_V4MAPPED(&at->sin6_addr);
-	cx_autofd int sock = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = at->sin6_port };
-	const struct sockaddr *sa = (const struct sockaddr *)at;
-	char text[INET6_ADDRSTRLEN] = "";
-	int on = 1;
-
-	memcpy(&in.sin_addr, &at->sin6_addr.s6_addr[12], sizeof in.sin_addr);
-	if (v4)
-		sa = (const struct sockaddr *)&in;
-	(void)inet_ntop(AF_INET6, &at->sin6_addr, text, sizeof text);
-	if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-	    (!v4 && setsockopt(sock, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) ||
-	    bind(sock, sa, v4 ? sizeof in : sizeof *at) < 0 || listen(sock, BACKLOG) < 0)
-		return cx_fail(err, errno, "listen on %s port %d", text, ntohs(at->sin6_port));
-	*ret = cx_take_fd(&sock);
 	return 0;
 }
 
@@ -109,7 +88,7 @@ int cx_gateway_open(struct cx_gateway *ret, struct cx_host *host,
 	if (bind_unix(ret, err) < 0)
 		return cx_wrap(err, "API socket");
 	for (size_t i = 0; i < host->config->nlisten; i++)
-		if (bind_tcp(&host->config->listen[i], &ret->tcp[i], err) < 0)
+		if (cx_listen_at(&host->config->listen[i], BACKLOG, &ret->tcp[i], err) < 0)
 			return cx_wrap(err, "API socket");
 	return read_texts(ret, err);
 }

@@ -82,6 +82,24 @@ START_TEST(other_hosts_come_with_tls)
 }
 END_TEST
 
+START_TEST(doors_to_sandboxes_are_on_the_loopback)
+{
+	ck_assert_int_eq(parse("", NULL, NULL, NULL, NULL), 0);
+	ck_assert(IN6_IS_ADDR_V4MAPPED(&config.expose_address.sin6_addr));
+	ck_assert_int_eq(config.expose_address.sin6_addr.s6_addr[12], 127);
+	ck_assert_uint_eq(config.expose_ports.low, 20000);
+	ck_assert_uint_eq(config.expose_ports.high, 29999);
+	ck_assert_int_eq(config.ssh_listen.sin6_addr.s6_addr[12], 127);
+	ck_assert_int_eq(ntohs(config.ssh_listen.sin6_port), 2222);
+	ck_assert_int_eq(parse("[expose]\naddress = ::1\nports = 3000-3001\n[ssh]\nlisten = 0\n",
+			       NULL, NULL, NULL, NULL),
+			 0);
+	ck_assert(IN6_IS_ADDR_LOOPBACK(&config.expose_address.sin6_addr));
+	ck_assert_uint_eq(config.expose_ports.high, 3001);
+	ck_assert_int_eq(ntohs(config.ssh_listen.sin6_port), 0);
+}
+END_TEST
+
 static const struct {
 	const char *option, *value, *says;
 } bad[] = {
@@ -109,6 +127,13 @@ static const struct {
 	{ "--tls-cert", "/a", "--tls-key" },
 	{ "--tls-key", "/a", "go together" },
 	{ "--insecure", "maybe", "no|yes" },
+	{ "--expose-address", "localhost", "numeric" },
+	{ "--expose-address", "127.0.0.1:80", "numeric" },
+	{ "--expose-ports", "20000", "FIRST-LAST" },
+	{ "--expose-ports", "80-90", "allowed are 1024" },
+	{ "--expose-ports", "3000-2999", "3000" },
+	{ "--expose-ports", "3000-65536", "65535" },
+	{ "--ssh-listen", "nowhere:22", "numeric" },
 };
 
 START_TEST(bad_options_are_named)
@@ -239,6 +264,7 @@ int main(void)
 	tcase_add_test(tc, options_beat_the_file);
 	tcase_add_test(tc, a_bare_port_is_loopback);
 	tcase_add_test(tc, other_hosts_come_with_tls);
+	tcase_add_test(tc, doors_to_sandboxes_are_on_the_loopback);
 	tcase_add_loop_test(tc, bad_options_are_named, 0, (int)CX_LEN(bad));
 	tcase_add_loop_test(tc, bad_files_are_named, 0, (int)CX_LEN(bad_files));
 	tcase_add_test(tc, a_named_file_must_exist);
