@@ -41,13 +41,16 @@ def read(path, binary=False):
 
 
 def wait_until(condition, seconds, what="the condition", every=0.02):
-    """The first true value of condition(); AssertionError after that many seconds."""
+    """The first true value of condition(); AssertionError after that many seconds.
+
+    what: a text for the error, or a function that makes it.
+    """
     end = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        assert time.monotonic() < end, f"{what() if callable(what) else what}: not within {seconds} s"
         time.sleep(every)
 
 
