@@ -9,7 +9,8 @@
 #include "proto/outbox.h"
 
 enum {
-	MESSAGE_MAX = 8192, /* bytes of fields; create is the longest */
+	MESSAGE_MAX = 8192, /* bytes of fields, but of egress; create is the longest */
+	EGRESS_MAX = 256 + CX_NETRULES_MAX * CX_NETRULE_SIZE,
 	PACKETS_PER_TURN = 64,
 };
 
@@ -101,9 +102,10 @@ static int ask(struct cx_engine *engine, const struct request *what, uint8_t *pa
 }
 
 /* Encodes message m of type name and asks; answer is the type that is its reply. */
-#define ASK(name, answer, limit_ms, m, given_fds, n)                                             \
-	uint8_t packet[CX_PACKET_HEADER + MESSAGE_MAX];                                          \
-	struct cx_writer w = { .p = packet + CX_PACKET_HEADER, .left = MESSAGE_MAX };            \
+#define ASK(...) ASK_LONG(MESSAGE_MAX, __VA_ARGS__)
+#define ASK_LONG(max, name, answer, limit_ms, m, given_fds, n)                                   \
+	CX_UNINITIALIZED uint8_t packet[CX_PACKET_HEADER + (max)];                               \
+	struct cx_writer w = { .p = packet + CX_PACKET_HEADER, .left = (max) };                  \
 	struct request what = { .type = CX_MSG_##name,                                           \
 				.wants = CX_MSG_##answer,                                        \
 				.deadline_ms = limit_ms,                                         \
@@ -276,6 +278,27 @@ int cx_engine_bundle(struct cx_engine *engine, const int fds[3], struct cx_engin
 	ASK(bundle, archived, CX_ENGINE_FETCH_MS, &m, fds, 3);
 }
 
+int cx_engine_networking(struct cx_engine *engine, struct cx_engine_call *call, struct cx_err *err)
+{
+	struct cx_msg_networking m;
+
+	ASK(networking, networking_is, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
+}
+
+int cx_engine_network(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
+		      struct cx_err *err)
+{
+	struct cx_msg_network m = { .id = cx_str_of(id) };
+
+	ASK(network, network_is, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
+}
+
+int cx_engine_egress(struct cx_engine *engine, const struct cx_msg_egress *policy,
+		     struct cx_engine_call *call, struct cx_err *err)
+{
+	ASK_LONG(EGRESS_MAX, egress, egress_set, CX_ENGINE_ANSWER_MS, policy, NULL, 0);
+}
+
 /* ---- receiving ------------------------------------------------------------------------------ */
 
 static bool decode_id(struct cx_str id, char out[33])
@@ -305,6 +328,14 @@ static bool on_oom(struct cx_engine *engine, struct cx_packet *pkt)
 	return true;
 }
 
+static bool on_resolver(struct cx_engine *engine, struct cx_packet *pkt)
+{
+	if (pkt->nfds != 1 || pkt->body.left != 0)
+		return false;
+	engine->events.resolver(engine->events.arg, &pkt->fds[0]);
+	return true;
+}
+
 static bool on_event(struct cx_engine *engine, struct cx_packet *pkt)
 {
 	switch (pkt->type) {
@@ -312,6 +343,8 @@ static bool on_event(struct cx_engine *engine, struct cx_packet *pkt)
 		return on_ended(engine, pkt);
 	case CX_MSG_oom:
 		return on_oom(engine, pkt);
+	case CX_MSG_resolver:
+		return on_resolver(engine, pkt);
 	default:
 		return false;
 	}
@@ -401,6 +434,12 @@ static bool decode_answer(struct cx_packet *pkt, struct cx_engine_answer *a)
 		return pkt->nfds == 1 && cx_msg_listening_get(r, &a->listening);
 	case CX_MSG_layer_info:
 		return cx_msg_layer_info_get(r, &a->layer_info);
+	case CX_MSG_networking_is:
+		return cx_msg_networking_is_get(r, &a->networking);
+	case CX_MSG_network_is:
+		return cx_msg_network_is_get(r, &a->network);
+	case CX_MSG_egress_set:
+		return cx_msg_egress_set_get(r, &a->egress);
 	default: /* destroyed, list_end, layer_done, scanned, fetched, archived: no fields */
 		return r->left == 0;
 	}

@@ -33,6 +33,9 @@ struct cx_engine_answer { /* the member that belongs to the request; valid in do
 	struct cx_msg_counted counted;
 	struct cx_msg_layer_built layer_built;
 	struct cx_msg_layer_info layer_info;
+	struct cx_msg_networking_is networking;
+	struct cx_msg_network_is network;
+	struct cx_msg_egress_set egress;
 	struct cx_msg_listening listening;
 	int fd; /* of created, connected and listening; closed after done() unless it was taken */
 };
@@ -51,6 +54,8 @@ struct cx_engine_call {
 struct cx_engine_events {
 	void (*ended)(void *arg, const char *id, enum cx_end reason);
 	void (*oom)(void *arg, const char *id); /* it ran out of its memory; it has not ended */
+	/* A new resolver (resolver_msgs.h), instead of any before; *sock may be taken. */
+	void (*resolver)(void *arg, int *sock);
 	void (*lost)(void *arg, const struct cx_err *err); /* after every call has failed */
 	void *arg;
 };
@@ -110,6 +115,13 @@ CX_MUST int cx_engine_export(struct cx_engine *engine, const struct cx_msg_expor
 			     const int fds[3], struct cx_engine_call *call, struct cx_err *err);
 CX_MUST int cx_engine_commit(struct cx_engine *engine, const struct cx_msg_commit *plan,
 			     const int fds[3], struct cx_engine_call *call, struct cx_err *err);
+/* Do sandboxes have a network at all? */
+CX_MUST int cx_engine_networking(struct cx_engine *engine, struct cx_engine_call *call,
+				 struct cx_err *err);
+CX_MUST int cx_engine_network(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
+			      struct cx_err *err);
+CX_MUST int cx_engine_egress(struct cx_engine *engine, const struct cx_msg_egress *policy,
+			     struct cx_engine_call *call, struct cx_err *err);
 /* fds: the worker's end of proto/bundle_msgs.h, the archive out, its report. */
 CX_MUST int cx_engine_bundle(struct cx_engine *engine, const int fds[3],
 			     struct cx_engine_call *call, struct cx_err *err);

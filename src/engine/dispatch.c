@@ -44,6 +44,7 @@ union request {
 	struct cx_msg_export export;
 	struct cx_msg_commit commit;
 	struct cx_msg_bundle bundle;
+	struct cx_msg_networking networking;
 	struct cx_msg_listen listen;
 };
 
@@ -494,6 +495,16 @@ static int do_listen(struct cx_dispatch *d, struct asker asker, const union requ
 	return 0;
 }
 
+static int do_networking(struct cx_dispatch *d, struct asker asker, const union request *m,
+			 int *fds, struct cx_err *err)
+{
+	(void)m;
+	(void)fds;
+	(void)err;
+	ANSWER(d, asker, networking_is, -EBADF, .enabled = d->host->slots != NULL);
+	return 0;
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define DECODER(name)                                                 \
@@ -524,6 +535,7 @@ DECODER(layer_check)
 DECODER(export)
 DECODER(commit)
 DECODER(bundle)
+DECODER(networking)
 DECODER(listen)
 
 static const struct op {
@@ -545,7 +557,7 @@ static const struct op {
 	OP(export, CX_PEER_READY, 3, true),	  OP(commit, CX_PEER_READY, 3, true),
 	OP(bundle, CX_PEER_READY, 3, true),	  OP(count, CX_PEER_READY, 0, false),
 	OP(pause, CX_PEER_READY, 0, true),	  OP(resume, CX_PEER_READY, 0, false),
-	OP(listen, CX_PEER_READY, 0, false),
+	OP(listen, CX_PEER_READY, 0, false),	  OP(networking, CX_PEER_READY, 0, false),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)

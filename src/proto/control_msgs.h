@@ -61,7 +61,9 @@
 	M(0x55, listening, CX_FIELDS_LISTENING) /* fd: the listening TCP socket */                 \
 	M(0x56, resolver, CX_FIELDS_NONE)	/* event, fd: a new resolver (resolver_msgs.h) */  \
 	M(0x57, ssh, CX_FIELDS_NONE)		/* fds: worker's end (ssh_msgs.h), connection */   \
-	M(0x58, ssh_ended, CX_FIELDS_NONE)
+	M(0x58, ssh_ended, CX_FIELDS_NONE)                                                         \
+	M(0x59, networking, CX_FIELDS_NONE) /* -> networking_is */                                 \
+	M(0x5a, networking_is, CX_FIELDS_NETWORKING)
 
 #define CX_FIELDS_NONE(F)
 #define CX_FIELDS_HELLO(F) F(u32, version, 1)
@@ -109,6 +111,9 @@
 	F(str, id, 32)      \
 	F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX) F(bytes, layers, 32 * 127)
 
+/* Are sandboxes made with a link? Without one network, egress and the event resolver do not come.
+ */
+#define CX_FIELDS_NETWORKING(F) F(u32, enabled, 1)
 /* slot: what the resolver knows it by (resolver_msgs.h). An address that it lacks is empty. */
 #define CX_FIELDS_NETWORK_IS(F) \
 	F(u32, slot, CX_SLOTS_MAX - 1) F(bytes, address4, 4) F(bytes, address6, 16)
@@ -139,7 +144,7 @@ enum cx_listen_purpose { CX_LISTEN_EXPOSE, CX_LISTEN_SSH, CX_LISTEN_PURPOSE_MAX 
 
 enum {
 	CX_SLOTS_MAX = 65536,	/* links, and so sandboxes with a network */
-	CX_NETRULES_MAX = 1024, /* of one sandbox */
+	CX_NETRULES_MAX = 2048, /* of one sandbox: an entry with a port is one of TCP, one of UDP */
 	CX_NETRULE_SIZE = 24,	/* bytes, netrule.h */
 };
 

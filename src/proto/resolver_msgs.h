@@ -12,9 +12,9 @@
  * of its link (the resolver sees the source address, control_msgs.h says which slot has it); number
  * is that of its policy, from egress_set. names_begin, then any name_rule and peer, then names_end
  * replace all that was known of a slot; until the first names_end it gets REFUSED for everything
- * but declared services. The answer to names_end is names_set, when the new rules are in force and
- * every address that the sandbox was told before and may still reach is permitted anew. forget has
- * no answer. denied is an event.
+ * but declared services. The answer to names_end is names_set with the same request number, when
+ * the new rules are in force and every address that the sandbox was told before and may still reach
+ * is permitted anew. forget has no answer. denied is an event.
  *
  * A gateway that gets a new resolver tells it the names of all its sandboxes and then names_told.
  * Until that, but for five seconds at most, sandboxes' questions wait: so no sandbox is refused a

@@ -17,7 +17,7 @@ static const struct {
 	{ CX_MSG_export, CX_PEER_READY, 3 },	  { CX_MSG_commit, CX_PEER_READY, 3 },
 	{ CX_MSG_bundle, CX_PEER_READY, 3 },	  { CX_MSG_count, CX_PEER_READY, 0 },
 	{ CX_MSG_pause, CX_PEER_READY, 0 },	  { CX_MSG_resume, CX_PEER_READY, 0 },
-	{ CX_MSG_listen, CX_PEER_READY, 0 },
+	{ CX_MSG_networking, CX_PEER_READY, 0 },  { CX_MSG_listen, CX_PEER_READY, 0 },
 };
 
 static bool is_listed(unsigned type, unsigned state, unsigned nfds)
