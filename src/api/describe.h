@@ -53,7 +53,7 @@ enum cx_form {
 struct cx_operation {
 	const char *method, *path; /* of the route */
 	const char *id;		   /* operationId, unique */
-	const char *param;	   /* what "{}" or "{+}" of the path is called */
+	const char *param;	   /* what "{}" or "{+}" of the path is called; "a,b" of two */
 	const char *query;	   /* schema whose fields are query parameters, or NULL */
 	const char *takes; /* schema of a JSON body or a form; NULL: what the route's body says */
 	enum cx_form form; /* of the answer */

@@ -892,6 +892,11 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 /* ---- what a handler asks
  * -------------------------------------------------------------------------- */
 
+const char *cx_request_second(const struct cx_request *req)
+{
+	return req->param + strlen(req->param) + 1;
+}
+
 struct cx_loop *cx_request_loop(const struct cx_request *req)
 {
 	return req->http->o.loop;

@@ -64,7 +64,7 @@ struct cx_request {
 	const struct cx_route *route;
 	struct cx_caller caller;
 	char id[CX_REQUEST_ID_MAX + 1];
-	char param[CX_PARAM_MAX + 1]; /* of the route's path, decoded */
+	char param[CX_PARAM_MAX + 1]; /* of the route's path, decoded; see cx_route_match() */
 	struct cx_buf body;	      /* CX_BODY_JSON */
 	int body_fd;		      /* CX_BODY_FILE, CX_BODY_COMES; the handler may take it */
 	uint64_t body_bytes;	      /* received so far, also of what was thrown away */
@@ -130,6 +130,8 @@ CX_MUST int cx_http_listen(struct cx_http *http, int *sock, bool local, struct c
 /* Every request must have been answered. */
 void cx_http_close(struct cx_http *http);
 
+/* The second parameter of a path that has two. */
+const char *cx_request_second(const struct cx_request *req);
 struct cx_loop *cx_request_loop(const struct cx_request *req);
 /* A query parameter, decoded; NULL when there is none. */
 const char *cx_request_query(const struct cx_request *req, const char *name);

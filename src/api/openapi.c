@@ -9,7 +9,7 @@
 #include "api/http.h"
 #include "api/routes.h"
 
-enum { DOCUMENT_MAX = 4 << 20, PATH_MAX_BYTES = 128 };
+enum { DOCUMENT_MAX = 4 << 20, PATH_MAX_BYTES = 128, PARAM_NAME_MAX = 32 };
 
 /* ---- schemas -------------------------------------------------------------------------------- */
 
@@ -130,16 +130,22 @@ static void write_schema(struct cx_jsonw *w, const struct cx_schema *schema)
 
 /* ---- operations ----------------------------------------------------------------------------- */
 
-/* With its parameter named: "/a/{id}". The first operation of a path names it for all. */
+/* With its parameters named: "/a/{id}". The first operation of a path names them for all. */
 static void write_path(const struct cx_route *route, const char *param, char ret[PATH_MAX_BYTES])
 {
-	const char *open = strchr(route->path, '{');
+	size_t used = 0;
 
-	if (open == NULL)
-		(void)snprintf(ret, PATH_MAX_BYTES, "%s", route->path);
-	else
-		(void)snprintf(ret, PATH_MAX_BYTES, "%.*s{%s}%s", (int)(open - route->path),
-			       route->path, param, strchr(open, '}') + 1);
+	ret[0] = '\0';
+	for (const char *p = route->path; *p != '\0' && used < PATH_MAX_BYTES; p++) {
+		int len = *p == '{' ? (int)strcspn(param, ",") : 1;
+
+		used += (size_t)snprintf(ret + used, PATH_MAX_BYTES - used,
+					 *p == '{' ? "{%.*s}" : "%.*s", len, *p == '{' ? param : p);
+		if (*p != '{')
+			continue;
+		param += (size_t)len + (param[len] == ',' ? 1 : 0);
+		p = strchr(p, '}');
+	}
 }
 
 static void write_parameter(struct cx_jsonw *w, const char *in, const struct cx_field *f)
@@ -152,21 +158,34 @@ static void write_parameter(struct cx_jsonw *w, const char *in, const struct cx_
 	cx_jsonw_end(w);
 }
 
-static void write_parameters(struct cx_jsonw *w, const struct cx_route *route, const char *param,
-			     const struct cx_operation *op)
+static void write_segments(struct cx_jsonw *w, const struct cx_route *route, const char *param)
 {
-	const struct cx_schema *query =
-		op != NULL && op->query != NULL ? cx_schema_find(op->query) : NULL;
-	struct cx_field segment = { .name = param,
+	char name[PARAM_NAME_MAX];
+	struct cx_field segment = { .name = name,
 				    .is = CX_IS_TEXT | CX_IS_NEEDED,
 				    .min = 1,
 				    .max = CX_PARAM_MAX,
 				    .why = strstr(route->path, "{+}") != NULL ? "may hold slashes"
 									      : "" };
 
+	while (*param != '\0') {
+		int len = (int)strcspn(param, ",");
+
+		(void)snprintf(name, sizeof name, "%.*s", len, param);
+		write_parameter(w, "path", &segment);
+		param += (size_t)len + (param[len] == ',' ? 1 : 0);
+	}
+}
+
+static void write_parameters(struct cx_jsonw *w, const struct cx_route *route, const char *param,
+			     const struct cx_operation *op)
+{
+	const struct cx_schema *query =
+		op != NULL && op->query != NULL ? cx_schema_find(op->query) : NULL;
+
 	cx_jsonw_array(w, "parameters");
 	if (strchr(route->path, '{') != NULL)
-		write_parameter(w, "path", &segment);
+		write_segments(w, route, param);
 	for (size_t i = 0; query != NULL && i < query->count; i++)
 		write_parameter(w, "query", &query->fields[i]);
 	cx_jsonw_end(w);

@@ -29,13 +29,13 @@ enum {
 	CX_STREAM_BODY_MAX = (200 << 20) + (64 << 10), /* a file (files.h) and what is around it */
 	CX_LONG_BODY_MAX = 16 << 20,
 	CX_CALL_BODY_MAX = 5 << 20,
-	CX_PARAM_MAX = 512, /* bytes of a path parameter */
+	CX_PARAM_MAX = 512, /* bytes of the parameters of a path */
 };
 
 struct cx_route {
 	const char *method;
 	const char
-		*path; /* "{}" is one segment, "{+}" everything to the end; one of them at most */
+		*path; /* "{}" is one segment, "{+}" everything to the end; two of them at most */
 	enum cx_scope scope;
 	enum cx_body body;
 	void (*handle)(struct cx_request *req);

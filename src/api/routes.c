@@ -121,23 +121,27 @@ const size_t cx_route_tables_count = CX_LEN(cx_route_tables);
 
 int cx_route_match(const char *pattern, const char *path, char param[CX_PARAM_MAX + 1])
 {
-	const char *brace = strchr(pattern, '{');
-	size_t fixed = brace != NULL ? (size_t)(brace - pattern) : strlen(pattern);
-	size_t len;
-	const char *tail;
+	size_t used = 0;
 
 	param[0] = '\0';
-	if (strncmp(path, pattern, fixed) != 0)
-		return false;
-	if (brace == NULL)
-		return path[fixed] == '\0';
-	tail = strchr(brace, '}') + 1;
-	len = brace[1] == '+' ? strlen(path + fixed) : strcspn(path + fixed, "/");
-	if (len == 0 || len > CX_PARAM_MAX || strcmp(path + fixed + len, tail) != 0)
-		return false;
-	memcpy(param, path + fixed, len);
-	param[len] = '\0';
-	return true;
+	while (*pattern != '\0') {
+		size_t len;
+
+		if (*pattern != '{') {
+			if (*pattern++ != *path++)
+				return false;
+			continue;
+		}
+		len = pattern[1] == '+' ? strlen(path) : strcspn(path, "/");
+		if (len == 0 || used + len > CX_PARAM_MAX)
+			return false;
+		memcpy(param + used, path, len);
+		param[used + len] = '\0';
+		used += len + 1;
+		path += len;
+		pattern = strchr(pattern, '}') + 1;
+	}
+	return *path == '\0';
 }
 
 /* Among the paths that are whole, or among those with a hole. */

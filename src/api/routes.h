@@ -16,7 +16,10 @@ const struct cx_route *cx_route_find(const char *method, const char *path,
 				     char param[CX_PARAM_MAX + 1], unsigned *ret_status,
 				     char allow[64]);
 
-/* The matcher alone: does path fit pattern? Fills param ("" when the pattern has none). */
+/*
+ * The matcher alone: does path fit pattern? Fills param ("" when the pattern has none); a second
+ * one stands behind the first one's NUL.
+ */
 int cx_route_match(const char *pattern, const char *path, char param[CX_PARAM_MAX + 1]);
 
 #endif

@@ -128,6 +128,11 @@ START_TEST(parameters_are_bounded)
 	path[3 + CX_PARAM_MAX] = 'a';
 	path[4 + CX_PARAM_MAX] = '\0';
 	ck_assert(!cx_route_match("/x/{}", path, param));
+	ck_assert(cx_route_match("/x/{}/y/{}", "/x/one/y/two", param));
+	ck_assert_str_eq(param, "one");
+	ck_assert_str_eq(param + 4, "two");
+	ck_assert(!cx_route_match("/x/{}/y/{}", "/x/one/y/", param));
+	ck_assert(!cx_route_match("/x/{}/y/{}", "/x/one/y/two/", param));
 	ck_assert(cx_route_match("/x/{+}", "/x/a/b:c", param));
 	ck_assert_str_eq(param, "a/b:c");
 }
