@@ -97,10 +97,10 @@ struct cx_request {
 	struct cx_inflow *inflow;
 	bool handled, answered, suspended, too_large;
 	bool http_1_0;
-	struct connection *from; /* NULL: there was no memory to look after it */
-	bool lost;		 /* the client has gone */
-	bool unclear;		 /* where it ends */
-	bool linger;		 /* its body is left unread */
+	struct cx_connection *from; /* NULL: there was no memory to look after it */
+	bool lost;		    /* the client has gone */
+	bool unclear;		    /* where it ends */
+	bool linger;		    /* its body is left unread */
 	struct cx_err body_err;
 	uint64_t body_max;
 	struct cx_source watch;

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_HTTP_INNER_H
+#define CX_API_HTTP_INNER_H
+
+#include <microhttpd.h>
+
+#include "api/http.h"
+#include "api/linger.h"
+#include "api/peers.h"
+
+/*
+ * The inside of the HTTP server. http.c has the listeners, their connections and the loop;
+ * httprequest.c leads a request from its first header to its last byte; httpbody.c takes its body;
+ * httpanswer.c and httpstream.c answer; httpask.c tells handlers what they ask.
+ */
+enum {
+	CX_HTTP_IDLE_SECONDS = 60,
+	CX_HTTP_LISTENERS_MAX = 18,
+};
+
+struct cx_listener {
+	struct cx_http *http;
+	struct MHD_Daemon *daemon;
+	struct cx_source source; /* a duplicate of the daemon's epoll descriptor */
+	bool local;		 /* a Unix socket, whose clients the kernel names */
+	bool tls;
+	struct cx_peers peers;
+};
+
+struct cx_connection { /* of a client, from accept to close */
+	struct cx_listener *at;
+	struct cx_peer peer;
+	int fd; /* libmicrohttpd's */
+	bool leaving;
+};
+
+struct cx_http {
+	struct cx_http_options o;
+	struct cx_listener listeners[CX_HTTP_LISTENERS_MAX];
+	unsigned n;
+	struct cx_timer timer;
+	bool resumed;	  /* a connection, and its daemon has not run since */
+	unsigned leaving; /* upgraded connections that are being closed */
+	struct cx_timer sweep;
+	struct cx_request *requests;
+	struct cx_lingers lingers;
+};
+
+/* ---- http.c ---------------------------------------------------------------------------------- */
+
+void cx_http_enter(struct cx_request *req, enum cx_peer_phase phase);
+/* Runs libmicrohttpd once more: with a loop of our own it cannot wake itself up. */
+void cx_http_run_soon(struct cx_http *http);
+void cx_http_resume(struct cx_request *req); /* harmless when it is not suspended */
+
+/* ---- httprequest.c: what libmicrohttpd calls ----------------------------------------------- */
+
+enum MHD_Result cx_http_on_access(void *cls, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *data,
+				  size_t *len, void **con_cls);
+void cx_http_on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+			  enum MHD_RequestTerminationCode why);
+
+/* ---- httpbody.c ------------------------------------------------------------------------------ */
+
+bool cx_http_framing_is_clear(struct cx_request *req);
+/* Where the body of req, whose route is known, goes; or it is refused. */
+void cx_http_prepare_body(struct cx_request *req);
+uint64_t cx_http_drop_max(const struct cx_request *req);
+/* As libmicrohttpd offers them: *len becomes what is left. */
+enum MHD_Result cx_http_take_bytes(struct cx_request *req, const char *data, size_t *len);
+
+/* ---- httpanswer.c ---------------------------------------------------------------------------- */
+
+/* Takes response over; without one (no memory) the connection is closed. */
+void cx_http_deliver(struct cx_request *req, unsigned status, struct MHD_Response *response);
+/* Refusals that HTTP has a number for and cx_kind has not. */
+__attribute__((format(printf, 4, 5))) void cx_http_refuse(struct cx_request *req, unsigned status,
+							  const char *code, const char *fmt, ...);
+
+/* ---- httpstream.c ---------------------------------------------------------------------------- */
+
+/* MHD looks away from a suspended connection, so somebody else has to see its end. */
+void cx_http_watch_client(struct cx_request *req);
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <microhttpd.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "api/http_inner.h"
+#include "api/identity.h"
+#include "base/fd.h"
+
+enum { STALL_SECONDS = 600 }; /* in a body that is sent in pieces: somebody may think meanwhile */
+
+/* ---- who asks, and for what ---------------------------------------------------------------- */
+
+/* Who connected to the Unix socket, as the kernel saw it then. */
+static const uid_t *peer_of(const struct cx_request *req, uid_t *ret)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(req->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct ucred peer;
+	socklen_t len = sizeof peer;
+
+	if (info == NULL ||
+	    getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
+	    len != sizeof peer)
+		return NULL;
+	*ret = peer.uid;
+	return ret;
+}
+
+static int identify(const struct cx_listener *at, struct cx_request *req, struct cx_err *err)
+{
+	uid_t uid;
+
+	return cx_identify(at->http->o.auth, cx_request_header(req, "Authorization"),
+			   at->local ? peer_of(req, &uid) : NULL, &req->caller, err);
+}
+
+static void refuse_stranger(struct cx_request *req, const char *detail)
+{
+	/* The word that clients of Connect know, too; they take an unknown one for "try again". */
+	cx_http_refuse(req, 401, "unauthenticated", "%s", detail);
+	if (req->response != NULL)
+		(void)MHD_add_response_header(req->response, "WWW-Authenticate", "Bearer");
+}
+
+/* A token opens the routes of its sandbox only; elsewhere it is as good as none. */
+static bool token_fits(const struct cx_request *req)
+{
+	return req->route != NULL && req->route->scope == CX_SCOPE_SANDBOX &&
+	       strcmp(req->caller.sandbox, req->param) == 0;
+}
+
+/* Who may not, learns nothing, not even which paths there are. */
+static void judge_caller(const struct cx_listener *at, struct cx_request *req)
+{
+	struct cx_err err;
+	int known = identify(at, req, &err);
+
+	if (req->route != NULL && req->route->scope == CX_SCOPE_PUBLIC)
+		return;
+	if (known < 0 && err.kind == CX_DENIED)
+		refuse_stranger(req, err.msg);
+	else if (known < 0)
+		cx_request_fail(req, &err);
+	else if (req->caller.user[0] == '\0' && !token_fits(req))
+		refuse_stranger(req, "this token is for the gateway of another sandbox");
+	else if (req->route != NULL && req->route->scope == CX_SCOPE_ADMIN && !req->caller.admin)
+		cx_http_refuse(req, 403, "denied", "only an administrator may do this");
+}
+
+/* Everything that can be said without the body. */
+static void judge_headers(const struct cx_listener *at, struct cx_request *req, const char *method,
+			  const char *path)
+{
+	char allow[64];
+	unsigned status = 404;
+
+	req->route = cx_route_find(method, path, req->param, &status, allow);
+	judge_caller(at, req);
+	if (req->answered)
+		return;
+	if (!cx_http_framing_is_clear(req)) {
+		cx_http_refuse(req, 400, "invalid",
+			       "it is not clear where the request ends: send one "
+			       "Content-Length or 'Transfer-Encoding: chunked', and no header "
+			       "whose name is none");
+		req->unclear = true;
+		return;
+	}
+	if (req->route == NULL && status == 405) {
+		cx_http_refuse(req, 405, "method_not_allowed", "this path takes %s", allow);
+		if (req->response != NULL)
+			(void)MHD_add_response_header(req->response, "Allow", allow);
+		return;
+	}
+	if (req->route == NULL) {
+		cx_http_refuse(req, 404, "not_found", "there is no such path in this API");
+		return;
+	}
+	cx_http_prepare_body(req);
+}
+
+/* ---- the answer ---------------------------------------------------------------------------- */
+
+static enum MHD_Result queue_answer(struct cx_request *req)
+{
+	if (req->response == NULL)
+		return MHD_NO;
+	if (req->stream != NULL)
+		(void)MHD_set_connection_option(req->connection, MHD_CONNECTION_OPTION_TIMEOUT,
+						(unsigned)STALL_SECONDS);
+	return MHD_queue_response(req->connection, req->status, req->response);
+}
+
+static void body_broke(struct cx_request *req)
+{
+	void (*broken)(struct cx_request *) = req->broken;
+
+	req->broken = NULL;
+	if (broken != NULL && !req->handled)
+		broken(req);
+}
+
+/* The answer is there, or it is waited for. */
+static enum MHD_Result answer_or_wait(struct cx_request *req)
+{
+	if (req->answered)
+		return queue_answer(req);
+	req->suspended = true;
+	if (req->gone != NULL)
+		cx_http_watch_client(req);
+	MHD_suspend_connection(req->connection);
+	return MHD_YES;
+}
+
+static enum MHD_Result end_inflow(struct cx_request *req)
+{
+	struct cx_inflow *in = req->inflow;
+
+	req->inflow = NULL;
+	in->end(in);
+	return answer_or_wait(req);
+}
+
+static enum MHD_Result handle_complete(struct cx_request *req)
+{
+	cx_http_enter(req, CX_PEER_SERVED);
+	if (req->inflow != NULL)
+		return end_inflow(req);
+	if (req->handled) /* resumed: the answer is there */
+		return queue_answer(req);
+	if (req->too_large || req->body_err.errnum != 0)
+		body_broke(req);
+	req->handled = true;
+	if (req->too_large)
+		cx_http_refuse(req, 413, "too_large", "the body is larger than %llu bytes",
+			       (unsigned long long)req->body_max);
+	else if (req->body_err.errnum != 0)
+		cx_request_fail(req, &req->body_err);
+	else if (req->whole != NULL)
+		req->whole(req);
+	else
+		req->route->handle(req);
+	return answer_or_wait(req);
+}
+
+/*
+ * The answer to the headers alone. Most clients look for it when they have sent the body, so a body
+ * of moderate size is read first. One that is too large, or held back until it is welcome, or whose
+ * end nobody knows, costs the connection.
+ */
+static enum MHD_Result answer_early(struct cx_request *req)
+{
+	req->handled = true;
+	req->body_max = 0;
+	if (!req->unclear && cx_request_announced(req) <= cx_http_drop_max(req) &&
+	    cx_request_header(req, "Expect") == NULL)
+		return MHD_YES;
+	req->linger = true;
+	if (req->response != NULL)
+		(void)MHD_add_response_header(req->response, "Connection", "close");
+	return queue_answer(req);
+}
+
+/* ---- from first header to last byte -------------------------------------------------------- */
+
+static struct cx_connection *connection_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info != NULL ? info->socket_context : NULL;
+}
+
+static struct cx_request *begin_request(struct cx_listener *at, struct MHD_Connection *connection)
+{
+	struct cx_request *req = calloc(1, sizeof *req);
+
+	if (req == NULL)
+		return NULL;
+	/* What came before on this connection may have been a stream. */
+	(void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+					(unsigned)CX_HTTP_IDLE_SECONDS);
+	req->gateway = at->http->o.gateway;
+	req->http = at->http;
+	req->from = connection_of(connection);
+	cx_http_enter(req, CX_PEER_SENDING);
+	req->connection = connection;
+	req->body_fd = -EBADF;
+	req->watch.fd = -EBADF;
+	cx_request_id_choose(cx_request_header(req, "X-Request-Id"), req->id);
+	req->began_us = cx_now_us();
+	req->next = at->http->requests;
+	req->link = &at->http->requests;
+	if (req->next != NULL)
+		req->next->link = &req->next;
+	at->http->requests = req;
+	return req;
+}
+
+enum MHD_Result cx_http_on_access(void *cls, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *data,
+				  size_t *len, void **con_cls)
+{
+	struct cx_listener *at = cls;
+	struct cx_request *req = *con_cls;
+
+	if (req != NULL)
+		return *len > 0 ? cx_http_take_bytes(req, data, len) : handle_complete(req);
+	req = begin_request(at, connection);
+	if (req == NULL)
+		return MHD_NO;
+	*con_cls = req;
+	req->http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
+	judge_headers(at, req, method, url);
+	if (req->answered)
+		return answer_early(req);
+	if (req->route->body == CX_BODY_COMES)
+		req->route->handle(req);
+	if (req->route->body != CX_BODY_STREAM)
+		return MHD_YES;
+	req->handled = true;
+	req->route->handle(req);
+	return req->answered ? answer_early(req) : MHD_YES;
+}
+
+static void linger(struct cx_http *http, struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	if (info != NULL)
+		cx_linger_add(&http->lingers, info->connect_fd);
+}
+
+static void free_request(struct cx_request *req)
+{
+	if (req->link != NULL) {
+		*req->link = req->next;
+		if (req->next != NULL)
+			req->next->link = req->link;
+	}
+	if (req->response != NULL)
+		MHD_destroy_response(req->response);
+	cx_buf_wipe(&req->body); /* there may be passwords in it */
+	cx_close(&req->body_fd);
+	free(req);
+}
+
+/* The request outlives its watch by one batch of events, see cx_loop_drop(). */
+static void watch_gone(struct cx_source *watch)
+{
+	free_request(cx_container_of(watch, struct cx_request, watch));
+}
+
+static void release_request(struct cx_request *req)
+{
+	if (req->watch.added) {
+		req->watch.destroy = watch_gone;
+		cx_loop_drop(req->http->o.loop, &req->watch);
+		return;
+	}
+	free_request(req);
+}
+
+void cx_http_on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+			  enum MHD_RequestTerminationCode why)
+{
+	struct cx_request *req = *con_cls;
+
+	(void)cls;
+	if (req == NULL)
+		return;
+	*con_cls = NULL;
+	cx_http_enter(req, CX_PEER_WAITING);
+	if (req->linger && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		linger(req->http, connection);
+	if (req->http->o.over != NULL)
+		req->http->o.over(req->http->o.over_arg, req->route, req->status,
+				  cx_now_us() - req->began_us);
+	body_broke(req);
+	if (req->upgraded != NULL)
+		req->upgraded(req->upgrade_arg, -1, NULL);
+	if (req->inflow != NULL)
+		req->inflow->lost(req->inflow);
+	if (req->stream != NULL)
+		req->stream->closed(req->stream);
+	release_request(req);
+}

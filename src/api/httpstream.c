@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+
+#include "api/http_inner.h"
+#include "base/fd.h"
+
+enum { PIECE = 64 * 1024 };
+
+/* ---- clients that leave -------------------------------------------------------------------- */
+
+static void client_moved(struct cx_source *watch, uint32_t events)
+{
+	struct cx_request *req = cx_container_of(watch, struct cx_request, watch);
+	void (*gone)(struct cx_request *) = req->gone;
+
+	(void)events;
+	cx_loop_drop(req->http->o.loop, watch);
+	req->lost = true;
+	req->gone = NULL;
+	if (req->stream != NULL)
+		cx_http_resume(req); /* to its end */
+	else if (gone != NULL && !req->answered)
+		gone(req);
+}
+
+/* MHD looks away from a suspended connection, so somebody else has to see its end. */
+void cx_http_watch_client(struct cx_request *req)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(req->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct cx_err err;
+	int fd = info != NULL ? fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 3) : -1;
+
+	if (fd < 0)
+		return;
+	req->watch = (struct cx_source){ .fd = fd, .ready = client_moved };
+	if (cx_loop_add(req->http->o.loop, &req->watch, EPOLLRDHUP, &err) < 0)
+		cx_close(&req->watch.fd);
+}
+
+/* ---- bodies in pieces ---------------------------------------------------------------------- */
+
+static ssize_t read_piece(void *cls, uint64_t pos, char *to, size_t max)
+{
+	struct cx_request *req = cls;
+	ssize_t n = req->lost ? CX_PIECES_CUT : req->stream->read(req->stream, to, max);
+
+	(void)pos;
+	if (n == CX_PIECES_END)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (n < 0)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	if (n == 0) {
+		req->suspended = true;
+		MHD_suspend_connection(req->connection);
+	}
+	return n;
+}
+
+void cx_request_stream_sized(struct cx_request *req, unsigned status, const char *type,
+			     uint64_t size, struct cx_pieces *body)
+{
+	struct MHD_Response *response =
+		MHD_create_response_from_callback(size, PIECE, read_piece, req, NULL);
+
+	body->req = req;
+	req->stream = body;
+	if (response != NULL)
+		(void)MHD_add_response_header(response, "Content-Type", type);
+	if (!req->watch.added && !req->lost)
+		cx_http_watch_client(req);
+	cx_http_deliver(req, status, response);
+}
+
+void cx_request_stream(struct cx_request *req, unsigned status, const char *type,
+		       struct cx_pieces *body)
+{
+	cx_request_stream_sized(req, status, type, MHD_SIZE_UNKNOWN, body);
+}
+
+void cx_pieces_wake(struct cx_pieces *body)
+{
+	cx_http_resume(body->req);
+}
+
+bool cx_request_sees_cut(const struct cx_request *req)
+{
+	return !req->http_1_0;
+}
+
+/* ---- upgrades ------------------------------------------------------------------------------ */
+
+struct cx_upgrade {
+	struct cx_http *http;
+	struct cx_connection *from;
+	struct MHD_UpgradeResponseHandle *handle;
+};
+
+static void hand_over(void *cls, struct MHD_Connection *connection, void *con_cls,
+		      const char *extra, size_t extra_len, MHD_socket sock,
+		      struct MHD_UpgradeResponseHandle *handle)
+{
+	struct cx_request *req = cls;
+	void (*upgraded)(void *, int, struct cx_upgrade *) = req->upgraded;
+	struct cx_upgrade *upgrade = malloc(sizeof *upgrade);
+	int own = fcntl(sock, F_DUPFD_CLOEXEC, 3);
+	struct cx_err err;
+
+	(void)connection;
+	(void)con_cls;
+	(void)extra;
+	req->upgraded = NULL;
+	/* A client waits for 101 before its first frame; bytes sent before are not worth a path. */
+	if (upgrade == NULL || own < 0 || extra_len > 0 || cx_set_nonblock(own, true, &err) < 0) {
+		free(upgrade);
+		cx_close(&own);
+		(void)MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+		upgraded(req->upgrade_arg, -1, NULL);
+		return;
+	}
+	*upgrade = (struct cx_upgrade){ .http = req->http, .from = req->from, .handle = handle };
+	upgraded(req->upgrade_arg, own, upgrade);
+}
+
+void cx_upgrade_close(struct cx_upgrade *upgrade)
+{
+	/* With TLS the last bytes are still to be passed on, in several runs of libmicrohttpd. */
+	if (upgrade->from != NULL && upgrade->from->at->tls) {
+		upgrade->from->leaving = true;
+		upgrade->http->leaving++;
+	}
+	(void)MHD_upgrade_action(upgrade->handle, MHD_UPGRADE_ACTION_CLOSE);
+	cx_http_run_soon(upgrade->http);
+	free(upgrade);
+}
+
+void cx_request_upgrade(struct cx_request *req, const char *protocol,
+			void (*upgraded)(void *arg, int sock, struct cx_upgrade *upgrade),
+			void *arg)
+{
+	struct MHD_Response *response = MHD_create_response_for_upgrade(hand_over, req);
+
+	req->upgraded = upgraded;
+	req->upgrade_arg = arg;
+	if (response != NULL)
+		(void)MHD_add_response_header(response, "Upgrade", protocol);
+	cx_http_deliver(req, MHD_HTTP_SWITCHING_PROTOCOLS, response);
+}
+
+bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol)
+{
+	const char *value = cx_request_header(req, "Upgrade");
+
+	return value != NULL && strcasecmp(value, protocol) == 0;
+}
