@@ -8,7 +8,7 @@
 
 enum { CX_USER_MAX = 63, CX_SANDBOX_ID_MAX = 64 };
 
-/* Who sends a request, found out before anything of its body is read (http.c). */
+/* Who sends a request, found out before anything of its body is read (httprequest.c). */
 struct cx_caller {
 	char user[CX_USER_MAX + 1]; /* id of an account; "": nobody's */
 	char key[CX_USER_MAX + 1];  /* id of the key that was shown; "": none of an account */

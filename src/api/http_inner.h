@@ -9,7 +9,7 @@
 #include "api/peers.h"
 
 /*
- * The inside of the HTTP server. http.c has the listeners, their connections and the loop;
+ * The inside of the HTTP server. httplisten.c has the listeners, their connections and the loop;
  * httprequest.c leads a request from its first header to its last byte; httpbody.c takes its body;
  * httpanswer.c and httpstream.c answer; httpask.c tells handlers what they ask.
  */
@@ -46,7 +46,7 @@ struct cx_http {
 	struct cx_lingers lingers;
 };
 
-/* ---- http.c ---------------------------------------------------------------------------------- */
+/* ---- httplisten.c ---------------------------------------------------------------------------- */
 
 void cx_http_enter(struct cx_request *req, enum cx_peer_phase phase);
 /* Runs libmicrohttpd once more: with a loop of our own it cannot wake itself up. */

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/http.h"
-
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <stdio.h>
