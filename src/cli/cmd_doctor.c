@@ -95,6 +95,76 @@ static void check_filesystems(struct cx_cli *cli, struct finding *f)
 		find(f, WARN, "not loaded yet:%s", missing);
 }
 
+/* Stands "/NAME.ko" in a list of modules? */
+static bool is_listed(const char *list, const char *name)
+{
+	FILE *file = fopen(list, "re");
+	char *line = NULL, wanted[64];
+	size_t size = 0;
+	bool found = false;
+
+	(void)snprintf(wanted, sizeof wanted, "/%s.ko", name);
+	while (file != NULL && !found && getline(&line, &size, file) > 0) {
+		line[strcspn(line, ":")] = '\0'; /* behind it: what it needs */
+		found = strstr(line, wanted) != NULL;
+	}
+	free(line);
+	if (file != NULL)
+		(void)fclose(file);
+	return found;
+}
+
+static bool has_module(const char *release, const char *name)
+{
+	char path[256];
+
+	(void)snprintf(path, sizeof path, "/sys/module/%s", name);
+	if (access(path, F_OK) == 0)
+		return true;
+	(void)snprintf(path, sizeof path, "/lib/modules/%.65s/modules.dep", release);
+	if (is_listed(path, name))
+		return true;
+	(void)snprintf(path, sizeof path, "/lib/modules/%.65s/modules.builtin", release);
+	return is_listed(path, name);
+}
+
+static void check_links(struct cx_cli *cli, struct finding *f)
+{
+	static const char *const needed[] = { "veth", "nf_tables", "nf_conntrack",
+					      "nfnetlink_log" };
+	char path[256], missing[96] = "";
+	struct utsname u = { 0 };
+
+	(void)cli;
+	(void)uname(&u);
+	(void)snprintf(path, sizeof path, "/lib/modules/%.65s/modules.dep", u.release);
+	if (access(path, R_OK) < 0) {
+		find(f, OK, "no list of modules here: caissond will see");
+		return;
+	}
+	for (size_t i = 0; i < CX_LEN(needed); i++)
+		if (!has_module(u.release, needed[i]))
+			(void)snprintf(missing + strlen(missing), sizeof missing - strlen(missing),
+				       " %s", needed[i]);
+	if (missing[0] == '\0')
+		find(f, OK, "veth, nf_tables");
+	else
+		find(f, WARN, "not seen:%s", missing);
+}
+
+static void check_forwarding(struct cx_cli *cli, struct finding *f)
+{
+	char text[16];
+
+	(void)cli;
+	if (!read_text("/proc/sys/net/ipv4/ip_forward", text, sizeof text))
+		find(f, WARN, "/proc/sys/net/ipv4/ip_forward cannot be read");
+	else if (text[0] == '1')
+		find(f, OK, "this host forwards packets");
+	else
+		find(f, OK, "caissond switches it on, unless [network] forward = no");
+}
+
 static void check_userns(struct cx_cli *cli, struct finding *f)
 {
 	char text[32];
@@ -267,6 +337,8 @@ static const struct check {
 } checks[] = {
 	{ "kernel", check_kernel, "run Linux 6.1 or newer: layers are id-mapped below overlayfs" },
 	{ "file systems", check_filesystems, "modprobe overlay erofs, or a kernel that has them" },
+	{ "links", check_links, "modprobe veth nf_tables; or [network] enabled = no" },
+	{ "forwarding", check_forwarding, "mount /proc" },
 	{ "user namespaces", check_userns, "sysctl user.max_user_namespaces=65536" },
 	{ "seccomp", check_seccomp, "a kernel with CONFIG_SECCOMP_FILTER" },
 	{ "control groups", check_cgroups, "boot without cgroup_disable=; mount /sys/fs/cgroup" },

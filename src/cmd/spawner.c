@@ -15,7 +15,7 @@ int main(int argc, char **argv)
 	(void)prctl(PR_SET_NAME, "caisson-spawner");
 	cx_log_open("caisson-spawner", CX_LOG_INFO);
 	if (argc == 1 && cx_spawner_serve(CX_SPAWNER_FD_CONTROL, CX_SPAWNER_FD_AGENT,
-					  CX_SPAWNER_FD_SECCOMP, &err) == 0)
+					  CX_SPAWNER_FD_SECCOMP, CX_SPAWNER_FD_ROUTER, &err) == 0)
 		return EXIT_SUCCESS;
 	if (argc != 1)
 		(void)cx_refuse(&err, CX_INVALID, "it is started by caissond only");

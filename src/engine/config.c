@@ -151,6 +151,40 @@ static int parse_listen(const struct row *row, const char *value, struct sockadd
 	return 0;
 }
 
+/* The bits behind the prefix, which have to be 0. */
+static bool is_network(const uint8_t *address, unsigned prefix, unsigned bits)
+{
+	for (unsigned i = prefix; i < bits; i++)
+		if ((address[i / 8] & 0x80U >> i % 8) != 0)
+			return false;
+	return true;
+}
+
+static int set_pool(struct cx_config *c, const struct row *row, const char *value,
+		    struct cx_err *err)
+{
+	bool ip6 = row->offset == offsetof(struct cx_config, network_pool.prefix6);
+	const char *slash = strchr(value, '/');
+	uint8_t address[16];
+	uint64_t prefix = 0;
+	char text[64];
+
+	if (slash == NULL ||
+	    !cx_str_copy((struct cx_str){ value, (uint32_t)(slash - value) }, text, sizeof text) ||
+	    inet_pton(ip6 ? AF_INET6 : AF_INET, text, address) != 1)
+		return cx_refuse(err, CX_INVALID, "'%.60s' is not ADDRESS/PREFIX", value);
+	if (cx_parse_u64(slash + 1, row->min, row->max, "PREFIX", &prefix, err) < 0)
+		return -err->errnum;
+	if (!is_network(address, (unsigned)prefix, ip6 ? 128 : 32))
+		return cx_refuse(err, CX_INVALID, "'%.60s' has bits set behind its prefix", value);
+	*(uint8_t *)member(c, row) = (uint8_t)prefix;
+	if (ip6)
+		memcpy(&c->network_pool.pool6, address, 16);
+	else
+		memcpy(&c->network_pool.pool4, address, 4);
+	return 0;
+}
+
 static int set_listen(struct cx_config *c, const struct row *row, const char *value,
 		      struct cx_err *err)
 {
@@ -234,6 +268,14 @@ static const struct row rows[] = {
 	  NULL, "on which ports they are served" },
 	{ "ssh-listen", "[ADDR:]PORT", "ssh", "listen", set_one_listen, AT(ssh_listen), 0, 65535,
 	  NULL, "where SSH to sandboxes is served; port 0 is any free one" },
+	{ "network", "no|yes", "network", "enabled", set_word, AT(network), 0, 0, no_yes,
+	  "sandboxes have a link, and what their policies allow is reached by it" },
+	{ "network-pool", "CIDR", "network", "pool", set_pool, AT(network_pool.prefix4), 8, 30,
+	  NULL, "IPv4 addresses of sandboxes; seen by nobody but them" },
+	{ "network-pool6", "CIDR", "network", "pool6", set_pool, AT(network_pool.prefix6), 48,
+	  CX_SLOTS_PREFIX6_MAX, NULL, "their IPv6 addresses; without it they have none" },
+	{ "network-forward", "no|yes", "network", "forward", set_word, AT(network_forward), 0, 0,
+	  no_yes, "switch on forwarding of packets where the host does not do it yet" },
 	{ "pool", "N", "pool", "blanks", set_number, AT(pool), 0, 256, NULL,
 	  "blank sandboxes to keep ready" },
 	{ "max-sandboxes", "N", "limits", "max_sandboxes", set_number, AT(max_sandboxes), 1, 16384,
@@ -252,6 +294,13 @@ static const struct row rows[] = {
 		}                                                              \
 	}
 
+/* 100.96.0.0, in network order */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define POOL4 0x00006064U
+#else
+#define POOL4 0x64600000U
+#endif
+
 static const struct cx_config defaults = {
 	.file = CX_SYSCONFDIR "/caisson.conf",
 	.state = CX_STATEDIR,
@@ -265,6 +314,9 @@ static const struct cx_config defaults = {
 	.on_stop = CX_STOP_KEEP,
 	.log_level = CX_LOG_INFO,
 	.ids = { .base = ID_FIRST, .count = (ID_LAST + 1 - ID_FIRST) / ID_RANGE },
+	.network = 1,
+	.network_forward = 1,
+	.network_pool = { .pool4 = { .s_addr = POOL4 }, .prefix4 = 16 },
 	.expose_address = { .sin6_family = AF_INET6, .sin6_addr = LOOPBACK },
 	.expose_ports = { .low = 20000, .high = 29999 }, /* below what the kernel hands out */
 	.ssh_listen = { .sin6_family = AF_INET6, .sin6_addr = LOOPBACK },

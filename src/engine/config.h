@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "net/slots.h"
 
 /*
  * What caissond is told: options over the configuration file over defaults. One table (config.c)
@@ -42,6 +43,8 @@ struct cx_config {
 	uint64_t nlisten, pool, max_sandboxes, on_stop, log_level;
 	uint64_t insecure; /* 1: without TLS to other hosts too */
 	struct cx_id_space ids;
+	uint64_t network, network_forward; /* 0, 1 */
+	struct cx_slots_plan network_pool;
 	struct sockaddr_in6 expose_address; /* as of listen; the port is 0 */
 	struct cx_ports expose_ports;
 	struct sockaddr_in6 ssh_listen; /* port 0: any */

@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "net/setup.h"
 #include "runtime/process.h"
 #include "runtime/rootfs.h"
 #include "runtime/seccomp.h"
@@ -132,17 +133,37 @@ static int measure(struct cx_host *h, struct cx_err *err)
 	return 0;
 }
 
+static int open_network(struct cx_host *h, struct cx_err *err)
+{
+	const struct cx_config *c = h->config;
+	const struct cx_router_plan plan = { .run_path = h->dirs.run_path,
+					     .run = h->dirs.run,
+					     .mounts = h->mounts,
+					     .instance = h->dirs.instance,
+					     .ip6 = c->network_pool.prefix6 > 0,
+					     .forward = c->network_forward != 0 };
+
+	if (c->network == 0) {
+		cx_router_discard(&plan);
+		return 0;
+	}
+	if (cx_router_open(&plan, &h->router, err) < 0)
+		return -err->errnum;
+	return cx_slots_open(&h->loop, &h->router, &c->network_pool, &h->slots, err);
+}
+
 static int open_parts(struct cx_host *h, struct cx_err *err)
 {
 	const struct cx_config *c = h->config;
 
+	h->mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	/* The namespace comes first: clones can only be made of mounts of one's own. */
 	if (check_needs(c, err) < 0 || find_user(h, err) < 0 || measure(h, err) < 0 ||
 	    cx_mounts_unshare(err) < 0 ||
 	    cx_dirs_open(c->state, c->run, h->uid, h->gid, &h->dirs, err) < 0 ||
 	    cx_ids_open(CX_IDS_DIR, c->ids.base, c->ids.count, &h->ids, err) < 0 ||
 	    cx_cgroups_open(h->dirs.instance, &h->cgroups, err) < 0 ||
-	    cx_loop_open(&h->loop, err) < 0)
+	    cx_loop_open(&h->loop, err) < 0 || open_network(h, err) < 0)
 		return -err->errnum;
 	cx_layers_open(&h->layers, &h->loop, h->dirs.layers, h->dirs.layer_mounts, c->run);
 	return 0;
@@ -171,6 +192,7 @@ int cx_host_open(const struct cx_config *config, struct cx_host *ret, struct cx_
 				 .dirs = CX_DIRS_NONE,
 				 .ids = { .dir = -EBADF },
 				 .loop = { .epfd = -EBADF },
+				 .mounts = -EBADF,
 				 .router = CX_ROUTER_NONE,
 				 .spawner = { .control = -EBADF, .pidfd = -EBADF },
 				 .agent_image = -EBADF,
@@ -179,6 +201,9 @@ int cx_host_open(const struct cx_config *config, struct cx_host *ret, struct cx_
 	 * rest. */
 	(void)umask(077);
 	if (open_parts(ret, err) < 0 || open_makers(ret, err) < 0) {
+		cx_slots_close(ret->slots);
+		ret->slots = NULL;
+		cx_router_close(&ret->router, !ret->router.adopted);
 		cx_host_close(ret, false);
 		return -err->errnum;
 	}
@@ -193,6 +218,10 @@ void cx_host_close(struct cx_host *host, bool clean)
 	if (host->cgroups != NULL)
 		cx_cgroups_close(host->cgroups, clean);
 	host->cgroups = NULL;
+	cx_slots_close(host->slots);
+	host->slots = NULL;
+	cx_router_close(&host->router, clean);
+	cx_close(&host->mounts);
 	if (clean) {
 		(void)unlinkat(host->dirs.run, "sandboxes", AT_REMOVEDIR);
 		(void)unlinkat(host->dirs.run, "layers", AT_REMOVEDIR);
@@ -215,7 +244,8 @@ int cx_host_need_spawner(struct cx_host *host, struct cx_err *err)
 		return 0;
 	cx_host_drop_spawner(host);
 	if (cx_format(path, sizeof path, "%s/caisson-spawner", err, host->config->libexec) < 0 ||
-	    cx_spawner_start(path, host->agent_image, host->filter, &host->spawner, err) < 0) {
+	    cx_spawner_start(path, host->agent_image, host->filter, host->router.netns,
+			     &host->spawner, err) < 0) {
 		host->spawner = (struct cx_spawner){ .control = -EBADF, .pidfd = -EBADF };
 		return cx_wrap(err, "start the spawner");
 	}

@@ -24,6 +24,7 @@ struct cx_host {
 	struct cx_ids ids;
 	struct cx_layers layers;
 	struct cx_cgroups *cgroups;
+	int mounts;		   /* mount namespace that caissond was started in */
 	struct cx_router router;   /* netns is -EBADF with [network] enabled = no */
 	struct cx_slots *slots;	   /* NULL with the same */
 	struct cx_spawner spawner; /* control is -EBADF while there is none */

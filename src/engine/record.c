@@ -48,7 +48,8 @@ void cx_record_init(struct cx_record *record, const char *id)
 {
 	*record = (struct cx_record){ .version = CX_RECORD_VERSION,
 				      .state = CX_RECORD_BLANK,
-				      .created_s = (uint64_t)time(NULL) };
+				      .created_s = (uint64_t)time(NULL),
+				      .slot = CX_SLOT_NONE };
 	memcpy(record->magic, magic, sizeof magic);
 	(void)snprintf(record->id, sizeof record->id, "%s", id);
 }

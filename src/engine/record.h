@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "net/slots.h"
 #include "runtime/cgroup.h"
 
 /*
@@ -14,7 +15,7 @@
  * is on tmpfs and does not outlive a boot, as nothing it names does.
  */
 enum { CX_ID_LEN = 12, CX_LAYERS_MAX = 127, CX_DIFF_ID = 32 };
-enum { CX_RECORD_VERSION = 1 };
+enum { CX_RECORD_VERSION = 2 };
 
 enum cx_record_state {
 	CX_RECORD_BLANK = 1, /* up to the claim: of no use to anybody after a restart */
@@ -36,6 +37,8 @@ struct cx_record {
 	uint32_t uid_base; /* 0: none yet */
 	uint32_t nlayers;
 	uint32_t paused;			   /* 1: for its user, it stands still */
+	uint32_t slot;				   /* of its link; CX_SLOT_NONE: it has none */
+	uint32_t address4;			   /* by which that is known, network order */
 	uint8_t layers[CX_LAYERS_MAX][CX_DIFF_ID]; /* lowest first */
 	uint64_t checksum;			   /* of all bytes before it */
 };

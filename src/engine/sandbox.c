@@ -70,6 +70,21 @@ static int make_ids(struct cx_sandbox *sb, struct cx_err *err)
 	return cx_ids_reserve(&h->ids, owner, &sb->record.uid_base, err);
 }
 
+/* Noted before the link is made, as the ids are. */
+static int make_slot(struct cx_sandbox *sb, struct cx_err *err)
+{
+	struct cx_slots *slots = sb->set->host->slots;
+	struct cx_slot_link link;
+
+	if (slots == NULL)
+		return 0;
+	if (cx_slots_get(slots, &sb->record.slot, err) < 0)
+		return -err->errnum;
+	cx_slots_link(slots, sb->record.slot, &link);
+	sb->record.address4 = link.address4.s_addr;
+	return 0;
+}
+
 static int make_record(struct cx_sandbox *sb, struct cx_err *err)
 {
 	return cx_record_save(sb->dir, &sb->record, err);
@@ -153,10 +168,15 @@ static int make_process(struct cx_sandbox *sb, struct cx_err *err)
 				      .listener = listener,
 				      .dev = dev,
 				      .group = &sb->group };
+	struct cx_slot_link link;
 	pid_t pid;
 
 	if (listener < 0 || dev < 0 || cx_host_need_spawner(h, err) < 0)
 		return -err->errnum;
+	if (sb->record.slot != CX_SLOT_NONE) {
+		cx_slots_link(h->slots, sb->record.slot, &link);
+		plan.link = &link;
+	}
 	if (cx_spawn_blank(&h->spawner, &plan, &pid, &pidfd, &sb->userns, err) < 0) {
 		/* Whatever it was, no late answer may be taken for the answer of the next. */
 		cx_host_drop_spawner(h);
@@ -273,10 +293,10 @@ static const struct { /* in this order: a record exists before what it speaks of
 	const char *name;
 	int (*run)(struct cx_sandbox *sb, struct cx_err *err);
 } make_steps[] = {
-	{ "directory", make_directory },   { "ids", make_ids },
-	{ "record", make_record },	   { "writable layer", make_writable },
-	{ "cgroups", make_groups },	   { "process", make_process },
-	{ "connection", make_connection },
+	{ "directory", make_directory },     { "ids", make_ids },
+	{ "link number", make_slot },	     { "record", make_record },
+	{ "writable layer", make_writable }, { "cgroups", make_groups },
+	{ "process", make_process },	     { "connection", make_connection },
 };
 
 /* ---- claiming -------------------------------------------------------------------------------- */
@@ -400,6 +420,7 @@ static void discard_run_files(struct cx_sandbox *sb)
 		(void)unlinkat(sb->dir, "record", 0);
 	}
 	cx_ids_release(&h->ids, sb->record.uid_base);
+	cx_slots_release(h->slots, sb->record.slot);
 	if (sb->record.id[0] != '\0')
 		(void)unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR);
 }
@@ -688,6 +709,23 @@ void cx_sandbox_destroy(struct cx_sandbox *sb)
 	deliver(sb, CX_EVENT_DESTROY);
 }
 
+/* Without its number a link is cut: nobody could say whose packets are on it. */
+static void take_slot(struct cx_sandbox *sb)
+{
+	struct cx_slots *slots = sb->set->host->slots;
+	struct in_addr address = { .s_addr = sb->record.address4 };
+	struct cx_err err;
+
+	if (sb->record.slot == CX_SLOT_NONE)
+		return;
+	if (slots != NULL && cx_slots_take(slots, sb->record.slot, address, &err) == 0)
+		return;
+	if (slots != NULL)
+		cx_log_err(CX_LOG_WARNING, &err, "sandbox has no network any more", "id",
+			   sb->record.id, NULL);
+	sb->record.slot = CX_SLOT_NONE;
+}
+
 int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, int *dir, int *pidfd,
 		     struct cx_err *err)
 {
@@ -704,6 +742,7 @@ int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, i
 	}
 	cx_sandbox_find_frozen(sb);
 	watch_memory(sb);
+	take_slot(sb);
 	sb->dir = cx_take_fd(dir);
 	for (; sb->held < record->nlayers; sb->held++)
 		if (cx_layers_hold(&set->host->layers, record->layers[sb->held], NULL, err) < 0)
@@ -720,6 +759,7 @@ int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, in
 	if (sb == NULL)
 		return -err->errnum;
 	sb->record = *record;
+	take_slot(sb);
 	sb->dir = openat(set->host->dirs.sandboxes, record->id,
 			 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (*pidfd >= 0 &&

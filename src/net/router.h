@@ -25,20 +25,11 @@ enum { CX_ROUTER_UPLINK_INDEX = 15, CX_ROUTER_LINK_INDEX = 16 /* of slot 0 */ };
 #define CX_ROUTER_GATEWAY6 "fdca:1550:0:1::1" /* on lo too, where there is IPv6 */
 #define CX_ROUTER_HOP6	   "fe80::1"	      /* next hop of sandboxes; on no link */
 
-struct cx_router_plan {
-	const char *run_path; /* the caller's, as long as the router is open */
-	int run;	      /* the same directory */
-	int mounts;	      /* mount namespace that caissond was started in */
-	const char *instance; /* names the host's end of the uplink */
-	bool ip6;	      /* sandboxes have IPv6 addresses too */
-	bool forward;	      /* may switch on forwarding in the host */
-};
-
 struct cx_router {
 	int netns;	      /* the router's */
 	int home;	      /* network namespace of caissond: the host's */
 	int mounts;	      /* mount namespace that holds RUN/net */
-	const char *run_path; /* the plan's */
+	const char *run_path; /* of the plan that it was opened with (setup.h) */
 	bool adopted;	      /* an earlier caissond made it; links and rules may be in it */
 	bool ip6;
 	uint32_t mtu;			/* of the uplink and of sandboxes' links */
@@ -54,23 +45,14 @@ struct cx_router {
 	}
 
 /*
- * Makes the router and its uplink, or adopts what is there and repairs what of it is missing; both
- * are up afterwards and whoever wants rules loads them next (no sandbox has a link yet, or rules of
- * the last caissond are in force). CX_UNAVAILABLE, with what to do, when the kernel cannot, or when
- * the host does not forward and plan->forward is false. Needs CAP_SYS_ADMIN, CAP_SYS_CHROOT,
- * CAP_NET_ADMIN, and that nothing of RUN/net is mounted in the caller's mount namespace.
- */
-CX_MUST int cx_router_open(const struct cx_router_plan *plan, struct cx_router *ret,
-			   struct cx_err *err);
-/* With clean, the uplink goes, the mount goes, and the namespace with the last link in it. */
-void cx_router_close(struct cx_router *router, bool clean);
-
-/*
  * Runs fn inside the router's network namespace and comes back; fn must not. Returns what fn does.
  * A process that cannot come back aborts. Sockets opened inside stay there.
  */
 CX_MUST int cx_router_run(const struct cx_router *router, int (*fn)(void *arg, struct cx_err *err),
 			  void *arg, struct cx_err *err);
+
+/* The way back by itself: into the network namespace home, or the process ends. */
+void cx_router_leave(int home);
 
 /* socket(2) with SOCK_CLOEXEC inside the router. Returns the descriptor. */
 CX_MUST int cx_router_socket(const struct cx_router *router, int domain, int type, int protocol,

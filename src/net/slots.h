@@ -43,9 +43,16 @@ void cx_slots_close(struct cx_slots *slots); /* NULL is fine */
 
 /* A slot that nobody has and no link. CX_LIMIT when there is none. */
 CX_MUST int cx_slots_get(struct cx_slots *slots, uint32_t *ret, struct cx_err *err);
-/* One that a record names. CX_CONFLICT when it has an owner, CX_INVALID when there is no such. */
-CX_MUST int cx_slots_take(struct cx_slots *slots, uint32_t slot, struct cx_err *err);
-/* Its owner ended. It is free when its link is gone, which is not waited for. */
+/*
+ * One that a record names with its address. CX_CONFLICT when it has an owner; CX_INVALID when it
+ * has another address since the pool was changed: then its link is cut.
+ */
+CX_MUST int cx_slots_take(struct cx_slots *slots, uint32_t slot, struct in_addr address4,
+			  struct cx_err *err);
+/*
+ * Its owner ended. It is free when its link is gone, which is not waited for. Neither slots nor the
+ * slot (CX_SLOT_NONE) need be there.
+ */
 void cx_slots_release(struct cx_slots *slots, uint32_t slot);
 
 /* Whether the link of a slot is in the router, asked of the kernel. */

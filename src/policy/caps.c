@@ -23,8 +23,10 @@ const size_t cx_policy_ncaps = sizeof cx_policy_caps / sizeof cx_policy_caps[0];
 
 /* Those over the host. They count over sandboxes too, whose namespaces are not root's. */
 const struct cx_cap_row cx_policy_supervisor_caps[] = {
-	{ CAP_SYS_ADMIN, "mounts, namespaces, id-mapped layers, the device filter of cgroup v2" },
-	{ CAP_SYS_CHROOT, "setns() into a mount namespace" },
+	{ CAP_SYS_ADMIN,
+	  "mounts, namespaces, id-mapped layers, the device filter of cgroup v2; the "
+	  "router's namespace" },
+	{ CAP_SYS_CHROOT, "setns() into the mount namespace that holds RUN/net" },
 	{ CAP_SETUID, "id maps; the gateway's user" },
 	{ CAP_SETGID, "id maps; the gateway's group" },
 	{ CAP_SETPCAP, "starting programs with fewer capabilities" },
@@ -33,7 +35,7 @@ const struct cx_cap_row cx_policy_supervisor_caps[] = {
 	{ CAP_FOWNER, "the same under sticky directories" },
 	{ CAP_MKNOD, "the nodes of a sandbox's /dev" },
 	{ CAP_KILL, "ends the gateway, the image workers and sandboxes" },
-	{ CAP_NET_ADMIN, "loopback of a new network namespace" },
+	{ CAP_NET_ADMIN, "the router: its uplink, addresses, rules" },
 	{ CAP_NET_BIND_SERVICE, "an operator may want the API on a low port" },
 };
 const size_t cx_policy_nsupervisor_caps =
@@ -43,7 +45,7 @@ const struct cx_cap_row cx_policy_spawner_caps[] = {
 	{ CAP_SYS_ADMIN, "clone3() with namespaces, setns() back into its own network" },
 	{ CAP_SETUID, "id maps" },
 	{ CAP_SETGID, "id maps" },
-	{ CAP_NET_ADMIN, "loopback of a new network namespace" },
+	{ CAP_NET_ADMIN, "loopback and link of a new network namespace" },
 };
 const size_t cx_policy_nspawner_caps =
 	sizeof cx_policy_spawner_caps / sizeof cx_policy_spawner_caps[0];

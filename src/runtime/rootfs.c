@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -416,11 +417,25 @@ int cx_devfs_make(uint32_t uid_base, struct cx_err *err)
 	return fill_dev(dev, uid_base, err) < 0 ? -err->errnum : cx_take_fd(&dev);
 }
 
+/* The copy of a mount that somebody keeps a namespace by would keep it as long as we run. */
+static void drop_namespaces(void)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	const struct mntent *m;
+
+	while (mounts != NULL && (m = getmntent(mounts)) != NULL)
+		if (strcmp(m->mnt_type, "nsfs") == 0)
+			(void)umount2(m->mnt_dir, MNT_DETACH | UMOUNT_NOFOLLOW);
+	if (mounts != NULL)
+		(void)endmntent(mounts);
+}
+
 int cx_mounts_unshare(struct cx_err *err)
 {
 	if (unshare(CLONE_NEWNS) < 0)
 		return cx_fail(err, errno, "new mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return cx_fail(err, errno, "make mounts private");
+	drop_namespaces();
 	return 0;
 }

@@ -30,8 +30,8 @@ static int make_pair(int *ret_ours, int *ret_theirs, struct cx_err *err)
 	return 0;
 }
 
-int cx_spawner_start(const char *path, int agent_image, int filter, struct cx_spawner *ret,
-		     struct cx_err *err)
+int cx_spawner_start(const char *path, int agent_image, int filter, int router,
+		     struct cx_spawner *ret, struct cx_err *err)
 {
 	char name[] = "caisson-spawner", *argv[] = { name, NULL }, *envp[] = { NULL };
 	cx_autofd int ours = -EBADF, theirs = -EBADF;
@@ -40,12 +40,13 @@ int cx_spawner_start(const char *path, int agent_image, int filter, struct cx_sp
 	if (make_pair(&ours, &theirs, err) < 0)
 		return -err->errnum;
 	{
-		const int fds[] = { -EBADF, -EBADF, STDERR_FILENO, theirs, agent_image, filter };
+		const int fds[] = { -EBADF,	 -EBADF, STDERR_FILENO, theirs,
+				    agent_image, filter, router };
 		const struct cx_process_plan plan = { .path = path,
 						      .argv = argv,
 						      .envp = envp,
 						      .fds = fds,
-						      .nfds = CX_LEN(fds),
+						      .nfds = CX_LEN(fds) - (router < 0),
 						      .die_with_parent = 1 };
 
 		if (cx_process_start(&plan, &started.pid, &started.pidfd, err) < 0)
@@ -106,15 +107,29 @@ static int take_answer(struct cx_packet *pkt, pid_t *ret_pid, int *ret_pidfd, in
 	return 0;
 }
 
+static void put_link(const struct cx_slot_link *link, struct cx_msg_spawn *msg)
+{
+	bool ip6 = !IN6_IS_ADDR_UNSPECIFIED(&link->address6);
+
+	msg->link = 1;
+	msg->slot = link->slot;
+	msg->index = link->index;
+	msg->mtu = link->mtu;
+	msg->address4 = (struct cx_str){ (const char *)&link->address4, 4 };
+	msg->address6 = (struct cx_str){ (const char *)&link->address6, ip6 ? 16 : 0 };
+}
+
 static int ask(int control, const struct cx_blank_plan *plan, struct cx_packet *ret,
 	       struct cx_err *err)
 {
-	const struct cx_msg_spawn msg = { .uid_base = plan->uid_base,
-					  .ntasks = plan->group->ntasks,
-					  .has_ns = plan->group->ns >= 0,
-					  .nwork = plan->group->n };
+	struct cx_msg_spawn msg = { .uid_base = plan->uid_base,
+				    .ntasks = plan->group->ntasks,
+				    .has_ns = plan->group->ns >= 0,
+				    .nwork = plan->group->n };
 	int fds[MAX_FDS], r;
 
+	if (plan->link != NULL)
+		put_link(plan->link, &msg);
 	if (cx_msg_spawn_send(control, 1, &msg, fds, collect_fds(plan, fds), err) < 0)
 		return cx_wrap(err, "ask the spawner");
 	r = cx_packet_recv(control, ret, err);

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "net/slots.h"
 #include "runtime/cgroup.h"
 
 /*
@@ -13,7 +14,8 @@
  * sandbox, so that the cost of clone3 does not grow with their number.
  *
  * cx_spawner_start() executes `caisson-spawner` (path) from caissond; cx_spawn_blank() asks it for
- * one process and waits for the answer (a few hundred microseconds, bounded by a timeout).
+ * one process and waits for the answer (about a millisecond, bounded by a timeout). router: the
+ * network namespace that links are made to, or -EBADF.
  */
 struct cx_spawner {
 	int control; /* SOCK_SEQPACKET */
@@ -23,13 +25,14 @@ struct cx_spawner {
 
 struct cx_blank_plan {
 	uint32_t uid_base;
-	int listener;		       /* becomes CX_AGENT_FD_LISTEN */
-	int dev;		       /* detached mount, becomes CX_AGENT_FD_DEV */
-	const struct cx_cgroup *group; /* where the agent goes and what it inherits */
+	int listener;			 /* becomes CX_AGENT_FD_LISTEN */
+	int dev;			 /* detached mount, becomes CX_AGENT_FD_DEV */
+	const struct cx_cgroup *group;	 /* where the agent goes and what it inherits */
+	const struct cx_slot_link *link; /* to the router; NULL: nothing but loopback */
 };
 
-CX_MUST int cx_spawner_start(const char *path, int agent_image, int filter, struct cx_spawner *ret,
-			     struct cx_err *err);
+CX_MUST int cx_spawner_start(const char *path, int agent_image, int filter, int router,
+			     struct cx_spawner *ret, struct cx_err *err);
 void cx_spawner_stop(struct cx_spawner *spawner);
 
 /*
@@ -40,6 +43,7 @@ CX_MUST int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_pla
 			   pid_t *ret_pid, int *ret_pidfd, int *ret_userns, struct cx_err *err);
 
 /* main() of caisson-spawner behind its option parsing: serves until its control socket closes. */
-CX_MUST int cx_spawner_serve(int control, int agent_image, int filter, struct cx_err *err);
+CX_MUST int cx_spawner_serve(int control, int agent_image, int filter, int router,
+			     struct cx_err *err);
 
 #endif

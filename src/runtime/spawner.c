@@ -22,6 +22,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "net/veth.h"
 #include "policy/policy.h"
 #include "proto/agent_msgs.h"
 #include "proto/spawn_msgs.h"
@@ -40,13 +41,16 @@ enum {
 struct spawner {
 	int control, agent_image, filter;
 	int netns, cgroupns; /* its own, to come back to */
-	char cpus[12];	     /* the agent's second argument */
+	int router_ns;	     /* -EBADF: no links are made */
+	struct cx_rtnl *router;
+	char cpus[12]; /* the agent's second argument */
 };
 
 /* A request: views of the packet's descriptors. */
 struct blank {
 	const struct spawner *spawner;
 	struct cx_msg_spawn msg;
+	struct cx_slot_link link; /* with msg.link */
 	int listener, dev, ns;
 	const int *tasks, *work;
 	int go, report; /* the child's ends */
@@ -175,13 +179,15 @@ static int write_sysctls(struct cx_err *err)
 }
 
 /* Owned by the host's user namespace: root inside has no CAP_NET_ADMIN over it. */
-static int enter_netns(struct cx_err *err)
+static int enter_netns(const struct blank *b, struct cx_err *err)
 {
 	if (unshare(CLONE_NEWNET) < 0)
 		return cx_fail(err, errno, "new network namespace");
 	if (loopback_up(err) < 0 || write_sysctls(err) < 0)
 		return -err->errnum;
-	return 0;
+	if (b->msg.link == 0)
+		return 0;
+	return cx_veth_make(b->spawner->router, b->spawner->router_ns, &b->link, err);
 }
 
 static int leave(const struct spawner *s, struct cx_err *err)
@@ -239,7 +245,7 @@ static int clone_inside(struct blank *b, int *ret_pidfd, struct cx_err *err)
 
 	if (b->ns >= 0 && setns(b->ns, CLONE_NEWCGROUP) < 0)
 		(void)cx_fail(err, errno, "enter the cgroup namespace");
-	else if (enter_netns(err) == 0)
+	else if (enter_netns(b, err) == 0)
 		pid = clone_child(b, ret_pidfd, err);
 	if (leave(b->spawner, &back) < 0) {
 		*err = back;
@@ -340,6 +346,22 @@ static int take_fds(struct cx_packet *pkt, struct blank *b, struct cx_err *err)
 	return 0;
 }
 
+static int take_link(struct blank *b, struct cx_err *err)
+{
+	const struct cx_msg_spawn *m = &b->msg;
+
+	if (m->link == 0)
+		return 0;
+	if (b->spawner->router == NULL || m->index <= CX_ROUTER_UPLINK_INDEX ||
+	    m->address4.len != 4 || (m->address6.len != 0 && m->address6.len != 16))
+		return cx_refuse(err, CX_INVALID, "a link that cannot be made");
+	b->link = (struct cx_slot_link){ .slot = m->slot, .index = m->index, .mtu = m->mtu };
+	memcpy(&b->link.address4, m->address4.p, 4);
+	if (m->address6.len > 0)
+		memcpy(&b->link.address6, m->address6.p, 16);
+	return 0;
+}
+
 static int handle(const struct spawner *s, struct cx_packet *pkt, int *ret_pid, struct cx_err *err)
 {
 	struct blank b = { .spawner = s };
@@ -348,7 +370,8 @@ static int handle(const struct spawner *s, struct cx_packet *pkt, int *ret_pid, 
 
 	if (pkt->type != CX_MSG_spawn || !cx_msg_spawn_get(&pkt->body, &b.msg))
 		return cx_refuse(err, CX_INVALID, "malformed request of type %#x", pkt->type);
-	if (cx_idmap_check(b.msg.uid_base, err) < 0 || take_fds(pkt, &b, err) < 0)
+	if (cx_idmap_check(b.msg.uid_base, err) < 0 || take_fds(pkt, &b, err) < 0 ||
+	    take_link(&b, err) < 0)
 		return -err->errnum;
 	if (make_blank(&b, ret_pid, &pidfd, &userns, err) < 0)
 		return -err->errnum;
@@ -405,14 +428,34 @@ static int give_up_oom_protection(struct cx_err *err)
 	return 0;
 }
 
+/* A connection to the router stays there, whatever network namespace the spawner is in. */
+static int connect_to_router(struct spawner *s, struct cx_err *err)
+{
+	int r;
+
+	if (s->router_ns < 0)
+		return 0;
+	if (setns(s->router_ns, CLONE_NEWNET) < 0)
+		return cx_fail(err, errno, "enter the router");
+	r = cx_rtnl_open(&s->router, err);
+	if (r == 0 && setns(s->netns, CLONE_NEWNET) < 0)
+		return cx_fail(err, errno, "come back from the router");
+	return r;
+}
+
 static int prepare(struct spawner *s, struct cx_err *err)
 {
+	/* First of all, as long as that number can be nothing else. */
+	if (fcntl(s->router_ns, F_SETFD, FD_CLOEXEC) < 0)
+		s->router_ns = -EBADF;
 	if (enter_empty_root(err) < 0 || give_up_oom_protection(err) < 0)
 		return -err->errnum;
 	s->netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	s->cgroupns = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
 	if (s->netns < 0 || s->cgroupns < 0)
 		return cx_fail(err, errno, "open own namespaces");
+	if (connect_to_router(s, err) < 0)
+		return -err->errnum;
 	if (cx_format(s->cpus, sizeof s->cpus, "%ld", err, sysconf(_SC_NPROCESSORS_CONF)) < 0)
 		return -err->errnum;
 	if (fcntl(s->control, F_SETFD, FD_CLOEXEC) < 0 ||
@@ -428,10 +471,13 @@ static int prepare(struct spawner *s, struct cx_err *err)
 	return cx_caps_keep(cx_policy_spawner_caps, cx_policy_nspawner_caps, err);
 }
 
-int cx_spawner_serve(int control, int agent_image, int filter, struct cx_err *err)
+int cx_spawner_serve(int control, int agent_image, int filter, int router, struct cx_err *err)
 {
 	static struct cx_packet pkt; /* too large for the stack of each clone */
-	struct spawner s = { .control = control, .agent_image = agent_image, .filter = filter };
+	struct spawner s = { .control = control,
+			     .agent_image = agent_image,
+			     .filter = filter,
+			     .router_ns = router };
 	int r = prepare(&s, err);
 
 	while (r == 0) {
@@ -440,11 +486,12 @@ int cx_spawner_serve(int control, int agent_image, int filter, struct cx_err *er
 
 		r = cx_packet_recv(control, &pkt, err);
 		if (r <= 0)
-			return r; /* caissond ended, or is not to be understood any more */
+			break; /* caissond ended, or is not to be understood any more */
 		r = 0;
 		if (handle(&s, &pkt, &pid, &why) < 0)
 			r = answer_error(&s, pkt.request, pid, &why, err);
 		cx_packet_drop(&pkt);
 	}
+	cx_rtnl_close(s.router);
 	return r;
 }

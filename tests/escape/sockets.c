@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -158,7 +159,7 @@ static int link_ioctl(const struct probe_row *row)
 	cx_autofd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq request = { .ifr_flags = 0 };
 
-	(void)strcpy(request.ifr_name, "lo");
+	(void)strcpy(request.ifr_name, row->path != NULL ? row->path : "lo");
 	if (row->a == SIOCSIFFLAGS)
 		request.ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING;
 	if (row->a == SIOCSIFMTU)
@@ -166,7 +167,7 @@ static int link_ioctl(const struct probe_row *row)
 	return probe_result(ioctl(fd, (unsigned long)row->a, &request));
 }
 
-/* Any interface besides the loopback. */
+/* Any interface besides the loopback and the link to the router. */
 static int interfaces(const struct probe_row *row)
 {
 	struct if_nameindex *list = if_nameindex();
@@ -174,7 +175,8 @@ static int interfaces(const struct probe_row *row)
 
 	(void)row;
 	for (const struct if_nameindex *i = list; list != NULL && i->if_index != 0; i++)
-		/* Templates of tunnels appear in every namespace, down and without an address. */
+		/* Templates of tunnels appear in every namespace, down and without an address; eth0
+		 * is the link. */
 		if (strcmp(i->if_name, "lo") != 0 && strstr(i->if_name, "0") == NULL) {
 			probe_note("%s", i->if_name);
 			result = PROBE_OPEN;
@@ -184,10 +186,24 @@ static int interfaces(const struct probe_row *row)
 	return result;
 }
 
-/* Connecting a datagram socket looks up a route and sends nothing. */
-static int has_route(const struct probe_row *row)
+/* What is sent nowhere says so at once, or is not answered. */
+static int wait_connected(int fd)
 {
-	cx_autofd int fd = socket((int)row->a, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	enum { WAIT_MS = 300 };
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (poll(&p, 1, WAIT_MS) != 1)
+		return -ETIMEDOUT;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return -errno;
+	return error != 0 ? -error : PROBE_OPEN;
+}
+
+static int is_reached(const struct probe_row *row)
+{
+	cx_autofd int fd = socket((int)row->a, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(BAD_PORT) };
 	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(BAD_PORT) };
 
@@ -195,10 +211,14 @@ static int has_route(const struct probe_row *row)
 		return -errno;
 	if (row->a == AF_INET) {
 		(void)inet_pton(AF_INET, row->path, &four.sin_addr);
-		return probe_result(connect(fd, (struct sockaddr *)&four, sizeof(four)));
+		if (connect(fd, (struct sockaddr *)&four, sizeof(four)) < 0 && errno != EINPROGRESS)
+			return -errno;
+		return wait_connected(fd);
 	}
 	(void)inet_pton(AF_INET6, row->path, &six.sin6_addr);
-	return probe_result(connect(fd, (struct sockaddr *)&six, sizeof(six)));
+	if (connect(fd, (struct sockaddr *)&six, sizeof(six)) < 0 && errno != EINPROGRESS)
+		return -errno;
+	return wait_connected(fd);
 }
 
 static int host_abstract(const struct probe_row *row)
@@ -316,10 +336,10 @@ static int forged_credentials(const struct probe_row *row)
 	{                                                                 \
 		"route_" name, route_request, kind, type, 0, 0, SAFE, why \
 	}
-#define GONE(name, path, address)                                    \
-	{                                                            \
-		"no_route_" name, has_route, address, path, 0, 0, 0, \
-			"packets that leave the sandbox"             \
+#define GONE(name, path, address)                                   \
+	{                                                           \
+		"no_way_" name, is_reached, address, path, 0, 0, 0, \
+			"packets that leave the sandbox"            \
 	}
 
 static const struct probe_row rows[] = {
@@ -415,6 +435,9 @@ static const struct probe_row rows[] = {
 	{ "tables6_set", tables, NULL, AF_INET6, IPPROTO_IPV6, 1, 0, "CVE-2021-22555" },
 	{ "link_flags", link_ioctl, NULL, SIOCSIFFLAGS, 0, 0, SAFE, "links up and down" },
 	{ "link_mtu", link_ioctl, NULL, SIOCSIFMTU, 0, 0, SAFE, "settings of links" },
+	{ "link_eth0_flags", link_ioctl, "eth0", SIOCSIFFLAGS, 0, 0, 0, "the link to the router" },
+	{ "link_eth0_mtu", link_ioctl, "eth0", SIOCSIFMTU, 0, 0, 0, "the same" },
+	{ "link_eth0_address", link_ioctl, "eth0", SIOCSIFHWADDR, 0, 0, 0, "the same" },
 	{ "link_bridge", link_ioctl, NULL, SIOCBRADDBR, 0, 0, 0, "links of one's own" },
 	{ "link_rename", link_ioctl, NULL, SIOCSIFNAME, 0, 0, 0, "settings of links" },
 	{ "link_hwtstamp", link_ioctl, NULL, SIOCSHWTSTAMP, 0, 0, 0, "settings of links" },

@@ -525,6 +525,13 @@ class Engine:
     def remove(self):
         shutil.rmtree(self.top)
 
+    def cut(self):
+        """Removes the network of an engine that cannot do it itself any more."""
+        with contextlib.suppress(OSError, IndexError):
+            instance = re.findall(r"instance=(\w+)", self.log())[-1]
+            subprocess.run(["ip", "link", "delete", "cx" + instance], stderr=subprocess.DEVNULL)
+        subprocess.run(["umount", "--lazy", os.path.join(self.run, "net")], stderr=subprocess.DEVNULL)
+
     def cli(self, *arguments, input=None, timeout=60, text=True):
         """Runs `caisson` against this engine."""
         return subprocess.run([program("caisson"), *arguments], input=input, stdout=subprocess.PIPE,
@@ -558,7 +565,8 @@ def leaks(before, engine):
         left = Snapshot().beyond(before)
         if SHARED:
             # Another engine may have made it: only what bears our marks counts.
-            marks = (engine.top, engine.instance_path or "\0")
+            mark = (engine.instance_path or "\0").rsplit("/caisson-", 1)[-1]
+            marks = (engine.top, engine.instance_path or "\0", "link: cx" + mark)
             left = [line for line in left if any(mark in line for mark in marks)]
         left = [line for line in left if f"temporary: {engine.top}" not in line]
         left += engine.remains()
@@ -584,6 +592,7 @@ def run_engine(*options, prepare=lambda engine: None):
         if engine.process is not None and engine.process.poll() is None:
             engine.process.terminate()
             engine.process.wait(30)
+        engine.cut()
         raise
     left = leaks(before, engine)
     if not left:

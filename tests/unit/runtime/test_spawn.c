@@ -50,7 +50,8 @@ static void setup(void)
 	ck_assert_msg(filter >= 0, "%s", err.msg);
 	dev = cx_devfs_make(BASE, &err);
 	ck_assert_msg(dev >= 0, "%s", err.msg);
-	ck_assert_msg(cx_spawner_start(path, image, filter, &spawner, &err) == 0, "%s", err.msg);
+	ck_assert_msg(cx_spawner_start(path, image, filter, -EBADF, &spawner, &err) == 0, "%s",
+		      err.msg);
 }
 
 static void teardown(void)
