@@ -56,7 +56,7 @@ void cx_request_query_each(const struct cx_request *req, const char *name,
 
 const char *cx_request_header(const struct cx_request *req, const char *name)
 {
-	return cx_request_header(req, name);
+	return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
 }
 
 const char *cx_request_agent(const struct cx_request *req)
