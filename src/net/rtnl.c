@@ -118,9 +118,10 @@ static bool put_end(struct nl_msg *msg, const struct cx_veth_end *end, uint32_t 
 
 static bool put_veth(struct nl_msg *msg, const struct cx_veth_end *far, int far_ns, uint32_t mtu)
 {
+	/* Up comes later: the kernel does not know the other end yet when it makes this one. */
 	const struct ifinfomsg head = { .ifi_index = (int)far->index,
-					.ifi_flags = LINK_FLAGS,
-					.ifi_change = LINK_FLAGS };
+					.ifi_flags = IFF_NOARP,
+					.ifi_change = IFF_NOARP };
 	struct nlattr *info = nla_nest_start(msg, IFLA_LINKINFO), *data, *peer;
 
 	if (info == NULL || nla_put_string(msg, IFLA_INFO_KIND, "veth") < 0)

@@ -91,6 +91,7 @@ int cx_veth_make(struct cx_rtnl *router, int router_ns, const struct cx_slot_lin
 	memcpy(mac + 2, &link->address4, 4);
 	if (write_settings(has6, err) < 0 || cx_rtnl_open(&inside, err) < 0 ||
 	    make_pair(inside, router_ns, link, mac, err) < 0 ||
+	    cx_rtnl_set_link(router, link->index, link->mtu, err) < 0 ||
 	    add_ways(inside, router, link, &ip4, mac, err) < 0 ||
 	    (has6 && add_ways(inside, router, link, &ip6, mac, err) < 0))
 		return cx_wrap(err, "link of slot %u", link->slot);
