@@ -9,6 +9,7 @@ enum cx_confine_for {
 	CX_CONFINE_TREE,    /* the root is descriptor 0, a detached mount, which it may read */
 	CX_CONFINE_HANDED,  /* as ARCHIVE, but that it receives descriptors */
 	CX_CONFINE_NETWORK, /* descriptors 0 to 2, IP sockets, threads, files of the resolver */
+	CX_CONFINE_NAMES,   /* descriptors 0 to 9, an empty root, IP sockets */
 	CX_CONFINE_MAX,
 };
 
