@@ -8,6 +8,11 @@
 
 enum { PORT = 53, TEXT_MAX = 64 };
 
+struct span {
+	const char *p;
+	size_t len;
+};
+
 static bool take_address(const char *text, size_t len, struct in6_addr *ret)
 {
 	char address[TEXT_MAX];
@@ -26,21 +31,35 @@ static bool take_address(const char *text, size_t len, struct in6_addr *ret)
 	return true;
 }
 
+/* Where the address is in the text, and the port behind it; NULL: none. False: neither. */
+static bool split(const char *text, struct span *ret_address, const char **ret_port)
+{
+	const char *colon = strchr(text, ':'), *end;
+
+	*ret_port = NULL;
+	if (text[0] == '[') {
+		end = strchr(text, ']');
+		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
+			return false;
+		*ret_address = (struct span){ text + 1, (size_t)(end - text) - 1 };
+		*ret_port = end[1] == ':' ? end + 2 : NULL;
+		return true;
+	}
+	if (colon != NULL && strchr(colon + 1, ':') == NULL)
+		*ret_port = colon + 1;
+	*ret_address =
+		(struct span){ text, *ret_port != NULL ? (size_t)(colon - text) : strlen(text) };
+	return true;
+}
+
 int cx_nameserver_parse(const char *text, struct sockaddr_in6 *ret, struct cx_err *err)
 {
-	struct sockaddr_in6 at = { .sin6_family = AF_INET6, .sin6_port = htons(PORT) };
-	const char *end = text[0] == '[' ? strchr(text, ']') : strchr(text, ':');
-	bool bracket = text[0] == '[', v6 = !bracket && end != NULL && strchr(end + 1, ':') != NULL;
-	const char *port = NULL;
-	size_t len = end != NULL && !v6 ? (size_t)(end - text) : strlen(text);
+	struct sockaddr_in6 at = { .sin6_family = AF_INET6 };
+	struct span address;
+	const char *port;
 	uint64_t number = PORT;
 
-	if (bracket && end != NULL && end[1] != '\0')
-		port = end[1] == ':' ? end + 2 : "";
-	else if (!bracket && end != NULL && !v6)
-		port = end + 1;
-	if (!take_address(bracket ? text + 1 : text, bracket && len > 0 ? len - 1 : len,
-			  &at.sin6_addr) ||
+	if (!split(text, &address, &port) || !take_address(address.p, address.len, &at.sin6_addr) ||
 	    (port != NULL && cx_parse_u64(port, 1, UINT16_MAX, "the port", &number, err) < 0))
 		return cx_refuse(err, CX_INVALID,
 				 "'%.60s' is not ADDRESS[:PORT] with a numeric address", text);
