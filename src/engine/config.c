@@ -77,6 +77,17 @@ static int set_number(struct cx_config *c, const struct row *row, const char *va
 	return cx_parse_u64(value, row->min, row->max, "the number", member(c, row), err);
 }
 
+static int set_mbit(struct cx_config *c, const struct row *row, const char *value,
+		    struct cx_err *err)
+{
+	uint64_t *out = member(c, row);
+
+	if (set_number(c, row, value, err) < 0)
+		return -err->errnum;
+	*out *= 1000000 / 8;
+	return 0;
+}
+
 static int set_word(struct cx_config *c, const struct row *row, const char *value,
 		    struct cx_err *err)
 {
@@ -274,6 +285,8 @@ static const struct row rows[] = {
 	  NULL, "IPv4 addresses of sandboxes; seen by nobody but them" },
 	{ "network-pool6", "CIDR", "network", "pool6", set_pool, AT(network_pool.prefix6), 48,
 	  CX_SLOTS_PREFIX6_MAX, NULL, "their IPv6 addresses; without it they have none" },
+	{ "network-bandwidth", "MBIT", "network", "bandwidth", set_mbit, AT(network_pool.bandwidth),
+	  0, 100000, NULL, "megabits a second of each sandbox, each way; 0 is no limit" },
 	{ "network-forward", "no|yes", "network", "forward", set_word, AT(network_forward), 0, 0,
 	  no_yes, "switch on forwarding of packets where the host does not do it yet" },
 	{ "pool", "N", "pool", "blanks", set_number, AT(pool), 0, 256, NULL,

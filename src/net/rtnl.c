@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <netlink/msg.h>
@@ -14,9 +15,11 @@
 #include <string.h>
 
 enum {
-	LINK_FLAGS = IFF_UP | IFF_NOARP,
 	CREATE = NLM_F_CREATE | NLM_F_EXCL,
 	REPLACE = NLM_F_CREATE | NLM_F_REPLACE,
+	BURST_MIN = 256 * 1024, /* bytes: some of the largest packets that one system call makes */
+	BURST_PARTS = 50,	/* of what may leave in a second */
+	QUEUE_PARTS = 20,	/* the same, of what may wait */
 };
 
 struct cx_rtnl {
@@ -142,8 +145,8 @@ int cx_rtnl_add_veth(struct cx_rtnl *rtnl, const struct cx_veth_end *near,
 		     const struct cx_veth_end *far, int far_ns, uint32_t mtu, struct cx_err *err)
 {
 	const struct ifinfomsg head = { .ifi_index = (int)near->index,
-					.ifi_flags = LINK_FLAGS,
-					.ifi_change = LINK_FLAGS };
+					.ifi_flags = IFF_UP | IFF_NOARP,
+					.ifi_change = IFF_UP | IFF_NOARP };
 	CX_AUTO(nlmsg_freep)
 	struct nl_msg *msg = begin(RTM_NEWLINK, CREATE, &head, sizeof head);
 
@@ -237,6 +240,29 @@ int cx_rtnl_set_link(struct cx_rtnl *rtnl, uint32_t index, uint32_t mtu, struct 
 	if (msg == NULL || (mtu > 0 && nla_put_u32(msg, IFLA_MTU, mtu) < 0))
 		return no_memory(err);
 	return talk(rtnl, &msg, NULL, NULL, err) < 0 ? cx_wrap(err, "link %u up", index) : 0;
+}
+
+int cx_rtnl_limit(struct cx_rtnl *rtnl, uint32_t index, uint64_t bytes_s, struct cx_err *err)
+{
+	const struct tcmsg head = { .tcm_ifindex = (int)index, .tcm_parent = TC_H_ROOT };
+	uint64_t burst = bytes_s / BURST_PARTS > BURST_MIN ? bytes_s / BURST_PARTS : BURST_MIN;
+	const struct tc_tbf_qopt options = {
+		.rate = { .linklayer = TC_LINKLAYER_ETHERNET,
+			  .rate = bytes_s < UINT32_MAX ? (uint32_t)bytes_s : UINT32_MAX },
+		.limit = (uint32_t)(burst + bytes_s / QUEUE_PARTS),
+	};
+	CX_AUTO(nlmsg_freep) struct nl_msg *msg = begin(RTM_NEWQDISC, REPLACE, &head, sizeof head);
+	struct nlattr *nest;
+
+	if (msg == NULL || nla_put_string(msg, TCA_KIND, "tbf") < 0)
+		return no_memory(err);
+	nest = nla_nest_start(msg, TCA_OPTIONS);
+	if (nest == NULL || nla_put(msg, TCA_TBF_PARMS, sizeof options, &options) < 0 ||
+	    nla_put_u64(msg, TCA_TBF_RATE64, bytes_s) < 0 ||
+	    nla_put_u32(msg, TCA_TBF_BURST, (uint32_t)burst) < 0)
+		return no_memory(err);
+	(void)nla_nest_end(msg, nest);
+	return talk(rtnl, &msg, NULL, NULL, err) < 0 ? cx_wrap(err, "limit of link %u", index) : 0;
 }
 
 /* ---- addresses ------------------------------------------------------------------------------- */

@@ -25,7 +25,10 @@ struct cx_veth_end {
 	uint8_t mac[6];
 };
 
-/* Both ends are up and IFF_NOARP, with one queue. The far end is made in the namespace far_ns. */
+/*
+ * Both ends are IFF_NOARP and have one queue. The far end is made in the namespace far_ns, where it
+ * is down until its own cx_rtnl_set_link(): it cannot be up before there is a near one, which is.
+ */
 CX_MUST int cx_rtnl_add_veth(struct cx_rtnl *rtnl, const struct cx_veth_end *near,
 			     const struct cx_veth_end *far, int far_ns, uint32_t mtu,
 			     struct cx_err *err);
@@ -45,6 +48,10 @@ CX_MUST int cx_rtnl_remove_link(struct cx_rtnl *rtnl, uint32_t index, struct cx_
 /* Up, and with mtu unless that is 0. */
 CX_MUST int cx_rtnl_set_link(struct cx_rtnl *rtnl, uint32_t index, uint32_t mtu,
 			     struct cx_err *err);
+
+/* What leaves by a link, in bytes a second; short bursts pass. */
+CX_MUST int cx_rtnl_limit(struct cx_rtnl *rtnl, uint32_t index, uint64_t bytes_s,
+			  struct cx_err *err);
 
 /* An address of either family. */
 struct cx_ip {

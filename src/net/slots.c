@@ -55,7 +55,8 @@ void cx_slots_link(const struct cx_slots *slots, uint32_t slot, struct cx_slot_l
 {
 	*ret = (struct cx_slot_link){ .slot = slot,
 				      .index = CX_ROUTER_LINK_INDEX + slot,
-				      .mtu = slots->mtu };
+				      .mtu = slots->mtu,
+				      .bandwidth = slots->plan.bandwidth };
 	cx_slots_addresses(&slots->plan, slot, &ret->address4, &ret->address6);
 }
 

@@ -21,6 +21,7 @@ enum { CX_SLOTS_PREFIX6_MAX = 112 };
 struct cx_slots_plan {
 	struct in_addr pool4; /* network; the first and last address of it are left out */
 	uint8_t prefix4;      /* 8 .. 30 */
+	uint64_t bandwidth;   /* bytes a second, each way of each sandbox; 0: no limit */
 	struct in6_addr pool6;
 	uint8_t prefix6; /* 48 .. CX_SLOTS_PREFIX6_MAX; 0: no IPv6 */
 };
@@ -31,6 +32,7 @@ struct cx_slot_link {
 	struct in_addr address4;
 	struct in6_addr address6; /* unspecified: none */
 	uint32_t mtu;
+	uint64_t bandwidth; /* bytes a second, each way; 0: no limit */
 };
 
 struct cx_slots;

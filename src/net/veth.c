@@ -7,7 +7,11 @@
 #include "base/fd.h"
 #include "base/str.h"
 
-enum { INSIDE_INDEX = 16 }; /* of eth0; below it is what the kernel makes by itself */
+/*
+ * Of eth0. Below it is what the kernel makes by itself. A link with the same number at both ends
+ * would carry nothing for up to a second: the kernel takes it for one that is in no hurry.
+ */
+enum { INSIDE_INDEX = CX_ROUTER_LINK_INDEX - 1 };
 
 enum when { ALWAYS, WITH_IP6, WITHOUT_IP6 };
 
@@ -57,6 +61,18 @@ static int make_pair(struct cx_rtnl *inside, int router_ns, const struct cx_slot
 	return cx_rtnl_add_veth(inside, &near, &far, router_ns, link->mtu, err);
 }
 
+/* Each end limits what leaves by it. */
+static int limit(struct cx_rtnl *inside, struct cx_rtnl *router, const struct cx_slot_link *link,
+		 struct cx_err *err)
+{
+	if (link->bandwidth == 0)
+		return 0;
+	if (cx_rtnl_limit(inside, INSIDE_INDEX, link->bandwidth, err) < 0 ||
+	    cx_rtnl_limit(router, link->index, link->bandwidth, err) < 0)
+		return -err->errnum;
+	return 0;
+}
+
 /* Both ways of one family, with the neighbours that nobody would answer for. */
 static int add_ways(struct cx_rtnl *inside, struct cx_rtnl *router, const struct cx_slot_link *link,
 		    const struct cx_ip *ip, const uint8_t mac[6], struct cx_err *err)
@@ -91,7 +107,8 @@ int cx_veth_make(struct cx_rtnl *router, int router_ns, const struct cx_slot_lin
 	memcpy(mac + 2, &link->address4, 4);
 	if (write_settings(has6, err) < 0 || cx_rtnl_open(&inside, err) < 0 ||
 	    make_pair(inside, router_ns, link, mac, err) < 0 ||
-	    cx_rtnl_set_link(router, link->index, link->mtu, err) < 0 ||
+	    cx_rtnl_set_link(router, link->index, 0, err) < 0 ||
+	    limit(inside, router, link, err) < 0 ||
 	    add_ways(inside, router, link, &ip4, mac, err) < 0 ||
 	    (has6 && add_ways(inside, router, link, &ip6, mac, err) < 0))
 		return cx_wrap(err, "link of slot %u", link->slot);

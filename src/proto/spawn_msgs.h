@@ -24,7 +24,8 @@
 	F(u32, link, 1)          \
 	F(u32, slot, UINT32_MAX) \
 	F(u32, index, INT32_MAX) \
-	F(u32, mtu, UINT32_MAX) F(bytes, address4, 4) F(bytes, address6, 16)
+	F(u32, mtu, UINT32_MAX)  \
+	F(u64, bandwidth, UINT64_MAX) F(bytes, address4, 4) F(bytes, address6, 16)
 #define CX_FIELDS_SPAWNED(F) F(u32, pid, UINT32_MAX)
 /* pid: of a child that died on the way, to be waited for; or 0. */
 #define CX_FIELDS_SPAWN_ERROR(F) \

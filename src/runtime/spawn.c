@@ -115,6 +115,7 @@ static void put_link(const struct cx_slot_link *link, struct cx_msg_spawn *msg)
 	msg->slot = link->slot;
 	msg->index = link->index;
 	msg->mtu = link->mtu;
+	msg->bandwidth = link->bandwidth;
 	msg->address4 = (struct cx_str){ (const char *)&link->address4, 4 };
 	msg->address6 = (struct cx_str){ (const char *)&link->address6, ip6 ? 16 : 0 };
 }

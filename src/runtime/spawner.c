@@ -355,7 +355,9 @@ static int take_link(struct blank *b, struct cx_err *err)
 	if (b->spawner->router == NULL || m->index <= CX_ROUTER_UPLINK_INDEX ||
 	    m->address4.len != 4 || (m->address6.len != 0 && m->address6.len != 16))
 		return cx_refuse(err, CX_INVALID, "a link that cannot be made");
-	b->link = (struct cx_slot_link){ .slot = m->slot, .index = m->index, .mtu = m->mtu };
+	b->link = (struct cx_slot_link){
+		.slot = m->slot, .index = m->index, .mtu = m->mtu, .bandwidth = m->bandwidth
+	};
 	memcpy(&b->link.address4, m->address4.p, 4);
 	if (m->address6.len > 0)
 		memcpy(&b->link.address6, m->address6.p, 16);

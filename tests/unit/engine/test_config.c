@@ -231,7 +231,7 @@ static unsigned count_documented(const char *section, const char *key)
 		line += line[0] == '\n';
 		(void)sscanf(line, ".SS [%31[a-z_]]", in);
 		end = 0;
-		(void)sscanf(line, ".B%*1[IR] %31[a-z_] \" =%n", name, &end);
+		(void)sscanf(line, ".B%*1[IR] %31[a-z0-9_] \" =%n", name, &end);
 		if (end == 0)
 			continue;
 		ck_assert_msg(is_setting(in, name), "the page has [%s] %s", in, name);
