@@ -9,6 +9,7 @@
 #include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <linux/securebits.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -84,6 +85,14 @@ static int replace_file(int etc, const char *name, const char *text, struct cx_e
 	return cx_write_all(fd, text, strlen(text), err);
 }
 
+/* The resolver of proto/resolver_msgs.h; what it cannot find out it says within five seconds. */
+static const char *name_servers(void)
+{
+	if (if_nametoindex("eth0") == 0)
+		return "# this sandbox has no name server\n";
+	return "nameserver 169.254.1.1\noptions timeout:3 attempts:2\n";
+}
+
 static int step_files(struct claim *c, struct cx_err *err)
 {
 	cx_autofd int workspace = cx_mount_point(c->root, "workspace", 0755, err);
@@ -105,7 +114,7 @@ static int step_files(struct claim *c, struct cx_err *err)
 		       c->hostname);
 	if (replace_file(etc, "hostname", name, err) < 0 ||
 	    replace_file(etc, "hosts", hosts, err) < 0 ||
-	    replace_file(etc, "resolv.conf", "# this sandbox has no name server\n", err) < 0)
+	    replace_file(etc, "resolv.conf", name_servers(), err) < 0)
 		return -err->errnum;
 	/* What is made anew in every sandbox is no change of the image's. */
 	times[0] = st.st_atim;

@@ -242,6 +242,18 @@ static int set_ports(struct cx_config *c, const struct row *row, const char *val
 	return 0;
 }
 
+static int set_upstream(struct cx_config *c, const struct row *row, const char *value,
+			struct cx_err *err)
+{
+	(void)row;
+	if (c->nupstream == CX_NAMESERVERS_MAX)
+		return cx_refuse(err, CX_INVALID, "at most %d name servers", CX_NAMESERVERS_MAX);
+	if (cx_nameserver_parse(value, &c->upstream[c->nupstream], err) < 0)
+		return -err->errnum;
+	c->nupstream++;
+	return 0;
+}
+
 #define AT(m) offsetof(struct cx_config, m), sizeof(((struct cx_config *)NULL)->m)
 
 static const struct row rows[] = {
@@ -289,6 +301,8 @@ static const struct row rows[] = {
 	  0, 100000, NULL, "megabits a second of each sandbox, each way; 0 is no limit" },
 	{ "network-forward", "no|yes", "network", "forward", set_word, AT(network_forward), 0, 0,
 	  no_yes, "switch on forwarding of packets where the host does not do it yet" },
+	{ "dns-upstream", "ADDR[:PORT]", "dns", "upstream", set_upstream, AT(upstream), 0, 0, NULL,
+	  "name server that the resolver asks (repeatable; the host's without this)" },
 	{ "pool", "N", "pool", "blanks", set_number, AT(pool), 0, 256, NULL,
 	  "blank sandboxes to keep ready" },
 	{ "max-sandboxes", "N", "limits", "max_sandboxes", set_number, AT(max_sandboxes), 1, 16384,

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "engine/nameservers.h"
 #include "net/slots.h"
 
 /*
@@ -48,6 +49,8 @@ struct cx_config {
 	struct sockaddr_in6 expose_address; /* as of listen; the port is 0 */
 	struct cx_ports expose_ports;
 	struct sockaddr_in6 ssh_listen; /* port 0: any */
+	struct sockaddr_in6 upstream[CX_NAMESERVERS_MAX];
+	uint64_t nupstream; /* 0: those of the host */
 };
 
 /* What the command line asks for. */

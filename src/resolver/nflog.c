@@ -129,7 +129,9 @@ void cx_nflog_read(const uint8_t *data, size_t len,
 	int left = len < INT32_MAX ? (int)len : 0;
 	struct cx_refusal refusal;
 
-	for (; mnl_nlmsg_ok(head, left); head = mnl_nlmsg_next(head, &left)) {
+	/* The library takes a length of 2 GiB and more for a negative one, which fits. */
+	for (; mnl_nlmsg_ok(head, left) && head->nlmsg_len <= (unsigned)left;
+	     head = mnl_nlmsg_next(head, &left)) {
 		if (head->nlmsg_type == (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET) &&
 		    mnl_nlmsg_get_payload_len(head) >= sizeof(struct nfgenmsg) &&
 		    take_message(head, &refusal))

@@ -100,6 +100,18 @@ START_TEST(doors_to_sandboxes_are_on_the_loopback)
 }
 END_TEST
 
+START_TEST(name_servers)
+{
+	ck_assert_int_eq(parse("", NULL, NULL, NULL, NULL), 0);
+	ck_assert_uint_eq(config.nupstream, 0);
+	ck_assert_int_eq(
+		parse("[dns]\nupstream = 9.9.9.9\nupstream = ::1\n", NULL, NULL, NULL, NULL), 0);
+	ck_assert_uint_eq(config.nupstream, 2);
+	ck_assert_int_eq(ntohs(config.upstream[1].sin6_port), 53);
+	ck_assert_int_eq(config.upstream[0].sin6_addr.s6_addr[12], 9);
+}
+END_TEST
+
 static const struct {
 	const char *option, *value, *says;
 } bad[] = {
@@ -134,6 +146,7 @@ static const struct {
 	{ "--expose-ports", "3000-2999", "3000" },
 	{ "--expose-ports", "3000-65536", "65535" },
 	{ "--ssh-listen", "nowhere:22", "numeric" },
+	{ "--dns-upstream", "dns.example", "numeric" },
 };
 
 START_TEST(bad_options_are_named)
@@ -265,6 +278,7 @@ int main(void)
 	tcase_add_test(tc, a_bare_port_is_loopback);
 	tcase_add_test(tc, other_hosts_come_with_tls);
 	tcase_add_test(tc, doors_to_sandboxes_are_on_the_loopback);
+	tcase_add_test(tc, name_servers);
 	tcase_add_loop_test(tc, bad_options_are_named, 0, (int)CX_LEN(bad));
 	tcase_add_loop_test(tc, bad_files_are_named, 0, (int)CX_LEN(bad_files));
 	tcase_add_test(tc, a_named_file_must_exist);
