@@ -4,7 +4,6 @@
 import ipaddress
 import json
 import os
-import re
 import subprocess
 
 import pytest
@@ -49,6 +48,12 @@ def address_of(api, key, family="-4"):
     return out.split()[3].partition("/")[0] if out.strip() else None
 
 
+def own_links(api, key):
+    """Those inside; templates of tunnels, which some kernels put everywhere, are down."""
+    lines = api.exec(key, "busybox ip -o link").stdout.splitlines()
+    return {line.split()[1].split("@")[0].rstrip(":") for line in lines if ",UP" in line}
+
+
 def wait_only_living(engine):
     """Links of ended sandboxes go a moment after them."""
     def only_living():
@@ -63,9 +68,8 @@ def test_sandbox_has_an_address_and_one_way_out(engine, api, make):
     address = address_of(api, key)
     assert ipaddress.ip_address(address) in ipaddress.ip_network("100.96.0.0/16")
     assert address_of(api, key, "-6") is None
-    out = api.exec(key, "busybox ip route; cat /sys/class/net/eth0/flags").stdout
-    assert out.startswith("default via 169.254.1.1 dev eth0"), out
-    assert int(re.search("0x[0-9a-f]+", out).group(), 16) & 0x80, "no ARP"
+    assert api.exec(key, "busybox ip route").stdout.startswith("default via 169.254.1.1 dev eth0")
+    assert "NOARP" in api.exec(key, "busybox ip link show dev eth0").stdout
     assert address in routes(engine).values()
 
 
@@ -149,7 +153,7 @@ def test_what_the_pool_no_longer_has_is_cut(fresh_engine):
 def test_without_a_network_there_is_loopback_only(cut_engine):
     api = cut_engine.api
     key = api.create().ok()["id"]
-    assert api.exec(key, "ls /sys/class/net").stdout.split() == ["lo"]
+    assert own_links(api, key) == {"lo"}
     assert not os.path.exists(f"{cut_engine.run}/net")
     api.delete(key).ok()
 
@@ -157,10 +161,10 @@ def test_without_a_network_there_is_loopback_only(cut_engine):
 def test_switched_off_network_goes(fresh_engine):
     engine, api = fresh_engine, fresh_engine.api
     key = api.create().ok()["id"]
+    assert own_links(api, key) == {"lo", "eth0"}
     engine.kill()
     engine.start("--network", "no")
-    harness.wait_until(lambda: "eth0" not in api.exec(key, "ls /sys/class/net").stdout, 20,
-                       "the link to go")
+    harness.wait_until(lambda: own_links(api, key) == {"lo"}, 20, "the link to go")
     assert not os.path.exists(f"{engine.run}/net")
     api.delete(key).ok()
 
