@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/box.h"
 
+#include <string.h>
+
 #include "api/metrics.h"
 #include "base/log.h"
 
@@ -117,12 +119,21 @@ void cx_box_drop_sessions(struct cx_box *box, const struct cx_err *why)
 	fail_session(&box->session, why);
 }
 
+/* The record is a text, which a NUL would cut. */
+static void replace_nuls(struct cx_buf *text)
+{
+	for (char *p = text->p; (p = memchr(p, '\0', text->len - (size_t)(p - text->p))) != NULL;)
+		*p = ' ';
+}
+
 void cx_box_finish(struct cx_box *box)
 {
 	struct cx_err err;
 
 	cx_box_adopted(box);
 	mark_end(box, &deleted);
+	if (box->log.len > 0)
+		replace_nuls(&box->log);
 	if (box->log.len > 0 && cx_buf_add(&box->log, "", 1, &err) == 0)
 		box->row.log = cx_take_ptr(&box->log.p);
 	cx_metrics_gone(box->gw->metrics, box->row.started_ms != 0,
@@ -207,7 +218,8 @@ static void on_log(struct cx_call *call, const struct cx_answer *answer, const s
 	    cx_buf_add(&box->log, answer->log.data.p, answer->log.data.len, &full) == 0) {
 		if (box->log.len > CX_BOX_LOG_MAX)
 			cx_buf_drop_front(&box->log, box->log.len - CX_BOX_LOG_MAX);
-		read_log(box, answer->log.offset + answer->log.data.len);
+		box->row.log_bytes = (int64_t)(answer->log.offset + answer->log.data.len);
+		read_log(box, (uint64_t)box->row.log_bytes);
 		return;
 	}
 	cx_box_remove(box);

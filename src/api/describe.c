@@ -498,6 +498,7 @@ static const struct cx_operation operations[] = {
 	{ "GET", SANDBOX "/{}", "getSandbox", "id", NULL, NULL, CX_FORM_JSON, "Sandbox" },
 	{ "DELETE", SANDBOX "/{}", "deleteSandbox", "id", NULL, NULL, CX_FORM_JSON, "Deleted" },
 	{ "GET", SANDBOX "/{}/logs", "getLogs", "id", NULL, NULL, CX_FORM_JSON, "Logs" },
+	{ "GET", SANDBOX "/{}/logs/follow", "followLogs", "id", NULL, NULL, CX_FORM_TEXT, NULL },
 	{ "POST", SANDBOX "/{}/pause", "pauseSandbox", "id", NULL, NULL, CX_FORM_JSON, "Sandbox" },
 	{ "POST", SANDBOX "/{}/resume", "resumeSandbox", "id", NULL, NULL, CX_FORM_JSON,
 	  "Sandbox" },

@@ -20,7 +20,10 @@ void cx_handle_list(struct cx_request *req);
 void cx_handle_get(struct cx_request *req);
 void cx_handle_delete(struct cx_request *req);
 void cx_handle_delete_many(struct cx_request *req);
+
+/* logs.c, follow.c */
 void cx_handle_logs(struct cx_request *req);
+void cx_handle_logs_follow(struct cx_request *req);
 
 /* events.c */
 void cx_handle_events(struct cx_request *req);

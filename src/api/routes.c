@@ -37,6 +37,8 @@ static const struct cx_route rows[] = {
 	  "answered when nothing of it is left; repeating it is fine" },
 	{ "GET", SANDBOX "/{}/logs", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_logs,
 	  "output of the start command" },
+	{ "GET", SANDBOX "/{}/logs/follow", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_logs_follow,
+	  "the same as it comes, up to the sandbox's end" },
 	{ "GET", SANDBOX "/{}/usage", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_usage,
 	  "what the kernel counts" },
 	{ "GET", "/api/v1/usage", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_usage_all,

@@ -111,6 +111,7 @@ static const char *const migrations[] = {
 	"ALTER TABLE sandboxes ADD COLUMN network_generation INTEGER NOT NULL DEFAULT 1;",
 	/* Counts are read from it alone. */
 	"CREATE INDEX counted ON sandboxes (status, user_id, team_id, labels, id);",
+	"ALTER TABLE sandboxes ADD COLUMN log_bytes INTEGER NOT NULL DEFAULT 0;",
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

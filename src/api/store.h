@@ -53,7 +53,8 @@ void cx_store_close(struct cx_store *store);
 	C(text, error_type)                                                                       \
 	C(text, error_message)                                                                    \
 	C(text, attributes)	    /* JSON: what the personality keeps that made it */           \
-	C(text, log)		    /* what the start command wrote, kept at its end */           \
+	C(text, log)		    /* the last that the start command wrote, from its end on */  \
+	C(integer, log_bytes)	    /* what it wrote in all */                                    \
 	C(integer, expires_ms)	    /* its lifetime ends then; 0: never */                        \
 	C(integer, active_ms)	    /* its last use; 0: none yet */                               \
 	C(integer, paused_ms)	    /* since when; 0: it is not */                                \

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/str.h"
 #include "cli/commands.h"
 #include "cli/events.h"
@@ -14,8 +15,9 @@ enum {
 	PAGE = 100,
 	PAGES_MAX = 10000,
 	WAIT_PAUSE_MS = 250,
-	WAIT_LOOKS_MAX = 7 * 3600 * 4,	      /* the engine gives up before */
-	COMMIT_PATIENCE_MS = 2 * 3600 * 1000, /* the same */
+	FOLLOW_PATIENCE_MS = 24 * 3600 * 1000, /* nothing may be printed for a day */
+	WAIT_LOOKS_MAX = 7 * 3600 * 4,	       /* the engine gives up before */
+	COMMIT_PATIENCE_MS = 2 * 3600 * 1000,  /* the same */
 };
 
 /* ---- create --------------------------------------------------------------------------------- */
@@ -245,11 +247,36 @@ int cx_cmd_usage(struct cx_cli *cli, struct cx_err *err)
 	return show(cli, "/usage", err);
 }
 
+static int take_log(void *arg, const char *bytes, size_t len, struct cx_err *err)
+{
+	(void)arg;
+	return cx_write_all(STDOUT_FILENO, bytes, len, err);
+}
+
+static int follow_log(struct cx_cli *cli, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
+	struct cx_call call = { .method = "GET",
+				.take = take_log,
+				.timeout_ms = FOLLOW_PATIENCE_MS };
+
+	if (cx_output_is_data(cli))
+		return cx_refuse(err, CX_INVALID,
+				 "--follow prints the log as it comes; leave "
+				 "--output out");
+	if (cx_cli_sandbox_path(&path, cli->args.words[0], "/logs/follow", err) < 0)
+		return -err->errnum;
+	call.path = path.p;
+	return cx_cli_call_raw(cli, &call, NULL, NULL, err);
+}
+
 int cx_cmd_logs(struct cx_cli *cli, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *object = NULL;
 	json_t *logs;
 
+	if (cli->args.follow)
+		return follow_log(cli, err);
 	if (get(cli, "/logs", &object, err) < 0)
 		return -err->errnum;
 	if (cx_output_is_data(cli))

@@ -116,6 +116,12 @@ static const struct cx_opt follow_opts[] = {
 	END,
 };
 
+static const struct cx_opt log_opts[] = {
+	{ "follow", 'f', CX_OPT_FLAG, AT(follow), NULL,
+	  "go on with what it prints, until the sandbox ends" },
+	END,
+};
+
 static const struct cx_opt delete_opts[] = {
 	{ "label", 'l', CX_OPT_LIST, AT(labels), "LABEL", "all that have all these labels" },
 	{ "all", 'a', CX_OPT_FLAG, AT(all), NULL, "every sandbox" },
@@ -297,8 +303,9 @@ const struct cx_command cx_commands[] = {
 	},
 	{
 		.name = "logs",
-		.syntax = { "ID", 1, 1, CX_REST_NONE, TABLES(output_opts) },
+		.syntax = { "ID", 1, 1, CX_REST_NONE, TABLES(log_opts, output_opts) },
 		.summary = "print what the start command has printed",
+		.text = "Kept are the last 256 KiB. --follow ends when the sandbox does.\n",
 		.run = cx_cmd_logs,
 	},
 	{
