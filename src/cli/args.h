@@ -51,14 +51,14 @@ struct cx_args {
 	const char *name, *start_command, *cwd, *user, *status;
 	const char *code, *code_file, *language;
 	const char *file, *format, *policy, *platform, *username, *authfile, *message, *author;
-	const char *email, *role, *account, *expires;
+	const char *email, *role, *account, *expires, *signal;
 	struct cx_texts env, secrets, labels;
 	double cpu_cores, memory_gb, disk_gb, pids, timeout_minutes, idle_timeout_minutes,
 		timeout_s, interval_s, count;				     /* -1: unset */
 	double uid, max_sandboxes, max_cores, max_memory_gb, max_core_hours; /* -1: unset */
 	int network;							     /* -1: unset */
 	bool interactive, tty, no_tty, no_stdin, all, yes, quiet, repair, password_stdin, follow,
-		no_timeout, no_limits, reset_usage;
+		no_timeout, no_limits, reset_usage, of_stderr;
 	char **words; /* what is not an option; malloc'ed array of argv's strings */
 	size_t nwords;
 	char **rest; /* a command to run, as a tail of argv; NULL-terminated */

@@ -12,7 +12,7 @@
 #include "cli/term.h"
 
 /* One word is text for a shell, as the product's documents write it; several are a program. */
-static int command_of(const struct cx_args *a, json_t **ret, struct cx_err *err)
+int cx_run_command(const struct cx_args *a, json_t **ret, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp) json_t *argv = json_array();
 
@@ -45,7 +45,7 @@ static int exec_body(const struct cx_args *a, const struct cx_texts *env, bool t
 	CX_AUTO(json_decrefp) json_t *body = json_object();
 	json_t *command;
 
-	if (command_of(a, &command, err) < 0 || cx_cli_set(body, "command", command, err) < 0 ||
+	if (cx_run_command(a, &command, err) < 0 || cx_cli_set(body, "command", command, err) < 0 ||
 	    cx_cli_set_pairs(body, "env", env, err) < 0 || (tty && set_window(body, err) < 0))
 		return -err->errnum;
 	if (cx_cli_set_text(body, "working_dir", a->cwd, err) < 0 ||

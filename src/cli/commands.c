@@ -122,6 +122,29 @@ static const struct cx_opt log_opts[] = {
 	END,
 };
 
+static const struct cx_opt job_opts[] = {
+	{ "working-dir", 'w', CX_OPT_TEXT, AT(cwd), "DIR", "directory to run in" },
+	{ "user", 'u', CX_OPT_TEXT, AT(user), "USER[:GROUP]", "user inside, by name or number" },
+	END,
+};
+
+static const struct cx_opt job_user_opts[] = {
+	{ "user", 'u', CX_OPT_TEXT, AT(user), "USER[:GROUP]",
+	  "user inside, whose rights count (default: the image's)" },
+	END,
+};
+
+static const struct cx_opt job_output_opts[] = {
+	{ "stderr", 0, CX_OPT_FLAG, AT(of_stderr), NULL, "what it wrote to standard error" },
+	{ "follow", 'f', CX_OPT_FLAG, AT(follow), NULL, "go on with it until the job ends" },
+	END,
+};
+
+static const struct cx_opt job_stop_opts[] = {
+	{ "signal", 's', CX_OPT_TEXT, AT(signal), "NAME", "only send this signal" },
+	END,
+};
+
 static const struct cx_opt delete_opts[] = {
 	{ "label", 'l', CX_OPT_LIST, AT(labels), "LABEL", "all that have all these labels" },
 	{ "all", 'a', CX_OPT_FLAG, AT(all), NULL, "every sandbox" },
@@ -307,6 +330,43 @@ const struct cx_command cx_commands[] = {
 		.summary = "print what the start command has printed",
 		.text = "Kept are the last 256 KiB. --follow ends when the sandbox does.\n",
 		.run = cx_cmd_logs,
+	},
+	{
+		.name = "jobs start",
+		.syntax = { "ID COMMAND...", 1, 1, CX_REST_OR_CODE,
+			    TABLES(job_opts, code_opts, env_opts, output_opts) },
+		.summary = "start a command that runs on by itself; print its job's id",
+		.text = "COMMAND is that of run. Its output goes to files of the sandbox, so it\n"
+			"needs neither this program nor the engine, only a shell inside.\n",
+		.run = cx_cmd_jobs_start,
+	},
+	{
+		.name = "jobs list",
+		.alias = "jobs ls",
+		.syntax = { "ID", 1, 1, CX_REST_NONE, TABLES(job_user_opts, output_opts) },
+		.summary = "list the jobs of a sandbox, also those that have ended",
+		.run = cx_cmd_jobs_list,
+	},
+	{
+		.name = "jobs output",
+		.syntax = { "ID JOB", 2, 2, CX_REST_NONE, TABLES(job_output_opts, job_user_opts) },
+		.summary = "print what a job has written",
+		.run = cx_cmd_jobs_output,
+	},
+	{
+		.name = "jobs wait",
+		.syntax = { "ID JOB", 2, 2, CX_REST_NONE, TABLES(job_user_opts) },
+		.summary = "wait for the end of a job",
+		.text = "The exit status is the job's; 125 for a failure of our own.\n",
+		.run = cx_cmd_jobs_wait,
+		.runs = true,
+	},
+	{
+		.name = "jobs stop",
+		.syntax = { "ID JOB", 2, 2, CX_REST_NONE, TABLES(job_stop_opts, job_user_opts) },
+		.summary = "end a job and all that it started",
+		.text = "They get SIGTERM and, after ten seconds, SIGKILL.\n",
+		.run = cx_cmd_jobs_stop,
 	},
 	{
 		.name = "upload",

@@ -36,6 +36,11 @@ int cx_cmd_resume(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_stop(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_run(struct cx_cli *cli, struct cx_err *err); /* cmd_run.c */
 int cx_cmd_once(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_jobs_start(struct cx_cli *cli, struct cx_err *err); /* cmd_jobs.c */
+int cx_cmd_jobs_list(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_jobs_output(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_jobs_wait(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_jobs_stop(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_upload(struct cx_cli *cli, struct cx_err *err);	 /* cmd_upload.c */
 int cx_cmd_download(struct cx_cli *cli, struct cx_err *err);	 /* cmd_download.c */
 int cx_cmd_image_import(struct cx_cli *cli, struct cx_err *err); /* cmd_image.c */
@@ -87,6 +92,8 @@ CX_MUST int cx_create_body(const struct cx_args *args, const char *image, json_t
  * replaced by a newer one. Ends early, with 0, at a signal. An error says why it never will run.
  */
 CX_MUST int cx_create_wait(struct cx_cli *cli, json_t **sandbox, struct cx_err *err);
+/* The command or code of the arguments: text for a shell, or a program and its arguments. */
+CX_MUST int cx_run_command(const struct cx_args *args, json_t **ret, struct cx_err *err);
 /* "NAME DIGEST" of an Image object. */
 void cx_image_print_name(const json_t *image);
 /* Asks on the terminal, unless --yes was given; without a terminal it refuses. */

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes on while nobody asks: logs that are followed."""
+"""What goes on while nobody asks: logs that are followed, jobs."""
 
 import contextlib
+import json
+import os
+import signal
 import subprocess
 
 import harness
@@ -45,3 +48,67 @@ def test_what_was_printed_last_is_not_lost(engine, make):
 def test_only_what_exists_can_be_followed(engine):
     run = engine.cli("logs", "--follow", "nothing")
     assert run.returncode == 5 and "nothing" in run.stderr
+
+
+# ---- jobs ----------------------------------------------------------------------------------------
+
+def start(engine, key, *command):
+    run = engine.cli("jobs", "start", *command[:-1], key, "--", *command[-1])
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+def jobs(engine, key):
+    listed = json.loads(engine.cli("jobs", "list", key, "--json").stdout)
+    return {job["id"]: job for job in listed}
+
+
+def test_a_job_runs_on_and_is_waited_for(engine, make):
+    key = make()
+    job = start(engine, key, "-e", "WORD=it's", "-w", "/var", ("sh", "-c", "echo \"$WORD\" in $PWD; "
+                "while ! test -e /go; do sleep 0.05; done; echo last; echo wrong >&2; exit 7"))
+    assert jobs(engine, key)[job]["status"] == "running"
+    with caisson(engine, "jobs", "output", "--follow", key, job) as output, \
+            caisson(engine, "jobs", "wait", key, job) as wait:
+        assert output.stdout.readline() == b"it's in /var\n"
+        engine.api.request("POST", f"/api/v1/sandbox/{key}/pause").ok()
+        engine.api.request("POST", f"/api/v1/sandbox/{key}/resume").ok()
+        assert engine.cli("run", key, "touch /go").returncode == 0
+        rest = output.communicate(timeout=30)
+        assert rest == (b"last\n", b"") and output.returncode == 0
+        assert wait.wait(timeout=30) == 7
+    assert engine.cli("jobs", "output", "--stderr", key, job).stdout == "wrong\n"
+    assert jobs(engine, key)[job]["exitCode"] == "7"
+    assert engine.cli("jobs", "wait", key, job).returncode == 7
+
+
+def test_jobs_outlive_the_gateway(engine, make):
+    key = make()
+    job = start(engine, key, ("sh", "-c", "while ! test -e /go; do sleep 0.05; done; echo done"))
+    os.kill(engine.gateway, signal.SIGKILL)
+    harness.wait_until(lambda: engine.cli("run", key, "touch /go").returncode == 0, 30)
+    assert engine.cli("jobs", "wait", key, job).returncode == 0
+    assert engine.cli("jobs", "output", key, job).stdout == "done\n"
+
+
+def test_a_job_is_stopped_with_all_that_it_started(engine, make):
+    key = make()
+    job = start(engine, key, ("sh", "-c", "setsid sleep 1234 & trap '' TERM; sleep 1235"))
+    assert engine.cli("jobs", "stop", "--signal", "SIGCONT", key, job).returncode == 0
+    assert jobs(engine, key)[job]["status"] == "running"
+    assert engine.cli("jobs", "stop", "--signal", "KILL", key, job).returncode == 0
+    assert engine.cli("jobs", "wait", key, job).returncode == 137
+    assert engine.cli("run", key, "! grep -qs sleep /proc/[0-9]*/comm").returncode == 0
+    gentle = start(engine, key, ("sleep", "1236"))
+    assert engine.cli("jobs", "stop", key, gentle).returncode == 0
+    assert engine.cli("jobs", "wait", key, gentle).returncode == 143
+    assert set(jobs(engine, key)) == {job, gentle}
+
+
+def test_what_is_no_job_is_said(engine, make):
+    key = make()
+    assert engine.cli("jobs", "wait", key, "00000000").returncode == 125
+    assert engine.cli("jobs", "output", "--follow", key, "00000000").returncode == 5
+    for command in (("wait", key, "../../x"), ("stop", key, "0'; x"), ("stop", "-s", "$(x)", key, "00000000")):
+        assert engine.cli("jobs", *command).returncode in (3, 125)
+    assert jobs(engine, key) == {}
