@@ -201,9 +201,11 @@ def test_inotify_instances_are_its_own(api, engine, make, python_image):
 
 
 def test_interfaces(api, sandbox):
-    seen = api.exec(sandbox, "ip -o link | grep -c UP; ip route; ip -o -4 addr")
-    assert seen.stdout.startswith("1\n") and "127.0.0.1/8" in seen.stdout, seen
-    assert "default" not in seen.stdout and "via" not in seen.stdout
+    """Loopback, and one link to the router: no neighbour but that, no other way."""
+    seen = api.exec(sandbox, "ip -o link | grep -c UP; ip -o -4 addr").stdout
+    assert seen.startswith("2\n") and "127.0.0.1/8" in seen and "/32 scope global eth0" in seen, seen
+    assert api.exec(sandbox, "ip route").stdout.split() == ["default", "via", "169.254.1.1", "dev", "eth0",
+                                                            "onlink"]
 
 
 # ---- the escape probe ------------------------------------------------------------------------------
