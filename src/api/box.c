@@ -42,6 +42,7 @@ void cx_box_free(struct cx_box *box)
 	cx_call_forget(&box->agent_call);
 	cx_engine_forget(&box->doubt);
 	cx_engine_forget(&box->change);
+	cx_boxnet_end(box);
 	cx_timer_clear(&box->timer);
 	cx_timer_clear(&box->life);
 	cx_session_close(box->broken);
@@ -205,15 +206,4 @@ void cx_box_save(struct cx_box *box)
 	if (cx_store_sandbox_update(box->gw->store, &box->row, &err) < 0)
 		cx_log_err(CX_LOG_ERROR, &err, "sandbox not recorded", "id", box->row.id, NULL);
 	cx_box_announce(box);
-}
-
-void cx_box_set_network(struct cx_box *box, struct cx_sandbox_row *wanted)
-{
-	free(box->row.network_allowlist);
-	free(box->row.network_denylist);
-	box->row.network_allowlist = cx_take_ptr(&wanted->network_allowlist);
-	box->row.network_denylist = cx_take_ptr(&wanted->network_denylist);
-	box->row.network_access = wanted->network_access;
-	box->row.network_generation++;
-	cx_box_save(box);
 }

@@ -4,11 +4,12 @@
 
 #include "api/boxes.h"
 #include "api/pull.h"
+#include "api/resolver.h"
 
 /*
  * The inside of a live sandbox, for the files that share its life: box.c keeps the list, and
- * boxcreate.c, boxagent.c, boxpause.c, boxend.c, boxadopt.c and lifetime.c each do what their names
- * say. All others use api/boxes.h.
+ * boxcreate.c, boxnet.c, boxagent.c, boxpause.c, boxend.c, boxadopt.c and lifetime.c each do what
+ * their names say. All others use api/boxes.h.
  */
 enum {
 	CX_BOX_LOG_MAX = 1 << 20, /* bytes kept of a start command's output */
@@ -18,6 +19,22 @@ enum {
 enum cx_box_change { CX_BOX_AT_REST, CX_BOX_PAUSING, CX_BOX_RESUMING };
 
 struct cx_adoption; /* of what an earlier gateway left */
+
+/* What boxnet.c keeps of it. */
+struct cx_box_net {
+	bool linked; /* it has a link, of which the next ones are */
+	uint8_t address4[4], address6[16];
+	unsigned naddress4, naddress6; /* bytes; 0: none */
+	uint32_t number;	       /* of the policy in force; 0: none yet */
+	int64_t behind;		       /* changes of it that the resolver has not confirmed */
+	bool starting;		       /* the sandbox goes on when its policy is in force */
+	bool held;		       /* of the resolver */
+	struct cx_sandbox_row *wanted; /* a change that caissond is asked for */
+	struct cx_box_waiter *waiters; /* for that, or for the resolver's word */
+	struct cx_engine_call call;    /* network or egress */
+	struct cx_timer patience;
+	struct cx_resolver_slot names;
+};
 
 struct cx_box {
 	struct cx_gateway *gw;
@@ -48,6 +65,7 @@ struct cx_box {
 	bool destroying, reading_log;
 	bool promised; /* the client was told of it before it ran: it ends with a record */
 	struct cx_adoption *adoption;
+	struct cx_box_net net;
 	struct cx_box *next, **link;
 };
 
@@ -83,6 +101,28 @@ CX_MUST int cx_box_open_session(struct cx_box *box, int *sock, struct cx_err *er
  * nothing was kept of what its client gave to it.
  */
 CX_MUST int cx_box_go_on(struct cx_box *box, struct cx_err *err);
+
+/* Everything before its configuration is done. */
+CX_MUST int cx_box_configure(struct cx_box *box, struct cx_err *err);
+
+/* ---- boxnet.c ------------------------------------------------------------------------------- */
+
+/*
+ * Puts the row's policy in force, then configures the sandbox; if that fails the sandbox ends.
+ * Without a network it is configured at once.
+ */
+CX_MUST int cx_boxnet_begin(struct cx_box *box, struct cx_err *err);
+/* The same for one that runs: what fails is told to the log, as the kernel has its policy still. */
+void cx_boxnet_adopt(struct cx_box *box);
+/* It ends, or is freed: its network reaches it no more. Idempotent. */
+void cx_boxnet_end(struct cx_box *box);
+/*
+ * Numbers the network that the row names, for its owner; CX_CONFLICT when a live sandbox of that
+ * network has the same host name, CX_LIMIT when there are CX_NETWORK_MEMBERS_MAX. self may be NULL.
+ */
+enum { CX_NETWORK_MEMBERS_MAX = 256 };
+CX_MUST int cx_boxnet_join(struct cx_gateway *gw, struct cx_sandbox_row *row,
+			   const struct cx_box *self, struct cx_err *err);
 
 /* ---- boxend.c ------------------------------------------------------------------------------- */
 

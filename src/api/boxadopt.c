@@ -125,6 +125,7 @@ static int adopt_one(struct cx_adoption *adoption, const char *id, struct cx_err
 	box->adoption = adoption;
 	adoption->pending++;
 	cx_box_assert_state(box);
+	cx_boxnet_adopt(box);
 	cx_box_reach(box);
 	return 0;
 }
@@ -176,6 +177,8 @@ static void on_list_end(struct cx_engine_call *call, struct cx_engine_answer *an
 		adoption->ready(adoption->gw, err); /* main() ends the process */
 	else if (adoption->pending > 1)
 		cx_timer_set(adoption->gw->loop, &adoption->timer, ADOPT_MS);
+	if (err == NULL && adoption->gw->host.network)
+		cx_resolver_release(adoption->gw->resolver); /* each box holds it by itself now */
 	if (err == NULL)
 		count_down(adoption);
 }

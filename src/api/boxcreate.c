@@ -55,7 +55,7 @@ static void on_configured(struct cx_call *call, const struct cx_answer *answer,
 	cx_box_tell(&box->running, &box->row, NULL);
 }
 
-static int configure(struct cx_box *box, int *sock, struct cx_err *err)
+int cx_box_configure(struct cx_box *box, struct cx_err *err)
 {
 	struct cx_msg_configure plan = { .env = cx_str_of_buf(&box->env),
 					 .cwd = cx_str_of(box->cwd),
@@ -63,10 +63,16 @@ static int configure(struct cx_box *box, int *sock, struct cx_err *err)
 					 .start = cx_str_of_buf(&box->start) };
 
 	box->agent_call.done = on_configured;
+	return cx_session_configure(box->session, &plan, &box->agent_call, err);
+}
+
+/* Nothing of the image runs in it before it is configured, which is when its policy is in force. */
+static int go_on(struct cx_box *box, int *sock, struct cx_err *err)
+{
 	box->phase = CX_BOX_CONFIGURING;
 	if (cx_box_open_session(box, sock, err) < 0)
 		return -err->errnum;
-	return cx_session_configure(box->session, &plan, &box->agent_call, err);
+	return cx_boxnet_begin(box, err);
 }
 
 static void on_created(struct cx_engine_call *call, struct cx_engine_answer *answer,
@@ -91,7 +97,7 @@ static void on_created(struct cx_engine_call *call, struct cx_engine_answer *ans
 	}
 	if (box->phase == CX_BOX_ENDING)
 		cx_box_remove(box);
-	else if (configure(box, &answer->fd, &box->why) < 0)
+	else if (go_on(box, &answer->fd, &box->why) < 0)
 		cx_box_end(box, NULL);
 }
 
@@ -325,7 +331,8 @@ int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_wai
 		return -err->errnum;
 	if (spec->row.user_id == NULL)
 		return cx_refuse(err, CX_INTERNAL, "a sandbox without an owner");
-	if (cx_budget_check(gw->store, &spec->row, err) < 0)
+	if (cx_budget_check(gw->store, &spec->row, err) < 0 ||
+	    cx_boxnet_join(gw, &spec->row, NULL, err) < 0)
 		return -err->errnum;
 	box = cx_box_new(gw);
 	if (box == NULL)

@@ -131,6 +131,7 @@ void cx_box_finish(struct cx_box *box)
 	struct cx_err err;
 
 	cx_box_adopted(box);
+	cx_boxnet_end(box);
 	mark_end(box, &deleted);
 	if (box->log.len > 0)
 		replace_nuls(&box->log);
@@ -252,6 +253,7 @@ void cx_box_end(struct cx_box *box, const struct cx_ending *how)
 	if (is_kept(box))
 		cx_box_save(box);
 	cx_timer_clear(&box->life);
+	cx_boxnet_end(box);
 	cx_box_forget_config(box);
 	cx_call_forget(&box->agent_call);
 	say_ended(box, &why);

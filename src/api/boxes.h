@@ -83,8 +83,23 @@ void cx_box_touch(struct cx_box *box);
 CX_MUST int cx_box_pause(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err);
 CX_MUST int cx_box_resume(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err);
 
-/* Takes what cx_network_parse() filled in over into the sandbox's record. */
-void cx_box_set_network(struct cx_box *box, struct cx_sandbox_row *wanted);
+/*
+ * Makes what cx_network_parse() and cx_network_parse_name() filled in into the sandbox's policy.
+ * The waiter is told when it is in force and recorded, at once inside if the sandbox has not begun;
+ * if the resolver does not confirm it in time it is told all the same (cx_box_applied()). On an
+ * error nothing has changed. CX_CONFLICT when it ends, or another change is under way.
+ */
+CX_MUST int cx_box_set_network(struct cx_box *box, struct cx_sandbox_row *wanted,
+			       struct cx_box_waiter *waiter, struct cx_err *err);
+/* Is what the lists say enforced for this sandbox? Not without a network. */
+bool cx_box_has_network(const struct cx_box *box);
+/* The newest generation of its policy that is in force. */
+int64_t cx_box_applied(const struct cx_box *box);
+
+/* From the resolver, for cx_resolver_open(). */
+struct cx_resolver_slot;
+struct cx_msg_denied;
+void cx_boxes_denied(struct cx_resolver_slot *slot, const struct cx_msg_denied *denied, void *arg);
 
 void cx_box_wait_running(struct cx_box *box, struct cx_box_waiter *waiter);
 /* Begins the end unless that has begun; the waiter is told when nothing is left. */

@@ -48,8 +48,11 @@ static const struct cx_field sandbox_create[] = {
 	{ "secrets", MAP_OR_NONE, 0, 0, NULL, "the same, and never told again" },
 	{ "labels", LIST_OR_NONE, 0, 0, NULL, "64 at most" },
 	{ "network_access", BOOL_OR_NONE, 0, 0, NULL, "true if left out" },
-	{ "network_allowlist", LIST_OR_NONE, 0, 0, NULL, "or network_denylist, not both" },
-	{ "network_denylist", LIST_OR_NONE, 0, 0, NULL, "" },
+	{ "network_allowlist", LIST_OR_NONE, 0, 0, NULL,
+	  "hosts, *.hosts, addresses and networks, with :ports; or network_denylist, not both" },
+	{ "network_denylist", LIST_OR_NONE, 0, 0, NULL, "1024 entries at most" },
+	{ "network", TEXT_OR_NONE, 1, 63, NULL,
+	  "it and its owner's other sandboxes of this network reach each other by name" },
 	{ "team_id", TEXT_OR_NONE, 0, 128, NULL, "whose it is besides its owner" },
 	{ "region", TEXT_OR_NONE, 0, 64, NULL, "kept, and without effect" },
 	{ "idempotency_key", TEXT_OR_NONE, 0, 256, NULL, "the same key is the same sandbox" },
@@ -254,6 +257,7 @@ static const struct cx_field sandbox[] = {
 	{ "networkAccess", BOOL | NEEDED, 0, 0, NULL, "" },
 	{ "networkAllowlist", LIST_OR_NONE, 0, 0, NULL, "" },
 	{ "networkDenylist", LIST_OR_NONE, 0, 0, NULL, "" },
+	{ "network", TEXT_OR_NONE, 0, 0, NULL, "" },
 	{ "startCommand", TEXT_OR_NONE | OBJECT, 0, 0, "StartCommand",
 	  "a text for clients that know nothing else" },
 	{ "environmentVars", MAP_OR_NONE, 0, 0, NULL, "" },
@@ -305,6 +309,44 @@ static const struct cx_field usage[] = {
 	{ "memory_peak_bytes", INT | NEEDED, 0, 0, NULL, "" },
 	{ "pids", INT | NEEDED, 0, 0, NULL, "processes" },
 	{ "oom_kills", INT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field egress_change[] = {
+	{ "allowlist", LIST_OR_NONE, 0, 0, NULL,
+	  "what alone may be reached; []: nothing; the old policy without any list" },
+	{ "denylist", LIST_OR_NONE, 0, 0, NULL, "or this, what may not; []: everything may" },
+	{ "network", TEXT_OR_NONE, 0, 63, NULL, "\"\": none; the same as before if left out" },
+};
+
+static const struct cx_field egress[] = {
+	{ "mode", TEXT | NEEDED, 0, 0, "all|none|allow|deny", "" },
+	{ "allowlist", LIST_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "denylist", LIST_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "network", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "generation", INT | NEEDED, 0, 0, NULL, "grows with each change" },
+	{ "appliedGeneration", INT | NEEDED, 0, 0, NULL, "" },
+	{ "applied", BOOL | NEEDED, 0, 0, NULL, "it is in force" },
+};
+
+static const struct cx_field egress_log_query[] = {
+	{ "after", INT, 0, 0, NULL, "only what has a greater seq" },
+	{ "limit", INT, 1, 1000, NULL, "100 if left out" },
+};
+
+static const struct cx_field egress_log[] = {
+	{ "denials", OBJECTS | NEEDED, 0, 0, "Denial", "the oldest first" },
+};
+
+static const struct cx_field denial[] = {
+	{ "seq", INT | NEEDED, 0, 0, NULL, "" },
+	{ "time", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "protocol", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "of a packet" },
+	{ "address", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "of a packet" },
+	{ "port", INT_OR_NONE | NEEDED, 0, 0, NULL, "of a packet" },
+	{ "name", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "that was asked for" },
+	{ "count", INT | NEEDED, 0, 0, NULL, "how many alike" },
+	{ "rule", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "the entry of the list that denies it" },
+	{ "why", TEXT | NEEDED, 0, 0, NULL, "in words" },
 };
 
 static const struct cx_field usage_list[] = {
@@ -460,6 +502,11 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("NotDeleted", not_deleted),
 	SCHEMA("Logs", logs),
 	SCHEMA("Usage", usage),
+	SCHEMA("EgressChange", egress_change),
+	SCHEMA("Egress", egress),
+	SCHEMA("EgressLogQuery", egress_log_query),
+	SCHEMA("EgressLog", egress_log),
+	SCHEMA("Denial", denial),
 	SCHEMA("UsageList", usage_list),
 	SCHEMA("UsageNow", usage_now),
 	SCHEMA("Watch", watch),
@@ -504,6 +551,11 @@ static const struct cx_operation operations[] = {
 	  "Sandbox" },
 	{ "POST", SANDBOX "/{}/stop", "stopSandbox", "id", NULL, NULL, CX_FORM_JSON, "Sandbox" },
 	{ "GET", SANDBOX "/{}/usage", "getUsage", "id", NULL, NULL, CX_FORM_JSON, "Usage" },
+	{ "GET", SANDBOX "/{}/egress", "getEgress", "id", NULL, NULL, CX_FORM_JSON, "Egress" },
+	{ "PUT", SANDBOX "/{}/egress", "setEgress", "id", NULL, "EgressChange", CX_FORM_JSON,
+	  "Egress" },
+	{ "GET", SANDBOX "/{}/egress/log", "getEgressLog", "id", "EgressLogQuery", NULL,
+	  CX_FORM_JSON, "EgressLog" },
 	{ "GET", "/api/v1/usage", "getUsageOfAll", NULL, NULL, NULL, CX_FORM_JSON, "UsageList" },
 	{ "GET", "/api/v1/events", "watchSandboxes", NULL, "Watch", NULL, CX_FORM_LINES, "Change" },
 	{ "POST", SANDBOX "/{}/exec", "execCommand", "id", NULL, "Command", CX_FORM_JSON,

@@ -18,8 +18,10 @@ struct cx_box;
 struct cx_import;
 struct cx_intake;
 struct cx_metrics;
+struct cx_denials;
 struct cx_proc;
 struct cx_pull;
+struct cx_resolver;
 struct cx_sweep;
 struct cx_watcher;
 
@@ -48,6 +50,8 @@ struct cx_gateway {
 	unsigned nwatchers;
 	struct cx_leftovers leftovers;
 	struct cx_proc *processes; /* running ones, and for a while those that have ended */
+	struct cx_resolver *resolver;
+	struct cx_denials *denials;
 };
 
 #endif

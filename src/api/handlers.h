@@ -32,6 +32,11 @@ void cx_handle_events(struct cx_request *req);
 void cx_handle_usage(struct cx_request *req);
 void cx_handle_usage_all(struct cx_request *req);
 
+/* egress.c */
+void cx_handle_egress(struct cx_request *req);
+void cx_handle_set_egress(struct cx_request *req);
+void cx_handle_egress_log(struct cx_request *req);
+
 /* lifecycle.c */
 void cx_handle_pause(struct cx_request *req);
 void cx_handle_resume(struct cx_request *req);

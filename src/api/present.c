@@ -153,6 +153,7 @@ static void write_limits(struct cx_jsonw *w, const struct cx_sandbox_row *row)
 	cx_jsonw_bool(w, "networkAccess", row->network_access != 0);
 	write_json(w, "networkAllowlist", row->network_allowlist);
 	write_json(w, "networkDenylist", row->network_denylist);
+	cx_jsonw_text(w, "network", row->network_name);
 }
 
 /* Clients know whole minutes only: a part of one is one. */

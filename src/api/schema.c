@@ -112,6 +112,18 @@ static const char *const migrations[] = {
 	/* Counts are read from it alone. */
 	"CREATE INDEX counted ON sandboxes (status, user_id, team_id, labels, id);",
 	"ALTER TABLE sandboxes ADD COLUMN log_bytes INTEGER NOT NULL DEFAULT 0;",
+	/* Numbers of networks are never used twice: rules of a kernel may outlive a row. */
+	("ALTER TABLE sandboxes ADD COLUMN network_name TEXT;"
+	 "ALTER TABLE sandboxes ADD COLUMN network_link INTEGER NOT NULL DEFAULT 0;"
+	 "CREATE TABLE networks (number INTEGER PRIMARY KEY AUTOINCREMENT, user_id TEXT NOT NULL,"
+	 " name TEXT NOT NULL, UNIQUE (user_id, name));"
+	 "CREATE TABLE denials (row INTEGER PRIMARY KEY AUTOINCREMENT,"
+	 " sandbox INTEGER NOT NULL REFERENCES sandboxes ON DELETE CASCADE, at_ms INTEGER NOT NULL,"
+	 " generation INTEGER NOT NULL, protocol INTEGER NOT NULL, address BLOB,"
+	 " port INTEGER NOT NULL, name TEXT, why TEXT NOT NULL, count INTEGER NOT NULL);"
+	 "CREATE INDEX sandbox_denials ON denials (sandbox, row);"
+	 "CREATE TRIGGER bound_denials AFTER INSERT ON denials WHEN NEW.row % 1000 = 0 BEGIN"
+	 " DELETE FROM denials WHERE row <= NEW.row - 100000; END;"),
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

@@ -249,14 +249,20 @@ static int parse_environment(const struct json_t *doc, struct cx_spec *spec, str
 	return cx_json_dump_keys(doc, "secrets", &spec->row.secret_names, err);
 }
 
-static int parse_network(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
+static int parse_network(const struct json_t *doc, const struct cx_host *host,
+			 struct cx_sandbox_row *row, struct cx_err *err)
 {
-	bool access = true;
+	struct cx_network_fields fields = { .allow = "network_allowlist",
+					    .deny = "network_denylist",
+					    .access = true,
+					    .enforced = host->network };
 
 	row->network_generation = 1;
-	if (cx_json_bool(doc, "network_access", &access, err) < 0)
+	if (cx_json_bool(doc, "network_access", &fields.access, err) < 0 ||
+	    cx_network_parse(doc, &fields, row, err) < 0)
 		return -err->errnum;
-	return cx_network_parse(doc, access, "network_allowlist", "network_denylist", row, err);
+	return cx_network_parse_name(doc, "network", host->network, row, err) < 0 ? -err->errnum
+										  : 0;
 }
 
 static int parse_texts(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
@@ -356,25 +362,26 @@ static int parse_start(const struct json_t *doc, struct cx_spec *spec, struct cx
 
 /* ---- what is taken but not done yet --------------------------------------------------------- */
 
-static bool has_disk_size(const struct cx_sandbox_row *row)
+static bool has_disk_size(const struct cx_sandbox_row *row, const struct cx_host *host)
 {
+	(void)host;
 	return row->disk_size_gb > 0;
 }
 
-static bool has_network(const struct cx_sandbox_row *row)
+static bool lacks_network(const struct cx_sandbox_row *row, const struct cx_host *host)
 {
-	return row->network_access != 0;
+	return row->network_access != 0 && !host->network;
 }
 
 /* Judged by what is recorded, so a default that does not hold is told as well. */
 static const struct {
-	bool (*recorded)(const struct cx_sandbox_row *row);
+	bool (*recorded)(const struct cx_sandbox_row *row, const struct cx_host *host);
 	const char *notice;
 } not_enforced[] = {
 	{ has_disk_size, "recorded, not enforced yet: disk_size_gb; "
 			 "only the host's own disk bounds what is written" },
-	{ has_network, "recorded, not enforced yet: network_access; "
-		       "the sandbox has a loopback network only" },
+	{ lacks_network, "recorded, not in force: network_access; this engine runs without a "
+			 "network, the sandbox has loopback only" },
 };
 
 /* What clients of a fleet may say and one host has no use for. */
@@ -419,6 +426,7 @@ static const char *const known[] = { "name",
 				     "network_access",
 				     "network_allowlist",
 				     "network_denylist",
+				     "network",
 				     "timeout_minutes",
 				     "idle_timeout_minutes",
 				     "environment_vars",
@@ -443,14 +451,15 @@ static void note_unknown(const char *key, void *arg)
 	cx_jsonw_text(arg, NULL, text);
 }
 
-static int write_notices(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
+static int write_notices(const struct json_t *doc, const struct cx_host *host,
+			 struct cx_sandbox_row *row, struct cx_err *err)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf out = { .max = 8192 };
 	struct cx_jsonw w = { .out = &out };
 
 	cx_jsonw_array(&w, NULL);
 	for (size_t i = 0; i < CX_LEN(not_enforced); i++)
-		if (not_enforced[i].recorded(row))
+		if (not_enforced[i].recorded(row, host))
 			cx_jsonw_text(&w, NULL, not_enforced[i].notice);
 	if (note_without_effect(doc, &w, err) < 0)
 		return -err->errnum;
@@ -471,11 +480,12 @@ static int parse_document(const struct json_t *doc, const struct cx_host *host,
 	if (parse_name(doc, &spec->row.name, err) < 0 ||
 	    parse_image(doc, host, &spec->row, err) < 0 ||
 	    parse_numbers(doc, host, &spec->row, err) < 0 ||
-	    parse_texts(doc, &spec->row, err) < 0 || parse_network(doc, &spec->row, err) < 0 ||
+	    parse_texts(doc, &spec->row, err) < 0 ||
+	    parse_network(doc, host, &spec->row, err) < 0 ||
 	    parse_environment(doc, spec, err) < 0 || parse_start(doc, spec, err) < 0 ||
 	    parse_pull(doc, &spec->pull, err) < 0)
 		return -err->errnum;
-	return write_notices(doc, &spec->row, err);
+	return write_notices(doc, host, &spec->row, err);
 }
 
 int cx_spec_parse(const char *body, size_t len, const struct cx_host *host, struct cx_spec *ret,

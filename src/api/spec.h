@@ -14,6 +14,7 @@ struct cx_host {
 	unsigned cpus;
 	uint64_t memory_bytes;
 	const char *registry; /* of image names that name none; NULL: docker.io */
+	bool network;	      /* sandboxes have one; else loopback only */
 };
 
 enum cx_pull_policy { CX_PULL_MISSING, CX_PULL_ALWAYS, CX_PULL_NEVER };

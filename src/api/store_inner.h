@@ -9,7 +9,8 @@
 
 /*
  * The inside of the store, for the files that are its door to sqlite3: schema.c, store.c
- * (sandboxes, images), accounts_store.c and sealed_store.c. All others use their headers.
+ * (sandboxes, images), accounts_store.c, sealed_store.c and network_store.c. All others use their
+ * headers.
  */
 #define CX_STORE_LIVE "('PENDING', 'PROVISIONING', 'RUNNING', 'PAUSED')"
 
@@ -20,6 +21,7 @@ struct cx_store {
 	sqlite3_stmt *stmts[CX_STORE_STATEMENTS_MAX]; /* store.c's */
 	sqlite3_stmt *accounts[CX_STORE_STATEMENTS_MAX];
 	sqlite3_stmt *sealed[CX_STORE_STATEMENTS_MAX];
+	sqlite3_stmt *networks[CX_STORE_STATEMENTS_MAX];
 	sqlite3_stmt *lists[CX_STORE_STATEMENTS_MAX],
 		*counts[CX_STORE_STATEMENTS_MAX]; /* by filter */
 };

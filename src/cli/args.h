@@ -37,7 +37,7 @@ struct cx_opt {
 	const char *help; /* one sentence without a full stop */
 };
 
-enum { CX_TEXTS_MAX = 256, CX_OPT_TABLES_MAX = 4 };
+enum { CX_TEXTS_MAX = 256, CX_OPT_TABLES_MAX = 5 };
 
 struct cx_texts {
 	const char *items[CX_TEXTS_MAX];
@@ -52,7 +52,8 @@ struct cx_args {
 	const char *code, *code_file, *language;
 	const char *file, *format, *policy, *platform, *username, *authfile, *message, *author;
 	const char *email, *role, *account, *expires, *signal;
-	struct cx_texts env, secrets, labels;
+	const char *net_name;
+	struct cx_texts env, secrets, labels, net_allow, net_deny;
 	double cpu_cores, memory_gb, disk_gb, pids, timeout_minutes, idle_timeout_minutes,
 		timeout_s, interval_s, count;				     /* -1: unset */
 	double uid, max_sandboxes, max_cores, max_memory_gb, max_core_hours; /* -1: unset */

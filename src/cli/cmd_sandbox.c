@@ -22,16 +22,17 @@ enum {
 
 /* ---- create --------------------------------------------------------------------------------- */
 
-static int set_labels(json_t *body, const struct cx_texts *labels, struct cx_err *err)
+int cx_cli_set_texts(json_t *body, const char *key, const struct cx_texts *texts,
+		     struct cx_err *err)
 {
-	json_t *list = json_array();
+	json_t *list = texts->n > 0 ? json_array() : NULL;
 
-	for (size_t i = 0; list != NULL && i < labels->n; i++)
-		if (json_array_append_new(list, json_string(labels->items[i])) < 0) {
+	for (size_t i = 0; list != NULL && i < texts->n; i++)
+		if (json_array_append_new(list, json_string(texts->items[i])) < 0) {
 			json_decref(list);
-			return cx_refuse(err, CX_INVALID, "a label is not UTF-8");
+			return cx_refuse(err, CX_INVALID, "a text of '%s' is not UTF-8", key);
 		}
-	return cx_cli_set(body, "labels", list, err);
+	return texts->n > 0 ? cx_cli_set(body, key, list, err) : 0;
 }
 
 static int set_numbers(json_t *body, const struct cx_args *a, struct cx_err *err)
@@ -74,7 +75,10 @@ int cx_create_body(const struct cx_args *a, const char *image, json_t **ret, str
 	    set_numbers(body, a, err) < 0 ||
 	    cx_cli_set_pairs(body, "environment_vars", &a->env, err) < 0 ||
 	    cx_cli_set_pairs(body, "secrets", &a->secrets, err) < 0 ||
-	    set_labels(body, &a->labels, err) < 0)
+	    cx_cli_set_texts(body, "labels", &a->labels, err) < 0 ||
+	    cx_cli_set_texts(body, "network_allowlist", &a->net_allow, err) < 0 ||
+	    cx_cli_set_texts(body, "network_denylist", &a->net_deny, err) < 0 ||
+	    cx_cli_set_text(body, "network", a->net_name, err) < 0)
 		return -err->errnum;
 	if (a->network >= 0 &&
 	    cx_cli_set(body, "network_access", json_boolean(a->network), err) < 0)

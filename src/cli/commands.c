@@ -52,8 +52,27 @@ static const struct cx_opt create_opts[] = {
 	  "end it when it was not used for so long (default: never)" },
 	{ "pull", 0, CX_OPT_WORD, AT(policy), "missing|always|never",
 	  "ask a registry for an image that is not here, or for every image (default: missing)" },
-	{ "network-access", 0, CX_OPT_ON, AT(network), NULL, "ask for network access" },
-	{ "no-network-access", 0, CX_OPT_OFF, AT(network), NULL, "ask for none" },
+	END,
+};
+
+static const struct cx_opt net_opts[] = {
+	{ "network-access", 0, CX_OPT_ON, AT(network), NULL,
+	  "let it reach everything that is not private (the default)" },
+	{ "no-network-access", 0, CX_OPT_OFF, AT(network), NULL, "let it reach nothing" },
+	{ "no-network", 0, CX_OPT_OFF, AT(network), NULL, "the same as --no-network-access" },
+	{ "network-allow", 0, CX_OPT_LIST, AT(net_allow), "DEST",
+	  "let it reach this alone: host, *.host, address or address/bits, [:port]; may be "
+	  "repeated" },
+	{ "network-deny", 0, CX_OPT_LIST, AT(net_deny), "DEST",
+	  "let it reach all but this; may be repeated" },
+	{ "network", 0, CX_OPT_TEXT, AT(net_name), "NAME",
+	  "let it and your other sandboxes of this network reach each other by name" },
+	END,
+};
+
+static const struct cx_opt egress_log_opts[] = {
+	{ "follow", 'f', CX_OPT_FLAG, AT(follow), NULL, "go on with what happens" },
+	{ "number", 0, CX_OPT_COUNT, AT(count), "N", "how many lines (default: 100)" },
 	END,
 };
 
@@ -283,7 +302,7 @@ const struct cx_command cx_commands[] = {
 	{
 		.name = "create",
 		.syntax = { "IMAGE", 1, 1, CX_REST_NONE,
-			    TABLES(create_opts, env_opts, output_opts) },
+			    TABLES(create_opts, net_opts, env_opts, output_opts) },
 		.summary = "make a sandbox and print its id",
 		.run = cx_cmd_create,
 	},
@@ -303,7 +322,7 @@ const struct cx_command cx_commands[] = {
 	{
 		.name = "once",
 		.syntax = { "IMAGE COMMAND...", 1, 1, CX_REST_NEEDED,
-			    TABLES(create_opts, run_opts, env_opts) },
+			    TABLES(create_opts, net_opts, run_opts, env_opts) },
 		.summary = "make a sandbox, run one command in it, remove it",
 		.text = "COMMAND and exit status are those of run. The sandbox is removed also\n"
 			"when this is interrupted.\n",
@@ -394,6 +413,26 @@ const struct cx_command cx_commands[] = {
 		.syntax = { "ID", 1, 1, CX_REST_NONE, TABLES(output_opts) },
 		.summary = "show processor time, memory and processes in use",
 		.run = cx_cmd_usage,
+	},
+	{
+		.name = "egress show",
+		.syntax = { "ID", 1, 1, CX_REST_NONE, TABLES(output_opts) },
+		.summary = "show what a sandbox may reach",
+		.run = cx_cmd_egress_show,
+	},
+	{
+		.name = "egress set",
+		.syntax = { "ID", 1, 1, CX_REST_NONE, TABLES(net_opts, output_opts) },
+		.summary = "change what a sandbox may reach, while it runs",
+		.text = "Connections that stay allowed go on, others are cut. It is in force when\n"
+			"this ends. --network '' takes it out of its network.\n",
+		.run = cx_cmd_egress_set,
+	},
+	{
+		.name = "egress log",
+		.syntax = { "ID", 1, 1, CX_REST_NONE, TABLES(egress_log_opts, output_opts) },
+		.summary = "list what a sandbox was refused, the newest last",
+		.run = cx_cmd_egress_log,
 	},
 	{
 		.name = "top",

@@ -75,6 +75,9 @@ int cx_cmd_rotate(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_audit(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_image_login(struct cx_cli *cli, struct cx_err *err); /* cmd_login.c */
 int cx_cmd_image_logout(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_egress_show(struct cx_cli *cli, struct cx_err *err); /* cmd_egress.c */
+int cx_cmd_egress_set(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_egress_log(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_top(struct cx_cli *cli, struct cx_err *err);	       /* cmd_top.c */
 int cx_cmd_events(struct cx_cli *cli, struct cx_err *err);     /* cmd_events.c */
 int cx_cmd_doctor(struct cx_cli *cli, struct cx_err *err);     /* cmd_doctor.c */
@@ -87,6 +90,9 @@ int cx_cmd_help(struct cx_cli *cli, struct cx_err *err);
 /* The body of POST /sandbox from the arguments; the caller's. */
 CX_MUST int cx_create_body(const struct cx_args *args, const char *image, json_t **ret,
 			   struct cx_err *err);
+/* Adds a list of texts to a body; none: not set. */
+CX_MUST int cx_cli_set_texts(json_t *body, const char *key, const struct cx_texts *texts,
+			     struct cx_err *err);
 /*
  * Waits until *sandbox, as the answer to its creation was, runs, and shows what it waits for; it is
  * replaced by a newer one. Ends early, with 0, at a signal. An error says why it never will run.

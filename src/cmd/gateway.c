@@ -8,9 +8,11 @@
 #include <sys/stat.h>
 
 #include "api/boxes.h"
+#include "api/denials.h"
 #include "api/fence.h"
 #include "api/json.h"
 #include "api/metrics.h"
+#include "api/resolver.h"
 #include "api/sweep.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -41,7 +43,7 @@ struct program {
 	struct cx_auth auth;
 	struct cx_metrics metrics;
 	struct cx_http *http;
-	struct cx_engine_call hello;
+	struct cx_engine_call hello, networking;
 	unsigned ntcp;
 	char tls_cert[TLS_MAX], tls_key[TLS_MAX]; /* PEM; "": none */
 	int status;
@@ -130,8 +132,25 @@ static void on_adopted(struct cx_gateway *gw, const struct cx_err *err)
 		give_up(prog, err, "start failed");
 		return;
 	}
+	if (cx_store_network_sweep(gw->store, &failed) < 0)
+		cx_log_err(CX_LOG_WARNING, &failed, "networks not forgotten", NULL);
 	cx_store_sweep(gw);
 	cx_log(CX_LOG_INFO, "serving", NULL);
+}
+
+static void on_networking(struct cx_engine_call *call, struct cx_engine_answer *answer,
+			  const struct cx_err *err)
+{
+	struct program *prog = cx_container_of(call, struct program, networking);
+	struct cx_err failed;
+
+	if (err == NULL) {
+		prog->gw.host.network = answer->networking.enabled != 0;
+		if (cx_boxes_adopt(&prog->gw, on_adopted, &failed) < 0)
+			err = &failed;
+	}
+	if (err != NULL)
+		give_up(prog, err, "start failed");
 }
 
 static void on_ready(struct cx_engine_call *call, struct cx_engine_answer *answer,
@@ -143,7 +162,7 @@ static void on_ready(struct cx_engine_call *call, struct cx_engine_answer *answe
 	if (err == NULL) {
 		prog->gw.host.cpus = answer->ready.host_cpus;
 		prog->gw.host.memory_bytes = answer->ready.host_memory_bytes;
-		if (cx_boxes_adopt(&prog->gw, on_adopted, &failed) < 0)
+		if (cx_engine_networking(prog->gw.engine, &prog->networking, &failed) < 0)
 			err = &failed;
 	}
 	if (err != NULL)
@@ -162,6 +181,15 @@ static void on_oom(void *arg, const char *id)
 	struct program *prog = arg;
 
 	cx_boxes_oom(&prog->gw, id);
+}
+
+static void on_resolver(void *arg, int *sock)
+{
+	struct program *prog = arg;
+	struct cx_err err;
+
+	if (cx_resolver_connect(prog->gw.resolver, sock, &err) < 0)
+		cx_log_err(CX_LOG_ERROR, &err, "resolver not taken", NULL);
 }
 
 static void on_lost(void *arg, const struct cx_err *err)
@@ -207,9 +235,12 @@ static int open_state(struct program *prog, struct cx_err *err)
 
 static int start(struct program *prog, struct cx_err *err)
 {
-	struct cx_engine_events events = {
-		.ended = on_ended, .oom = on_oom, .lost = on_lost, .arg = prog
-	};
+	struct cx_engine_events events = { .ended = on_ended,
+					   .oom = on_oom,
+					   .resolver = on_resolver,
+					   .lost = on_lost,
+					   .arg = prog };
+	struct cx_resolver_events names = { .denied = cx_boxes_denied };
 	int sock = FD_CONTROL;
 
 	cx_json_start();
@@ -219,10 +250,14 @@ static int start(struct program *prog, struct cx_err *err)
 	prog->gw.loop = &prog->loop;
 	prog->gw.auth = &prog->auth;
 	prog->gw.metrics = &prog->metrics;
+	if (cx_denials_open(&prog->gw, err) < 0 ||
+	    cx_resolver_open(&prog->loop, prog->gw.scratch, &names, &prog->gw.resolver, err) < 0)
+		return -err->errnum;
 	if (cx_engine_open(&prog->loop, prog->gw.scratch, &sock, &events, &prog->gw.engine, err) <
 	    0)
 		return -err->errnum;
 	prog->hello.done = on_ready;
+	prog->networking.done = on_networking;
 	return cx_engine_hello(prog->gw.engine, &prog->hello, err);
 }
 
@@ -306,6 +341,7 @@ int main(int argc, char **argv)
 	close_on_exec(prog.ntcp);
 	if (start(&prog, &err) < 0 || cx_loop_run(&prog.loop, &err) < 0)
 		give_up(&prog, &err, "start failed");
+	cx_denials_close(&prog.gw);
 	cx_store_close(prog.gw.store);
 	cx_registries_close(prog.gw.registries);
 	cx_metrics_close(&prog.metrics);

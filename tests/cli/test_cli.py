@@ -742,7 +742,7 @@ def test_pause_resume_stop(serve, cli, verb, done):
     (("--idle-timeout-minutes", "3"), {"idle_timeout_minutes": 3})])
 def test_times_of_create(serve, cli, options, sent):
     def handler(connection):
-        assert connection.json() == {"docker_image": "img", "labels": [], **sent}
+        assert connection.json() == {"docker_image": "img", **sent}
         connection.answer({"id": "made", "status": "RUNNING"})
     serve(handler)
     assert cli("create", "img", *options).stdout == b"made\n"

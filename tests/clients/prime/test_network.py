@@ -5,7 +5,7 @@ import prime_sandboxes
 import pytest
 from conftest import FIRST, PLAIN, wanted
 
-OPEN = "recorded, not enforced yet: network_access"
+OPEN = "recorded, not in force: network_access"
 
 
 def test_the_default_is_recorded_and_says_so(api, make):

@@ -207,7 +207,7 @@ START_TEST(what_is_not_enforced_is_said)
 	} each[] = {
 		{ "not enforced yet: disk_size_gb", noticed[_i].disk },
 		{ "timeout_minutes", false },
-		{ "not enforced yet: network_access", noticed[_i].network },
+		{ "not in force: network_access", noticed[_i].network },
 		{ "'frobnicate' is unknown", noticed[_i].unknown },
 		{ "without effect: ", noticed[_i].effectless },
 	};
@@ -219,6 +219,25 @@ START_TEST(what_is_not_enforced_is_said)
 	for (size_t i = 0; i < CX_LEN(each); i++)
 		ck_assert_msg((strstr(spec.row.notices, each[i].text) != NULL) == each[i].said,
 			      "%s: %s", each[i].text, spec.row.notices);
+	cx_spec_clear(&spec);
+}
+END_TEST
+
+START_TEST(a_network_needs_no_notice_but_is_checked)
+{
+	struct cx_host with = host;
+	struct cx_spec spec = { 0 };
+	struct cx_err err;
+	const char *body = "{" IMAGE ",\"network_allowlist\":[\"A.b:8080\"],\"network\":\"lab\"}";
+
+	with.network = true;
+	ck_assert_int_lt(cx_spec_parse(body, strlen(body), &host, &spec, &err), 0);
+	ck_assert_ptr_nonnull(strstr(err.msg, "without a network"));
+	ck_assert_int_eq(cx_spec_parse(body, strlen(body), &with, &spec, &err), 0);
+	ck_assert_ptr_null(strstr(spec.row.notices, "network"));
+	ck_assert_str_eq(spec.row.network_allowlist, "[\"a.b:8080\"]");
+	ck_assert_str_eq(spec.row.network_name, "lab");
+	ck_assert_int_eq(spec.row.network_access, 1);
 	cx_spec_clear(&spec);
 }
 END_TEST
@@ -377,6 +396,7 @@ int main(void)
 	tcase_add_test(tc, pull_policies);
 	tcase_add_loop_test(tc, start_commands_of_all_clients, 0, CX_LEN(starts));
 	tcase_add_test(tc, secrets_are_given_but_not_kept);
+	tcase_add_test(tc, a_network_needs_no_notice_but_is_checked);
 	tcase_add_loop_test(tc, what_is_not_enforced_is_said, 0, (int)CX_LEN(noticed));
 	tcase_add_loop_test(tc, start_commands_are_presented, 0, CX_LEN(presented));
 	tcase_add_loop_test(tc, images_have_one_name, 0, CX_LEN(images));
