@@ -46,7 +46,7 @@ struct cx_texts {
 
 /* All that any command can be told. Strings are argv's. */
 struct cx_args {
-	const char *socket, *url, *output;
+	const char *socket, *url, *cacert, *output;
 	bool help, version;
 	const char *name, *start_command, *cwd, *user, *status;
 	const char *code, *code_file, *language;

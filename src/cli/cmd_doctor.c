@@ -286,8 +286,8 @@ static void check_user(struct cx_cli *cli, struct finding *f)
 
 static void check_programs(struct cx_cli *cli, struct finding *f)
 {
-	static const char *const names[] = { "caisson-agent", "caisson-fetch", "caisson-gateway",
-					     "caisson-image", "caisson-spawner" };
+	static const char *const names[] = { "caisson-agent", "caisson-fetch",	 "caisson-gateway",
+					     "caisson-image", "caisson-spawner", "caisson-tls" };
 	char path[512];
 
 	(void)cli;

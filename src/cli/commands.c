@@ -17,7 +17,10 @@ static const struct cx_opt where_opts[] = {
 	{ "socket", 0, CX_OPT_TEXT, AT(socket), "PATH",
 	  "Unix socket of the engine (default: $CAISSON_SOCKET or " CX_RUNDIR "/caisson.sock)" },
 	{ "url", 0, CX_OPT_TEXT, AT(url), "URL",
-	  "http://HOST:PORT of the engine instead of a socket (default: $CAISSON_URL)" },
+	  "http[s]://HOST:PORT of the engine instead of a socket (default: $CAISSON_URL)" },
+	{ "cacert", 0, CX_OPT_TEXT, AT(cacert), "FILE",
+	  "trust only these certificates with https (default: $CAISSON_CACERT, or this "
+	  "machine's)" },
 	{ "help", 'h', CX_OPT_FLAG, AT(help), NULL, "show this help" },
 	END,
 };
@@ -843,11 +846,16 @@ static int resolve(struct cx_cli *cli, struct cx_err *err)
 	/* What the command line says goes before the environment, a socket before a URL. */
 	const char *path = a->socket != NULL || a->url != NULL ? a->socket : env_socket;
 	const char *url = a->url != NULL ? a->url : env_url;
+	const char *cacert = a->cacert != NULL ? a->cacert : getenv("CAISSON_CACERT");
 
 	/* "setup start" names both; who may not use the socket has the URL and its key. */
 	if (a->socket == NULL && path != NULL && url != NULL && access(path, W_OK) < 0)
 		path = NULL;
-	return cx_target_resolve(&cli->target, path, url, getenv("CAISSON_API_KEY"), err);
+	if (cx_target_resolve(&cli->target, path, url, getenv("CAISSON_API_KEY"), err) < 0)
+		return -err->errnum;
+	if (cacert != NULL && *cacert != '\0')
+		cli->target.cacert = cacert;
+	return 0;
 }
 
 static int flush(struct cx_err *err)

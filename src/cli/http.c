@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "cli/tls.h"
 
 enum { HEAD_MAX = 64 << 10, CHUNK = 64 << 10 };
 
@@ -31,21 +32,22 @@ static int split_url(struct cx_target *t, const char *url, struct cx_err *err)
 	http_parser_url_init(&u);
 	if (http_parser_parse_url(url, strlen(url), 0, &u) != 0 ||
 	    (u.field_set & 1U << UF_HOST) == 0)
-		return cx_refuse(err, CX_INVALID, "'%.100s' is no URL; write http://HOST:PORT",
+		return cx_refuse(err, CX_INVALID, "'%.100s' is no URL; write https://HOST:PORT",
 				 url);
-	if (strncasecmp(url, "https:", 6) == 0)
+	t->tls = strncasecmp(url, "https:", 6) == 0;
+	if (!t->tls && strncasecmp(url, "http:", 5) != 0)
 		return cx_refuse(err, CX_INVALID,
-				 "https is not in this release; use http on a trusted network or "
-				 "the Unix socket");
-	if (strncasecmp(url, "http:", 5) != 0)
-		return cx_refuse(err, CX_INVALID, "'%.100s' does not begin with http://", url);
+				 "'%.100s' does not begin with http:// or https://", url);
 	if ((u.field_set & 1U << UF_PATH) != 0 && u.field_data[UF_PATH].len > 1)
-		return cx_refuse(err, CX_INVALID, "'%.100s' has a path; write http://HOST:PORT",
+		return cx_refuse(err, CX_INVALID, "'%.100s' has a path; write https://HOST:PORT",
 				 url);
 	if (u.field_data[UF_HOST].len >= sizeof t->host)
 		return cx_refuse(err, CX_INVALID, "the host name in the URL is too long");
 	memcpy(t->host, url + u.field_data[UF_HOST].off, u.field_data[UF_HOST].len);
-	return cx_format(t->port, sizeof t->port, "%u", err, u.port != 0 ? u.port : 80U);
+	return cx_format(t->port, sizeof t->port, "%u", err,
+			 u.port != 0 ? u.port
+			 : t->tls    ? 443U
+				     : 80U);
 }
 
 int cx_target_resolve(struct cx_target *ret, const char *socket_path, const char *url,
@@ -110,6 +112,13 @@ static int connect_tcp(const struct cx_target *t, struct cx_err *err)
 	}
 	return cx_refuse(err, CX_UNAVAILABLE, "cannot reach caissond at %s:%s (%s): %s", t->host,
 			 t->port, strerror(saved), how_to_start);
+}
+
+static int connect_to(const struct cx_target *t, struct cx_err *err)
+{
+	int sock = t->path != NULL ? connect_unix(t, err) : connect_tcp(t, err);
+
+	return sock >= 0 && t->tls ? cx_tls_wrap(&sock, t->host, t->cacert, err) : sock;
 }
 
 /* ---- the answer ----------------------------------------------------------------------------- */
@@ -355,7 +364,7 @@ int cx_http_call(const struct cx_target *target, const struct cx_call *call, str
 	};
 
 	*err = (struct cx_err){ 0 }; /* what the parser calls back tells of a failure so */
-	x.sock = target->path != NULL ? connect_unix(target, err) : connect_tcp(target, err);
+	x.sock = connect_to(target, err);
 	if (x.sock < 0 || add_head(&x, target, err) < 0 || exchange(&x, err) < 0)
 		return -err->errnum;
 	if (reply.status == 101)

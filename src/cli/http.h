@@ -13,12 +13,15 @@
 struct cx_target {
 	const char *path; /* NULL: TCP */
 	char host[256], port[6];
+	bool tls;
+	const char
+		*cacert; /* PEM file of who is trusted with TLS; NULL: whom this machine trusts */
 	const char *key; /* API key, or NULL */
 };
 
 /*
  * socket_path and url as given by options or environment, NULL where not; a socket wins over a
- * URL. Refuses what this release cannot do (https) and a key that no header may hold.
+ * URL. Refuses a key that no header may hold.
  */
 CX_MUST int cx_target_resolve(struct cx_target *ret, const char *socket_path, const char *url,
 			      const char *key, struct cx_err *err);

@@ -830,7 +830,7 @@ def test_server_is_not_there(cli):
 
 
 @pytest.mark.parametrize("url, text", [
-    ("https://host", b"https is not in this release"), ("ftp://host", b"http://"), ("nonsense", b"no URL"),
+    ("ftp://host", b"http://"), ("https://host/path", b"has a path"), ("nonsense", b"no URL"),
     ("http://host/path", b"has a path"),
 ])
 def test_urls(cli, url, text):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTPS by certificate files: requests, long answers, bodies, streams of commands, refusals."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -8,6 +9,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import threading
 
 import pytest
 
@@ -23,14 +25,17 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def make_certificate(top, names):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                    "-nodes", "-days", "2", "-subj", "/CN=test", "-addext", f"subjectAltName={names}",
+                    "-keyout", top / "key.pem", "-out", top / "cert.pem"], check=True, capture_output=True)
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A certificate for localhost, its key, and an admin key."""
     top = tmp_path_factory.mktemp("tls")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                    "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-                    "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", top / "key.pem", "-out",
-                    top / "cert.pem"], check=True, capture_output=True)
+    make_certificate(top, "DNS:localhost,IP:127.0.0.1")
     (top / "admin").write_text(KEY)
     for name in ("key.pem", "admin"):
         (top / name).chmod(0o600)
@@ -44,7 +49,7 @@ def engine(files):
             "--listen", f"127.0.0.1:{port}", "--admin-key-file", str(files / "admin"), "--tls-cert",
             str(files / "cert.pem"), "--tls-key", str(files / "key.pem"),
             prepare=lambda engine: engine.api.import_image("busybox", archives.busybox()).ok()):
-        engine.port = port
+        engine.port, engine.cert = port, files / "cert.pem"
         engine.trust = ssl.create_default_context(cafile=files / "cert.pem")
         yield engine
 
@@ -128,6 +133,52 @@ def frames(out, buffer):
         elif channel in (harness.EXITED, harness.FAILED):
             end = json.loads(data)
     return out, buffer, end
+
+
+# ---- the command line ----------------------------------------------------------------------------
+
+def caisson(port, *arguments, host="localhost", cacert="", data=b""):
+    return subprocess.run([harness.program("caisson"), *arguments], input=data, capture_output=True, timeout=60,
+                          env={"PATH": os.environ["PATH"], "CAISSON_URL": f"https://{host}:{port}",
+                               "CAISSON_API_KEY": KEY, "CAISSON_CACERT": str(cacert)})
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_the_command_line_speaks_it(engine, make, tmp_path, host):
+    box, data = make(), os.urandom(3_000_000)
+    (tmp_path / "up").write_bytes(data)
+    run = caisson(engine.port, "run", box, "--", "sh", "-c", "cat; echo error >&2; exit 3", host=host, data=data,
+                  cacert=engine.cert)
+    assert (run.stdout, run.stderr, run.returncode) == (data, b"error\n", 3)
+    for arguments in (("upload", box, tmp_path / "up", "/tmp/a"), ("download", box, "/tmp/a", tmp_path / "down")):
+        run = caisson(engine.port, *arguments, "--cacert", engine.cert, host=host)
+        assert run.returncode == 0, run.stderr
+    assert (tmp_path / "down").read_bytes() == data
+    assert caisson(engine.port, "get", "nothing", host=host, cacert=engine.cert).returncode == 5
+
+
+def test_nobody_speaks_with_a_stranger(engine, tmp_path):
+    """No trust, the trust of another, another's certificate: not even the key is shown."""
+    make_certificate(tmp_path, "DNS:other.example")
+    for cacert in ("", tmp_path / "cert.pem"):
+        run = caisson(engine.port, "list", cacert=cacert)
+        assert run.returncode == 4 and b"not trusted" in run.stderr, run
+    assert b"cannot read certificates" in caisson(engine.port, "list", cacert="/nowhere").stderr
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    heard = []
+
+    def listen():
+        with contextlib.suppress(OSError), context.wrap_socket(listener.accept()[0], server_side=True) as sock:
+            heard.append(sock.recv(1))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=listen)
+        thread.start()
+        run = caisson(listener.getsockname()[1], "list", cacert=tmp_path / "cert.pem")
+        thread.join(30)
+    assert run.returncode == 4 and b"mismatch" in run.stderr, run
+    assert heard in ([], [b""])
 
 
 def test_what_is_not_tls_or_too_old_gets_nothing(engine):
