@@ -148,6 +148,9 @@ unsigned cx_request_connections(const struct cx_request *req); /* of all listene
 const char *cx_request_header(const struct cx_request *req, const char *name); /* or NULL */
 bool cx_request_wants_upgrade(const struct cx_request *req, const char *protocol);
 
+/* Keys or accounts have changed: streams of those that are not good any more end now. */
+void cx_request_recheck(const struct cx_request *req);
+
 /* What the request is about, for the audit log; without it the parameter of the path. */
 void cx_request_about(struct cx_request *req, const char *object);
 

@@ -32,6 +32,8 @@ struct cx_connection { /* of a client, from accept to close */
 	struct cx_peer peer;
 	int fd; /* libmicrohttpd's */
 	bool leaving;
+	bool streams;		 /* the answer goes on for as long as it likes, or both ways */
+	struct cx_caller caller; /* of the stream */
 };
 
 struct cx_http {
@@ -52,6 +54,8 @@ void cx_http_enter(struct cx_request *req, enum cx_peer_phase phase);
 /* Runs libmicrohttpd once more: with a loop of our own it cannot wake itself up. */
 void cx_http_run_soon(struct cx_http *http);
 void cx_http_resume(struct cx_request *req); /* harmless when it is not suspended */
+/* From now on it is looked again and again whether its caller still may. */
+void cx_http_note_stream(struct cx_request *req);
 
 /* ---- httprequest.c: what libmicrohttpd calls ----------------------------------------------- */
 

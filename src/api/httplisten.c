@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "api/http_inner.h"
+#include "api/identity.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -23,10 +27,33 @@ void cx_http_enter(struct cx_request *req, enum cx_peer_phase phase)
 		cx_peers_move(&req->from->at->peers, &req->from->peer, phase, cx_now_ms());
 }
 
+static struct cx_connection *connection_of(struct cx_peer *peer)
+{
+	return cx_container_of(peer, struct cx_connection, peer);
+}
+
 /* libmicrohttpd sees its end and closes it. */
 static void shut(struct cx_peer *peer)
 {
-	(void)shutdown(cx_container_of(peer, struct cx_connection, peer)->fd, SHUT_RDWR);
+	(void)shutdown(connection_of(peer)->fd, SHUT_RDWR);
+}
+
+/* Ends the streams of keys and accounts that are not good any more. True: there are others. */
+static bool sweep_streams(const struct cx_listener *at)
+{
+	bool again = false;
+
+	for (struct cx_peer *p = at->peers.lists[CX_PEER_SERVED].first; p != NULL; p = p->next) {
+		struct cx_connection *c = connection_of(p);
+
+		if (!c->streams)
+			continue;
+		c->streams = cx_identity_holds(at->http->o.auth, &c->caller);
+		again |= c->streams;
+		if (!c->streams)
+			shut(p);
+	}
+	return again;
 }
 
 static void on_sweep(struct cx_timer *timer)
@@ -35,10 +62,68 @@ static void on_sweep(struct cx_timer *timer)
 	uint64_t now_ms = cx_now_ms();
 	bool again = false;
 
-	for (unsigned i = 0; i < http->n; i++)
+	for (unsigned i = 0; i < http->n; i++) {
 		again |= cx_peers_sweep(&http->listeners[i].peers, now_ms);
+		again |= sweep_streams(&http->listeners[i]);
+	}
 	if (again)
 		cx_timer_set(http->o.loop, timer, SWEEP_MS);
+}
+
+static void sweep_later(struct cx_http *http)
+{
+	if (http->sweep.link == NULL)
+		cx_timer_set(http->o.loop, &http->sweep, SWEEP_MS);
+}
+
+void cx_http_note_stream(struct cx_request *req)
+{
+	if (req->from == NULL)
+		return;
+	req->from->streams = true;
+	req->from->caller = req->caller;
+	sweep_later(req->http);
+}
+
+void cx_request_recheck(const struct cx_request *req)
+{
+	cx_timer_set(req->http->o.loop, &req->http->sweep, 0);
+}
+
+enum { ORIGIN_UID = 1, ORIGIN_IPV4 = 2 }; /* above 32 bits; what is there of IPv6 is more */
+
+static uint64_t origin_of_uid(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof peer;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid == 0 ||
+	    peer.uid == geteuid())
+		return 0;
+	return (uint64_t)ORIGIN_UID << 32 | peer.uid;
+}
+
+/* Of IPv6 a whole network of 64 bits, all addresses of which its owner may have. */
+static uint64_t origin_of_address(int fd)
+{
+	struct sockaddr_storage addr = { 0 };
+	const struct sockaddr_in *v4 = (const void *)&addr;
+	const struct sockaddr_in6 *v6 = (const void *)&addr;
+	socklen_t len = sizeof addr;
+	uint64_t network;
+	uint32_t mapped;
+
+	if (getpeername(fd, (struct sockaddr *)&addr, &len) < 0)
+		return 0;
+	if (addr.ss_family == AF_INET)
+		return (uint64_t)ORIGIN_IPV4 << 32 | v4->sin_addr.s_addr;
+	if (addr.ss_family != AF_INET6)
+		return 0;
+	memcpy(&mapped, v6->sin6_addr.s6_addr + 12, sizeof mapped);
+	memcpy(&network, v6->sin6_addr.s6_addr, sizeof network);
+	if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+		return (uint64_t)ORIGIN_IPV4 << 32 | mapped;
+	return network != 0 ? network : mapped;
 }
 
 static void open_connection(struct cx_listener *at, struct MHD_Connection *connection,
@@ -53,9 +138,9 @@ static void open_connection(struct cx_listener *at, struct MHD_Connection *conne
 		return;
 	c->at = at;
 	c->fd = info != NULL ? info->connect_fd : -EBADF;
-	cx_peers_add(&at->peers, &c->peer, cx_now_ms());
-	if (at->http->sweep.link == NULL)
-		cx_timer_set(at->http->o.loop, &at->http->sweep, SWEEP_MS);
+	cx_peers_add(&at->peers, &c->peer,
+		     at->local ? origin_of_uid(c->fd) : origin_of_address(c->fd), cx_now_ms());
+	sweep_later(at->http);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,

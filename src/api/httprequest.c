@@ -204,6 +204,8 @@ static struct cx_request *begin_request(struct cx_listener *at, struct MHD_Conne
 	req->gateway = at->http->o.gateway;
 	req->http = at->http;
 	req->from = connection_of(connection);
+	if (req->from != NULL)
+		req->from->streams = false;
 	cx_http_enter(req, CX_PEER_SENDING);
 	req->connection = connection;
 	req->body_fd = -EBADF;

@@ -73,6 +73,7 @@ void cx_request_stream_sized(struct cx_request *req, unsigned status, const char
 		(void)MHD_add_response_header(response, "Content-Type", type);
 	if (!req->watch.added && !req->lost)
 		cx_http_watch_client(req);
+	cx_http_note_stream(req);
 	cx_http_deliver(req, status, response);
 }
 
@@ -146,6 +147,7 @@ void cx_request_upgrade(struct cx_request *req, const char *protocol,
 
 	req->upgraded = upgraded;
 	req->upgrade_arg = arg;
+	cx_http_note_stream(req);
 	if (response != NULL)
 		(void)MHD_add_response_header(response, "Upgrade", protocol);
 	cx_http_deliver(req, MHD_HTTP_SWITCHING_PROTOCOLS, response);

@@ -61,6 +61,11 @@ static void note_use(struct cx_store *store, struct cx_key_row *key, int64_t now
 		cx_log_err(CX_LOG_WARNING, &err, "use of a key not recorded", NULL);
 }
 
+static bool is_good(const struct cx_key_row *key, int64_t now_ms)
+{
+	return key->revoked_ms == 0 && (key->expires_ms == 0 || key->expires_ms > now_ms);
+}
+
 static int by_key(struct cx_store *store, const char *text, struct cx_caller *ret,
 		  struct cx_err *err)
 {
@@ -76,7 +81,7 @@ static int by_key(struct cx_store *store, const char *text, struct cx_caller *re
 		found = cx_store_user_by_id(store, key.user_id, &user, err);
 	if (found <= 0)
 		return found < 0 ? found : cx_refuse(err, CX_DENIED, "%s", advice);
-	if (key.revoked_ms != 0 || (key.expires_ms != 0 && key.expires_ms <= now_ms))
+	if (!is_good(&key, now_ms))
 		return cx_refuse(err, CX_DENIED, "this key %s",
 				 key.revoked_ms != 0 ? "was revoked" : "has expired");
 	if (become(&user, ret, err) < 0)
@@ -139,4 +144,25 @@ int cx_identify(const struct cx_auth *auth, const char *header, const uid_t *pee
 	if (peer != NULL)
 		return by_peer(auth, *peer, ret, err);
 	return cx_refuse(err, CX_DENIED, "%s", advice);
+}
+
+/* A store that cannot be asked ends nothing. */
+bool cx_identity_holds(const struct cx_auth *auth, const struct cx_caller *caller)
+{
+	CX_AUTO(cx_key_row_clear) struct cx_key_row key = { 0 };
+	CX_AUTO(cx_user_row_clear) struct cx_user_row user = { 0 };
+	struct cx_store *store = auth->accounts;
+	struct cx_err err;
+	int found = 1;
+
+	if (store == NULL || (caller->key[0] == '\0' && strcmp(caller->user, CX_ADMIN_USER) == 0))
+		return true;
+	if (caller->user[0] == '\0')
+		return cx_store_owner_disabled(store, caller->sandbox, &err) <= 0;
+	if (caller->key[0] != '\0')
+		found = cx_store_key_by_id(store, caller->key, &key, &err);
+	if (found == 0 || (key.id != NULL && !is_good(&key, cx_wall_ms())))
+		return false;
+	found = cx_store_user_by_id(store, caller->user, &user, &err);
+	return found < 0 || (found == 1 && user.disabled == 0);
 }

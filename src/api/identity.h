@@ -2,6 +2,7 @@
 #ifndef CX_API_IDENTITY_H
 #define CX_API_IDENTITY_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "api/auth.h"
@@ -16,6 +17,12 @@
  */
 CX_MUST int cx_identify(const struct cx_auth *auth, const char *header, const uid_t *peer,
 			struct cx_caller *ret, struct cx_err *err);
+
+/*
+ * Is what cx_identify() found out still so: the key neither revoked nor expired, the account there
+ * and not disabled? For who stays connected.
+ */
+bool cx_identity_holds(const struct cx_auth *auth, const struct cx_caller *caller);
 
 /* ---- keys of accounts ----------------------------------------------------------------------- */
 

@@ -166,8 +166,10 @@ void cx_handle_key_revoke(struct cx_request *req)
 	CX_AUTO(cx_key_row_clear) struct cx_key_row key = { 0 };
 	struct cx_err err;
 
-	if (revoke_key(req, &key, &err) < 0)
+	if (revoke_key(req, &key, &err) < 0) {
 		cx_request_fail(req, &err);
-	else
-		answer_key(req, &key, NULL);
+		return;
+	}
+	cx_request_recheck(req);
+	answer_key(req, &key, NULL);
 }

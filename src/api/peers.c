@@ -3,7 +3,7 @@
 
 void cx_peers_open(struct cx_peers *ret, size_t most, void (*drop)(struct cx_peer *peer))
 {
-	*ret = (struct cx_peers){ .most = most, .drop = drop };
+	*ret = (struct cx_peers){ .most = most, .share = most - most / 4, .drop = drop };
 	for (int i = 0; i < CX_PEER_PHASES; i++)
 		ret->lists[i].last = &ret->lists[i].first;
 }
@@ -38,23 +38,41 @@ static void drop(struct cx_peers *peers, struct cx_peer *peer)
 	peer->told = true;
 }
 
-static void make_room(struct cx_peers *peers)
+/* Of an origin, or of all. False: nobody waits. */
+static bool make_room(struct cx_peers *peers, uint64_t origin)
 {
 	struct cx_peer *peer = peers->lists[CX_PEER_WAITING].first;
 
-	while (peer != NULL && peer->told)
+	while (peer != NULL && (peer->told || (origin != 0 && peer->origin != origin)))
 		peer = peer->next;
 	if (peer != NULL)
 		drop(peers, peer);
+	return peer != NULL;
 }
 
-void cx_peers_add(struct cx_peers *peers, struct cx_peer *peer, uint64_t now_ms)
+static bool has_its_share(const struct cx_peers *peers, uint64_t origin)
 {
-	if (peers->n >= peers->most)
-		make_room(peers);
-	*peer = (struct cx_peer){ .phase = CX_PEER_WAITING };
+	size_t n = 0;
+
+	for (int i = 0; i < CX_PEER_PHASES && origin != 0; i++)
+		for (struct cx_peer *peer = peers->lists[i].first; peer != NULL; peer = peer->next)
+			n += peer->origin == origin && !peer->told;
+	return n >= peers->share && origin != 0;
+}
+
+void cx_peers_add(struct cx_peers *peers, struct cx_peer *peer, uint64_t origin, uint64_t now_ms)
+{
+	bool comes_in = true;
+
+	if (has_its_share(peers, origin))
+		comes_in = make_room(peers, origin);
+	else if (peers->n >= peers->most)
+		(void)make_room(peers, 0);
+	*peer = (struct cx_peer){ .phase = CX_PEER_WAITING, .origin = origin };
 	put_last(peers, peer, now_ms);
 	peers->n++;
+	if (!comes_in)
+		drop(peers, peer);
 }
 
 void cx_peers_remove(struct cx_peers *peers, struct cx_peer *peer)

@@ -9,8 +9,9 @@
 /*
  * The connections of a listener, and which of them have to go so that slow and idle ones cost the
  * others nothing: one that has not sent a whole header in time, one whose body trickles, and, when
- * it becomes crowded, the one that has waited longest without asking anything. Knows no sockets and
- * no clock: times are given, and who has to go is told.
+ * it becomes crowded, the one that has waited longest without asking anything. Of one origin are at
+ * most three quarters of them: beyond that it makes room for itself, or does not come in. Knows no
+ * sockets and no clock: times are given, and who has to go is told.
  */
 enum {
 	CX_PEER_HEAD_MS = 60000,  /* from the last answer to the end of the next header */
@@ -29,6 +30,7 @@ struct cx_peer { /* embedded in its owner */
 	enum cx_peer_phase phase;
 	bool told; /* that it has to go */
 	uint64_t since_ms, bytes;
+	uint64_t origin; /* who is at the other end; 0: somebody who may have all */
 	struct cx_peer *next, **link;
 };
 
@@ -39,12 +41,13 @@ struct cx_peer_list { /* the longest in it first */
 struct cx_peers {
 	struct cx_peer_list lists[CX_PEER_PHASES];
 	size_t n, most; /* from most on, one that waits goes for each that comes */
+	size_t share;	/* of one origin */
 	/* It has to go; it is removed later. */
 	void (*drop)(struct cx_peer *peer);
 };
 
 void cx_peers_open(struct cx_peers *ret, size_t most, void (*drop)(struct cx_peer *peer));
-void cx_peers_add(struct cx_peers *peers, struct cx_peer *peer, uint64_t now_ms);
+void cx_peers_add(struct cx_peers *peers, struct cx_peer *peer, uint64_t origin, uint64_t now_ms);
 void cx_peers_remove(struct cx_peers *peers, struct cx_peer *peer);
 void cx_peers_move(struct cx_peers *peers, struct cx_peer *peer, enum cx_peer_phase phase,
 		   uint64_t now_ms);

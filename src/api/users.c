@@ -219,10 +219,12 @@ void cx_handle_user_change(struct cx_request *req)
 	CX_AUTO(cx_user_row_clear) struct cx_user_row user = { 0 };
 	struct cx_err err;
 
-	if (change_user(req, &user, &err) < 0)
+	if (change_user(req, &user, &err) < 0) {
 		cx_request_fail(req, &err);
-	else
-		answer_user(req, &user);
+		return;
+	}
+	cx_request_recheck(req);
+	answer_user(req, &user);
 }
 
 /* Others learn of nobody but themselves. */
@@ -270,6 +272,7 @@ void cx_handle_user_remove(struct cx_request *req)
 		cx_request_fail(req, &err);
 		return;
 	}
+	cx_request_recheck(req);
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_text(&w, "id", user.id);
 	cx_jsonw_text(&w, "name", user.name);

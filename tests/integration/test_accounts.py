@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pwd
+import socket
 import time
 
 import harness
@@ -67,6 +68,55 @@ def test_a_key_is_shown_once_and_opens(engine):
     assert user.made["key"] not in json.dumps(listed)
     assert listed[0]["lastUsedAt"] is not None
     assert user.api.request("GET", "/api/v1/user/whoami").ok()["data"]["id"] == user.id
+
+
+class Streaming:
+    """An answer that goes on, asked for with a key."""
+
+    def __init__(self, engine, key, line, body="", headers=""):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(20)
+        self.socket.connect(engine.socket)
+        self.socket.sendall(f"{line} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n{headers}"
+                            f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        assert self.socket.recv(65536).startswith((b"HTTP/1.1 200", b"HTTP/1.1 101"))
+
+    def goes_on(self):
+        self.socket.setblocking(False)
+        try:
+            while self.socket.recv(65536):
+                pass
+            return False
+        except BlockingIOError:
+            return True
+        finally:
+            self.socket.settimeout(20)
+
+    def ends(self):
+        with contextlib.suppress(ConnectionResetError):
+            while self.socket.recv(65536):
+                pass
+        self.socket.close()
+
+
+def test_streams_end_with_their_key_and_with_their_account(engine):
+    user = User(engine)
+    second = user.api.request("POST", "/api/v1/keys", {}).ok()
+    with sandbox(user.api) as box:
+        first, other = ([
+            Streaming(engine, key, "GET /api/v1/events"),
+            Streaming(engine, key, f"GET {SANDBOX}/{box['id']}/logs/follow"),
+            Streaming(engine, key, f"POST {SANDBOX}/{box['id']}/exec", '{"command": ["sleep", "1000"]}',
+                      "Connection: Upgrade\r\nUpgrade: caisson-exec/1\r\n"),
+        ] for key in (user.made["key"], second["key"]))
+        user.api.request("DELETE", f"/api/v1/keys/{second['id']}").ok()
+        for stream in other:
+            stream.ends()
+        assert all(stream.goes_on() for stream in first)
+        engine.api.request("PATCH", f"/api/v1/users/{user.id}", {"disabled": True}).ok()
+        for stream in first:
+            stream.ends()
+        engine.api.request("PATCH", f"/api/v1/users/{user.id}", {"disabled": False}).ok()
 
 
 def test_a_revoked_key_is_nobody_at_once(engine):

@@ -24,9 +24,9 @@ static void setup(void)
 
 START_TEST(who_waits_too_long_for_a_header_goes)
 {
-	cx_peers_add(&peers, &p[0], 1000);
-	cx_peers_add(&peers, &p[1], 2000);
-	cx_peers_add(&peers, &p[2], 2000);
+	cx_peers_add(&peers, &p[0], 0, 1000);
+	cx_peers_add(&peers, &p[1], 0, 2000);
+	cx_peers_add(&peers, &p[2], 0, 2000);
 	cx_peers_move(&peers, &p[2], CX_PEER_SERVED, 2500);
 	ck_assert(cx_peers_sweep(&peers, 1000 + CX_PEER_HEAD_MS));
 	ck_assert_uint_eq(ndropped, 0);
@@ -43,7 +43,7 @@ END_TEST
 
 START_TEST(an_answer_gives_new_time)
 {
-	cx_peers_add(&peers, &p[0], 0);
+	cx_peers_add(&peers, &p[0], 0, 0);
 	cx_peers_move(&peers, &p[0], CX_PEER_SERVED, 50000);
 	cx_peers_move(&peers, &p[0], CX_PEER_WAITING, 90000);
 	(void)cx_peers_sweep(&peers, 90000 + CX_PEER_HEAD_MS);
@@ -55,8 +55,8 @@ END_TEST
 
 START_TEST(a_body_that_trickles_goes)
 {
-	cx_peers_add(&peers, &p[0], 0);
-	cx_peers_add(&peers, &p[1], 0);
+	cx_peers_add(&peers, &p[0], 0, 0);
+	cx_peers_add(&peers, &p[1], 0, 0);
 	cx_peers_move(&peers, &p[0], CX_PEER_SENDING, 0);
 	cx_peers_move(&peers, &p[1], CX_PEER_SENDING, 0);
 	p[0].bytes = 30;
@@ -74,13 +74,13 @@ END_TEST
 START_TEST(in_a_crowd_the_idlest_goes)
 {
 	for (int i = 0; i < 4; i++)
-		cx_peers_add(&peers, &p[i], (uint64_t)i);
+		cx_peers_add(&peers, &p[i], 0, (uint64_t)i);
 	cx_peers_move(&peers, &p[0], CX_PEER_SERVED, 10);
 	ck_assert_uint_eq(ndropped, 0);
-	cx_peers_add(&peers, &p[4], 20);
+	cx_peers_add(&peers, &p[4], 0, 20);
 	ck_assert_uint_eq(ndropped, 1);
 	ck_assert_ptr_eq(dropped[0], &p[1]);
-	cx_peers_add(&peers, &p[5], 21); /* the first one is still there, and told */
+	cx_peers_add(&peers, &p[5], 0, 21); /* the first one is still there, and told */
 	ck_assert_uint_eq(ndropped, 2);
 	ck_assert_ptr_eq(dropped[1], &p[2]);
 	cx_peers_remove(&peers, &p[1]);
@@ -92,13 +92,34 @@ END_TEST
 START_TEST(who_is_served_is_never_pushed_out)
 {
 	for (int i = 0; i < N; i++) {
-		cx_peers_add(&peers, &p[i], 0);
+		cx_peers_add(&peers, &p[i], 0, 0);
 		cx_peers_move(&peers, &p[i], CX_PEER_SERVED, 0);
 	}
 	ck_assert_uint_eq(ndropped, 0);
 	for (int i = 0; i < N; i++)
 		cx_peers_remove(&peers, &p[i]);
 	ck_assert_uint_eq(peers.n, 0);
+}
+END_TEST
+
+START_TEST(nobody_gets_more_than_a_share)
+{
+	for (int i = 0; i < 3; i++)
+		cx_peers_add(&peers, &p[i], 7, (uint64_t)i);
+	cx_peers_move(&peers, &p[0], CX_PEER_SERVED, 10);
+	ck_assert_uint_eq(ndropped, 0);
+	cx_peers_add(&peers, &p[3], 7, 11); /* one of its own makes room */
+	ck_assert_uint_eq(ndropped, 1);
+	ck_assert_ptr_eq(dropped[0], &p[1]);
+	cx_peers_remove(&peers, &p[1]);
+	cx_peers_move(&peers, &p[2], CX_PEER_SERVED, 12);
+	cx_peers_move(&peers, &p[3], CX_PEER_SENDING, 12);
+	cx_peers_add(&peers, &p[4], 7, 13); /* none of its own can */
+	ck_assert_uint_eq(ndropped, 2);
+	ck_assert_ptr_eq(dropped[1], &p[4]);
+	cx_peers_remove(&peers, &p[4]);
+	cx_peers_add(&peers, &p[5], 8, 14); /* others come in all the same */
+	ck_assert_uint_eq(ndropped, 2);
 }
 END_TEST
 
@@ -113,6 +134,7 @@ int main(void)
 	tcase_add_test(tc, a_body_that_trickles_goes);
 	tcase_add_test(tc, in_a_crowd_the_idlest_goes);
 	tcase_add_test(tc, who_is_served_is_never_pushed_out);
+	tcase_add_test(tc, nobody_gets_more_than_a_share);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
