@@ -336,6 +336,14 @@ static bool on_resolver(struct cx_engine *engine, struct cx_packet *pkt)
 	return true;
 }
 
+static bool on_certificate(struct cx_engine *engine, struct cx_packet *pkt)
+{
+	if (pkt->nfds != 1 || pkt->body.left != 0)
+		return false;
+	engine->events.certificate(engine->events.arg, &pkt->fds[0]);
+	return true;
+}
+
 static bool on_event(struct cx_engine *engine, struct cx_packet *pkt)
 {
 	switch (pkt->type) {
@@ -345,6 +353,8 @@ static bool on_event(struct cx_engine *engine, struct cx_packet *pkt)
 		return on_oom(engine, pkt);
 	case CX_MSG_resolver:
 		return on_resolver(engine, pkt);
+	case CX_MSG_certificate:
+		return on_certificate(engine, pkt);
 	default:
 		return false;
 	}

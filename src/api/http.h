@@ -127,6 +127,12 @@ CX_MUST int cx_http_open(const struct cx_http_options *options, struct cx_http *
 			 struct cx_err *err);
 /* Takes over *sock, a listening socket. Of a local one (Unix) the kernel tells who connects. */
 CX_MUST int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *err);
+/*
+ * From now on new connections get this certificate (PEM, with its key); those that are open stay as
+ * they are. When they cannot be used, all is as it was. Nothing without TLS.
+ */
+CX_MUST int cx_http_renew(struct cx_http *http, const char *cert, const char *key,
+			  struct cx_err *err);
 /* Every request must have been answered. */
 void cx_http_close(struct cx_http *http);
 

@@ -24,7 +24,9 @@ struct cx_listener {
 	struct cx_source source; /* a duplicate of the daemon's epoll descriptor */
 	bool local;		 /* a Unix socket, whose clients the kernel names */
 	bool tls;
+	bool retired; /* takes no new connections; goes with its last one */
 	struct cx_peers peers;
+	struct cx_listener *next;
 };
 
 struct cx_connection { /* of a client, from accept to close */
@@ -38,8 +40,8 @@ struct cx_connection { /* of a client, from accept to close */
 
 struct cx_http {
 	struct cx_http_options o;
-	struct cx_listener listeners[CX_HTTP_LISTENERS_MAX];
-	unsigned n;
+	struct cx_listener *listeners;
+	unsigned n; /* that are not retired */
 	struct cx_timer timer;
 	bool resumed;	  /* a connection, and its daemon has not run since */
 	unsigned leaving; /* upgraded connections that are being closed */

@@ -78,9 +78,9 @@ unsigned cx_request_connections(const struct cx_request *req)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < req->http->n; i++) {
-		const union MHD_DaemonInfo *info = MHD_get_daemon_info(
-			req->http->listeners[i].daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+	for (const struct cx_listener *at = req->http->listeners; at != NULL; at = at->next) {
+		const union MHD_DaemonInfo *info =
+			MHD_get_daemon_info(at->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
 
 		n += info != NULL ? info->num_connections : 0;
 	}

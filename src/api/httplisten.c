@@ -56,15 +56,38 @@ static bool sweep_streams(const struct cx_listener *at)
 	return again;
 }
 
+static void listener_gone(struct cx_source *source)
+{
+	free(cx_container_of(source, struct cx_listener, source));
+}
+
+static void close_listener(struct cx_listener *at)
+{
+	struct cx_listener **link = &at->http->listeners;
+
+	while (*link != at)
+		link = &(*link)->next;
+	*link = at->next;
+	MHD_stop_daemon(at->daemon);
+	if (at->source.added)
+		cx_loop_drop(at->http->o.loop, &at->source);
+	else
+		free(at);
+}
+
 static void on_sweep(struct cx_timer *timer)
 {
 	struct cx_http *http = cx_container_of(timer, struct cx_http, sweep);
 	uint64_t now_ms = cx_now_ms();
 	bool again = false;
 
-	for (unsigned i = 0; i < http->n; i++) {
-		again |= cx_peers_sweep(&http->listeners[i].peers, now_ms);
-		again |= sweep_streams(&http->listeners[i]);
+	for (struct cx_listener *at = http->listeners, *next; at != NULL; at = next) {
+		next = at->next;
+		again |= cx_peers_sweep(&at->peers, now_ms);
+		again |= sweep_streams(at);
+		again |= at->retired;
+		if (at->retired && at->peers.n == 0)
+			close_listener(at);
 	}
 	if (again)
 		cx_timer_set(http->o.loop, timer, SWEEP_MS);
@@ -185,8 +208,8 @@ static void set_timer(struct cx_http *http)
 							  : UINT64_MAX,
 			       one;
 
-	for (unsigned i = 0; i < http->n; i++)
-		if (MHD_get_timeout(http->listeners[i].daemon, &one) == MHD_YES && one < next)
+	for (const struct cx_listener *at = http->listeners; at != NULL; at = at->next)
+		if (MHD_get_timeout(at->daemon, &one) == MHD_YES && one < next)
 			next = one;
 	if (next != UINT64_MAX)
 		cx_timer_set(http->o.loop, &http->timer, next);
@@ -208,8 +231,8 @@ static void on_timer(struct cx_timer *timer)
 	struct cx_http *http = cx_container_of(timer, struct cx_http, timer);
 
 	http->resumed = false;
-	for (unsigned i = 0; i < http->n; i++)
-		(void)MHD_run(http->listeners[i].daemon);
+	for (struct cx_listener *at = http->listeners; at != NULL; at = at->next)
+		(void)MHD_run(at->daemon);
 	set_timer(http);
 }
 
@@ -287,47 +310,105 @@ static struct MHD_Daemon *start_daemon(struct cx_listener *at, int sock, unsigne
 		"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_END);
 }
 
-int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *err)
+/* Serves what connects to *sock, which is taken over when there is a daemon. */
+static int open_listener(struct cx_listener *at, int *sock, struct cx_err *err)
 {
-	struct cx_listener *at = &http->listeners[http->n];
+	struct cx_http *http = at->http;
+	unsigned most = at->local ? http->o.connections_max : http->o.strangers_max;
 	const union MHD_DaemonInfo *info;
-	cx_autofd int taken = cx_take_fd(sock);
-	unsigned most;
 
-	if (http->n == CX_HTTP_LISTENERS_MAX)
-		return cx_refuse(err, CX_LIMIT, "more than %d listening sockets",
-				 CX_HTTP_LISTENERS_MAX);
-	if (cx_set_nonblock(taken, true, err) < 0)
-		return -err->errnum;
-	*at = (struct cx_listener){ .http = http,
-				    .local = local,
-				    .tls = !local && http->o.tls_cert != NULL };
-	most = local ? http->o.connections_max : http->o.strangers_max;
 	cx_peers_open(&at->peers, most - most / 16, shut);
-	at->daemon = start_daemon(at, taken, most);
+	at->daemon = start_daemon(at, *sock, most);
 	if (at->daemon == NULL)
 		return cx_fail(err, EIO,
 			       at->tls ? "start libmicrohttpd: do the certificate and the key of "
 					 "--tls-cert and --tls-key belong together?"
 				       : "start libmicrohttpd");
-	(void)cx_take_fd(&taken); /* the daemon's now */
-	http->n++;
+	(void)cx_take_fd(sock);
+	at->next = http->listeners;
+	http->listeners = at;
 	info = MHD_get_daemon_info(at->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	at->source.ready = on_ready;
+	at->source.destroy = listener_gone;
 	at->source.fd = fcntl(info->epoll_fd, F_DUPFD_CLOEXEC, 3);
 	if (at->source.fd < 0)
 		return cx_fail(err, errno, "duplicate the epoll descriptor");
 	return cx_loop_add(http->o.loop, &at->source, EPOLLIN, err);
 }
 
+int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *err)
+{
+	cx_autofd int taken = cx_take_fd(sock);
+	struct cx_listener *at;
+
+	if (http->n == CX_HTTP_LISTENERS_MAX)
+		return cx_refuse(err, CX_LIMIT, "more than %d listening sockets",
+				 CX_HTTP_LISTENERS_MAX);
+	if (cx_set_nonblock(taken, true, err) < 0)
+		return -err->errnum;
+	at = calloc(1, sizeof *at);
+	if (at == NULL)
+		return cx_fail(err, ENOMEM, "http server");
+	*at = (struct cx_listener){ .http = http,
+				    .local = local,
+				    .tls = !local && http->o.tls_cert != NULL };
+	if (open_listener(at, &taken, err) < 0) {
+		if (at->daemon == NULL)
+			free(at);
+		return -err->errnum;
+	}
+	http->n++;
+	return 0;
+}
+
+/* A second one for the same socket, which then is the only one that takes connections. */
+static int succeed(struct cx_listener *old, struct cx_err *err)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(old->daemon, MHD_DAEMON_INFO_LISTEN_FD);
+	cx_autofd int sock = fcntl(info->listen_fd, F_DUPFD_CLOEXEC, 3);
+	struct cx_listener *fresh = calloc(1, sizeof *fresh);
+
+	if (sock < 0 || fresh == NULL) {
+		free(fresh);
+		return cx_fail(err, errno, "listening socket");
+	}
+	*fresh = (struct cx_listener){ .http = old->http, .tls = true };
+	if (open_listener(fresh, &sock, err) < 0) {
+		if (fresh->daemon == NULL)
+			free(fresh);
+		return -err->errnum;
+	}
+	sock = MHD_quiesce_daemon(old->daemon);
+	old->retired = true;
+	return 0;
+}
+
+int cx_http_renew(struct cx_http *http, const char *cert, const char *key, struct cx_err *err)
+{
+	const char *old_cert = http->o.tls_cert, *old_key = http->o.tls_key;
+	int r = 0;
+
+	if (old_cert == NULL)
+		return 0;
+	http->o.tls_cert = cert;
+	http->o.tls_key = key;
+	for (struct cx_listener *at = http->listeners; at != NULL && r == 0; at = at->next)
+		if (at->tls && !at->retired)
+			r = succeed(at, err);
+	http->o.tls_cert = old_cert;
+	http->o.tls_key = old_key;
+	sweep_later(http);
+	cx_http_run_soon(http);
+	return r;
+}
+
 void cx_http_close(struct cx_http *http)
 {
 	cx_timer_clear(&http->timer);
 	cx_timer_clear(&http->sweep);
-	for (unsigned i = 0; i < http->n; i++) {
-		cx_loop_drop(http->o.loop, &http->listeners[i].source);
-		MHD_stop_daemon(http->listeners[i].daemon);
-	}
+	while (http->listeners != NULL)
+		close_listener(http->listeners);
 	cx_lingers_close(&http->lingers);
 	free(http);
 }

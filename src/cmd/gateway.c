@@ -192,6 +192,33 @@ static void on_resolver(void *arg, int *sock)
 		cx_log_err(CX_LOG_ERROR, &err, "resolver not taken", NULL);
 }
 
+/* both: certificate, NUL, key, NUL */
+static int use_certificate(struct program *prog, const char *both, size_t len, struct cx_err *err)
+{
+	const char *key = both + strlen(both) + 1;
+
+	if (key > both + len || strlen(both) >= TLS_MAX || strlen(key) >= TLS_MAX)
+		return cx_refuse(err, CX_INVALID, "a certificate or its key is no text");
+	if (prog->http != NULL && cx_http_renew(prog->http, both, key, err) < 0)
+		return -err->errnum;
+	(void)strcpy(prog->tls_cert, both);
+	(void)strcpy(prog->tls_key, key);
+	cx_log(CX_LOG_INFO, "new certificate", NULL);
+	return 0;
+}
+
+static void on_certificate(void *arg, int *pipe)
+{
+	static char both[2 * TLS_MAX];
+	struct cx_err err;
+	ssize_t n = cx_read_upto(*pipe, both, sizeof both - 1, &err);
+
+	both[n > 0 ? n : 0] = '\0';
+	if (n < 0 || use_certificate(arg, both, (size_t)n, &err) < 0)
+		cx_log_err(CX_LOG_ERROR, &err, "the certificate stays as it was", NULL);
+	explicit_bzero(both, sizeof both);
+}
+
 static void on_lost(void *arg, const struct cx_err *err)
 {
 	struct program *prog = arg;
@@ -238,6 +265,7 @@ static int start(struct program *prog, struct cx_err *err)
 	struct cx_engine_events events = { .ended = on_ended,
 					   .oom = on_oom,
 					   .resolver = on_resolver,
+					   .certificate = on_certificate,
 					   .lost = on_lost,
 					   .arg = prog };
 	struct cx_resolver_events names = { .denied = cx_boxes_denied };

@@ -615,6 +615,16 @@ void cx_dispatch_oom(struct cx_dispatch *d, struct cx_sandbox *sb)
 		ANSWER(d, event(d), oom, -EBADF, .id = cx_str_of(sb->record.id));
 }
 
+void cx_dispatch_certificate(struct cx_dispatch *d, int pipe)
+{
+	static const struct cx_msg_certificate none;
+	struct cx_err err;
+
+	if (d->state == CX_PEER_READY &&
+	    cx_reply_certificate(d->gateway->link, 0, &none, pipe, &err) < 0)
+		cx_gateway_kill(d->gateway, &err);
+}
+
 void cx_dispatch_gone(struct cx_dispatch *d, struct cx_sandbox *sb)
 {
 	struct cx_destroying **at = &d->destroying;

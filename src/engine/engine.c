@@ -165,6 +165,19 @@ static void begin_stop(struct engine *e)
 	stop_step(&e->stop_timer);
 }
 
+static void renew(struct engine *e)
+{
+	cx_autofd int pipe = -EBADF;
+	struct cx_err err;
+
+	if (cx_gateway_renew(&e->gateway, &pipe, &err) < 0)
+		cx_log_err(CX_LOG_ERROR, &err, "signal HUP: the certificate stays", NULL);
+	else if (pipe < 0)
+		cx_log(CX_LOG_INFO, "signal HUP: settings are read at start only", NULL);
+	else
+		cx_dispatch_certificate(&e->dispatch, pipe);
+}
+
 static void on_signal(struct cx_source *source, uint32_t events)
 {
 	struct engine *e = cx_container_of(source, struct engine, signals);
@@ -174,7 +187,7 @@ static void on_signal(struct cx_source *source, uint32_t events)
 	if (read(source->fd, &info, sizeof info) != (ssize_t)sizeof info)
 		return;
 	if (info.ssi_signo == SIGHUP)
-		cx_log(CX_LOG_INFO, "signal HUP: settings are read at start only", NULL);
+		renew(e);
 	else
 		begin_stop(e);
 }

@@ -65,6 +65,17 @@ static int read_text(const char *path, bool secret, char *ret, size_t size, stru
 	return cx_read_small_file(AT_FDCWD, path, ret, size, err) < 0 ? -err->errnum : 0;
 }
 
+static int read_certificate(struct cx_gateway *g, struct cx_err *err)
+{
+	const struct cx_config *c = g->host->config;
+
+	if (read_text(c->tls_cert, false, g->tls_cert, sizeof g->tls_cert, err) < 0)
+		return cx_wrap(err, "TLS certificate");
+	if (read_text(c->tls_key, true, g->tls_key, sizeof g->tls_key, err) < 0)
+		return cx_wrap(err, "TLS key");
+	return 0;
+}
+
 static int read_texts(struct cx_gateway *g, struct cx_err *err)
 {
 	const struct cx_config *c = g->host->config;
@@ -72,11 +83,7 @@ static int read_texts(struct cx_gateway *g, struct cx_err *err)
 	if (read_text(c->admin_key_file, true, g->admin_key, sizeof g->admin_key, err) < 0)
 		return cx_wrap(err, "admin key");
 	g->admin_key[strcspn(g->admin_key, "\r\n")] = '\0';
-	if (read_text(c->tls_cert, false, g->tls_cert, sizeof g->tls_cert, err) < 0)
-		return cx_wrap(err, "TLS certificate");
-	if (read_text(c->tls_key, true, g->tls_key, sizeof g->tls_key, err) < 0)
-		return cx_wrap(err, "TLS key");
-	return 0;
+	return read_certificate(g, err);
 }
 
 int cx_gateway_open(struct cx_gateway *ret, struct cx_host *host,
@@ -94,16 +101,60 @@ int cx_gateway_open(struct cx_gateway *ret, struct cx_host *host,
 }
 
 /* A pipe with a text in it, which is never in an argument, an environment or a readable file. */
-static int make_pipe(const char *text, int *ret, struct cx_err *err)
+static int make_pipe_of(const char *bytes, size_t len, int *ret, struct cx_err *err)
 {
 	cx_autofd int in = -EBADF, out = -EBADF;
 
-	if (text[0] == '\0')
-		return 0;
-	if (cx_pipe(&in, &out, err) < 0 || cx_write_all(out, text, strlen(text), err) < 0)
+	if (cx_pipe(&in, &out, err) < 0 || cx_write_all(out, bytes, len, err) < 0)
 		return -err->errnum;
 	*ret = cx_take_fd(&in);
 	return 0;
+}
+
+static int make_pipe(const char *text, int *ret, struct cx_err *err)
+{
+	return text[0] != '\0' ? make_pipe_of(text, strlen(text), ret, err) : 0;
+}
+
+/* One write of at most 64 KiB, which is what a pipe holds. */
+static int make_certificate_pipe(const struct cx_gateway *g, int *ret, struct cx_err *err)
+{
+	size_t cert = strlen(g->tls_cert) + 1, key = strlen(g->tls_key);
+	char *both = malloc(cert + key);
+	int r;
+
+	if (both == NULL)
+		return cx_fail(err, ENOMEM, "certificate");
+	memcpy(both, g->tls_cert, cert);
+	memcpy(both + cert, g->tls_key, key);
+	r = make_pipe_of(both, cert + key, ret, err);
+	explicit_bzero(both, cert + key);
+	free(both);
+	return r;
+}
+
+int cx_gateway_renew(struct cx_gateway *g, int *ret, struct cx_err *err)
+{
+	struct cx_gateway *fresh;
+	int r;
+
+	*ret = -EBADF;
+	if (g->host->config->tls_cert[0] == '\0')
+		return 0;
+	fresh = calloc(1, sizeof *fresh);
+	if (fresh == NULL)
+		return cx_fail(err, ENOMEM, "certificate");
+	fresh->host = g->host;
+	r = read_certificate(fresh, err);
+	if (r == 0)
+		r = make_certificate_pipe(fresh, ret, err);
+	if (r == 0) {
+		memcpy(g->tls_cert, fresh->tls_cert, sizeof g->tls_cert);
+		memcpy(g->tls_key, fresh->tls_key, sizeof g->tls_key);
+	}
+	explicit_bzero(fresh->tls_key, sizeof fresh->tls_key);
+	free(fresh);
+	return r;
 }
 
 /* ---- its life -------------------------------------------------------------------------------- */

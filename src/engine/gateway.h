@@ -35,6 +35,11 @@ struct cx_gateway {
 CX_MUST int cx_gateway_open(struct cx_gateway *ret, struct cx_host *host,
 			    const struct cx_gateway_watch *watch, struct cx_err *err);
 void cx_gateway_start(struct cx_gateway *gateway);
+/*
+ * Reads the certificate and its key anew, for every gateway to come. *ret: a pipe with both, NUL
+ * between, for the present one; -EBADF: there is none to be read. On failure all is as it was.
+ */
+CX_MUST int cx_gateway_renew(struct cx_gateway *gateway, int *ret, struct cx_err *err);
 /* Ends the present one, which is replaced. */
 void cx_gateway_kill(struct cx_gateway *gateway, const struct cx_err *why);
 /* Ends it for good; cx_gateway_busy() until it is gone. */

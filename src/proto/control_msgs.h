@@ -63,7 +63,8 @@
 	M(0x57, ssh, CX_FIELDS_NONE)		/* fds: worker's end (ssh_msgs.h), connection */   \
 	M(0x58, ssh_ended, CX_FIELDS_NONE)                                                         \
 	M(0x59, networking, CX_FIELDS_NONE) /* -> networking_is */                                 \
-	M(0x5a, networking_is, CX_FIELDS_NETWORKING)
+	M(0x5a, networking_is, CX_FIELDS_NETWORKING)                                               \
+	M(0x60, certificate, CX_FIELDS_NONE) /* event, fd: a pipe with a new one, NUL, its key */
 
 #define CX_FIELDS_NONE(F)
 #define CX_FIELDS_HELLO(F) F(u32, version, 1)

@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 import struct
@@ -217,3 +218,45 @@ def test_a_key_that_everybody_can_read_is_refused(files, tmp_path):
                    harness.gateway_user(), "--libexec", harness.BUILD, "--tls-cert", str(files / "cert.pem"),
                    "--tls-key", str(tmp_path / "key.pem"))
     assert run.returncode != 0 and "open to everybody" in run.stderr
+
+
+# ---- renewal; the last one, as it changes the certificate ----------------------------------------
+
+def shown(engine):
+    """The certificate that new connections get."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", engine.port), timeout=30) as plain:
+        with context.wrap_socket(plain) as sock:
+            return sock.getpeercert(True)
+
+
+def test_a_new_certificate_cuts_nobody_off(engine, files, tmp_path, make):
+    box = make()
+    first = shown(engine)
+    kept = http.client.HTTPSConnection("localhost", engine.port, context=engine.trust, timeout=30)
+
+    def healthy():
+        kept.request("GET", "/healthz")
+        return kept.getresponse().read() == b'{"status":"ok"}'
+
+    assert healthy()
+    with subprocess.Popen([harness.program("caisson"), "run", box, "--", "cat"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, env={"CAISSON_URL": f"https://localhost:{engine.port}",
+                                                       "CAISSON_API_KEY": KEY, "CAISSON_CACERT": engine.cert}) as cat:
+        cat.stdin.write(b"before\n")
+        cat.stdin.flush()
+        assert cat.stdout.readline() == b"before\n"
+        make_certificate(files, "DNS:localhost,IP:127.0.0.1")
+        os.kill(engine.pid, signal.SIGHUP)
+        second = harness.wait_until(lambda: (now := shown(engine)) != first and now, 20)
+        assert second == ssl.PEM_cert_to_DER_cert((files / "cert.pem").read_text())
+        assert healthy()
+        out, _ = cat.communicate(b"after\n", timeout=30)
+        assert out == b"after\n" and cat.returncode == 0
+    engine.trust = ssl.create_default_context(cafile=files / "cert.pem")
+    make_certificate(tmp_path, "DNS:localhost")
+    (files / "key.pem").write_bytes((tmp_path / "key.pem").read_bytes())
+    os.kill(engine.pid, signal.SIGHUP)
+    harness.wait_until(lambda: "the certificate stays as it was" in engine.log(), 20)
+    assert shown(engine) == second and ask(engine, "GET", "/healthz").status == 200
