@@ -13,6 +13,10 @@
 	" row IN (SELECT row FROM sandboxes WHERE user_id = " user " UNION ALL SELECT row" \
 	" FROM sandboxes JOIN members USING (team_id) WHERE members.user_id = " user ")"
 
+/* The same for a row that has been found otherwise. */
+#define ALSO_VISIBLE(user) \
+	" (user_id = " user " OR team_id IN (SELECT team_id FROM members WHERE user_id = " user "))"
+
 #define SANDBOX_COLUMNS "row" CX_SANDBOX_COLUMNS(CX_SQL_NAME)
 #define BY_NAME                                                                               \
 	"SELECT " SANDBOX_COLUMNS ", status IN " LIVE " AS live FROM sandboxes WHERE name=?1" \
@@ -62,7 +66,7 @@ static const char *const statements[STATEMENT_MAX] = {
 	[SANDBOX_BY_ID] = "SELECT " SANDBOX_COLUMNS " FROM sandboxes WHERE id=?1",
 	[SANDBOX_BY_NAME] = BY_NAME " ORDER BY live DESC, row DESC LIMIT 2",
 	[SANDBOX_BY_NAME_FOR] =
-		BY_NAME " AND" VISIBLE("?2") " ORDER BY live DESC, row DESC LIMIT 2",
+		BY_NAME " AND" ALSO_VISIBLE("?2") " ORDER BY live DESC, row DESC LIMIT 2",
 	[SANDBOX_BY_KEY] = "SELECT " SANDBOX_COLUMNS " FROM sandboxes WHERE user_id=?1"
 			   " AND idempotency_key=?2",
 	[SANDBOX_UNBORN] = "DELETE FROM sandboxes WHERE id IS NULL",
