@@ -8,6 +8,7 @@
 #include "api/intake.h"
 #include "api/json.h"
 #include "api/jsonw.h"
+#include "api/prime/handlers.h"
 #include "api/sweep.h"
 #include "base/log.h"
 
@@ -77,7 +78,10 @@ static int list(struct cx_request *req, struct cx_jsonw *w, struct cx_err *err)
 
 void cx_handle_image_list(struct cx_request *req)
 {
-	cx_request_answer_list(req, "images", list);
+	if (cx_prime_asks_images(req))
+		cx_prime_images(req);
+	else
+		cx_request_answer_list(req, "images", list);
 }
 
 static int read_history(struct cx_gateway *gw, const struct cx_image_row *image, char **ret,

@@ -2,6 +2,8 @@
 #ifndef CX_API_PRIME_HANDLERS_H
 #define CX_API_PRIME_HANDLERS_H
 
+#include <stdbool.h>
+
 /*
  * What Prime's clients call and caisson's own API does not have. The platform answers below
  * /api/v1, the gateway below CX_PRIME_GATEWAY with a token of one sandbox.
@@ -28,6 +30,10 @@ void cx_prime_statuses(struct cx_request *req);
 /* egress.c */
 void cx_prime_egress(struct cx_request *req);
 void cx_prime_set_egress(struct cx_request *req);
+
+/* images.c: a page of them, at a path that caisson's own list has, too */
+bool cx_prime_asks_images(const struct cx_request *req);
+void cx_prime_images(struct cx_request *req);
 
 /* absent.c: refuses in the words of the route's why */
 void cx_prime_absent(struct cx_request *req);

@@ -43,3 +43,30 @@ def test_everybody_has_their_own(api, client):
     other.bulk_delete(user_id=other_id)
     assert sorted(one.bulk_delete(user_id=one_id).succeeded) == sorted([mine.id, first.id])
     assert client.get(second.id).status == "TERMINATED"
+
+
+def test_a_team_sees_what_is_its(api, monkeypatch):
+    """By team_id in the call, and by the one that is configured."""
+    (one, one_id), (other, other_id), (stranger, _) = account(api), account(api), account(api)
+    team = api.request("POST", "/api/v1/teams", {"name": "t" + os.urandom(4).hex()}).ok()["id"]
+    for user in (one_id, other_id):
+        api.request("POST", f"/api/v1/teams/{team}/join", {"user": user}).ok()
+    own = one.create(wanted(PLAIN))
+    shared = one.create(wanted(PLAIN, team_id=team))
+    try:
+        assert shared.team_id == team and own.team_id is None
+        assert [row.id for row in other.list(team_id=team).sandboxes] == [shared.id]
+        monkeypatch.setenv("PRIME_TEAM_ID", team)
+        other = sync_client(api_key=other.client.api_key)
+        assert [row.id for row in other.list().sandboxes] == [shared.id]
+        made = other.create(wanted(PLAIN))
+        assert made.team_id == team and one.get(made.id).id == made.id
+        other.delete(made.id)
+        for call in (lambda: stranger.list(team_id=team), lambda: stranger.create(wanted(PLAIN, team_id=team))):
+            with pytest.raises(prime_sandboxes.APIError, match="HTTP 40[34]"):
+                call()
+        with pytest.raises(prime_sandboxes.APIError, match="HTTP 404"):
+            other.get(own.id)
+    finally:
+        for made in (own, shared):
+            one.delete(made.id)

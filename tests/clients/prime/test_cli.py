@@ -152,6 +152,16 @@ def test_delete_all(create, cli, api, me):
     assert {api.get(key)["status"] for key in keys} == {"TERMINATED"}
 
 
+@pytest.mark.newest
+def test_images(cli, cli_json, api):
+    listed = cli_json("images", "list", "--num", "1")
+    assert listed["totalCount"] == len(api.images()) >= 2 and len(listed["data"]) == 1
+    found = cli_json("images", "list", "--search", "THON")
+    assert [(row["imageName"], row["imageTag"]) for row in found["data"]] == [tuple(PYTHON.split(":"))]
+    assert PYTHON in cli("images", "list")
+    assert "No images match" in cli("images", "list", "-q", "nothing-like-this")
+
+
 def test_a_wrong_key(cli):
     assert "Unauthorized" in cli("sandbox", "list", code=1, env={"PRIME_API_KEY": "pit-wrong"})
 

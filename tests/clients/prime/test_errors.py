@@ -125,3 +125,23 @@ def test_no_answer_of_the_platform(engine, client):
     with standing_still(engine), pytest.raises(prime_sandboxes.APITimeoutError):
         client.client.request("GET", "/sandbox", timeout=1)
     assert client.list().page == 1
+
+
+def test_the_platform_answers_though_the_engine_stands_still(engine, client, make):
+    """Clients have no timeout of their own for these calls: without an answer they hang for good."""
+    made = make()
+    client.wait_for_creation(made.id)
+    calls = (client.list, lambda: client.get(made.id), lambda: client.get_logs(made.id),
+             lambda: client.execute_command(made.id, "true"),
+             lambda: client.client.get(f"/sandbox/{made.id}/error-context"),
+             lambda: client.client.get("/user/whoami"), lambda: client.client.get("/user/teams"))
+    os.kill(engine.pid, signal.SIGSTOP)
+    try:
+        threads = [threading.Thread(target=call, daemon=True) for call in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert not any(thread.is_alive() for thread in threads)
+    finally:
+        os.kill(engine.pid, signal.SIGCONT)

@@ -28,6 +28,15 @@ def test_several_side_by_side(sdk, box):
         assert (done.exit_code, done.stdout) == (n, f"{n}\n")
 
 
+@pytest.mark.newest
+def test_many_at_once(sdk, box):
+    jobs = [sdk.start_background_job(box, f"echo {n}; exit {n}") for n in range(3)]
+    done = wait_until(lambda: (lambda seen: all(one.completed for one in seen) and seen)(
+        sdk.get_background_jobs(jobs)), 20, "the end of the jobs", every=0.3)
+    assert [(one.job_id, one.exit_code, one.stdout) for one in done] == [
+        (job.job_id, n, f"{n}\n") for n, job in enumerate(jobs)]
+
+
 def test_not_in_time(client, box):
     with pytest.raises(prime_sandboxes.CommandTimeoutError):
         client.run_background_job(box, "sleep 100", timeout=2, poll_interval=1)
