@@ -162,7 +162,8 @@ def test_keys_are_in_no_file_or_log(engine):
         for name in files:
             path = os.path.join(top, name)
             with contextlib.suppress(FileNotFoundError):  # removed while we look
-                assert not os.path.isfile(path) or secret not in harness.read(path, binary=True), path
+                if os.path.isfile(path) and not os.path.ismount(path):
+                    assert secret not in harness.read(path, binary=True), path
 
 
 # ---- the socket ----------------------------------------------------------------------------------
