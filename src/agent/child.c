@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 
 #include "agent/report.h"
+#include "agent/sftp.h"
 #include "agent/users.h"
 #include "base/fd.h"
 
@@ -283,6 +284,13 @@ static int step_file(struct child *c, struct cx_err *err)
 	_exit(0);
 }
 
+/* No program of the image's: what is told as its start is the end of the report. */
+static int step_sftp(struct child *c, struct cx_err *err)
+{
+	cx_close(&c->report);
+	_exit(cx_sftp_serve(STDIN_FILENO, STDOUT_FILENO, err) < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
 struct step {
 	int (*run)(struct child *c, struct cx_err *err);
 	const char *why;
@@ -309,6 +317,11 @@ static const struct step file_steps[] = {
 	{ NULL, "" },
 };
 
+static const struct step sftp_steps[] = {
+	{ step_sftp, "last; does not come back" },
+	{ NULL, "" },
+};
+
 static void run_table(struct child *c, const struct step *step, struct cx_err *err)
 {
 	for (; step->run != NULL && err->errnum == 0; step++)
@@ -324,6 +337,11 @@ static _Noreturn void give_up(const struct child *c, const struct cx_err *err)
 	_exit(EXIT_NOT_STARTED);
 }
 
+static bool is_sftp(const struct cx_child_plan *plan)
+{
+	return (plan->exec->flags & CX_EXEC_SFTP) != 0;
+}
+
 static int run_steps(void *arg)
 {
 	struct child *c = arg;
@@ -333,7 +351,11 @@ static int run_steps(void *arg)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	run_table(c, common_steps, &err);
-	run_table(c, c->plan->file != NULL ? file_steps : command_steps, &err);
+	run_table(c,
+		  c->plan->file != NULL ? file_steps
+		  : is_sftp(c->plan)	? sftp_steps
+					: command_steps,
+		  &err);
 	give_up(c, &err);
 }
 
@@ -342,14 +364,14 @@ static int run_steps(void *arg)
  * the one that clones it. So this first child only joins the command's group and clones the command
  * from there, as another child of the agent. When the sandbox's limit of processes forbids that, as
  * with a fork bomb inside, this child becomes the command itself: joining is always allowed.
- * Until it is executed a command borrows this child's memory; who works on a file has its own.
+ * Until it is executed a command borrows this child's memory; who works on files has its own.
  */
 _Noreturn void cx_child_run(const struct cx_child_plan *plan)
 {
 	static _Alignas(64) char stack[STACK_SIZE];
 	struct child c = { .plan = plan, .report = plan->report };
 	struct cx_err err = { 0 };
-	int borrow = plan->file == NULL ? CLONE_VM | CLONE_VFORK : 0;
+	int borrow = plan->file == NULL && !is_sftp(plan) ? CLONE_VM | CLONE_VFORK : 0;
 
 	if (cx_group_join(plan->groups, plan->group, &err) < 0)
 		give_up(&c, &err);

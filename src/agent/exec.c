@@ -44,6 +44,8 @@ int cx_exec_request(struct cx_agent *agent, struct cx_conn_ref asker, const stru
 		return cx_refuse(err, CX_INVALID, "%u descriptors came with the command", nfds);
 	if (shell && cx_strv_count(m->argv) != 1)
 		return cx_refuse(err, CX_INVALID, "a shell command is one text");
+	if (wants_tty && (m->flags & CX_EXEC_SFTP) != 0)
+		return cx_refuse(err, CX_INVALID, "SFTP is not spoken on a terminal");
 	if (cx_job_find(agent, asker) != NULL)
 		return cx_refuse(err, CX_INVALID, "a command with number %u is running",
 				 asker.request);

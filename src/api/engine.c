@@ -299,6 +299,14 @@ int cx_engine_egress(struct cx_engine *engine, const struct cx_msg_egress *polic
 	ASK_LONG(EGRESS_MAX, egress, egress_set, CX_ENGINE_ANSWER_MS, policy, NULL, 0);
 }
 
+int cx_engine_ssh(struct cx_engine *engine, const int fds[2], struct cx_engine_call *call,
+		  struct cx_err *err)
+{
+	struct cx_msg_ssh m;
+
+	ASK(ssh, ssh_ended, CX_ENGINE_SSH_MS, &m, fds, 2);
+}
+
 /* ---- receiving ------------------------------------------------------------------------------ */
 
 static bool decode_id(struct cx_str id, char out[33])

@@ -23,6 +23,7 @@ enum {
 	CX_ENGINE_COUNT_MS = 2000, /* who asks how it is does not wait for long */
 	CX_ENGINE_BUILD_MS = 3600000,
 	CX_ENGINE_FETCH_MS = 12 * 3600000, /* engine/build.c ends a worker long before */
+	CX_ENGINE_SSH_MS = 48 * 3600000,   /* longer than any session lasts */
 	CX_ENGINE_QUEUE_MAX = 4096,
 };
 
@@ -127,5 +128,8 @@ CX_MUST int cx_engine_egress(struct cx_engine *engine, const struct cx_msg_egres
 /* fds: the worker's end of proto/bundle_msgs.h, the archive out, its report. */
 CX_MUST int cx_engine_bundle(struct cx_engine *engine, const int fds[3],
 			     struct cx_engine_call *call, struct cx_err *err);
+/* fds: the worker's end of proto/ssh_msgs.h, the connection; done() comes when it has ended. */
+CX_MUST int cx_engine_ssh(struct cx_engine *engine, const int fds[2], struct cx_engine_call *call,
+			  struct cx_err *err);
 
 #endif

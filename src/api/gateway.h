@@ -22,6 +22,7 @@ struct cx_denials;
 struct cx_proc;
 struct cx_pull;
 struct cx_resolver;
+struct cx_ssh;
 struct cx_sweep;
 struct cx_watcher;
 
@@ -49,6 +50,7 @@ struct cx_gateway {
 	struct cx_watcher *watchers;
 	unsigned nwatchers;
 	struct cx_leftovers leftovers;
+	struct cx_ssh *ssh;	   /* NULL until it was asked for */
 	struct cx_proc *processes; /* running ones, and for a while those that have ended */
 	struct cx_resolver *resolver;
 	struct cx_denials *denials;

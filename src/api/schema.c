@@ -124,6 +124,13 @@ static const char *const migrations[] = {
 	 "CREATE INDEX sandbox_denials ON denials (sandbox, row);"
 	 "CREATE TRIGGER bound_denials AFTER INSERT ON denials WHEN NEW.row % 1000 = 0 BEGIN"
 	 " DELETE FROM denials WHERE row <= NEW.row - 100000; END;"),
+	("CREATE TABLE ssh_sessions (id TEXT PRIMARY KEY, sandbox TEXT NOT NULL,"
+	 " user_id TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,"
+	 " key BLOB) WITHOUT ROWID;"
+	 "CREATE INDEX ssh_of_sandbox ON ssh_sessions (sandbox);"
+	 "CREATE INDEX ssh_expiry ON ssh_sessions (expires_ms);"
+	 "CREATE TRIGGER forget_ssh AFTER UPDATE OF ended_ms ON sandboxes"
+	 " WHEN NEW.ended_ms > 0 BEGIN DELETE FROM ssh_sessions WHERE sandbox = NEW.id; END;"),
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

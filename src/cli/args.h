@@ -51,7 +51,7 @@ struct cx_args {
 	const char *name, *start_command, *cwd, *user, *status;
 	const char *code, *code_file, *language;
 	const char *file, *format, *policy, *platform, *username, *authfile, *message, *author;
-	const char *email, *role, *account, *expires, *signal;
+	const char *email, *role, *account, *expires, *signal, *shell;
 	const char *net_name;
 	struct cx_texts env, secrets, labels, net_allow, net_deny;
 	double cpu_cores, memory_gb, disk_gb, pids, timeout_minutes, idle_timeout_minutes,
@@ -67,7 +67,7 @@ struct cx_args {
 	bool dashes; /* rest came behind "--" */
 };
 
-enum cx_rest { CX_REST_NONE, CX_REST_NEEDED, CX_REST_OR_CODE };
+enum cx_rest { CX_REST_NONE, CX_REST_NEEDED, CX_REST_OR_CODE, CX_REST_MAYBE };
 
 /* What a command takes; a part of struct cx_command. */
 struct cx_syntax {

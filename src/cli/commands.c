@@ -100,6 +100,12 @@ static const struct cx_opt run_opts[] = {
 	END,
 };
 
+static const struct cx_opt ssh_opts[] = {
+	{ "shell", 's', CX_OPT_TEXT, AT(shell), "SHELL",
+	  "program to run in a terminal (default: bash, else zsh, else sh)" },
+	END,
+};
+
 static const struct cx_opt code_opts[] = {
 	{ "language", 'l', CX_OPT_WORD, AT(language), "python|javascript|bash",
 	  "language of --code or --file (default: by the file's name, else python)" },
@@ -389,6 +395,17 @@ const struct cx_command cx_commands[] = {
 		.summary = "end a job and all that it started",
 		.text = "They get SIGTERM and, after ten seconds, SIGKILL.\n",
 		.run = cx_cmd_jobs_stop,
+	},
+	{
+		.name = "ssh",
+		.syntax = { "ID [COMMAND...]", 1, 1, CX_REST_MAYBE, TABLES(ssh_opts) },
+		.summary = "log in to a sandbox with OpenSSH's client",
+		.text = "A key and a session are made for this call and removed afterwards. What\n"
+			"follows -- are options of ssh(1) and a command: -- -L "
+			"3000:localhost:3000.\n"
+			"The exit status is that of ssh, 125 for a failure of our own.\n",
+		.run = cx_cmd_ssh,
+		.runs = true,
 	},
 	{
 		.name = "upload",

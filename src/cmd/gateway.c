@@ -13,6 +13,7 @@
 #include "api/json.h"
 #include "api/metrics.h"
 #include "api/resolver.h"
+#include "api/ssh.h"
 #include "api/sweep.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -126,7 +127,7 @@ static void on_adopted(struct cx_gateway *gw, const struct cx_err *err)
 	struct program *prog = cx_container_of(gw, struct program, gw);
 	struct cx_err failed;
 
-	if (err == NULL && serve(prog, &failed) < 0)
+	if (err == NULL && (cx_ssh_open(gw, &failed) < 0 || serve(prog, &failed) < 0))
 		err = &failed;
 	if (err != NULL) {
 		give_up(prog, err, "start failed");

@@ -46,6 +46,7 @@ union request {
 	struct cx_msg_bundle bundle;
 	struct cx_msg_networking networking;
 	struct cx_msg_listen listen;
+	struct cx_msg_ssh ssh;
 };
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -505,6 +506,21 @@ static int do_networking(struct cx_dispatch *d, struct asker asker, const union 
 	return 0;
 }
 
+static void ssh_ended(void *arg, uint64_t tag)
+{
+	struct cx_dispatch *d = arg;
+	struct asker asker = { .generation = d->gateway->generation, .request = (uint32_t)tag };
+
+	ANSWER_EMPTY(d, asker, ssh_ended);
+}
+
+static int do_ssh(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		  struct cx_err *err)
+{
+	(void)m;
+	return cx_ssh_start(d->ssh, fds, ssh_ended, d, asker.request, err);
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define DECODER(name)                                                 \
@@ -537,6 +553,7 @@ DECODER(commit)
 DECODER(bundle)
 DECODER(networking)
 DECODER(listen)
+DECODER(ssh)
 
 static const struct op {
 	const char *name;
@@ -558,6 +575,7 @@ static const struct op {
 	OP(bundle, CX_PEER_READY, 3, true),	  OP(count, CX_PEER_READY, 0, false),
 	OP(pause, CX_PEER_READY, 0, true),	  OP(resume, CX_PEER_READY, 0, false),
 	OP(listen, CX_PEER_READY, 0, false),	  OP(networking, CX_PEER_READY, 0, false),
+	OP(ssh, CX_PEER_READY, 2, true),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)
@@ -607,6 +625,7 @@ void cx_dispatch_lost(struct cx_dispatch *d)
 	cx_archives_close(d->archives);
 	cx_pauses_close(d->pauses);
 	cx_builds_close(d->builds);
+	cx_ssh_close(d->ssh);
 }
 
 void cx_dispatch_oom(struct cx_dispatch *d, struct cx_sandbox *sb)

@@ -6,6 +6,7 @@
 #include "engine/gateway.h"
 #include "engine/pause.h"
 #include "engine/pool.h"
+#include "engine/ssh.h"
 
 /*
  * What the gateway may ask, and when: a table. The gateway is not believed. A packet that is
@@ -23,6 +24,7 @@ struct cx_dispatch {
 	struct cx_builds *builds;
 	struct cx_archives *archives;
 	struct cx_pauses *pauses;
+	struct cx_ssh_workers *ssh;
 	struct cx_gateway *gateway;
 	unsigned state; /* CX_PEER_* of the present gateway */
 	bool stopping;	/* nothing new is begun */

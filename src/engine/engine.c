@@ -20,6 +20,7 @@ struct engine {
 	struct cx_sandboxes sandboxes;
 	struct cx_pool pool;
 	struct cx_builds builds;
+	struct cx_ssh_workers ssh;
 	struct cx_archives archives;
 	struct cx_pauses pauses;
 	struct cx_gateway gateway;
@@ -162,6 +163,7 @@ static void begin_stop(struct engine *e)
 	cx_archives_close(&e->archives);
 	cx_pauses_close(&e->pauses);
 	cx_builds_close(&e->builds);
+	cx_ssh_close(&e->ssh);
 	stop_step(&e->stop_timer);
 }
 
@@ -227,6 +229,7 @@ static int start(struct engine *e, struct cx_err *err)
 	cx_sandboxes_open(&e->sandboxes, &e->host, &sandboxes);
 	cx_pool_open(&e->pool, &e->sandboxes, (unsigned)c->pool, c->max_sandboxes);
 	cx_builds_open(&e->builds, &e->host);
+	cx_ssh_open(&e->ssh, &e->host);
 	cx_archives_open(&e->archives, &e->sandboxes, &e->builds);
 	e->pauses.sandboxes = &e->sandboxes;
 	cx_sweeper_open(&e->sweeper, &e->host);
@@ -234,6 +237,7 @@ static int start(struct engine *e, struct cx_err *err)
 					    .sandboxes = &e->sandboxes,
 					    .pool = &e->pool,
 					    .builds = &e->builds,
+					    .ssh = &e->ssh,
 					    .archives = &e->archives,
 					    .pauses = &e->pauses,
 					    .gateway = &e->gateway,
@@ -258,6 +262,7 @@ static void close_engine(struct engine *e)
 	cx_archives_close(&e->archives);
 	cx_pauses_close(&e->pauses);
 	cx_builds_close(&e->builds);
+	cx_ssh_close(&e->ssh);
 	cx_sweeper_close(&e->sweeper);
 	cx_gateway_close(&e->gateway);
 	cx_sandboxes_close(&e->sandboxes);

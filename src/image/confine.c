@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -50,6 +51,7 @@
 	{                                                                             \
 		.arg = n, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value \
 	}
+#define NOT_EXECUTABLE BITS(2, PROT_EXEC, 0) /* of mmap and mprotect */
 #define ANY_NAMESPACE                                                                              \
 	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | \
 	 CLONE_NEWCGROUP)
@@ -123,6 +125,55 @@ static const struct rule ip_rules[] = {
 	ALLOW("restart_syscall"),
 	ALLOW("exit"),
 	ALLOW("exit_group"),
+};
+
+/* libssh with OpenSSL's ciphers, on descriptors that are there or come: it can make none. */
+static const struct rule connection_rules[] = {
+	ALLOW("read"),
+	ALLOW("write"),
+	ALLOW("recvfrom"),
+	ALLOW("recvmsg"),
+	ALLOW("sendto"),
+	ALLOW("sendmsg"),
+	ALLOW("shutdown"),
+	ALLOW("getsockopt"),
+	ALLOW("setsockopt"),
+	ALLOW("getsockname"),
+	ALLOW("getpeername"),
+	ALLOW_IF("ioctl", 1, IS(1, FIONREAD)),
+	ALLOW("poll"),
+	ALLOW("ppoll"),
+	ALLOW("fcntl"),
+	ALLOW("fstat"),
+	ALLOW("close"),
+	ABSENT("open"),
+	ABSENT("openat"),
+	ABSENT("access"),
+	ABSENT("stat"),
+	ABSENT("newfstatat"),
+	ABSENT("readlink"),
+	/* memory, none of it to be executed */
+	ALLOW("brk"),
+	ALLOW_IF("mmap", 1, NOT_EXECUTABLE),
+	ALLOW_IF("mprotect", 1, NOT_EXECUTABLE),
+	ALLOW("munmap"),
+	ALLOW("mremap"),
+	ALLOW("madvise"),
+	/* the rest */
+	ALLOW("futex"),
+	ALLOW("exit"),
+	ALLOW("exit_group"),
+	ALLOW("rt_sigaction"),
+	ALLOW("rt_sigprocmask"),
+	ALLOW("rt_sigreturn"),
+	ALLOW("restart_syscall"),
+	ALLOW("clock_gettime"),
+	ALLOW("gettimeofday"),
+	ALLOW("time"),
+	ALLOW("getrandom"),
+	ALLOW("getpid"),
+	ALLOW("gettid"),
+	ALLOW("sysinfo"),
 };
 
 /* Sandboxes' questions over TCP. */
@@ -258,6 +309,13 @@ static const struct profile {
 			       .more = ip_rules,
 			       .nmore = CX_LEN(ip_rules),
 			       .otherwise = FATAL },
+	[CX_CONFINE_CONNECTION] = { .root = "mode=0,size=4k",
+				    .last_fd = STDERR_FILENO,
+				    .processes = 0,
+				    .files = 256,
+				    .rules = connection_rules,
+				    .nrules = CX_LEN(connection_rules),
+				    .otherwise = SCMP_ACT_ERRNO(EPERM) },
 };
 
 /* ---- the steps ------------------------------------------------------------------------------- */

@@ -53,7 +53,7 @@
  * fds with CX_EXEC_TTY: one end of a stream socket pair, which the agent joins to a pty.
  */
 #define CX_FIELDS_EXEC(F)                                                                          \
-	F(u32, flags, CX_EXEC_TTY | CX_EXEC_SHELL)                                                 \
+	F(u32, flags, CX_EXEC_TTY | CX_EXEC_SHELL | CX_EXEC_SFTP)                                  \
 	F(strv, argv,                                                                              \
 	  131072)	    /* the program and its arguments; with CX_EXEC_SHELL one shell text */ \
 	F(strv, env, 65536) /* added to and overriding the defaults */                             \
@@ -146,7 +146,11 @@ enum {
 CX_AS_MSG(0x5f, file_entry, CX_FIELDS_FILE_ENTRY)
 
 enum cx_agent_state { CX_AGENT_BLANK, CX_AGENT_CLAIMED, CX_AGENT_STATE_MAX };
-enum { CX_EXEC_TTY = 1, CX_EXEC_SHELL = 2 };
+enum {
+	CX_EXEC_TTY = 1,
+	CX_EXEC_SHELL = 2,
+	CX_EXEC_SFTP = 4, /* the agent itself serves SFTP there, whatever argv says */
+};
 enum cx_exited { CX_EXITED_CODE, CX_EXITED_SIGNAL, CX_EXITED_TIMEOUT, CX_EXITED_MAX };
 enum cx_main { CX_MAIN_NONE, CX_MAIN_RUNNING, CX_MAIN_ENDED, CX_MAIN_MAX };
 

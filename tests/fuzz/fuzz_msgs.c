@@ -8,6 +8,7 @@
 #include "proto/control_msgs.h"
 #include "proto/fetch_msgs.h"
 #include "proto/spawn_msgs.h"
+#include "proto/ssh_msgs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,5 +35,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CX_SPAWN_MSGS(TRY)
 	CX_FETCH_MSGS(TRY)
 	CX_BUNDLE_MSGS(TRY)
+	CX_SSH_MSGS(TRY)
 	return 0;
 }

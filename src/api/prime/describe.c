@@ -2,6 +2,7 @@
 #include "api/describe.h"
 
 #include "api/prime/handlers.h"
+#include "api/sshkey.h"
 #include "base/cleanup.h"
 
 #define SANDBOX "/api/v1/sandbox"
@@ -145,6 +146,44 @@ static const struct cx_field window[] = {
 	{ "truncated", CX_IS_BOOL | NEEDED, 0, 0, NULL, "there is more of the file" },
 };
 
+static const struct cx_field ssh_ask[] = {
+	{ "public_key", TEXT_OR_NONE, 1, CX_SSH_KEY_TEXT_MAX, NULL,
+	  "as OpenSSH writes it; without it nobody can log in before /authorize" },
+	{ "ttl_seconds", CX_IS_INT | CX_IS_NULL, 1, 86400, NULL, "28800 if left out" },
+};
+
+static const struct cx_field ssh_session[] = {
+	{ "session_id", TEXT | NEEDED, 0, 0, NULL, "the user name for SSH" },
+	{ "exposure_id", TEXT | NEEDED, 0, 0, NULL, "the same" },
+	{ "sandbox_id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "host", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "port", CX_IS_INT | NEEDED, 0, 0, NULL, "" },
+	{ "external_endpoint", TEXT | NEEDED, 0, 0, NULL, "host:port" },
+	{ "expires_at", TEXT | NEEDED, 0, 0, NULL, "then its connections end, too" },
+	{ "ttl_seconds", CX_IS_INT | NEEDED, 0, 0, NULL, "" },
+	{ "host_key", TEXT | NEEDED, 0, 0, NULL, "the server's, for known_hosts" },
+	{ "gateway_url", TEXT | NEEDED, 0, 0, NULL, "and /user_ns/job_id/authorize below it" },
+	{ "user_ns", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "job_id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "token", TEXT | NEEDED, 0, 0, NULL, "for /authorize" },
+};
+
+static const struct cx_field ssh_authorize[] = {
+	{ "session_id", TEXT | NEEDED, 1, CX_SSH_USER_MAX, NULL, "" },
+	{ "public_key", TEXT | NEEDED, 1, CX_SSH_KEY_TEXT_MAX, NULL, "as OpenSSH writes it" },
+	{ "ttl_seconds", CX_IS_INT | CX_IS_NULL, 1, 86400, NULL, "from now on; 28800 if left out" },
+};
+
+static const struct cx_field ssh_authorized[] = {
+	{ "session_id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "expires_at", TEXT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field ssh_ended[] = {
+	{ "message", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "session_id", TEXT | NEEDED, 0, 0, NULL, "" },
+};
+
 #define SCHEMA(name, fields)                         \
 	{                                            \
 		"Prime" name, fields, CX_LEN(fields) \
@@ -170,6 +209,11 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("Upload", upload),
 	SCHEMA("Uploaded", uploaded),
 	SCHEMA("Window", window),
+	SCHEMA("SshAsk", ssh_ask),
+	SCHEMA("SshSession", ssh_session),
+	SCHEMA("SshAuthorize", ssh_authorize),
+	SCHEMA("SshAuthorized", ssh_authorized),
+	SCHEMA("SshEnded", ssh_ended),
 };
 
 #define ABSENT(method, path, id, param)                                            \
@@ -209,7 +253,12 @@ static const struct cx_operation operations[] = {
 	ABSENT("POST", "/{}/expose", "primeExpose", "id"),
 	ABSENT("GET", "/{}/expose", "primeListExposures", "id"),
 	ABSENT("GET", "/expose/all", "primeListAllExposures", NULL),
-	ABSENT("POST", "/{}/ssh-session", "primeSshSession", "id"),
+	{ "POST", SANDBOX "/{}/ssh-session", "primeSshSession", "id", NULL, "PrimeSshAsk",
+	  CX_FORM_JSON, "PrimeSshSession" },
+	{ "DELETE", SANDBOX "/{}/ssh-session/{}", "primeEndSshSession", "id,session_id", NULL, NULL,
+	  CX_FORM_JSON, "PrimeSshEnded" },
+	{ "POST", CX_PRIME_GATEWAY "/authorize", "primeSshAuthorize", "id", NULL,
+	  "PrimeSshAuthorize", CX_FORM_JSON, "PrimeSshAuthorized" },
 	ABSENT("POST", "/{}/checkpoints", "primeCheckpoint", "id"),
 	ABSENT("GET", "/{}/checkpoints", "primeListCheckpoints", "id"),
 	ABSENT("POST", "/checkpoints:batchGet", "primeCheckpoints", NULL),

@@ -35,6 +35,11 @@ void cx_prime_set_egress(struct cx_request *req);
 bool cx_prime_asks_images(const struct cx_request *req);
 void cx_prime_images(struct cx_request *req);
 
+/* ssh.c */
+void cx_prime_ssh_session(struct cx_request *req);
+void cx_prime_ssh_session_delete(struct cx_request *req);
+void cx_prime_ssh_authorize(struct cx_request *req);
+
 /* absent.c: refuses in the words of the route's why */
 void cx_prime_absent(struct cx_request *req);
 /* commands.c */

@@ -17,20 +17,28 @@ static void url_of(const struct cx_request *req, char *ret, size_t size)
 		       host != NULL ? host : "localhost");
 }
 
-void cx_prime_write_token(struct cx_jsonw *w, const char *key, const struct cx_request *req,
-			  const char *id)
+void cx_prime_write_access(struct cx_jsonw *w, const struct cx_request *req, const char *id,
+			   int64_t expires_ms)
 {
-	int64_t expires_ms = cx_wall_ms() + CX_TOKEN_MS;
-	char token[CX_TOKEN_MAX + 1], url[300], time[32];
+	char token[CX_TOKEN_MAX + 1], url[300];
 
 	cx_token_make(&req->gateway->auth->tokens, id, expires_ms, token);
-	cx_time_text(expires_ms, time);
 	url_of(req, url, sizeof url);
-	cx_jsonw_object(w, key);
 	cx_jsonw_text(w, "gateway_url", url);
 	cx_jsonw_text(w, "user_ns", "s");
 	cx_jsonw_text(w, "job_id", id);
 	cx_jsonw_text(w, "token", token);
+}
+
+void cx_prime_write_token(struct cx_jsonw *w, const char *key, const struct cx_request *req,
+			  const char *id)
+{
+	int64_t expires_ms = cx_wall_ms() + CX_TOKEN_MS;
+	char time[32];
+
+	cx_time_text(expires_ms, time);
+	cx_jsonw_object(w, key);
+	cx_prime_write_access(w, req, id, expires_ms);
 	cx_jsonw_text(w, "expires_at", time);
 	cx_jsonw_text(w, "sandbox_id", id);
 	cx_jsonw_bool(w, "is_vm", false);

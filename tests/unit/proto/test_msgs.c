@@ -12,6 +12,7 @@
 #include "proto/control_msgs.h"
 #include "proto/fetch_msgs.h"
 #include "proto/spawn_msgs.h"
+#include "proto/ssh_msgs.h"
 
 static uint8_t again[256]; /* what a decoded message encodes to */
 
@@ -52,6 +53,7 @@ CX_AGENT_MSGS(CODEC)
 CX_SPAWN_MSGS(CODEC)
 CX_FETCH_MSGS(CODEC)
 CX_BUNDLE_MSGS(CODEC)
+CX_SSH_MSGS(CODEC)
 
 #define ROW(protocol, id, name) { #name, protocol, id, encode_##name, decode_##name },
 #define CONTROL(id, name, F)	ROW(0, id, name)
@@ -59,13 +61,14 @@ CX_BUNDLE_MSGS(CODEC)
 #define SPAWN(id, name, F)	ROW(2, id, name)
 #define FETCH(id, name, F)	ROW(3, id, name)
 #define BUNDLE(id, name, F)	ROW(4, id, name)
+#define SSH(id, name, F)	ROW(5, id, name)
 static const struct {
 	const char *name;
 	unsigned protocol, id;
 	size_t (*encode)(uint8_t *to, size_t size);
 	bool (*decode)(const uint8_t *from, size_t len);
 } msgs[] = { CX_CONTROL_MSGS(CONTROL) CX_AGENT_MSGS(AGENT) CX_SPAWN_MSGS(SPAWN) CX_FETCH_MSGS(FETCH)
-		     CX_BUNDLE_MSGS(BUNDLE) };
+		     CX_BUNDLE_MSGS(BUNDLE) CX_SSH_MSGS(SSH) };
 
 START_TEST(round_trip)
 {
