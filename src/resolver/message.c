@@ -132,16 +132,11 @@ static int to_wire(const ldns_pkt *pkt, uint8_t *out, size_t room, struct cx_err
 	return (int)len;
 }
 
-static ldns_rdf *name_rdf(const char *name)
-{
-	return ldns_dname_new_frm_str(name);
-}
-
 int cx_question_build(const char *name, uint16_t type, uint16_t id, uint8_t out[CX_DNS_QUERY_MAX],
 		      struct cx_err *err)
 {
 	CX_AUTO(ldns_pkt_freep) ldns_pkt *pkt = ldns_pkt_new();
-	ldns_rdf *dname = name_rdf(name);
+	ldns_rdf *dname = ldns_dname_new_frm_str(name);
 	bool ok = pkt != NULL && dname != NULL &&
 		  push(pkt, LDNS_SECTION_QUESTION,
 		       question_rr(ldns_rdf_data(dname), ldns_rdf_size(dname), type));
@@ -174,10 +169,8 @@ void cx_answer_unref(struct cx_answer **answer)
 	free(a);
 }
 
-static uint32_t clamp(uint32_t ttl_s, uint32_t most)
+static uint32_t at_most(uint32_t ttl_s, uint32_t most)
 {
-	if (ttl_s < CX_DNS_TTL_MIN)
-		return CX_DNS_TTL_MIN;
 	return ttl_s < most ? ttl_s : most;
 }
 
@@ -189,7 +182,7 @@ struct cx_answer *cx_answer_empty(enum cx_rcode rcode, uint32_t ttl_s)
 		return NULL;
 	a->refs = 1;
 	a->rcode = rcode;
-	a->ttl_s = clamp(ttl_s, CX_DNS_TTL_MAX);
+	a->ttl_s = at_most(ttl_s, CX_DNS_TTL_MAX);
 	a->born_ms = cx_now_ms();
 	a->bytes = sizeof *a;
 	a->records = ldns_rr_list_new();
@@ -214,7 +207,7 @@ static ldns_rr *address_rr(const char *name, const struct cx_address *address)
 {
 	CX_AUTO(ldns_rr_freep) ldns_rr *rr = ldns_rr_new();
 	bool v4 = address->len == 4;
-	ldns_rdf *owner = rr != NULL ? name_rdf(name) : NULL, *data;
+	ldns_rdf *owner = rr != NULL ? ldns_dname_new_frm_str(name) : NULL, *data;
 
 	if (owner == NULL)
 		return NULL;
@@ -375,14 +368,10 @@ static enum cx_said take_answer(const ldns_pkt *pkt, const ldns_rdf *name, uint1
 		return CX_SAID_FAILURE;
 	n = ldns_rr_list_rr_count(a->records);
 	take_addresses(a, type);
-	if (n == 0 || ldns_rr_get_type(ldns_rr_list_rr(a->records, n - 1)) != type) {
-		uint32_t negative = clamp(negative_ttl(pkt), CX_DNS_NEGATIVE_TTL);
-
-		a->ttl_s = a->ttl_s < negative ? a->ttl_s : negative;
-	} else {
+	if (n == 0 || ldns_rr_get_type(ldns_rr_list_rr(a->records, n - 1)) != type)
+		a->ttl_s = at_most(a->ttl_s, at_most(negative_ttl(pkt), CX_DNS_NEGATIVE_TTL));
+	else
 		a->rcode = CX_RCODE_NOERROR;
-	}
-	a->ttl_s = clamp(a->ttl_s, CX_DNS_TTL_MAX);
 	*ret = cx_take_ptr(&a);
 	return CX_SAID_ANSWER;
 }
@@ -403,7 +392,7 @@ enum cx_said cx_answer_parse(const uint8_t *packet, size_t len, const char *name
 		return CX_SAID_TRUNCATED;
 	if (ldns_wire2pkt(&pkt, packet, len) != LDNS_STATUS_OK)
 		return CX_SAID_FAILURE;
-	dname = name_rdf(name);
+	dname = ldns_dname_new_frm_str(name);
 	if (dname == NULL)
 		return CX_SAID_FAILURE;
 	said = take_answer(pkt, dname, type, ret_answer);

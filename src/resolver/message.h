@@ -16,7 +16,6 @@ enum {
 	CX_DNS_ADDRESSES = 32,	/* of one answer; more are left out */
 	CX_DNS_CHAIN_MAX = 8,	/* CNAMEs that lead to an answer */
 	CX_DNS_RECORDS_MAX = 128,
-	CX_DNS_TTL_MIN = 5,
 	CX_DNS_TTL_MAX = 3600,
 	CX_DNS_NEGATIVE_TTL = 60, /* most that it is remembered that there is nothing */
 };

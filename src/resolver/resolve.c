@@ -108,6 +108,13 @@ static void finish_refused(struct cx_job *job, enum cx_rcode rcode)
 	free_job(job);
 }
 
+/* Its sandbox is gone; another one may have the address by now. */
+static void abandon(struct cx_job *job)
+{
+	cx_clients_answer(job->r->clients, &job->client, NULL, 0);
+	free_job(job);
+}
+
 /* ---- what a name means ----------------------------------------------------------------------- */
 
 /*
@@ -168,9 +175,16 @@ static uint32_t tellable(const struct cx_resolve *r, const struct cx_answer *a)
 
 /* ---- permits --------------------------------------------------------------------------------- */
 
+static uint32_t permit_s(const struct cx_job *job)
+{
+	uint32_t least = CX_RESOLVE_PERMIT_MIN_S;
+
+	return (job->ttl_s > least ? job->ttl_s : least) + CX_RESOLVE_GRACE_S;
+}
+
 static void send_answer(struct cx_job *job, struct cx_guest *guest)
 {
-	uint64_t until_ms = cx_now_ms() + 1000ULL * (job->ttl_s + CX_RESOLVE_GRACE_S);
+	uint64_t until_ms = cx_now_ms() + 1000ULL * permit_s(job);
 
 	for (unsigned i = 0; i < job->answer->naddresses; i++)
 		if ((job->keep >> i & 1) != 0 &&
@@ -193,7 +207,9 @@ static void permitted(struct cx_job *job)
 {
 	struct cx_guest *guest = guest_of(job);
 
-	if (guest == NULL || guest->names == NULL) {
+	if (guest == NULL) {
+		abandon(job);
+	} else if (guest->names == NULL) {
 		finish_refused(job, CX_RCODE_REFUSED);
 	} else if (job->conflict && ++job->rounds < CX_RESOLVE_ROUNDS) {
 		if (guest->names->number != job->number) {
@@ -251,7 +267,7 @@ static unsigned ask_permits(struct cx_permits *permits, const struct cx_guest *g
 /* What was permitted lately need not be again. */
 static void permit(struct cx_job *job, const struct cx_guest *guest)
 {
-	uint64_t enough_ms = cx_now_ms() + 1000ULL * (job->ttl_s + CX_RESOLVE_GRACE_S / 2);
+	uint64_t enough_ms = cx_now_ms() + 1000ULL * (permit_s(job) - CX_RESOLVE_GRACE_S / 2);
 
 	job->waiting = 1; /* ours, until all are asked for */
 	for (unsigned i = 0; i < job->answer->naddresses; i++) {
@@ -261,8 +277,8 @@ static void permit(struct cx_job *job, const struct cx_guest *guest)
 		if ((job->keep >> i & 1) == 0 ||
 		    cx_told_until(guest, job->query.name, address, job->number, enough_ms))
 			continue;
-		asked = ask_permits(job->r->permits, guest, job->query.name, address,
-				    job->ttl_s + CX_RESOLVE_GRACE_S, permit_done, job, i);
+		asked = ask_permits(job->r->permits, guest, job->query.name, address, permit_s(job),
+				    permit_done, job, i);
 		job->waiting += asked;
 		if (asked == 0)
 			job->keep &= ~(1U << i);
@@ -277,7 +293,7 @@ static uint32_t ttl_left(const struct cx_answer *a)
 {
 	uint64_t old_s = (cx_now_ms() - a->born_ms) / 1000;
 
-	return old_s + 1 < a->ttl_s ? a->ttl_s - (uint32_t)old_s : 1;
+	return old_s < a->ttl_s ? a->ttl_s - (uint32_t)old_s : 0;
 }
 
 /* With the answer of a name server, under the policy of now. */
@@ -285,11 +301,14 @@ static void go_on(struct cx_job *job)
 {
 	struct cx_guest *guest = guest_of(job);
 	CX_AUTO(cx_answer_unref) struct cx_answer *own = NULL;
-	enum cx_rcode rcode = CX_RCODE_REFUSED;
+	enum cx_rcode rcode;
 
-	if (guest != NULL)
-		own = decide(job->r, guest, &job->query, &rcode);
-	if (guest == NULL || own != NULL || rcode != CX_RCODE_NOERROR) {
+	if (guest == NULL) {
+		abandon(job);
+		return;
+	}
+	own = decide(job->r, guest, &job->query, &rcode);
+	if (own != NULL || rcode != CX_RCODE_NOERROR) {
 		finish_refused(job, own != NULL ? CX_RCODE_SERVFAIL : rcode);
 		return;
 	}
@@ -419,9 +438,11 @@ static void permit_told(struct change *change, struct cx_guest *guest)
 	for (struct cx_told *told = guest->told; told != NULL; told = told->next) {
 		uint32_t ttl_s = (uint32_t)((told->until_ms - now_ms) / 1000) + 1;
 
-		told->number = guest->names->number;
-		change->waiting += ask_permits(change->r->permits, guest, told->name,
-					       &told->address, ttl_s, change_permitted, change, 0);
+		unsigned asked = ask_permits(change->r->permits, guest, told->name, &told->address,
+					     ttl_s, change_permitted, change, 0);
+
+		told->number = asked > 0 ? guest->names->number : 0;
+		change->waiting += asked;
 	}
 }
 

@@ -19,8 +19,10 @@ enum {
 	CX_RESOLVE_EACH = 128, /* questions of one sandbox that wait; more are not heard */
 	CX_RESOLVE_ALL = 16384,
 	CX_RESOLVE_OWN_TTL_S = 5, /* of names of our own: their addresses change with sandboxes */
-	CX_RESOLVE_GRACE_S = 60,  /* that an address may be used for longer than the answer says */
-	CX_RESOLVE_ROUNDS = 3,	  /* changes of the policy that one question outlives */
+	CX_RESOLVE_PERMIT_MIN_S =
+		5,		 /* an address may be used for the answer's time, this at least, */
+	CX_RESOLVE_GRACE_S = 20, /* and so long behind it */
+	CX_RESOLVE_ROUNDS = 3,	 /* changes of the policy that one question outlives */
 	CX_RESOLVE_STALL_MS = 3000,
 };
 

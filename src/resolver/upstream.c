@@ -9,7 +9,7 @@
 
 #include "base/str.h"
 
-enum { FAILURE_TTL_S = CX_DNS_TTL_MIN, PREFIX = 2 /* bytes of length in front, over TCP */ };
+enum { FAILURE_TTL_S = 5, PREFIX = 2 /* bytes of length in front, over TCP */ };
 
 struct waiter {
 	struct waiter *next;

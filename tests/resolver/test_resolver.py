@@ -50,7 +50,7 @@ def test_allowed_names_are_permitted_before_they_are_told(plain):
         got = dns.parse(sock.recv(4096))
     assert (got.rcode, got.name, dns.addresses(got)) == (dns.NOERROR, "Example.COM", sorted(PUBLIC))
     ports = struct.pack("<4H", 443, 443, 80, 80)
-    assert sorted(plain.caissond.permits) == sorted((3, number, one, 360, 0, ports) for one in PUBLIC)
+    assert sorted(plain.caissond.permits) == sorted((3, number, one, 320, 0, ports) for one in PUBLIC)
     for name, rcode in (("www.example.com", dns.REFUSED), ("example.org", dns.REFUSED),
                         ("a.b.example.org", dns.NOERROR), ("notexample.org", dns.REFUSED)):
         assert plain.ask(3, name).rcode == rcode, name
@@ -261,6 +261,15 @@ def test_name_servers_that_lie_or_fail():
         assert one.ask(3, "example.com").rcode == dns.SERVFAIL, "nobody is there, which is known at once"
 
 
+def test_an_answer_for_now_only_is_told_but_not_kept():
+    with running(lambda asked, tcp: dns.answer(asked, [dns.a(asked.name, PUBLIC[0], ttl=0)])) as one:
+        one.names(3, ALLOW, ["example.com"])
+        for turn in (1, 2):
+            assert [record.ttl for record in one.ask(3, "example.com").records] == [0]
+            assert len(one.upstream.asked) == turn
+        assert [permit[3] for permit in one.caissond.permits] == [25], "long enough to connect"
+
+
 def test_what_is_known_is_not_asked_again():
     def say(asked, tcp):
         if asked.name == "gone.com":
@@ -378,6 +387,9 @@ def test_it_is_shut_off(plain):
     assert not any(int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
     assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
     assert os.listdir(f"/proc/{pid}/root") == []
+    with open(f"/proc/{pid}/limits", encoding="ascii") as file:
+        limits = {line[:26].strip(): line[26:].split()[:2] for line in file}
+    assert (limits["Max processes"], limits["Max open files"]) == (["0", "0"], ["2304", "2304"])
     for number in os.listdir(f"/proc/{pid}/fd"):
         assert os.readlink(f"/proc/{pid}/fd/{number}").startswith(("socket:", "anon_inode:", "/dev/", "pipe:", "/"))
 

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -229,6 +230,43 @@ static int rule_the_host(void)
 	return failed(syscall(SYS_ioctl, 0, 0x5412, "x"), ENOSYS);
 }
 
+/* ---- one that knows names ---------------------------------------------------------------------
+ */
+
+/* Its root is empty, and it opens no file: it waits as an event loop does. */
+static int wait_in_loop(void)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int epfd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (epoll_ctl(epfd, EPOLL_CTL_ADD, STDIN_FILENO, &ev) < 0)
+		return FAILED;
+	return epoll_wait(epfd, &ev, 1, -1) == 1 ? 0 : FAILED;
+}
+
+static int make_udp_sockets(void)
+{
+	if (socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) < 0 ||
+	    (socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0) < 0 && errno != EAFNOSUPPORT))
+		return FAILED;
+	return 0;
+}
+
+static int make_netlink_socket(void)
+{
+	(void)socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	return CAME_BACK;
+}
+
+static int bind_socket(void)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET };
+
+	(void)bind(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), (struct sockaddr *)&any,
+		   sizeof any);
+	return CAME_BACK;
+}
+
 /* ---- one that has a tree --------------------------------------------------------------------- */
 
 enum { SECRET_OWNER = 1000, PIPE = 2 };
@@ -317,6 +355,13 @@ static const struct {
 	{ CX_CONFINE_HANDED, "handed-open", open_anything, SIGSYS },
 	{ CX_CONFINE_HANDED, "handed-socket", make_socket, SIGSYS },
 	{ CX_CONFINE_HANDED, "handed-fork", make_process, SIGSYS },
+	{ CX_CONFINE_NAMES, "names-wait", wait_in_loop, 0 },
+	{ CX_CONFINE_NAMES, "names-udp", make_udp_sockets, 0 },
+	{ CX_CONFINE_NAMES, "names-open", open_anything, SIGSYS },
+	{ CX_CONFINE_NAMES, "names-other", make_netlink_socket, SIGSYS },
+	{ CX_CONFINE_NAMES, "names-bind", bind_socket, SIGSYS },
+	{ CX_CONFINE_NAMES, "names-fork", make_process, SIGSYS },
+	{ CX_CONFINE_NAMES, "names-execve", execute, SIGSYS },
 	{ CX_CONFINE_NETWORK, "net-wait", wait_for_end, 0 },
 	{ CX_CONFINE_NETWORK, "net-files", find_no_files, 0 },
 	{ CX_CONFINE_NETWORK, "net-address", find_address, 0 },
