@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every decoder of the four protocols: what it accepts must encode to the same bytes again. */
+/* Every decoder of every protocol: what it accepts must encode to the same bytes again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +7,7 @@
 #include "proto/bundle_msgs.h"
 #include "proto/control_msgs.h"
 #include "proto/fetch_msgs.h"
+#include "proto/resolver_msgs.h"
 #include "proto/spawn_msgs.h"
 #include "proto/ssh_msgs.h"
 
@@ -36,5 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CX_FETCH_MSGS(TRY)
 	CX_BUNDLE_MSGS(TRY)
 	CX_SSH_MSGS(TRY)
+	CX_RESOLVER_MSGS(TRY)
+	CX_PERMIT_MSGS(TRY)
 	return 0;
 }

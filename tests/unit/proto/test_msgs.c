@@ -11,6 +11,7 @@
 #include "proto/bundle_msgs.h"
 #include "proto/control_msgs.h"
 #include "proto/fetch_msgs.h"
+#include "proto/resolver_msgs.h"
 #include "proto/spawn_msgs.h"
 #include "proto/ssh_msgs.h"
 
@@ -54,6 +55,8 @@ CX_SPAWN_MSGS(CODEC)
 CX_FETCH_MSGS(CODEC)
 CX_BUNDLE_MSGS(CODEC)
 CX_SSH_MSGS(CODEC)
+CX_RESOLVER_MSGS(CODEC)
+CX_PERMIT_MSGS(CODEC)
 
 #define ROW(protocol, id, name) { #name, protocol, id, encode_##name, decode_##name },
 #define CONTROL(id, name, F)	ROW(0, id, name)
@@ -62,13 +65,16 @@ CX_SSH_MSGS(CODEC)
 #define FETCH(id, name, F)	ROW(3, id, name)
 #define BUNDLE(id, name, F)	ROW(4, id, name)
 #define SSH(id, name, F)	ROW(5, id, name)
+#define RESOLVER(id, name, F)	ROW(6, id, name)
+#define PERMIT(id, name, F)	ROW(7, id, name)
 static const struct {
 	const char *name;
 	unsigned protocol, id;
 	size_t (*encode)(uint8_t *to, size_t size);
 	bool (*decode)(const uint8_t *from, size_t len);
 } msgs[] = { CX_CONTROL_MSGS(CONTROL) CX_AGENT_MSGS(AGENT) CX_SPAWN_MSGS(SPAWN) CX_FETCH_MSGS(FETCH)
-		     CX_BUNDLE_MSGS(BUNDLE) CX_SSH_MSGS(SSH) };
+		     CX_BUNDLE_MSGS(BUNDLE) CX_SSH_MSGS(SSH) CX_RESOLVER_MSGS(RESOLVER)
+			     CX_PERMIT_MSGS(PERMIT) };
 
 START_TEST(round_trip)
 {
