@@ -449,14 +449,19 @@ static bool option_is(int sock, int option, int wanted)
 }
 
 /* Whatever else it is handed would do something else when it is read, written or closed. */
-static bool is_tcp_connection(int sock)
+static bool is_tcp_socket(int sock)
+{
+	return option_is(sock, SO_TYPE, SOCK_STREAM) && option_is(sock, SO_PROTOCOL, IPPROTO_TCP) &&
+	       (option_is(sock, SO_DOMAIN, AF_INET) || option_is(sock, SO_DOMAIN, AF_INET6));
+}
+
+/* No more when the server has reset it meanwhile, which is no lie of the agent's. */
+static bool is_connected(int sock)
 {
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof peer;
 
-	return option_is(sock, SO_TYPE, SOCK_STREAM) && option_is(sock, SO_PROTOCOL, IPPROTO_TCP) &&
-	       (option_is(sock, SO_DOMAIN, AF_INET) || option_is(sock, SO_DOMAIN, AF_INET6)) &&
-	       getpeername(sock, (struct sockaddr *)&peer, &len) == 0;
+	return getpeername(sock, (struct sockaddr *)&peer, &len) == 0;
 }
 
 static int on_port_opened(struct cx_session *session, struct pending *slot, struct cx_reader *body,
@@ -464,12 +469,18 @@ static int on_port_opened(struct cx_session *session, struct pending *slot, stru
 {
 	struct cx_msg_port_opened m;
 	struct cx_answer answer = { .sock = &session->scratch->fds[0] };
+	struct cx_err cut;
 
 	if (!cx_msg_port_opened_get(body, &m))
 		return cx_refuse(err, CX_INVALID, "malformed fields");
-	if (!is_tcp_connection(*answer.sock))
-		return cx_refuse(err, CX_INVALID, "a descriptor that is no TCP connection");
-	answer_call(slot, &answer);
+	if (!is_tcp_socket(*answer.sock))
+		return cx_refuse(err, CX_INVALID, "a descriptor that is no TCP socket");
+	if (is_connected(*answer.sock)) {
+		answer_call(slot, &answer);
+		return 0;
+	}
+	(void)cx_refuse(&cut, CX_UNAVAILABLE, "the server closed the connection at once");
+	fail_owner(slot, false, &cut);
 	return 0;
 }
 

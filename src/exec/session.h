@@ -101,7 +101,8 @@ CX_MUST int cx_session_main(struct cx_session *session, struct cx_call *call, st
  * A connection to a TCP port inside: on the sandbox's 127.0.0.1, else on its ::1. What done() gets
  * is a connected TCP socket, but one that the agent may hold too: it may change any option of it at
  * any time. So every call on it has to say MSG_DONTWAIT, and splice(2), which cannot, would block.
- * CX_UNAVAILABLE: nobody listens. CX_TIMEOUT: nobody took it within timeout_ms (60,000 at most).
+ * CX_UNAVAILABLE: nobody listens, or it was closed at once. CX_TIMEOUT: nobody took it within
+ * timeout_ms (60,000 at most).
  */
 CX_MUST int cx_session_port(struct cx_session *session, uint16_t port, uint32_t timeout_ms,
 			    struct cx_call *call, struct cx_err *err);

@@ -346,7 +346,7 @@ START_TEST(a_connection_is_handed_over)
 END_TEST
 
 /* Each is handed over as if it was a connection. */
-enum { UNIX_SOCKET, UDP_SOCKET, LISTENING, UNCONNECTED, PIPE, A_FILE, NOTHING, TWO, BAD_ENDS };
+enum { UNIX_SOCKET, UDP_SOCKET, PIPE, A_FILE, NOTHING, TWO, LISTENING, UNCONNECTED, BAD_ENDS };
 
 static int bad_end(int kind, int listening)
 {
@@ -372,7 +372,7 @@ static int bad_end(int kind, int listening)
 	}
 }
 
-START_TEST(a_descriptor_that_is_no_connection_ends_the_session)
+START_TEST(a_descriptor_that_is_no_connection_is_not_taken)
 {
 	struct cx_msg_port_opened m;
 	struct door door;
@@ -388,7 +388,8 @@ START_TEST(a_descriptor_that_is_no_connection_ends_the_session)
 	} else {
 		say_raw(CX_MSG_port_opened, r, NULL, 0, bad);
 	}
-	ck_assert_int_eq(nlost, 1);
+	/* One that is not connected may have been: the server inside can end it at any time. */
+	ck_assert_int_eq(nlost, _i < LISTENING);
 	ck_assert_int_eq(door.opened, 0);
 	ck_assert_int_eq(door.failed, 1);
 	cx_close(&bad);
@@ -1019,7 +1020,7 @@ int main(void)
 	tcase_add_test(tc, a_file_is_moved);
 	tcase_add_test(tc, a_cancelled_file_is_killed_and_not_heard_of);
 	tcase_add_test(tc, a_connection_is_handed_over);
-	tcase_add_loop_test(tc, a_descriptor_that_is_no_connection_ends_the_session, 0, BAD_ENDS);
+	tcase_add_loop_test(tc, a_descriptor_that_is_no_connection_is_not_taken, 0, BAD_ENDS);
 	tcase_add_test(tc, who_is_forgotten_hears_nothing);
 	tcase_add_test(tc, callbacks_may_ask_and_close);
 	tcase_add_loop_test(tc, a_lie_ends_the_session, 0, CX_LEN(lies));
