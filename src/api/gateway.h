@@ -15,11 +15,13 @@
 
 /* Everything that the handlers share; owned by main(). */
 struct cx_box;
+struct cx_exposure;
 struct cx_import;
 struct cx_intake;
 struct cx_metrics;
 struct cx_denials;
 struct cx_proc;
+struct cx_proxies;
 struct cx_pull;
 struct cx_resolver;
 struct cx_ssh;
@@ -50,7 +52,9 @@ struct cx_gateway {
 	struct cx_watcher *watchers;
 	unsigned nwatchers;
 	struct cx_leftovers leftovers;
-	struct cx_ssh *ssh;	   /* NULL until it was asked for */
+	struct cx_ssh *ssh; /* NULL until it was asked for */
+	struct cx_exposure *exposures;
+	struct cx_proxies *proxies;
 	struct cx_proc *processes; /* running ones, and for a while those that have ended */
 	struct cx_resolver *resolver;
 	struct cx_denials *denials;

@@ -131,6 +131,12 @@ static const char *const migrations[] = {
 	 "CREATE INDEX ssh_expiry ON ssh_sessions (expires_ms);"
 	 "CREATE TRIGGER forget_ssh AFTER UPDATE OF ended_ms ON sandboxes"
 	 " WHEN NEW.ended_ms > 0 BEGIN DELETE FROM ssh_sessions WHERE sandbox = NEW.id; END;"),
+	"CREATE TABLE exposures (id TEXT PRIMARY KEY, sandbox_id TEXT NOT NULL,"
+	" port INTEGER NOT NULL, name TEXT, protocol TEXT NOT NULL,"
+	" external_port INTEGER NOT NULL, created_ms INTEGER NOT NULL);"
+	"CREATE INDEX sandbox_exposures ON exposures (sandbox_id);"
+	"CREATE TRIGGER close_exposures AFTER UPDATE OF ended_ms ON sandboxes"
+	" WHEN NEW.ended_ms > 0 BEGIN DELETE FROM exposures WHERE sandbox_id = NEW.id; END;",
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

@@ -52,7 +52,7 @@ struct cx_args {
 	const char *code, *code_file, *language;
 	const char *file, *format, *policy, *platform, *username, *authfile, *message, *author;
 	const char *email, *role, *account, *expires, *signal, *shell;
-	const char *net_name;
+	const char *net_name, *protocol;
 	struct cx_texts env, secrets, labels, net_allow, net_deny;
 	double cpu_cores, memory_gb, disk_gb, pids, timeout_minutes, idle_timeout_minutes,
 		timeout_s, interval_s, count;				     /* -1: unset */

@@ -85,6 +85,13 @@ static const struct cx_opt env_opts[] = {
 	END,
 };
 
+static const struct cx_opt expose_opts[] = {
+	{ "name", 'n', CX_OPT_TEXT, AT(name), "NAME", "a name to tell it from others" },
+	{ "protocol", 0, CX_OPT_WORD, AT(protocol), "http|tcp",
+	  "requests of HTTP, or any bytes over TCP (default: http)" },
+	END,
+};
+
 static const struct cx_opt run_opts[] = {
 	{ "working-dir", 'w', CX_OPT_TEXT, AT(cwd), "DIR", "directory to run in" },
 	{ "cwd", 0, CX_OPT_TEXT, AT(cwd), "DIR", "the same as --working-dir" },
@@ -474,6 +481,25 @@ const struct cx_command cx_commands[] = {
 		.summary = "make an image of what a sandbox has changed",
 		.text = "The sandbox stands still while its files are read, then goes on.\n",
 		.run = cx_cmd_commit,
+	},
+	{
+		.name = "expose",
+		.syntax = { "ID PORT", 2, 2, CX_REST_NONE, TABLES(expose_opts, output_opts) },
+		.summary = "serve a port of a sandbox on one of this host",
+		.text = "Prints the id of the exposure and its URL.\n",
+		.run = cx_cmd_expose,
+	},
+	{
+		.name = "unexpose",
+		.syntax = { "ID EXPOSURE...", 2, INT_MAX, CX_REST_NONE, ONLY_WHERE },
+		.summary = "serve exposed ports no longer; their connections end",
+		.run = cx_cmd_unexpose,
+	},
+	{
+		.name = "list-ports",
+		.syntax = { "[ID]", 0, 1, CX_REST_NONE, TABLES(output_opts) },
+		.summary = "list the exposed ports of a sandbox, or of all",
+		.run = cx_cmd_list_ports,
 	},
 	{
 		.name = "pause",

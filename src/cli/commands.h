@@ -34,6 +34,9 @@ int cx_cmd_delete(struct cx_cli *cli, struct cx_err *err); /* cmd_delete.c */
 int cx_cmd_pause(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_resume(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_stop(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_expose(struct cx_cli *cli, struct cx_err *err); /* cmd_expose.c */
+int cx_cmd_unexpose(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_list_ports(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_run(struct cx_cli *cli, struct cx_err *err); /* cmd_run.c */
 int cx_cmd_once(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_jobs_start(struct cx_cli *cli, struct cx_err *err); /* cmd_jobs.c */

@@ -9,9 +9,11 @@
 
 #include "api/boxes.h"
 #include "api/denials.h"
+#include "api/expose.h"
 #include "api/fence.h"
 #include "api/json.h"
 #include "api/metrics.h"
+#include "api/proxy.h"
 #include "api/resolver.h"
 #include "api/ssh.h"
 #include "api/sweep.h"
@@ -127,7 +129,8 @@ static void on_adopted(struct cx_gateway *gw, const struct cx_err *err)
 	struct program *prog = cx_container_of(gw, struct program, gw);
 	struct cx_err failed;
 
-	if (err == NULL && (cx_ssh_open(gw, &failed) < 0 || serve(prog, &failed) < 0))
+	if (err == NULL && (cx_exposures_restore(gw, &failed) < 0 || cx_ssh_open(gw, &failed) < 0 ||
+			    serve(prog, &failed) < 0))
 		err = &failed;
 	if (err != NULL) {
 		give_up(prog, err, "start failed");
@@ -280,6 +283,7 @@ static int start(struct program *prog, struct cx_err *err)
 	prog->gw.auth = &prog->auth;
 	prog->gw.metrics = &prog->metrics;
 	if (cx_denials_open(&prog->gw, err) < 0 ||
+	    cx_proxies_open(&prog->gw, &prog->gw.proxies, err) < 0 ||
 	    cx_resolver_open(&prog->loop, prog->gw.scratch, &names, &prog->gw.resolver, err) < 0)
 		return -err->errnum;
 	if (cx_engine_open(&prog->loop, prog->gw.scratch, &sock, &events, &prog->gw.engine, err) <
@@ -371,6 +375,7 @@ int main(int argc, char **argv)
 	if (start(&prog, &err) < 0 || cx_loop_run(&prog.loop, &err) < 0)
 		give_up(&prog, &err, "start failed");
 	cx_denials_close(&prog.gw);
+	cx_proxies_close(prog.gw.proxies);
 	cx_store_close(prog.gw.store);
 	cx_registries_close(prog.gw.registries);
 	cx_metrics_close(&prog.metrics);

@@ -737,6 +737,27 @@ def test_pause_resume_stop(serve, cli, verb, done):
     assert cli(verb).returncode == 2
 
 
+EXPOSURE = {"exposure_id": "e1", "sandbox_id": "a", "port": 80, "name": None, "url": "tcp://h:1", "protocol": "TCP"}
+
+
+def test_expose_unexpose_list_ports(serve, cli):
+    def handler(connection):
+        if connection.method == "POST":
+            assert connection.json() == {"port": 80, "protocol": "TCP", "name": "n"}
+            connection.answer(EXPOSURE)
+        else:
+            connection.answer({"exposures": [EXPOSURE]} if connection.method == "GET" else {})
+    server = serve(handler)
+    assert cli("expose", "a", "80", "--protocol", "tcp", "-n", "n").stdout == b"e1 tcp://h:1\n"
+    assert b"e1  a" in cli("list-ports", "a").stdout
+    assert json.loads(cli("list-ports", "--json").stdout) == [EXPOSURE]
+    assert cli("unexpose", "a", "e1", "e2").returncode == 0
+    assert cli("unexpose", "a", "e/1").returncode == cli("expose", "a", "x").returncode == 3
+    assert server.requests == [("POST", "/api/v1/sandbox/a/expose"), ("GET", "/api/v1/sandbox/a/expose"),
+                               ("GET", "/api/v1/sandbox/expose/all"), ("DELETE", "/api/v1/sandbox/a/expose/e1"),
+                               ("DELETE", "/api/v1/sandbox/a/expose/e2")]
+
+
 @pytest.mark.parametrize("options,sent", [
     ((), {}), (("--no-timeout",), {"timeout_minutes": -1}), (("--timeout-minutes", "0.5"), {"timeout_minutes": 0.5}),
     (("--idle-timeout-minutes", "3"), {"idle_timeout_minutes": 3})])

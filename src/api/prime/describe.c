@@ -97,6 +97,29 @@ static const struct cx_field egress_status[] = {
 	{ "applied", CX_IS_BOOL | NEEDED, 0, 0, NULL, "" },
 };
 
+static const struct cx_field expose[] = {
+	{ "port", CX_IS_INT | NEEDED, 22, 9000, NULL, "but not 2222, 8080 or 8081" },
+	{ "name", TEXT_OR_NONE, 0, 255, NULL, "for you to tell it from others" },
+	{ "protocol", TEXT_OR_NONE, 0, 16, "HTTP|TCP", "HTTP if left out" },
+};
+
+static const struct cx_field exposure[] = {
+	{ "exposure_id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "sandbox_id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "port", CX_IS_INT | NEEDED, 0, 0, NULL, "inside" },
+	{ "name", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "url", TEXT | NEEDED, 0, 0, NULL, "where it is served" },
+	{ "tls_socket", TEXT | NEEDED, 0, 0, NULL, "empty: it is served in the clear" },
+	{ "protocol", TEXT | NEEDED, 0, 0, "HTTP|TCP", "" },
+	{ "external_port", CX_IS_INT | CX_IS_NULL | NEEDED, 0, 0, NULL, "of TCP" },
+	{ "external_endpoint", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "of TCP: host:port" },
+	{ "created_at", TEXT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field exposures[] = {
+	{ "exposures", CX_IS_OBJECTS | NEEDED, 0, 0, "PrimeExposure", "" },
+};
+
 static const struct cx_field command[] = {
 	{ "command", TEXT | NEEDED, 1, 0, NULL, "for the shell" },
 	{ "working_dir", TEXT_OR_NONE, 0, 4095, NULL, "the image's if left out" },
@@ -202,6 +225,10 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("NoStatus", no_status),
 	SCHEMA("Egress", egress),
 	SCHEMA("EgressStatus", egress_status),
+	SCHEMA("Expose", expose),
+	SCHEMA("Exposure", exposure),
+	SCHEMA("Exposures", exposures),
+	{ "PrimeUnexposed", NULL, 0 },
 	SCHEMA("Command", command),
 	SCHEMA("CommandEnd", command_end),
 	SCHEMA("FileQuery", file_query),
@@ -250,15 +277,20 @@ static const struct cx_operation operations[] = {
 	CALL("/Connect", "primeWatchCommand"),
 	CALL("/SendInput", "primeSendInput"),
 	CALL("/SendSignal", "primeSendSignal"),
-	ABSENT("POST", "/{}/expose", "primeExpose", "id"),
-	ABSENT("GET", "/{}/expose", "primeListExposures", "id"),
-	ABSENT("GET", "/expose/all", "primeListAllExposures", NULL),
 	{ "POST", SANDBOX "/{}/ssh-session", "primeSshSession", "id", NULL, "PrimeSshAsk",
 	  CX_FORM_JSON, "PrimeSshSession" },
 	{ "DELETE", SANDBOX "/{}/ssh-session/{}", "primeEndSshSession", "id,session_id", NULL, NULL,
 	  CX_FORM_JSON, "PrimeSshEnded" },
 	{ "POST", CX_PRIME_GATEWAY "/authorize", "primeSshAuthorize", "id", NULL,
 	  "PrimeSshAuthorize", CX_FORM_JSON, "PrimeSshAuthorized" },
+	{ "POST", SANDBOX "/{}/expose", "primeExpose", "id", NULL, "PrimeExpose", CX_FORM_JSON,
+	  "PrimeExposure" },
+	{ "GET", SANDBOX "/{}/expose", "primeListExposures", "id", NULL, NULL, CX_FORM_JSON,
+	  "PrimeExposures" },
+	{ "GET", SANDBOX "/expose/all", "primeListAllExposures", NULL, NULL, NULL, CX_FORM_JSON,
+	  "PrimeExposures" },
+	{ "DELETE", SANDBOX "/{}/expose/{}", "primeUnexpose", "id,exposure_id", NULL, NULL,
+	  CX_FORM_JSON, "PrimeUnexposed" },
 	ABSENT("POST", "/{}/checkpoints", "primeCheckpoint", "id"),
 	ABSENT("GET", "/{}/checkpoints", "primeListCheckpoints", "id"),
 	ABSENT("POST", "/checkpoints:batchGet", "primeCheckpoints", NULL),

@@ -39,6 +39,11 @@ void cx_prime_images(struct cx_request *req);
 void cx_prime_ssh_session(struct cx_request *req);
 void cx_prime_ssh_session_delete(struct cx_request *req);
 void cx_prime_ssh_authorize(struct cx_request *req);
+/* expose.c */
+void cx_prime_expose(struct cx_request *req);
+void cx_prime_exposures(struct cx_request *req);
+void cx_prime_all_exposures(struct cx_request *req);
+void cx_prime_unexpose(struct cx_request *req);
 
 /* absent.c: refuses in the words of the route's why */
 void cx_prime_absent(struct cx_request *req);

@@ -164,9 +164,3 @@ def test_images(cli, cli_json, api):
 
 def test_a_wrong_key(cli):
     assert "Unauthorized" in cli("sandbox", "list", code=1, env={"PRIME_API_KEY": "pit-wrong"})
-
-
-@pytest.mark.first
-def test_ports_say_that_they_are_not_offered(create, cli):
-    key = create()
-    assert "ports cannot be exposed" in cli("sandbox", "expose", key, "8000", code=1)
