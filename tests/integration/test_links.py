@@ -17,7 +17,8 @@ SMALL = "10.77.0.0/29"  # six addresses
 
 @pytest.fixture
 def small_engine():
-    yield from run_engine("--network-pool", SMALL, "--network-pool6", "fd77::/64", "--pool", "1")
+    yield from run_engine("--network-pool", SMALL, "--network-pool6", "fd77::/64", "--pool", "1",
+                          "--network-bandwidth", "80")
 
 
 @pytest.fixture
@@ -108,6 +109,20 @@ def test_addresses_are_given_again(small_engine):
     for four, six in seen:
         last = int(four.rpartition(".")[2])
         assert (four, six) == (f"10.77.0.{last}", f"fd77::{last}") and 1 <= last <= 6
+
+
+def test_both_ends_limit_what_leaves(small_engine):
+    api = small_engine.api
+    key = api.create().ok()["id"]
+    at = {f"/proc/{small_engine.agent_of(key)}/ns/net": "eth0",
+          f"{small_engine.run}/net": next(name for name, address in routes(small_engine).items()
+                                          if address == address_of(api, key))}
+    for netns, name in at.items():
+        out = subprocess.run(["nsenter", f"--net={netns}", "tc", "-j", "qdisc", "show", "dev", name],
+                             check=True, stdout=subprocess.PIPE).stdout
+        (qdisc,) = json.loads(out)
+        assert (qdisc["kind"], qdisc["options"]["rate"]) == ("tbf", 10_000_000), qdisc
+    api.delete(key).ok()
 
 
 def test_more_than_there_are_addresses_is_refused(small_engine):

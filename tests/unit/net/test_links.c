@@ -354,6 +354,34 @@ START_TEST(slot_waits_for_its_link_to_go)
 }
 END_TEST
 
+/* A first link goes unheard, a second gets its number: then the end of the first is heard. */
+START_TEST(old_news_frees_no_slot)
+{
+	struct cx_timer timer = { .fire = nothing_more };
+	struct cx_slot_link link;
+
+	open_router();
+	open_slots();
+	cx_slots_link(slots, 0, &link);
+	OK(cx_slots_take(slots, 0, link.address4, &err));
+	make_link(0);
+	go_home();
+	for (int i = 0; i < 1000 && cx_slots_linked(slots, 0); i++)
+		(void)usleep(10000);
+	cx_slots_release(slots, 0);
+	OK(cx_slots_take(slots, 0, link.address4, &err));
+	make_link(0);
+	cx_slots_release(slots, 0);
+	cx_timer_set(&loop, &timer, 50);
+	OK(cx_loop_run(&loop, &err));
+	ck_assert_uint_eq(cx_slots_leaving(slots), 1);
+	go_home();
+	wait_for_links();
+	close_slots();
+	cx_router_close(&router, true);
+}
+END_TEST
+
 START_TEST(links_of_an_earlier_start_are_in_use)
 {
 	cx_autofd int there = -EBADF;
@@ -398,6 +426,7 @@ int main(void)
 	tcase_add_test(tc, link_carries_both_families);
 	tcase_add_test(tc, link_without_ipv6_has_none);
 	tcase_add_test(tc, slot_waits_for_its_link_to_go);
+	tcase_add_test(tc, old_news_frees_no_slot);
 	tcase_add_test(tc, links_of_an_earlier_start_are_in_use);
 	suite_add_tcase(suite, tc);
 	return run_root_suite(suite);

@@ -378,6 +378,30 @@ START_TEST(unshared_mounts_are_private)
 }
 END_TEST
 
+/* What keeps a namespace alive is not copied along, or that would live as long as we. */
+START_TEST(kept_namespaces_are_left_behind)
+{
+	static char mounts[1 << 18];
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNS) < 0 ||
+		    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		    mount("tmpfs", "/mnt", "tmpfs", 0, NULL) < 0 ||
+		    mknod("/mnt/a kept one", S_IFREG | 0600, 0) < 0 ||
+		    mount("/proc/self/ns/net", "/mnt/a kept one", NULL, MS_BIND, NULL) < 0 ||
+		    cx_mounts_unshare(&err) < 0 ||
+		    cx_read_small_file(AT_FDCWD, "/proc/self/mountinfo", mounts, sizeof mounts,
+				       &err) < 0)
+			_exit(2);
+		_exit(strstr(mounts, " nsfs ") != NULL);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("runtime/rootfs");
@@ -398,6 +422,7 @@ int main(void)
 	tcase_add_test(tc, what_is_no_layer_is_refused);
 	tcase_add_test(tc, dev_holds_the_policy_and_nothing_else);
 	tcase_add_test(tc, unshared_mounts_are_private);
+	tcase_add_test(tc, kept_namespaces_are_left_behind);
 	suite_add_tcase(s, tc);
 	return run_root_suite(s);
 }
