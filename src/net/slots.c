@@ -173,9 +173,9 @@ static void settle_all(struct cx_slots *s)
 		settle(s, slot);
 }
 
-static void take_events(struct cx_slots *s, const void *data, size_t len)
+static void take_events(struct cx_slots *s, void *data, size_t len)
 {
-	const struct nlmsghdr *h = data;
+	struct nlmsghdr *h = data;
 
 	for (; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
 		const struct ifinfomsg *info = NLMSG_DATA(h);
