@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/str.h"
+#include "engine/config_net.h"
 #include "proto/wire.h"
 
 /* systemd sets these ids aside for containers; nobody else should be using them. */
@@ -196,6 +197,31 @@ static int set_pool(struct cx_config *c, const struct row *row, const char *valu
 	return 0;
 }
 
+static int set_private_nets(struct cx_config *c, const struct row *row, const char *value,
+			    struct cx_err *err)
+{
+	(void)row;
+	return cx_config_nets(value, c->private_nets, CX_PRIVATE_MAX, &c->nprivate_nets, err);
+}
+
+static int add_service(struct cx_config *c, const struct row *row, const char *value,
+		       struct cx_err *err)
+{
+	struct cx_service *service = &c->services[c->nservices];
+
+	(void)row;
+	if (c->nservices == CX_SERVICES_MAX)
+		return cx_refuse(err, CX_INVALID, "at most %d services", CX_SERVICES_MAX);
+	if (cx_config_service(value, service, err) < 0)
+		return -err->errnum;
+	for (uint32_t i = 0; i < c->nservices; i++)
+		if (strcmp(c->services[i].name, service->name) == 0)
+			return cx_refuse(err, CX_INVALID, "service '%s' is there twice",
+					 service->name);
+	c->nservices++;
+	return 0;
+}
+
 static int set_listen(struct cx_config *c, const struct row *row, const char *value,
 		      struct cx_err *err)
 {
@@ -301,6 +327,15 @@ static const struct row rows[] = {
 	  0, 100000, NULL, "megabits a second of each sandbox, each way; 0 is no limit" },
 	{ "network-forward", "no|yes", "network", "forward", set_word, AT(network_forward), 0, 0,
 	  no_yes, "switch on forwarding of packets where the host does not do it yet" },
+	{ "allow-private", "CIDR,...", "network", "allow_private", set_private_nets,
+	  AT(private_nets), 0, 0, NULL,
+	  "private networks that policies may allow; no others are ever reached" },
+	{ "connections", "N", "network", "connections", set_number, AT(connections), 16, 1000000,
+	  NULL, "connections that a sandbox may have open at a time" },
+	{ "packets", "N", "network", "packets", set_number, AT(packets), 100, 10000000, NULL,
+	  "packets that a sandbox may send in a second; those above are dropped" },
+	{ "service", "NAME=ADDR:PORT", "services", "name", add_service, AT(services), 0, 0, NULL,
+	  "what sandboxes reach whatever their policy says, by this name (repeatable)" },
 	{ "dns-upstream", "ADDR[:PORT]", "dns", "upstream", set_upstream, AT(upstream), 0, 0, NULL,
 	  "name server that the resolver asks (repeatable; the host's without this)" },
 	{ "pool", "N", "pool", "blanks", set_number, AT(pool), 0, 256, NULL,
@@ -343,6 +378,8 @@ static const struct cx_config defaults = {
 	.ids = { .base = ID_FIRST, .count = (ID_LAST + 1 - ID_FIRST) / ID_RANGE },
 	.network = 1,
 	.network_forward = 1,
+	.connections = 4096,
+	.packets = 100000,
 	.network_pool = { .pool4 = { .s_addr = POOL4 }, .prefix4 = 16 },
 	.expose_address = { .sin6_family = AF_INET6, .sin6_addr = LOOPBACK },
 	.expose_ports = { .low = 20000, .high = 29999 }, /* below what the kernel hands out */
@@ -389,6 +426,15 @@ struct ini_context {
 	struct cx_err *err;
 };
 
+/* Keys of [services] are names of the operator's; the row takes "NAME=VALUE". */
+static const struct row *find_named(const char *section)
+{
+	for (size_t i = 0; i < CX_LEN(rows); i++)
+		if (rows[i].set == add_service && strcmp(rows[i].section, section) == 0)
+			return &rows[i];
+	return NULL;
+}
+
 static const struct row *find_key(const char *section, const char *key)
 {
 	for (size_t i = 0; i < CX_LEN(rows); i++)
@@ -401,10 +447,15 @@ static const struct row *find_key(const char *section, const char *key)
 static int take_ini(void *user, const char *section, const char *key, const char *value)
 {
 	struct ini_context *ctx = user;
-	const struct row *row = find_key(section, key);
+	const struct row *named = find_named(section);
+	const struct row *row = named != NULL ? named : find_key(section, key);
+	char pair[CX_CONFIG_TEXT];
 
 	if (ctx->err->errnum != 0)
 		return 1; /* only the first error is told */
+	if (named != NULL && cx_format(pair, sizeof pair, "%s=%s", ctx->err, key, value) < 0)
+		return 0;
+	value = named != NULL ? pair : value;
 	if (row == NULL)
 		(void)cx_refuse(ctx->err, CX_INVALID, "[%.40s] %.40s: no such setting", section,
 				key);

@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/nameservers.h"
-#include "net/slots.h"
+#include "net/firewall.h"
 
 /*
  * What caissond is told: options over the configuration file over defaults. One table (config.c)
@@ -46,6 +46,10 @@ struct cx_config {
 	struct cx_id_space ids;
 	uint64_t network, network_forward; /* 0, 1 */
 	struct cx_slots_plan network_pool;
+	struct cx_netrule private_nets[CX_PRIVATE_MAX]; /* that sandboxes may reach */
+	uint32_t nprivate_nets, nservices;
+	struct cx_service services[CX_SERVICES_MAX];
+	uint64_t connections, packets;	    /* of each sandbox; packets: a second */
 	struct sockaddr_in6 expose_address; /* as of listen; the port is 0 */
 	struct cx_ports expose_ports;
 	struct sockaddr_in6 ssh_listen; /* port 0: any */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "engine/egress.h"
 #include "engine/listen.h"
 
 /* Who asked: a gateway, told from its successors by its generation, and the number it chose. */
@@ -45,6 +46,8 @@ union request {
 	struct cx_msg_commit commit;
 	struct cx_msg_bundle bundle;
 	struct cx_msg_networking networking;
+	struct cx_msg_network network;
+	struct cx_msg_egress egress;
 	struct cx_msg_listen listen;
 	struct cx_msg_ssh ssh;
 };
@@ -521,6 +524,36 @@ static int do_ssh(struct cx_dispatch *d, struct asker asker, const union request
 	return cx_ssh_start(d->ssh, fds, ssh_ended, d, asker.request, err);
 }
 
+static int do_network(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		      struct cx_err *err)
+{
+	const struct cx_sandbox *sb = find_running(d, m->network.id, err);
+	struct cx_slot_link link;
+	bool ip6;
+
+	(void)fds;
+	if (sb == NULL || cx_egress_network(d->host, sb->record.slot, &link, err) < 0)
+		return -err->errnum;
+	ip6 = !IN6_IS_ADDR_UNSPECIFIED(&link.address6);
+	ANSWER(d, asker, network_is, -EBADF, .slot = link.slot,
+	       .address4 = { (const char *)&link.address4, sizeof link.address4 },
+	       .address6 = { (const char *)&link.address6, ip6 ? sizeof link.address6 : 0 });
+	return 0;
+}
+
+static int do_egress(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		     struct cx_err *err)
+{
+	const struct cx_sandbox *sb = find_running(d, m->egress.id, err);
+	uint32_t number;
+
+	(void)fds;
+	if (sb == NULL || cx_egress_set(d->host, sb->record.slot, &m->egress, &number, err) < 0)
+		return -err->errnum;
+	ANSWER(d, asker, egress_set, -EBADF, .number = number);
+	return 0;
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define DECODER(name)                                                 \
@@ -552,6 +585,8 @@ DECODER(export)
 DECODER(commit)
 DECODER(bundle)
 DECODER(networking)
+DECODER(network)
+DECODER(egress)
 DECODER(listen)
 DECODER(ssh)
 
@@ -574,6 +609,7 @@ static const struct op {
 	OP(export, CX_PEER_READY, 3, true),	  OP(commit, CX_PEER_READY, 3, true),
 	OP(bundle, CX_PEER_READY, 3, true),	  OP(count, CX_PEER_READY, 0, false),
 	OP(pause, CX_PEER_READY, 0, true),	  OP(resume, CX_PEER_READY, 0, false),
+	OP(network, CX_PEER_READY, 0, false),	  OP(egress, CX_PEER_READY, 0, false),
 	OP(listen, CX_PEER_READY, 0, false),	  OP(networking, CX_PEER_READY, 0, false),
 	OP(ssh, CX_PEER_READY, 2, true),
 };

@@ -218,6 +218,19 @@ static int watch_signals(struct engine *e, struct cx_err *err)
 	return 0;
 }
 
+/* A policy whose sandbox ended while no caissond looked. */
+static void close_unowned(void *arg, uint32_t slot)
+{
+	struct engine *e = arg;
+	struct cx_err err;
+
+	for (const struct cx_sandbox *sb = e->sandboxes.first; sb != NULL; sb = sb->next)
+		if (sb->record.slot == slot)
+			return;
+	if (cx_firewall_forget(e->host.firewall, slot, &err) < 0)
+		cx_log_err(CX_LOG_ERROR, &err, "policy of an ended sandbox is left", NULL);
+}
+
 static int start(struct engine *e, struct cx_err *err)
 {
 	const struct cx_config *c = e->host.config;
@@ -248,6 +261,8 @@ static int start(struct engine *e, struct cx_err *err)
 	if (cx_gateway_open(&e->gateway, &e->host, &gateway, err) < 0 ||
 	    watch_signals(e, err) < 0 || cx_recover(&e->sandboxes, err) < 0)
 		return -err->errnum;
+	if (e->host.firewall != NULL)
+		cx_firewall_each(e->host.firewall, close_unowned, e);
 	cx_sweeper_kick(&e->sweeper);
 	cx_pool_start(&e->pool);
 	cx_gateway_start(&e->gateway);

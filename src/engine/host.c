@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "engine/fwload.h"
 #include "net/setup.h"
 #include "runtime/process.h"
 #include "runtime/rootfs.h"
@@ -78,8 +79,8 @@ static const struct {
 		      "above 0" },
 };
 
-static const char *const programs[] = { "caisson-agent", "caisson-fetch", "caisson-gateway",
-					"caisson-image", "caisson-spawner" };
+static const char *const programs[] = { "caisson-agent",   "caisson-fetch", "caisson-firewall",
+					"caisson-gateway", "caisson-image", "caisson-spawner" };
 
 static int check_needs(const struct cx_config *config, struct cx_err *err)
 {
@@ -145,11 +146,15 @@ static int open_network(struct cx_host *h, struct cx_err *err)
 
 	if (c->network == 0) {
 		cx_router_discard(&plan);
+		cx_fwload_discard(h->dirs.instance);
 		return 0;
 	}
 	if (cx_router_open(&plan, &h->router, err) < 0)
 		return -err->errnum;
-	return cx_slots_open(&h->loop, &h->router, &c->network_pool, &h->slots, err);
+	if (cx_slots_open(&h->loop, &h->router, &c->network_pool, &h->slots, err) < 0)
+		return -err->errnum;
+	return cx_fwload_open(c, h->dirs.instance, &h->router, cx_slots_count(h->slots),
+			      &h->firewall, err);
 }
 
 static int open_parts(struct cx_host *h, struct cx_err *err)
@@ -201,6 +206,8 @@ int cx_host_open(const struct cx_config *config, struct cx_host *ret, struct cx_
 	 * rest. */
 	(void)umask(077);
 	if (open_parts(ret, err) < 0 || open_makers(ret, err) < 0) {
+		cx_firewall_close(ret->firewall, !ret->router.adopted);
+		ret->firewall = NULL;
 		cx_slots_close(ret->slots);
 		ret->slots = NULL;
 		cx_router_close(&ret->router, !ret->router.adopted);
@@ -218,6 +225,8 @@ void cx_host_close(struct cx_host *host, bool clean)
 	if (host->cgroups != NULL)
 		cx_cgroups_close(host->cgroups, clean);
 	host->cgroups = NULL;
+	cx_firewall_close(host->firewall, clean);
+	host->firewall = NULL;
 	cx_slots_close(host->slots);
 	host->slots = NULL;
 	cx_router_close(&host->router, clean);

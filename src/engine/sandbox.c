@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "engine/egress.h"
 #include "proto/agent_msgs.h"
 #include "runtime/rootfs.h"
 
@@ -420,7 +421,7 @@ static void discard_run_files(struct cx_sandbox *sb)
 		(void)unlinkat(sb->dir, "record", 0);
 	}
 	cx_ids_release(&h->ids, sb->record.uid_base);
-	cx_slots_release(h->slots, sb->record.slot);
+	cx_egress_release(h, sb->record.slot);
 	if (sb->record.id[0] != '\0')
 		(void)unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR);
 }

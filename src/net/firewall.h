@@ -2,6 +2,7 @@
 #ifndef CX_NET_FIREWALL_H
 #define CX_NET_FIREWALL_H
 
+#include "base/buf.h"
 #include "net/router.h"
 #include "net/slots.h"
 #include "proto/control_msgs.h"
@@ -15,12 +16,12 @@
  * changes by one transaction for each change; none of it is text.
  *
  * A link without a policy is closed: until cx_firewall_set() its sandbox reaches the resolver and
- * the declared services, nothing else. Rules and sets stay in force while caissond is gone.
+ * nothing else. Rules and sets stay in force while caissond is gone.
  */
 enum {
 	CX_SERVICES_MAX = 64,
 	CX_PRIVATE_MAX = 64,
-	CX_PERMITS_MAX = 8192,	    /* names' addresses of one policy */
+	CX_PERMITS_MAX = 2048,	    /* of names' addresses and ports at a time, of one slot */
 	CX_FIREWALL_LOG_GROUP = 29, /* NFLOG, in the router */
 	CX_FIREWALL_LOG_BYTES = 128,
 };
@@ -34,9 +35,10 @@ struct cx_service {
 };
 
 struct cx_firewall_plan {
-	const struct cx_router *router;	  /* the caller's, as long as the firewall is open */
-	const char *program;		  /* absolute path of caisson-firewall */
-	char *const *environment;	  /* its */
+	const struct cx_router *router; /* the caller's, as long as the firewall is open */
+	/* Has nft load a text as one transaction in that network namespace, and waits for it. */
+	int (*load)(void *arg, int netns, const struct cx_buf *text, struct cx_err *err);
+	void *arg;			  /* load's */
 	const char *table;		  /* of the host: "caisson-<instance>" */
 	uint32_t slots;			  /* how many there are */
 	const struct cx_netrule *allowed; /* [network] allow_private: protocol and ports are 0 */
@@ -50,15 +52,17 @@ struct cx_firewall_plan {
 struct cx_firewall;
 
 /*
- * Loads both tables; waits for caisson-firewall (10 s at most). Policies that an earlier caissond
- * set stay in force and keep their numbers, unless its sets were of another make: then all are
- * closed until they are set again. Called before the first link is made. CX_UNAVAILABLE, with what
- * to do, when the kernel lacks something.
+ * Loads both tables and sets limits of the router's connection tracking. Policies that an earlier
+ * caissond set stay in force and keep their numbers, unless its sets were of another make: then all
+ * are closed until they are set again. Called before the first link is made. CX_UNAVAILABLE, with
+ * what to do, when the kernel lacks something.
  */
 CX_MUST int cx_firewall_open(const struct cx_firewall_plan *plan, struct cx_firewall **ret,
 			     struct cx_err *err);
 /* clean: the host's table goes; the router's goes with its namespace. NULL is fine. */
 void cx_firewall_close(struct cx_firewall *fw, bool clean);
+/* Removes the table of the host that an earlier caissond left; none is fine. In its namespace. */
+void cx_firewall_discard(const char *table);
 
 /*
  * Puts a policy in force; the old one is replaced in the same instant. Open flows that stay allowed
@@ -76,7 +80,7 @@ CX_MUST int cx_firewall_set(struct cx_firewall *fw, uint32_t slot, enum cx_egres
 uint32_t cx_firewall_number(const struct cx_firewall *fw, uint32_t slot);
 
 /* Ports of a permit: low and high, TCP and UDP. */
-struct cx_ports {
+struct cx_port_range {
 	uint16_t low, high;
 };
 
@@ -84,14 +88,14 @@ struct cx_ports {
  * Lets a sandbox reach an address for ttl_s seconds (1 - 86400; open flows outlive them). nports 0:
  * every port and protocol; else at most CX_PERMIT_PORTS_MAX ports in all. Once more for an address
  * that is permitted renews it. Private addresses stay closed. CX_CONFLICT when number is not the
- * slot's, CX_DENIED when its mode is not CX_EGRESS_ALLOW.
+ * slot's, CX_DENIED when its mode is not CX_EGRESS_ALLOW, CX_LIMIT when it has CX_PERMITS_MAX.
  */
 struct cx_permit {
 	uint32_t slot, number;
 	uint8_t family; /* 4 or 6 */
 	uint8_t address[16];
 	uint32_t ttl_s;
-	const struct cx_ports *ports;
+	const struct cx_port_range *ports;
 	uint32_t nports;
 };
 CX_MUST int cx_firewall_permit(struct cx_firewall *fw, const struct cx_permit *permit,

@@ -27,7 +27,7 @@ SHARED = os.environ.get("CAISSON_SHARED", "") not in ("", "0")
 IDS = "/run/caisson-ids"
 START_SECONDS = 20
 LEAK_SECONDS = 10
-PROGRAMS = ("caissond", "caisson-gateway", "caisson-spawner", "caisson-image", "caisson-fetch",
+PROGRAMS = ("caissond", "caisson-gateway", "caisson-spawner", "caisson-image", "caisson-fetch", "caisson-firewall",
             "caisson-agent", "caisson-ssh")
 
 
@@ -142,6 +142,9 @@ class Snapshot:
                        for top, names, _ in os.walk(root) for name in names
                        if "caisson" in os.path.join(top, name)},
             "link": set(os.listdir("/sys/class/net")),
+            "firewall": {line for line in subprocess.run(["nft", "list", "tables"], stdout=subprocess.PIPE,
+                                                         text=True).stdout.splitlines()
+                         if "caisson" in line},
             "ids": set(os.listdir(IDS)) if os.path.isdir(IDS) else set(),
             "loop": set(),
             "process": {f"{pid} {comm(pid)}" for pid in self.ours()},
@@ -530,6 +533,8 @@ class Engine:
         with contextlib.suppress(OSError, IndexError):
             instance = re.findall(r"instance=(\w+)", self.log())[-1]
             subprocess.run(["ip", "link", "delete", "cx" + instance], stderr=subprocess.DEVNULL)
+            subprocess.run(["nft", "delete", "table", "inet", "caisson-" + instance],
+                           stderr=subprocess.DEVNULL)
         subprocess.run(["umount", "--lazy", os.path.join(self.run, "net")], stderr=subprocess.DEVNULL)
 
     def cli(self, *arguments, input=None, timeout=60, text=True):
@@ -566,7 +571,7 @@ def leaks(before, engine):
         if SHARED:
             # Another engine may have made it: only what bears our marks counts.
             mark = (engine.instance_path or "\0").rsplit("/caisson-", 1)[-1]
-            marks = (engine.top, engine.instance_path or "\0", "link: cx" + mark)
+            marks = (engine.top, engine.instance_path or "\0", "link: cx" + mark, "caisson-" + mark)
             left = [line for line in left if any(mark in line for mark in marks)]
         left = [line for line in left if f"temporary: {engine.top}" not in line]
         left += engine.remains()

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "net/firewall_inner.h"
+
+static void put(struct cx_nft_batch *b, enum cx_nft_op op, const char *set, struct cx_nft_elem elem)
+{
+	cx_nft_put(b, op, set, &elem);
+}
+
+static struct cx_nft_elem to_mark(struct cx_nft_elem elem, uint32_t mark)
+{
+	elem.value = mark;
+	return elem;
+}
+
+static struct cx_nft_elem to_chain(struct cx_nft_elem elem, const char *chain)
+{
+	elem.chain = chain;
+	return elem;
+}
+
+static struct cx_nft_elem for_seconds(struct cx_nft_elem elem, unsigned seconds)
+{
+	elem.timeout_ms = seconds * 1000ull;
+	return elem;
+}
+
+/* What a policy has in the sets, in or out; all but its number's place in "numbers". */
+static void put_policy(struct cx_nft_batch *b, enum cx_nft_op op, uint32_t slot,
+		       const struct cx_fwslot *s)
+{
+	const char *chain = cx_fwelem_chain(s->mode);
+
+	put(b, op, "current", cx_fwelem_of_pair(slot, s->number));
+	if (chain != NULL)
+		put(b, op, "modes", to_chain(cx_fwelem_of_number(s->number), chain));
+	for (size_t i = 0; i < cx_fwelem_npart_sets; i++) { /* a message for each set */
+		for (uint32_t p = 0; p < s->nparts; p++) {
+			struct cx_nft_elem elem;
+			const char *set = cx_fwelem_of_part(s->number, &s->parts[p], &elem);
+
+			if (set == cx_fwelem_part_sets[i].name)
+				cx_nft_put(b, op, set, &elem);
+		}
+	}
+}
+
+static void put_link(struct cx_nft_batch *b, enum cx_nft_op op, uint32_t slot, uint32_t link)
+{
+	if (link == 0)
+		return;
+	put(b, op, "links", to_mark(cx_fwelem_of_link(slot), link));
+	put(b, op, "members", cx_fwelem_of_pair(slot, link));
+}
+
+/* Takes the old number out of force; `next` remembers it, and forgets the oldest if there are too
+ * many. */
+static void retire(struct cx_nft_batch *b, uint32_t slot, const struct cx_fwslot *old,
+		   struct cx_fwslot *next)
+{
+	next->nformer = old->nformer;
+	memcpy(next->former, old->former, sizeof next->former);
+	if (old->number == 0)
+		return;
+	put(b, CX_NFT_DELETE, "numbers", cx_fwelem_of_link(slot));
+	put_policy(b, CX_NFT_DELETE, slot, old);
+	if (next->nformer == CX_FORMER_MAX) {
+		put(b, CX_NFT_DELETE, "former", cx_fwelem_of_pair(slot, next->former[0]));
+		next->nformer--;
+		memmove(next->former, next->former + 1, next->nformer * sizeof next->former[0]);
+	}
+	put(b, CX_NFT_ADD, "former", cx_fwelem_of_pair(slot, old->number));
+	next->former[next->nformer++] = old->number;
+}
+
+/* In the sets as well: a number is not given again after a restart. */
+static void put_last(struct cx_nft_batch *b, uint32_t old, uint32_t number)
+{
+	struct cx_nft_elem key = { 0 };
+
+	cx_nft_key_u32(&key.key, 0);
+	if (old != 0)
+		put(b, CX_NFT_DELETE, "numbers", key);
+	put(b, CX_NFT_ADD, "numbers", to_mark(key, number));
+}
+
+static int replace(struct cx_firewall *fw, uint32_t slot, const struct cx_fwslot *old,
+		   struct cx_fwslot *next, struct cx_err *err)
+{
+	CX_AUTO(cx_nft_drop) struct cx_nft_batch b;
+
+	cx_nft_begin(&fw->nft, &b);
+	retire(&b, slot, old, next);
+	put_last(&b, fw->last, next->number);
+	put(&b, CX_NFT_ADD, "numbers", to_mark(cx_fwelem_of_link(slot), next->number));
+	put_policy(&b, CX_NFT_ADD, slot, next);
+	if (next->mode == CX_EGRESS_ALLOW && old->number != 0)
+		put(&b, CX_NFT_ADD, "settling",
+		    for_seconds(cx_fwelem_of_number(next->number), CX_FIREWALL_GRACE_S));
+	if (old->link != next->link) {
+		put_link(&b, CX_NFT_DELETE, slot, old->link);
+		put_link(&b, CX_NFT_ADD, slot, next->link);
+	}
+	return cx_nft_commit(&b, err);
+}
+
+int cx_firewall_set(struct cx_firewall *fw, uint32_t slot, enum cx_egress mode, uint32_t link,
+		    const struct cx_netrule *rules, uint32_t nrules, uint32_t *ret_number,
+		    struct cx_err *err)
+{
+	struct cx_fwslot *s, next = { .mode = mode, .link = link };
+
+	if (cx_fwslot_find(fw, slot, &s, err) < 0)
+		return -err->errnum;
+	if (fw->last == UINT32_MAX)
+		return cx_refuse(err, CX_LIMIT, "no number is left for a policy");
+	if (cx_parts_make(rules, nrules, &next.parts, &next.nparts, err) < 0)
+		return -err->errnum;
+	next.number = fw->last + 1;
+	next.permitted = s->permitted;
+	next.npermitted = s->npermitted;
+	if (replace(fw, slot, s, &next, err) < 0) {
+		free(next.parts);
+		return cx_wrap(err, "policy of slot %u", slot);
+	}
+	free(s->parts);
+	*s = next;
+	fw->last = next.number;
+	*ret_number = next.number;
+	return 0;
+}
+
+/* ---- the end of a sandbox -------------------------------------------------------------------- */
+
+/* The kernel has counted flows of this slot's sandbox; 0 when there never was one. */
+static int forget_count(struct cx_firewall *fw, uint32_t slot, struct cx_err *err)
+{
+	CX_AUTO(cx_nft_drop) struct cx_nft_batch b;
+
+	cx_nft_begin(&fw->nft, &b);
+	put(&b, CX_NFT_DELETE, "flows", cx_fwelem_of_link(slot));
+	if (cx_nft_commit(&b, err) == 0)
+		return 1;
+	return err->errnum == ENOENT ? 0 : -err->errnum;
+}
+
+static int forget_sets(struct cx_firewall *fw, uint32_t slot, const struct cx_fwslot *s,
+		       struct cx_err *err)
+{
+	CX_AUTO(cx_nft_drop) struct cx_nft_batch b;
+
+	cx_nft_begin(&fw->nft, &b);
+	put(&b, CX_NFT_DELETE, "numbers", cx_fwelem_of_link(slot));
+	put_policy(&b, CX_NFT_DELETE, slot, s);
+	for (uint32_t i = 0; i < s->nformer; i++)
+		put(&b, CX_NFT_DELETE, "former", cx_fwelem_of_pair(slot, s->former[i]));
+	put_link(&b, CX_NFT_DELETE, slot, s->link);
+	return cx_nft_commit(&b, err);
+}
+
+static int forget_flows(struct cx_firewall *fw, const struct cx_fwslot *s, struct cx_err *err)
+{
+	for (uint32_t i = 0; i < s->nformer; i++)
+		if (cx_nft_forget_flows(&fw->nft, s->former[i], err) < 0)
+			return -err->errnum;
+	return cx_nft_forget_flows(&fw->nft, s->number, err);
+}
+
+int cx_firewall_forget(struct cx_firewall *fw, uint32_t slot, struct cx_err *err)
+{
+	struct cx_fwslot *s;
+	int flows;
+
+	if (cx_fwslot_find(fw, slot, &s, err) < 0)
+		return -err->errnum;
+	if (s->number == 0)
+		return 0;
+	flows = forget_count(fw, slot, err);
+	if (flows < 0 || (flows > 0 && forget_flows(fw, s, err) < 0) ||
+	    forget_sets(fw, slot, s, err) < 0)
+		return cx_wrap(err, "close slot %u", slot);
+	free(s->parts);
+	*s = (struct cx_fwslot){ .permitted = s->permitted, .npermitted = s->npermitted };
+	return 0;
+}
