@@ -7,6 +7,7 @@
 #include "api/http.h"
 #include "api/linger.h"
 #include "api/peers.h"
+#include "api/tlsfront.h"
 
 /*
  * The inside of the HTTP server. httplisten.c has the listeners, their connections and the loop;
@@ -23,8 +24,7 @@ struct cx_listener {
 	struct MHD_Daemon *daemon;
 	struct cx_source source; /* a duplicate of the daemon's epoll descriptor */
 	bool local;		 /* a Unix socket, whose clients the kernel names */
-	bool tls;
-	bool retired; /* takes no new connections; goes with its last one */
+	bool tls;		 /* its connections come through the front */
 	struct cx_peers peers;
 	struct cx_listener *next;
 };
@@ -32,8 +32,7 @@ struct cx_listener {
 struct cx_connection { /* of a client, from accept to close */
 	struct cx_listener *at;
 	struct cx_peer peer;
-	int fd; /* libmicrohttpd's */
-	bool leaving;
+	int fd;			 /* libmicrohttpd's */
 	bool streams;		 /* the answer goes on for as long as it likes, or both ways */
 	struct cx_caller caller; /* of the stream */
 };
@@ -41,10 +40,10 @@ struct cx_connection { /* of a client, from accept to close */
 struct cx_http {
 	struct cx_http_options o;
 	struct cx_listener *listeners;
-	unsigned n; /* that are not retired */
+	unsigned n;
+	struct cx_tlsfront *front; /* NULL: no TLS */
 	struct cx_timer timer;
-	bool resumed;	  /* a connection, and its daemon has not run since */
-	unsigned leaving; /* upgraded connections that are being closed */
+	bool resumed; /* a connection, and its daemon has not run since */
 	struct cx_timer sweep;
 	struct cx_request *requests;
 	struct cx_lingers lingers;

@@ -16,7 +16,6 @@
 enum {
 	HEADER_MEMORY = 128 * 1024, /* of one connection: its headers, then a window on its body */
 	SWEEP_MS = 5000,	    /* between looks at slow connections */
-	LEAVE_MS = 20,		    /* between looks at upgraded ones that are being closed */
 };
 
 /* ---- connections --------------------------------------------------------------------------- */
@@ -81,13 +80,9 @@ static void on_sweep(struct cx_timer *timer)
 	uint64_t now_ms = cx_now_ms();
 	bool again = false;
 
-	for (struct cx_listener *at = http->listeners, *next; at != NULL; at = next) {
-		next = at->next;
+	for (struct cx_listener *at = http->listeners; at != NULL; at = at->next) {
 		again |= cx_peers_sweep(&at->peers, now_ms);
 		again |= sweep_streams(at);
-		again |= at->retired;
-		if (at->retired && at->peers.n == 0)
-			close_listener(at);
 	}
 	if (again)
 		cx_timer_set(http->o.loop, timer, SWEEP_MS);
@@ -127,20 +122,19 @@ static uint64_t origin_of_uid(int fd)
 }
 
 /* Of IPv6 a whole network of 64 bits, all addresses of which its owner may have. */
-static uint64_t origin_of_address(int fd)
+static uint64_t origin_of_address(struct MHD_Connection *connection)
 {
-	struct sockaddr_storage addr = { 0 };
-	const struct sockaddr_in *v4 = (const void *)&addr;
-	const struct sockaddr_in6 *v6 = (const void *)&addr;
-	socklen_t len = sizeof addr;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct sockaddr *addr = info != NULL ? info->client_addr : NULL;
+	const struct sockaddr_in *v4 = (const void *)addr;
+	const struct sockaddr_in6 *v6 = (const void *)addr;
 	uint64_t network;
 	uint32_t mapped;
 
-	if (getpeername(fd, (struct sockaddr *)&addr, &len) < 0)
-		return 0;
-	if (addr.ss_family == AF_INET)
+	if (addr != NULL && addr->sa_family == AF_INET)
 		return (uint64_t)ORIGIN_IPV4 << 32 | v4->sin_addr.s_addr;
-	if (addr.ss_family != AF_INET6)
+	if (addr == NULL || addr->sa_family != AF_INET6)
 		return 0;
 	memcpy(&mapped, v6->sin6_addr.s6_addr + 12, sizeof mapped);
 	memcpy(&network, v6->sin6_addr.s6_addr, sizeof network);
@@ -162,7 +156,7 @@ static void open_connection(struct cx_listener *at, struct MHD_Connection *conne
 	c->at = at;
 	c->fd = info != NULL ? info->connect_fd : -EBADF;
 	cx_peers_add(&at->peers, &c->peer,
-		     at->local ? origin_of_uid(c->fd) : origin_of_address(c->fd), cx_now_ms());
+		     at->local ? origin_of_uid(c->fd) : origin_of_address(connection), cx_now_ms());
 	sweep_later(at->http);
 }
 
@@ -178,7 +172,6 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	if (c == NULL)
 		return;
 	*context = NULL;
-	c->at->http->leaving -= c->leaving;
 	cx_peers_remove(&c->at->peers, &c->peer);
 	free(c);
 }
@@ -203,10 +196,7 @@ void cx_http_resume(struct cx_request *req)
 
 static void set_timer(struct cx_http *http)
 {
-	MHD_UNSIGNED_LONG_LONG next = http->resumed	  ? 0
-				      : http->leaving > 0 ? LEAVE_MS
-							  : UINT64_MAX,
-			       one;
+	MHD_UNSIGNED_LONG_LONG next = http->resumed ? 0 : UINT64_MAX, one;
 
 	for (const struct cx_listener *at = http->listeners; at != NULL; at = at->next)
 		if (MHD_get_timeout(at->daemon, &one) == MHD_YES && one < next)
@@ -287,27 +277,39 @@ int cx_http_open(const struct cx_http_options *options, struct cx_http **ret, st
 	http->timer.fire = on_timer;
 	http->sweep.fire = on_sweep;
 	http->lingers.loop = options->loop;
+	if (options->tls_cert != NULL &&
+	    cx_tlsfront_open(options->loop, options->tls_cert, options->tls_key, &http->front,
+			     err) < 0) {
+		free(http);
+		return -err->errnum;
+	}
 	*ret = http;
 	return 0;
 }
 
 static struct MHD_Daemon *start_daemon(struct cx_listener *at, int sock, unsigned most)
 {
-	const struct cx_http_options *o = &at->http->o;
 	unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
-			 MHD_USE_ERROR_LOG | (at->tls ? MHD_USE_TLS : 0);
+			 MHD_USE_ERROR_LOG | (at->tls ? MHD_USE_NO_LISTEN_SOCKET : 0);
 
 	return MHD_start_daemon(
 		flags, 0, NULL, NULL, cx_http_on_access, at, MHD_OPTION_EXTERNAL_LOGGER, log_mhd,
-		NULL, MHD_OPTION_LISTEN_SOCKET, sock, MHD_OPTION_NOTIFY_COMPLETED,
-		cx_http_on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, at,
-		MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_TIMEOUT,
-		(unsigned)CX_HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)HEADER_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-		MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
-		at->tls ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, o->tls_cert,
-		MHD_OPTION_HTTPS_MEM_KEY, o->tls_key, MHD_OPTION_HTTPS_PRIORITIES,
-		"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_END);
+		NULL, MHD_OPTION_NOTIFY_COMPLETED, cx_http_on_completed, NULL,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, at, MHD_OPTION_CONNECTION_LIMIT, most,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CX_HTTP_IDLE_SECONDS,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_MEMORY,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
+		at->tls ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, sock, MHD_OPTION_END);
+}
+
+/* A connection in the clear, from the front. */
+static void take_plain(void *arg, int plain, const struct sockaddr *addr, socklen_t len)
+{
+	struct cx_listener *at = arg;
+
+	(void)MHD_add_connection(at->daemon, plain, addr, len); /* which closes it on failure */
+	cx_http_run_soon(at->http);
 }
 
 /* Serves what connects to *sock, which is taken over when there is a daemon. */
@@ -320,13 +322,12 @@ static int open_listener(struct cx_listener *at, int *sock, struct cx_err *err)
 	cx_peers_open(&at->peers, most - most / 16, shut);
 	at->daemon = start_daemon(at, *sock, most);
 	if (at->daemon == NULL)
-		return cx_fail(err, EIO,
-			       at->tls ? "start libmicrohttpd: do the certificate and the key of "
-					 "--tls-cert and --tls-key belong together?"
-				       : "start libmicrohttpd");
-	(void)cx_take_fd(sock);
+		return cx_fail(err, EIO, "start libmicrohttpd");
 	at->next = http->listeners;
 	http->listeners = at;
+	if (at->tls && cx_tlsfront_listen(http->front, sock, most, take_plain, at, err) < 0)
+		return -err->errnum;
+	(void)cx_take_fd(sock);
 	info = MHD_get_daemon_info(at->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	at->source.ready = on_ready;
 	at->source.destroy = listener_gone;
@@ -351,7 +352,7 @@ int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *e
 		return cx_fail(err, ENOMEM, "http server");
 	*at = (struct cx_listener){ .http = http,
 				    .local = local,
-				    .tls = !local && http->o.tls_cert != NULL };
+				    .tls = !local && http->front != NULL };
 	if (open_listener(at, &taken, err) < 0) {
 		if (at->daemon == NULL)
 			free(at);
@@ -361,52 +362,17 @@ int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *e
 	return 0;
 }
 
-/* A second one for the same socket, which then is the only one that takes connections. */
-static int succeed(struct cx_listener *old, struct cx_err *err)
-{
-	const union MHD_DaemonInfo *info =
-		MHD_get_daemon_info(old->daemon, MHD_DAEMON_INFO_LISTEN_FD);
-	cx_autofd int sock = fcntl(info->listen_fd, F_DUPFD_CLOEXEC, 3);
-	struct cx_listener *fresh = calloc(1, sizeof *fresh);
-
-	if (sock < 0 || fresh == NULL) {
-		free(fresh);
-		return cx_fail(err, errno, "listening socket");
-	}
-	*fresh = (struct cx_listener){ .http = old->http, .tls = true };
-	if (open_listener(fresh, &sock, err) < 0) {
-		if (fresh->daemon == NULL)
-			free(fresh);
-		return -err->errnum;
-	}
-	sock = MHD_quiesce_daemon(old->daemon);
-	old->retired = true;
-	return 0;
-}
-
 int cx_http_renew(struct cx_http *http, const char *cert, const char *key, struct cx_err *err)
 {
-	const char *old_cert = http->o.tls_cert, *old_key = http->o.tls_key;
-	int r = 0;
-
-	if (old_cert == NULL)
-		return 0;
-	http->o.tls_cert = cert;
-	http->o.tls_key = key;
-	for (struct cx_listener *at = http->listeners; at != NULL && r == 0; at = at->next)
-		if (at->tls && !at->retired)
-			r = succeed(at, err);
-	http->o.tls_cert = old_cert;
-	http->o.tls_key = old_key;
-	sweep_later(http);
-	cx_http_run_soon(http);
-	return r;
+	return http->front != NULL ? cx_tlsfront_renew(http->front, cert, key, err) : 0;
 }
 
 void cx_http_close(struct cx_http *http)
 {
 	cx_timer_clear(&http->timer);
 	cx_timer_clear(&http->sweep);
+	if (http->front != NULL)
+		cx_tlsfront_close(http->front);
 	while (http->listeners != NULL)
 		close_listener(http->listeners);
 	cx_lingers_close(&http->lingers);

@@ -97,7 +97,6 @@ bool cx_request_sees_cut(const struct cx_request *req)
 
 struct cx_upgrade {
 	struct cx_http *http;
-	struct cx_connection *from;
 	struct MHD_UpgradeResponseHandle *handle;
 };
 
@@ -123,17 +122,12 @@ static void hand_over(void *cls, struct MHD_Connection *connection, void *con_cl
 		upgraded(req->upgrade_arg, -1, NULL);
 		return;
 	}
-	*upgrade = (struct cx_upgrade){ .http = req->http, .from = req->from, .handle = handle };
+	*upgrade = (struct cx_upgrade){ .http = req->http, .handle = handle };
 	upgraded(req->upgrade_arg, own, upgrade);
 }
 
 void cx_upgrade_close(struct cx_upgrade *upgrade)
 {
-	/* With TLS the last bytes are still to be passed on, in several runs of libmicrohttpd. */
-	if (upgrade->from != NULL && upgrade->from->at->tls) {
-		upgrade->from->leaving = true;
-		upgrade->http->leaving++;
-	}
 	(void)MHD_upgrade_action(upgrade->handle, MHD_UPGRADE_ACTION_CLOSE);
 	cx_http_run_soon(upgrade->http);
 	free(upgrade);
