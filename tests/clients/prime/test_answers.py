@@ -88,7 +88,7 @@ def test_start_command_by_generation(api, make):
 
 
 @pytest.mark.parametrize("method, path, word", [
-    ("POST", "/abc/ssh-session", "SSH"), ("POST", "/abc/checkpoints", "checkpoints"),
+    ("POST", "/abc/checkpoints", "checkpoints"),
     ("POST", "/checkpoints:batchGet", "checkpoints"), ("GET", "/volumes", "volumes"),
     ("GET", "/networks", "networks"),
 ])

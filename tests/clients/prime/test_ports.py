@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exposed ports as the documents show them: HTTP and TCP, by the SDK and by the CLI of the first generation."""
 
+import contextlib
 import json
 import socket
 import time
@@ -30,14 +31,11 @@ def fetch(url):
 
 def ask(host, port):
     for _ in range(100):
-        with socket.create_connection((host, port), timeout=20) as sock:
-            try:
-                sock.sendall(b"hello\n")
-                answer = sock.recv(100)
-            except ConnectionError:
-                answer = b""
-        if answer:
-            return answer
+        with contextlib.suppress(ConnectionError), socket.create_connection((host, port), timeout=20) as sock:
+            sock.sendall(b"hello\n")
+            answer = sock.recv(100)
+            if answer:
+                return answer
         time.sleep(0.2)
     raise AssertionError("the server inside does not begin")
 
@@ -63,7 +61,7 @@ def test_the_documents_http_and_tcp(sdk, make):
 
 def test_the_documents_cli(cli, make):
     sandbox = make(PYTHON)
-    cli("sandbox", "run", sandbox.id, "nohup python -m http.server 8000 --bind 0.0.0.0 > /dev/null 2>&1 &")
+    cli("sandbox", "run", sandbox.id, "sh -c 'nohup python -m http.server 8000 --bind 0.0.0.0 >/dev/null 2>&1 &'")
     said = cli("sandbox", "expose", sandbox.id, "8000", "--name", "web-server", "--output", "json")
     web = json.loads(said)
     assert "Directory listing" in fetch(web["url"])
