@@ -75,7 +75,7 @@ def start(*options):
         file.write(KEY)
     os.environ["PRIME_API_BASE_URL"] = f"http://127.0.0.1:{port}"
     yield from harness.run_engine("--listen", f"127.0.0.1:{port}", "--admin-key-file", key_file,
-                                  *options, prepare=fill)
+                                  "--ssh-listen", "0", *options, prepare=fill)
 
 
 @pytest.fixture(scope="session")
