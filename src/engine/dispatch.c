@@ -505,7 +505,7 @@ static int do_networking(struct cx_dispatch *d, struct asker asker, const union 
 	(void)m;
 	(void)fds;
 	(void)err;
-	ANSWER(d, asker, networking_is, -EBADF, .enabled = 0);
+	ANSWER(d, asker, networking_is, -EBADF, .enabled = d->host->firewall != NULL);
 	return 0;
 }
 
@@ -662,6 +662,15 @@ void cx_dispatch_lost(struct cx_dispatch *d)
 	cx_pauses_close(d->pauses);
 	cx_builds_close(d->builds);
 	cx_ssh_close(d->ssh);
+}
+
+void cx_dispatch_resolver(struct cx_dispatch *d, int sock)
+{
+	static const struct cx_msg_resolver m;
+	struct cx_err err;
+
+	if (d->gateway->link != NULL && cx_reply_resolver(d->gateway->link, 0, &m, sock, &err) < 0)
+		cx_gateway_kill(d->gateway, &err);
 }
 
 void cx_dispatch_oom(struct cx_dispatch *d, struct cx_sandbox *sb)

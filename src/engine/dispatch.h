@@ -44,6 +44,8 @@ void cx_dispatch_oom(struct cx_dispatch *d, struct cx_sandbox *sb);
 void cx_dispatch_certificate(struct cx_dispatch *d, int pipe);
 /* A sandbox is gone: answers those who asked for that, or tells the gateway that it ended. */
 void cx_dispatch_gone(struct cx_dispatch *d, struct cx_sandbox *sb);
+/* A new resolver runs: the gateway gets its end of the connection; sock stays the caller's. */
+void cx_dispatch_resolver(struct cx_dispatch *d, int sock);
 void cx_dispatch_close(struct cx_dispatch *d);
 
 /* For tests: may a message of this type come in this state with so many descriptors? */

@@ -11,6 +11,7 @@
 #include "engine/dispatch.h"
 #include "engine/notify.h"
 #include "engine/recover.h"
+#include "engine/resolver.h"
 #include "engine/sweep.h"
 
 enum { STOP_POLL_MS = 10, STOP_MS_MAX = 30000 };
@@ -24,6 +25,7 @@ struct engine {
 	struct cx_archives archives;
 	struct cx_pauses pauses;
 	struct cx_gateway gateway;
+	struct cx_resolver resolver;
 	struct cx_dispatch dispatch;
 	struct cx_sweeper sweeper;
 	struct cx_source signals;
@@ -80,6 +82,14 @@ static void on_lost(void *arg)
 	struct engine *e = arg;
 
 	cx_dispatch_lost(&e->dispatch);
+	cx_resolver_stop(&e->resolver);
+}
+
+static void on_resolver(void *arg, int sock)
+{
+	struct engine *e = arg;
+
+	cx_dispatch_resolver(&e->dispatch, sock);
 }
 
 static void on_ready(void *arg)
@@ -92,6 +102,7 @@ static void on_ready(void *arg)
 		cx_notify("READY=1");
 	}
 	e->told_ready = true;
+	cx_resolver_start(&e->resolver);
 }
 
 /* ---- stopping -------------------------------------------------------------------------------- */
@@ -238,6 +249,7 @@ static int start(struct engine *e, struct cx_err *err)
 		.blank = on_blank, .running = on_running, .oom = on_oom, .gone = on_gone, .arg = e
 	};
 	const struct cx_gateway_watch gateway = { .packet = on_packet, .lost = on_lost, .arg = e };
+	const struct cx_resolver_watch resolver = { .started = on_resolver, .arg = e };
 
 	cx_sandboxes_open(&e->sandboxes, &e->host, &sandboxes);
 	cx_pool_open(&e->pool, &e->sandboxes, (unsigned)c->pool, c->max_sandboxes);
@@ -259,6 +271,7 @@ static int start(struct engine *e, struct cx_err *err)
 					    .arg = e };
 	e->stop_timer.fire = stop_step;
 	if (cx_gateway_open(&e->gateway, &e->host, &gateway, err) < 0 ||
+	    cx_resolver_open(&e->resolver, &e->host, &resolver, err) < 0 ||
 	    watch_signals(e, err) < 0 || cx_recover(&e->sandboxes, err) < 0)
 		return -err->errnum;
 	if (e->host.firewall != NULL)
@@ -279,6 +292,7 @@ static void close_engine(struct engine *e)
 	cx_builds_close(&e->builds);
 	cx_ssh_close(&e->ssh);
 	cx_sweeper_close(&e->sweeper);
+	cx_resolver_close(&e->resolver);
 	cx_gateway_close(&e->gateway);
 	cx_sandboxes_close(&e->sandboxes);
 	cx_loop_drop(&e->host.loop, &e->signals);
