@@ -18,7 +18,7 @@ import harness  # noqa: E402
 KEY = "openapi-" + os.urandom(20).hex()
 SECONDS = 80  # of one run
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-ENDLESS = ["watchSandboxes"]
+ENDLESS = ["watchSandboxes", "followLogs"]
 PROTOBUF = ["primeStartCommand", "primeWatchCommand", "primeSendInput", "primeSendSignal"]
 ENDING = ["deleteSandbox", "deleteSandboxes", "stopSandbox", "pauseSandbox", "removeImage", "pruneImages"]
 
