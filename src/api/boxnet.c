@@ -243,12 +243,14 @@ static void on_policy(struct cx_engine_call *call, struct cx_engine_answer *answ
 		return;
 	}
 	box->net.number = answer->egress.number;
+	box->row.network_number = answer->egress.number;
 	if (box->net.wanted != NULL) {
 		take_over(&box->row, box->net.wanted);
 		drop_wanted(box);
 		box->net.behind++;
-		cx_box_save(box);
 	}
+	if (!box->net.starting)
+		cx_box_save(box);
 	tell_names(box);
 	if (link == box->row.network_link)
 		return;
@@ -311,7 +313,12 @@ static void on_network(struct cx_engine_call *call, struct cx_engine_answer *ans
 	}
 	net->linked = true;
 	net->names.slot = answer->network.slot;
-	send_policy(box);
+	net->number = answer->network.number;
+	/* Of one that is adopted: to set it again would cut flows to addresses of names. */
+	if (net->number != 0 && net->number == box->row.network_number)
+		tell_names(box);
+	else
+		send_policy(box);
 }
 
 static int ask_network(struct cx_box *box, struct cx_err *err)

@@ -37,8 +37,9 @@ void cx_store_close(struct cx_store *store);
 	C(integer, network_generation) /* counts the changes of the policy, from 1 */             \
 	C(text, network_allowlist)     /* JSON, as are the next ones */                           \
 	C(text, network_denylist)                                                                 \
-	C(text, network_name)	 /* whose other members it reaches; NULL: none */                 \
-	C(integer, network_link) /* number of that network; 0: none */                            \
+	C(text, network_name)	   /* whose other members it reaches; NULL: none */               \
+	C(integer, network_link)   /* number of that network; 0: none */                          \
+	C(integer, network_number) /* caissond's, of the policy that is recorded; 0: not set */   \
 	C(text, start_command)                                                                    \
 	C(text, environment_vars)                                                                 \
 	C(text, secret_names)                                                                     \

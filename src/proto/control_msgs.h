@@ -115,9 +115,13 @@
 /* Are sandboxes made with a link? Without one network, egress and the event resolver do not come.
  */
 #define CX_FIELDS_NETWORKING(F) F(u32, enabled, 1)
-/* slot: what the resolver knows it by (resolver_msgs.h). An address that it lacks is empty. */
-#define CX_FIELDS_NETWORK_IS(F) \
-	F(u32, slot, CX_SLOTS_MAX - 1) F(bytes, address4, 4) F(bytes, address6, 16)
+/*
+ * slot: what the resolver knows it by (resolver_msgs.h). number: of the policy that is in force;
+ * 0: none was set. An address that it lacks is empty.
+ */
+#define CX_FIELDS_NETWORK_IS(F)        \
+	F(u32, slot, CX_SLOTS_MAX - 1) \
+	F(u32, number, UINT32_MAX) F(bytes, address4, 4) F(bytes, address6, 16)
 /*
  * Replaces what a sandbox may reach; before the first of these it is CX_EGRESS_NONE. link: 0, or
  * the number of the network whose other members it reaches. rules: netrule.h.

@@ -281,14 +281,21 @@ static struct cx_box *run(unsigned i)
 	return cx_box_find(&gw, id_of(i));
 }
 
-/* Running, with a policy of mode; the resolver heard rules (in order). */
-static struct cx_box *start(unsigned i, const char *fields, uint32_t mode)
+/* Running, with a policy of mode, which names rule (or NULL). */
+static struct cx_box *start_with(unsigned i, const char *fields, uint32_t mode, const char *rule)
 {
 	say_network(i, make(i, fields));
 	say(caissond, egress_set, hear(caissond, CX_MSG_egress), NULL, 0, .number = 10 + i);
 	expect_begin(i, 10 + i, mode);
+	if (rule != NULL)
+		expect_rule(rule);
 	confirm_names(i);
 	return run(i);
+}
+
+static struct cx_box *start(unsigned i, const char *fields, uint32_t mode)
+{
+	return start_with(i, fields, mode, NULL);
 }
 
 /* ---- the start ------------------------------------------------------------------------------- */
@@ -446,6 +453,32 @@ START_TEST(a_sandbox_that_starts_waits_for_the_next_resolver)
 	ck_assert(is_silent(agents[0]));
 	confirm_names(0);
 	(void)run(0);
+}
+END_TEST
+
+/* 0: what is recorded is in force, 1: something else is. */
+START_TEST(one_that_is_adopted_keeps_its_policy)
+{
+	struct cx_box *box =
+		start_with(0, ",\"network_allowlist\":[\"a.b\"]", CX_EGRESS_ALLOW, "a.b");
+	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
+	char address[4] = { 100, 96, 0, 5 };
+	uint32_t request;
+
+	cx_boxnet_end(box);
+	(void)hear(resolver, CX_MSG_names_forget);
+	cx_boxnet_adopt(box);
+	request = hear(caissond, CX_MSG_network);
+	say(caissond, network_is, request, NULL, 0, .slot = 5, .number = _i == 0 ? 10 : 9,
+	    .address4 = { .p = address, .len = 4 });
+	if (_i == 1)
+		say(caissond, egress_set, hear(caissond, CX_MSG_egress), NULL, 0, .number = 11);
+	expect_begin(0, _i == 0 ? 10 : 11, CX_EGRESS_ALLOW);
+	expect_rule("a.b");
+	confirm_names(0);
+	ck_assert(is_silent(caissond));
+	ck_assert_int_eq(cx_store_sandbox_by_id(gw.store, id_of(0), &row, &err), 1);
+	ck_assert_int_eq(row.network_number, _i == 0 ? 10 : 11);
 }
 END_TEST
 
@@ -629,6 +662,7 @@ int main(void)
 	tcase_add_test(tc, a_change_that_is_refused_changes_nothing);
 	tcase_add_test(tc, a_new_resolver_is_told_everything);
 	tcase_add_loop_test(tc, a_sandbox_that_starts_waits_for_the_next_resolver, 0, 2);
+	tcase_add_loop_test(tc, one_that_is_adopted_keeps_its_policy, 0, 2);
 	tcase_add_test(tc, members_of_a_network_are_told_of_each_other);
 	tcase_add_test(tc, a_member_that_ends_is_forgotten);
 	tcase_add_test(tc, host_names_differ_in_a_network);
