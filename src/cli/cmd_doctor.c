@@ -152,6 +152,28 @@ static void check_links(struct cx_cli *cli, struct finding *f)
 		find(f, WARN, "not seen:%s", missing);
 }
 
+/* What caisson accepts, another firewall may still drop. */
+static void check_firewalls(struct cx_cli *cli, struct finding *f)
+{
+	static const struct {
+		const char *path, *name;
+	} known[] = {
+		{ "/sys/class/net/docker0", "Docker" },
+		{ "/run/firewalld.pid", "firewalld" },
+		{ "/run/firewalld/firewalld.pid", "firewalld" },
+		{ "/etc/ufw/ufw.conf", "ufw" },
+	};
+
+	(void)cli;
+	for (size_t i = 0; i < CX_LEN(known); i++) {
+		if (access(known[i].path, F_OK) < 0)
+			continue;
+		find(f, WARN, "%s is here and may drop what sandboxes send", known[i].name);
+		return;
+	}
+	find(f, OK, "none is known here but caisson's own");
+}
+
 static void check_forwarding(struct cx_cli *cli, struct finding *f)
 {
 	char text[16];
@@ -339,6 +361,7 @@ static const struct check {
 	{ "file systems", check_filesystems, "modprobe overlay erofs, or a kernel that has them" },
 	{ "links", check_links, "modprobe veth nf_tables; or [network] enabled = no" },
 	{ "forwarding", check_forwarding, "mount /proc" },
+	{ "firewalls", check_firewalls, "see NETWORK in caissond(8) if sandboxes reach nothing" },
 	{ "user namespaces", check_userns, "sysctl user.max_user_namespaces=65536" },
 	{ "seccomp", check_seccomp, "a kernel with CONFIG_SECCOMP_FILTER" },
 	{ "control groups", check_cgroups, "boot without cgroup_disable=; mount /sys/fs/cgroup" },
