@@ -103,6 +103,9 @@ static const struct {
 	{ "GET", "/api/v1/sandbox/a/exec", 405, "POST" },
 	{ "PATCH", "/api/v1/sandbox/a", 405, "GET, DELETE" },
 	{ "get", "/healthz", 405, "GET" },
+	{ "GET", "/api/v1/sandbox/a/expose/b", 405, "DELETE" },
+	{ "DELETE", "/api/v1/sandbox/a/expose/b/c", 404, "" },
+	{ "DELETE", "/api/v1/sandbox/a/expose/", 404, "" },
 };
 
 START_TEST(wrong_requests_have_no_route)
