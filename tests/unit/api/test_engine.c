@@ -170,6 +170,28 @@ START_TEST(counts_are_told)
 }
 END_TEST
 
+/* _i: with the socket, and without, which is no answer. */
+START_TEST(a_listening_socket_comes_with_its_port)
+{
+	struct cx_engine_call call = { .done = on_done };
+	struct cx_msg_listening m = { .port = 20000 };
+	struct cx_msg_listen asked;
+	struct cx_err err;
+	uint32_t request;
+
+	ck_assert_int_eq(cx_engine_listen(engine, CX_LISTEN_SSH, 7, &call, &err), 0);
+	request = expect(CX_MSG_listen);
+	ck_assert(cx_msg_listen_get(&received->body, &asked));
+	ck_assert_uint_eq(asked.purpose, CX_LISTEN_SSH);
+	ck_assert_uint_eq(asked.port, 7);
+	ck_assert_int_eq(cx_msg_listening_send(peer, request, &m, &peer, _i == 0, &err), 0);
+	turn();
+	ck_assert_uint_eq(done, _i == 0);
+	ck_assert_uint_eq(lost, _i != 0);
+	ck_assert(got_fd >= 0 || _i != 0);
+}
+END_TEST
+
 START_TEST(a_list_comes_in_pieces)
 {
 	struct cx_engine_call call = { .done = on_done, .listed = on_listed };
@@ -318,6 +340,7 @@ int main(void)
 	tcase_add_test(tc, an_answer_reaches_its_question);
 	tcase_add_test(tc, a_list_comes_in_pieces);
 	tcase_add_test(tc, counts_are_told);
+	tcase_add_loop_test(tc, a_listening_socket_comes_with_its_port, 0, 2);
 	tcase_add_test(tc, events_need_no_question);
 	tcase_add_test(tc, a_sandbox_that_comes_too_late_is_destroyed);
 	tcase_add_test(tc, a_closed_connection_fails_everything);

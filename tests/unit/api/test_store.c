@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "check_main.h"
 
+#include "api/exposure_store.h"
 #include "api/store.h"
+#include "base/buf.h"
 
 static char dir[] = "/tmp/caisson-store-XXXXXX";
 static struct cx_store *store;
@@ -328,6 +331,62 @@ START_TEST(users_of_an_image_are_counted)
 }
 END_TEST
 
+/* Their ids and external ports, one behind the other. */
+static int list_exposure(const struct cx_exposure_row *row, void *arg, struct cx_err *err)
+{
+	char text[64];
+
+	(void)snprintf(text, sizeof text, "%s%s:%d ", row->id, row->name != NULL ? row->name : "",
+		       (int)row->external_port);
+	return cx_buf_add(arg, text, strlen(text), err);
+}
+
+static void expect_exposures(const char *wanted)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf list = { .max = 4096 };
+	struct cx_err err = { 0 };
+
+	ck_assert_int_eq(cx_store_exposure_each(store, list_exposure, &list, &err), 0);
+	ck_assert_int_eq(cx_buf_add(&list, "", 1, &err), 0);
+	ck_assert_str_eq(list.p, wanted);
+}
+
+static void put_exposure(const char *id, const char *sandbox, const char *name, int external)
+{
+	char texts[3][16], protocol[] = "HTTP";
+	struct cx_exposure_row row = { .id = strcpy(texts[0], id),
+				       .sandbox_id = strcpy(texts[1], sandbox),
+				       .name = name != NULL ? strcpy(texts[2], name) : NULL,
+				       .protocol = protocol,
+				       .port = 80,
+				       .external_port = external };
+	struct cx_err err = { 0 };
+
+	ck_assert_msg(cx_store_exposure_put(store, &row, &err) == 0, "%s", err.msg);
+}
+
+START_TEST(exposed_ports_go_with_their_sandbox)
+{
+	struct cx_sandbox_row row = { 0 };
+	struct cx_err err = { 0 };
+
+	ck_assert_int_eq(insert("id1", "one", "RUNNING", "[]", NULL), 0);
+	ck_assert_int_eq(insert("id2", "two", "RUNNING", "[]", NULL), 0);
+	put_exposure("z", "id1", "web", 1);
+	put_exposure("b", "id2", NULL, 2);
+	put_exposure("a", "id1", NULL, 3);
+	put_exposure("z", "id1", "other", 4); /* only its external port is new */
+	expect_exposures("zweb:4 b:2 a:3 ");
+	ck_assert_int_eq(cx_store_sandbox_by_id(store, "id1", &row, &err), 1);
+	row.ended_ms = 1;
+	ck_assert_int_eq(cx_store_sandbox_update(store, &row, &err), 0);
+	expect_exposures("b:2 ");
+	ck_assert_int_eq(cx_store_exposure_remove(store, "b", &err), 0);
+	expect_exposures("");
+	cx_sandbox_row_clear(&row);
+}
+END_TEST
+
 static void execute(const char *sql)
 {
 	sqlite3 *db = NULL;
@@ -382,6 +441,7 @@ int main(void)
 	tcase_add_test(tc, a_layer_in_use_is_not_forgotten);
 	tcase_add_test(tc, an_image_with_an_unknown_layer_is_refused_whole);
 	tcase_add_test(tc, users_of_an_image_are_counted);
+	tcase_add_test(tc, exposed_ports_go_with_their_sandbox);
 	tcase_add_test(tc, a_newer_schema_is_refused);
 	tcase_add_test(tc, no_database_is_refused);
 	suite_add_tcase(suite, tc);
