@@ -10,8 +10,8 @@ static const char *const statements[STATEMENT_MAX] = {
 	[EXPIRE] = "DELETE FROM ssh_sessions WHERE expires_ms <= ?1",
 	[COUNT] = "SELECT count(*) FROM ssh_sessions WHERE sandbox=?1",
 	[INSERT] = "INSERT INTO ssh_sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-	[GET] = "SELECT sandbox, user_id, created_ms, expires_ms, key FROM ssh_sessions"
-		" WHERE id=?1",
+	[GET] = ("SELECT sandbox, user_id, created_ms, expires_ms, key FROM ssh_sessions"
+		 " WHERE id=?1"),
 	[UPDATE] = "UPDATE ssh_sessions SET expires_ms=?2, key=?3 WHERE id=?1",
 	[REMOVE] = "DELETE FROM ssh_sessions WHERE id=?1",
 };
