@@ -314,6 +314,8 @@ static void on_network(struct cx_engine_call *call, struct cx_engine_answer *ans
 	net->linked = true;
 	net->names.slot = answer->network.slot;
 	net->number = answer->network.number;
+	if (!net->starting) /* else when it has begun */
+		tell_members(box, box->row.network_link);
 	/* Of one that is adopted: to set it again would cut flows to addresses of names. */
 	if (net->number != 0 && net->number == box->row.network_number)
 		tell_names(box);

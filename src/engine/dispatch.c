@@ -536,6 +536,7 @@ static int do_network(struct cx_dispatch *d, struct asker asker, const union req
 		return -err->errnum;
 	ip6 = !IN6_IS_ADDR_UNSPECIFIED(&link.address6);
 	ANSWER(d, asker, network_is, -EBADF, .slot = link.slot,
+	       .number = cx_firewall_number(d->host->firewall, link.slot),
 	       .address4 = { (const char *)&link.address4, sizeof link.address4 },
 	       .address6 = { (const char *)&link.address6, ip6 ? sizeof link.address6 : 0 });
 	return 0;

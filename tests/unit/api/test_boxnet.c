@@ -522,6 +522,36 @@ START_TEST(members_of_a_network_are_told_of_each_other)
 }
 END_TEST
 
+START_TEST(members_that_are_adopted_are_told_of_each_other)
+{
+	struct cx_box *first = start(0, ",\"network\":\"lab\"", CX_EGRESS_ALL);
+	struct cx_box second = { .gw = &gw, .phase = CX_BOX_RUNNING };
+	uint32_t request;
+
+	ck_assert_int_eq(cx_box_set(&second.row.id, "other", &err), 0);
+	ck_assert_int_eq(cx_box_set(&second.row.name, "Other", &err), 0);
+	ck_assert_int_eq(cx_box_set(&second.row.engine_id, "other", &err), 0);
+	ck_assert_int_eq(cx_box_set(&second.row.status, "RUNNING", &err), 0);
+	second.row.network_link = first->row.network_link;
+	second.row.network_number = 31;
+	first->next = &second; /* behind the first in the list */
+	cx_boxnet_adopt(&second);
+	request = hear(caissond, CX_MSG_network);
+	say(caissond, network_is, request, NULL, 0, .slot = 6, .number = 31,
+	    .address4 = { .p = "\x64\x60\x00\x06", .len = 4 });
+	expect_begin(0, 10, CX_EGRESS_ALL);
+	expect_peer(1, "other");
+	request = hear(resolver, CX_MSG_names_end);
+	expect_begin(1, 31, CX_EGRESS_ALL);
+	expect_peer(0, "box-0");
+	expect_peer(0, id_of(0));
+	confirm_names(1);
+	first->next = NULL;
+	cx_boxnet_end(&second);
+	cx_sandbox_row_clear(&second.row);
+}
+END_TEST
+
 START_TEST(a_member_that_ends_is_forgotten)
 {
 	struct cx_box *second;
@@ -664,6 +694,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_sandbox_that_starts_waits_for_the_next_resolver, 0, 2);
 	tcase_add_loop_test(tc, one_that_is_adopted_keeps_its_policy, 0, 2);
 	tcase_add_test(tc, members_of_a_network_are_told_of_each_other);
+	tcase_add_test(tc, members_that_are_adopted_are_told_of_each_other);
 	tcase_add_test(tc, a_member_that_ends_is_forgotten);
 	tcase_add_test(tc, host_names_differ_in_a_network);
 	tcase_add_test(tc, numbers_of_networks_are_their_owners);
