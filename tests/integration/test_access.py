@@ -32,6 +32,7 @@ class World:
         join(engine, self.team, self.ann, "owner")
         self.box = self.make(self.ann, name=self.mark, labels=[self.mark], team_id=self.team, idempotency_key=self.mark,
                              environment_vars={"E": self.mark}, secrets={"S": self.mark})
+        self.ann.api.request("POST", f"/api/v1/sandbox/{self.box}/expose", {"port": 8000, "name": self.mark}).ok()
         self.ended = self.make(self.ann, name=self.mark + "2")
         self.ann.api.delete(self.ended).ok()
         self.own = self.make(self.bob)
