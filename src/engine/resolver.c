@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -26,6 +27,8 @@ enum {
 	BACKOFF_MS_MAX = 5000,
 	QUICKLY_MS = 10000,
 	RESOLV_CONF_MAX = 65536,
+	BIND_TRIES = 200,
+	BIND_PAUSE_MS = 10,
 };
 #define MEMORY	   ((uint64_t)1 << 30)
 #define NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
@@ -72,6 +75,29 @@ static int bind_all(struct cx_resolver *r, struct cx_err *err)
 	return r->denials < 0 ? r->denials : 0;
 }
 
+static void close_sockets(struct cx_resolver *r)
+{
+	cx_close(&r->udp);
+	cx_close(&r->tcp);
+	cx_close(&r->udp6);
+	cx_close(&r->tcp6);
+	cx_close(&r->denials);
+}
+
+/* The resolver of a caissond that was killed a moment ago may still be on its way out. */
+static int bind_patiently(struct cx_resolver *r, struct cx_err *err)
+{
+	static const struct timespec pause = { .tv_nsec = BIND_PAUSE_MS * 1000000L };
+
+	for (unsigned i = 0; bind_all(r, err) < 0; i++) {
+		close_sockets(r);
+		if ((err->errnum != EADDRINUSE && err->errnum != EBUSY) || i == BIND_TRIES)
+			return cx_wrap(err, "sockets of the resolver");
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 int cx_resolver_open(struct cx_resolver *ret, struct cx_host *host,
 		     const struct cx_resolver_watch *watch, struct cx_err *err)
 {
@@ -83,9 +109,7 @@ int cx_resolver_open(struct cx_resolver *ret, struct cx_host *host,
 				     .tcp6 = -EBADF,
 				     .denials = -EBADF,
 				     .timer = { .fire = start_or_retry } };
-	if (host->firewall == NULL)
-		return 0;
-	return bind_all(ret, err) < 0 ? cx_wrap(err, "sockets of the resolver") : 0;
+	return host->firewall != NULL ? bind_patiently(ret, err) : 0;
 }
 
 /* ---- what it is told ------------------------------------------------------------------------- */
@@ -394,9 +418,5 @@ void cx_resolver_close(struct cx_resolver *resolver)
 	if (resolver->uid_base != 0)
 		cx_ids_release(&resolver->host->ids, resolver->uid_base);
 	resolver->uid_base = 0;
-	cx_close(&resolver->udp);
-	cx_close(&resolver->tcp);
-	cx_close(&resolver->udp6);
-	cx_close(&resolver->tcp6);
-	cx_close(&resolver->denials);
+	close_sockets(resolver);
 }
