@@ -12,7 +12,12 @@
 #include "base/str.h"
 #include "runtime/process.h"
 
-enum { TABLE_NAME = 64, WAIT_MS = 10000, CPU_SECONDS = 10, SAID_MAX = 400 };
+enum {
+	TABLE_NAME = 64,
+	WAIT_MS = 60000, /* the first load waits for some twenty modules of the kernel */
+	CPU_SECONDS = 10,
+	SAID_MAX = 400,
+};
 
 static int memory_of(const struct cx_buf *text, struct cx_err *err)
 {

@@ -167,8 +167,8 @@ static int open_parts(struct cx_host *h, struct cx_err *err)
 	    cx_mounts_unshare(err) < 0 ||
 	    cx_dirs_open(c->state, c->run, h->uid, h->gid, &h->dirs, err) < 0 ||
 	    cx_ids_open(CX_IDS_DIR, c->ids.base, c->ids.count, &h->ids, err) < 0 ||
-	    cx_cgroups_open(h->dirs.instance, &h->cgroups, err) < 0 ||
-	    cx_loop_open(&h->loop, err) < 0 || open_network(h, err) < 0)
+	    cx_loop_open(&h->loop, err) < 0 || open_network(h, err) < 0 ||
+	    cx_cgroups_open(h->dirs.instance, &h->cgroups, err) < 0)
 		return -err->errnum;
 	cx_layers_open(&h->layers, &h->loop, h->dirs.layers, h->dirs.layer_mounts, c->run);
 	return 0;
