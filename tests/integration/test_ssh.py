@@ -472,11 +472,12 @@ def test_a_worker_is_shut_off(engine, login):
         status = harness.status_of(pid)
         same = {name for name in ("user", "mnt", "pid", "net", "ipc", "uts")
                 if os.readlink(f"/proc/{pid}/ns/{name}") == os.readlink(f"/proc/{engine.pid}/ns/{name}")}
-        assert same == set() and os.listdir(f"/proc/{pid}/root") == []
-        assert all(int(status[name], 16) == 0 for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
-        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
-        assert int(status["Uid"].split()[0]) >= 65536
+        files = os.listdir(f"/proc/{pid}/root")
         process.kill()
+    assert same == set() and files == []
+    assert all(int(status[name], 16) == 0 for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert int(status["Uid"].split()[0]) >= 65536
 
 
 def test_the_cli(engine, login):
