@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <string.h>
 
 #include "net/firewall_inner.h"
@@ -134,18 +133,6 @@ int cx_firewall_set(struct cx_firewall *fw, uint32_t slot, enum cx_egress mode, 
 
 /* ---- the end of a sandbox -------------------------------------------------------------------- */
 
-/* The kernel has counted flows of this slot's sandbox; 0 when there never was one. */
-static int forget_count(struct cx_firewall *fw, uint32_t slot, struct cx_err *err)
-{
-	CX_AUTO(cx_nft_drop) struct cx_nft_batch b;
-
-	cx_nft_begin(&fw->nft, &b);
-	put(&b, CX_NFT_DELETE, "flows", cx_fwelem_of_link(slot));
-	if (cx_nft_commit(&b, err) == 0)
-		return 1;
-	return err->errnum == ENOENT ? 0 : -err->errnum;
-}
-
 static int forget_sets(struct cx_firewall *fw, uint32_t slot, const struct cx_fwslot *s,
 		       struct cx_err *err)
 {
@@ -157,6 +144,9 @@ static int forget_sets(struct cx_firewall *fw, uint32_t slot, const struct cx_fw
 	for (uint32_t i = 0; i < s->nformer; i++)
 		put(&b, CX_NFT_DELETE, "former", cx_fwelem_of_pair(slot, s->former[i]));
 	put_link(&b, CX_NFT_DELETE, slot, s->link);
+	/* What the kernel has counted, if it has: a batch that fails waits for all processors. */
+	put(&b, CX_NFT_ADD, "flows", cx_fwelem_of_link(slot));
+	put(&b, CX_NFT_DELETE, "flows", cx_fwelem_of_link(slot));
 	return cx_nft_commit(&b, err);
 }
 
@@ -171,15 +161,12 @@ static int forget_flows(struct cx_firewall *fw, const struct cx_fwslot *s, struc
 int cx_firewall_forget(struct cx_firewall *fw, uint32_t slot, struct cx_err *err)
 {
 	struct cx_fwslot *s;
-	int flows;
 
 	if (cx_fwslot_find(fw, slot, &s, err) < 0)
 		return -err->errnum;
 	if (s->number == 0)
 		return 0;
-	flows = forget_count(fw, slot, err);
-	if (flows < 0 || (flows > 0 && forget_flows(fw, s, err) < 0) ||
-	    forget_sets(fw, slot, s, err) < 0)
+	if (forget_flows(fw, s, err) < 0 || forget_sets(fw, slot, s, err) < 0)
 		return cx_wrap(err, "close slot %u", slot);
 	free(s->parts);
 	*s = (struct cx_fwslot){ .permitted = s->permitted, .npermitted = s->npermitted };

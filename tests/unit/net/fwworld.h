@@ -120,8 +120,12 @@ static inline bool is_ready(int fd, short events, int ms)
 	return poll(&p, 1, ms) == 1;
 }
 
-/* Connects within a second. Returns 0 or the error; *ret_fd is kept when that is not NULL. */
-static inline int dial(const struct world *w, int place, const char *to, unsigned port, int *ret_fd)
+/* How long to wait for what is to come, and for what is not. */
+enum { COMES_MS = 2000, SILENT_MS = 200 };
+
+/* Connects within ms. Returns 0 or the error; *ret_fd is kept when that is not NULL. */
+static inline int dial_for(const struct world *w, int place, const char *to, unsigned port, int ms,
+			   int *ret_fd)
 {
 	cx_autofd int fd = make_socket(w, place, to, SOCK_STREAM | SOCK_NONBLOCK);
 	struct address a = address(to, port);
@@ -130,12 +134,23 @@ static inline int dial(const struct world *w, int place, const char *to, unsigne
 
 	if (connect(fd, (struct sockaddr *)&a.sa, a.len) < 0 && errno != EINPROGRESS)
 		return errno;
-	if (!is_ready(fd, POLLOUT, 1000))
+	if (!is_ready(fd, POLLOUT, ms))
 		return ETIMEDOUT;
 	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len), 0);
 	if (e == 0 && ret_fd != NULL)
 		*ret_fd = cx_take_fd(&fd);
 	return e;
+}
+
+static inline int dial(const struct world *w, int place, const char *to, unsigned port, int *ret_fd)
+{
+	return dial_for(w, place, to, port, COMES_MS, ret_fd);
+}
+
+/* Where nothing is answered. */
+static inline bool is_silent(const struct world *w, int place, const char *to, unsigned port)
+{
+	return dial_for(w, place, to, port, SILENT_MS, NULL) != 0;
 }
 
 /* A datagram of len bytes there and its answer back, through a server's socket. */
@@ -145,19 +160,22 @@ static inline int ask(const struct world *w, int place, const char *to, unsigned
 	static char buf[16384];
 	cx_autofd int fd = make_socket(w, place, to, SOCK_DGRAM);
 	struct address a = address(to, port), from = { .len = sizeof from.sa };
+	struct pollfd either[2];
 
 	if (connect(fd, (struct sockaddr *)&a.sa, a.len) < 0)
 		return errno;
 	if (send(fd, buf, len, 0) < 0)
 		return errno;
-	if (is_ready(server, POLLIN, 300)) {
+	either[0] = (struct pollfd){ .fd = server, .events = POLLIN };
+	either[1] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	if (poll(either, 2, COMES_MS) > 0 && either[0].revents != 0) {
 		ck_assert_int_eq(recvfrom(server, buf, sizeof buf, 0, (struct sockaddr *)&from.sa,
 					  &from.len),
 				 (int)len);
 		ck_assert_int_eq(sendto(server, buf, len, 0, (struct sockaddr *)&from.sa, from.len),
 				 (int)len);
 	}
-	if (!is_ready(fd, POLLIN, 300))
+	if (!is_ready(fd, POLLIN, COMES_MS))
 		return ETIMEDOUT;
 	return recv(fd, buf, sizeof buf, 0) < 0 ? errno : 0;
 }
@@ -175,13 +193,23 @@ static inline int take_newest(int listener)
 	return fd;
 }
 
-/* Whether a byte sent at one end of a connection comes out at the other. */
-static inline bool passes(int from, int to)
+static inline bool passes_for(int from, int to, int ms)
 {
 	char c = 'x';
 
 	(void)!send(from, &c, 1, MSG_NOSIGNAL);
-	return is_ready(to, POLLIN, 500) && recv(to, &c, 1, MSG_DONTWAIT) == 1;
+	return is_ready(to, POLLIN, ms) && recv(to, &c, 1, MSG_DONTWAIT) == 1;
+}
+
+/* Whether a byte sent at one end of a connection comes out at the other. */
+static inline bool passes(int from, int to)
+{
+	return passes_for(from, to, COMES_MS);
+}
+
+static inline bool is_cut(int from, int to)
+{
+	return !passes_for(from, to, SILENT_MS);
 }
 
 /* ---- making it ------------------------------------------------------------------------------- */
