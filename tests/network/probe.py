@@ -207,6 +207,14 @@ def add_address(address):
 
 
 @word
+def burst(to, port, count):
+    """Datagrams of one flow, as fast as they go."""
+    with socket.socket(family_of(to), socket.SOCK_DGRAM) as made:
+        for _ in range(count):
+            made.sendto(b"x", (to, port))
+
+
+@word
 def flood(to, port, count, size=20):
     """Datagrams as fast as they go, each of its own flow; how many the kernel took."""
     sent = 0

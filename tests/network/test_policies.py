@@ -61,7 +61,8 @@ NEVER = {
     "host-udp": ("udp", worlds.HOST4, 9000), "host-lan": ("tcp", worlds.HOST_LAN4, 9000),
     "host-lan6": ("tcp", worlds.HOST_LAN6, 9000), "host-ping": ("ping", worlds.HOST4),
     "host-ping6": ("ping", worlds.HOST6), "gateway": ("tcp", "169.254.1.1", 9000),
-    "gateway-udp": ("udp", "169.254.1.1", 9000), "link-local": ("tcp", "169.254.7.7", 80),
+    "gateway-udp": ("udp", "169.254.1.1", 9000), "gateway-ping": ("ping", "169.254.1.1"),
+    "link-local": ("tcp", "169.254.7.7", 80),
     **{"odd " + address: ("tcp", address, 80) for address in (*worlds.ODD4, *worlds.ODD6)},
 }
 # Nobody answers for these; that nothing gets out is enough.
