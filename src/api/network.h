@@ -23,7 +23,7 @@
  */
 struct json_t;
 
-enum { CX_NETWORK_ENTRIES_MAX = 1024, CX_NETWORK_ENTRY_MAX = CX_NAME_MAX + 16 };
+enum { CX_NETWORK_ENTRIES_MAX = 1024, CX_NETWORK_ENTRY_MAX = CX_NAME_MAX + 17 };
 
 struct cx_netentry {
 	char name[CX_NAME_MAX + 3]; /* lower case, as name_rule wants it; "": an address */

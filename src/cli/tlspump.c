@@ -43,7 +43,7 @@ static void explain(SSL *ssl, char *ret, size_t size)
 		(void)snprintf(ret, size, "TLS failed: the connection ended");
 }
 
-static bool expect_host(SSL *ssl, const char *host)
+static bool expect_host(SSL *ssl, char *host)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
 
@@ -73,7 +73,7 @@ static SSL *new_session(const char *cacert, char *why, size_t size)
 	return ssl;
 }
 
-static SSL *shake_hands(int sock, const char *host, const char *cacert, char *why, size_t size)
+static SSL *shake_hands(int sock, char *host, const char *cacert, char *why, size_t size)
 {
 	const struct timeval patience = { .tv_sec = PATIENCE_SECONDS };
 	SSL *ssl = new_session(cacert, why, size);
@@ -204,7 +204,7 @@ static void pump(struct pump *p)
 
 /* ---- the program ----------------------------------------------------------------------------- */
 
-int cx_tls_pump(const char *host, const char *cacert)
+int cx_tls_pump(char *host, const char *cacert)
 {
 	static struct pump p;
 	char why[REASON_MAX] = "it cannot be set up";

@@ -10,8 +10,8 @@ enum { CX_TLS_FD_SOCKET = 3, CX_TLS_FD_PLAIN = 4 };
 /*
  * The inside of caisson-tls: speaks TLS over the one descriptor and passes on what goes through it
  * in the clear, until either side ends. Its first byte in the clear is '+' when the other side is
- * who it should be; else it says why not, and ends with -errno.
+ * who it should be; else it says why not, and ends with -errno. host is not changed.
  */
-CX_MUST int cx_tls_pump(const char *host, const char *cacert);
+CX_MUST int cx_tls_pump(char *host, const char *cacert);
 
 #endif

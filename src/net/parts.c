@@ -37,7 +37,7 @@ static int compare(const void *left, const void *right)
 
 static uint8_t mask_of(unsigned bits)
 {
-	return bits >= 8 ? 0xff : (uint8_t)(0xff00 >> bits);
+	return (uint8_t)(bits >= 8 ? 0xff : 0xff00 >> bits);
 }
 
 static bool has_all_addresses(const struct cx_netrule *outer, const struct cx_netrule *inner)

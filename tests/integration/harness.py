@@ -563,12 +563,15 @@ class Engine:
         return found[0]
 
 
-def leaks(before, engine):
-    """What an engine that has ended left behind; waits a little for the kernel to let go."""
+def leaks(before, engine, alone=not SHARED):
+    """What an engine that has ended left behind; waits a little for the kernel to let go.
+
+    alone: no other engine lives beside it, so all that is new is its.
+    """
     end = time.monotonic() + LEAK_SECONDS
     while True:
         left = Snapshot().beyond(before)
-        if SHARED:
+        if not alone:
             # Another engine may have made it: only what bears our marks counts.
             mark = (engine.instance_path or "\0").rsplit("/caisson-", 1)[-1]
             marks = (engine.top, engine.instance_path or "\0", "link: cx" + mark, "caisson-" + mark)
@@ -583,7 +586,7 @@ def leaks(before, engine):
         time.sleep(0.1)
 
 
-def run_engine(*options, prepare=lambda engine: None):
+def run_engine(*options, prepare=lambda engine: None, alone=not SHARED):
     """Starts an engine, hands it out, ends it, and compares the machine with what it was before."""
     before = settled()
     engine = Engine(*options)
@@ -599,7 +602,7 @@ def run_engine(*options, prepare=lambda engine: None):
             engine.process.wait(30)
         engine.cut()
         raise
-    left = leaks(before, engine)
+    left = leaks(before, engine, alone)
     if not left:
         engine.remove()
     assert not left, "left behind:\n" + "\n".join(left[:40]) + "\n" + engine.log()[-2000:]

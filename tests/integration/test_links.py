@@ -186,7 +186,7 @@ def test_switched_off_network_goes(fresh_engine):
 
 def test_two_engines_have_the_same_pool(small_engine):
     made = []
-    for other in run_engine("--network-pool", SMALL):
+    for other in run_engine("--network-pool", SMALL, alone=False):
         for engine in (small_engine, other):
             made.append((engine.api, engine.api.create().ok()["id"]))
         assert all(address_of(api, key).startswith("10.77.0.") for api, key in made)
