@@ -67,8 +67,15 @@ def test_no_network(create, api):
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("words", [("--network-allow", "example.com"), ("--network-deny", "10.0.0.0/8"),
-                                   ("--arch", "arm64"), ("--volume", "data:/data")])
+@pytest.mark.parametrize("option, field, entry", [("--network-allow", "networkAllowlist", "example.com"),
+                                                  ("--network-deny", "networkDenylist", "10.0.0.0/8")])
+def test_network_lists(create, api, option, field, entry):
+    assert api.get(create(PLAIN, option, entry))[field] == [entry]
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("words", [("--network-allow", "ftp://example.com"), ("--arch", "arm64"),
+                                   ("--volume", "data:/data")])
 def test_what_is_not_offered(cli, words):
     assert "HTTP 400" in cli("sandbox", "create", PLAIN, "--yes", *words, code=1)
 
