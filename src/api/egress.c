@@ -104,6 +104,17 @@ static int begin(struct cx_request *req, const struct cx_egress_form *form, stru
 	return 0;
 }
 
+void cx_egress_show(struct cx_request *req, const struct cx_egress_form *form)
+{
+	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
+	struct cx_err err;
+
+	if (cx_access_named(req, req->param, &named, &err) < 0)
+		cx_request_fail(req, &err);
+	else
+		form->answer(req, named.row);
+}
+
 void cx_egress_change(struct cx_request *req, const struct cx_egress_form *form)
 {
 	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
@@ -138,21 +149,15 @@ static void answer(struct cx_request *req, const struct cx_sandbox_row *row)
 	cx_request_answer_json(req, &w);
 }
 
+static const struct cx_egress_form form = { .network = true, .answer = answer };
+
 void cx_handle_egress(struct cx_request *req)
 {
-	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
-	struct cx_err err;
-
-	if (cx_access_named(req, req->param, &named, &err) < 0)
-		cx_request_fail(req, &err);
-	else
-		answer(req, named.row);
+	cx_egress_show(req, &form);
 }
 
 void cx_handle_set_egress(struct cx_request *req)
 {
-	static const struct cx_egress_form form = { .network = true, .answer = answer };
-
 	cx_egress_change(req, &form);
 }
 

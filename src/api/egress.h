@@ -11,6 +11,9 @@ struct cx_egress_form {
 	void (*answer)(struct cx_request *req, const struct cx_sandbox_row *row);
 };
 
+/* Answers with what is wanted now; or fails the request. */
+void cx_egress_show(struct cx_request *req, const struct cx_egress_form *form);
+
 /* Takes over what the body says, and answers when that is in force; or fails the request. */
 void cx_egress_change(struct cx_request *req, const struct cx_egress_form *form);
 

@@ -80,7 +80,8 @@ static const struct {
 };
 
 static const char *const programs[] = { "caisson-agent",   "caisson-fetch", "caisson-firewall",
-					"caisson-gateway", "caisson-image", "caisson-spawner" };
+					"caisson-gateway", "caisson-image", "caisson-resolver",
+					"caisson-spawner", "caisson-ssh" };
 
 static int check_needs(const struct cx_config *config, struct cx_err *err)
 {

@@ -28,7 +28,7 @@ IDS = "/run/caisson-ids"
 START_SECONDS = 20
 LEAK_SECONDS = 10
 PROGRAMS = ("caissond", "caisson-gateway", "caisson-spawner", "caisson-image", "caisson-fetch", "caisson-firewall",
-            "caisson-agent", "caisson-ssh")
+            "caisson-agent", "caisson-resolver", "caisson-ssh")
 
 
 def program(name):

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/egress.h"
 
-#include "api/access.h"
 #include "api/json.h"
 #include "api/jsonw.h"
 #include "api/prime/handlers.h"
@@ -31,20 +30,14 @@ static void answer(struct cx_request *req, const struct cx_sandbox_row *row)
 	cx_request_answer_json(req, &w);
 }
 
+static const struct cx_egress_form form = { .answer = answer };
+
 void cx_prime_egress(struct cx_request *req)
 {
-	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
-	struct cx_err err;
-
-	if (cx_access_named(req, req->param, &named, &err) < 0)
-		cx_request_fail(req, &err);
-	else
-		answer(req, named.row);
+	cx_egress_show(req, &form);
 }
 
 void cx_prime_set_egress(struct cx_request *req)
 {
-	static const struct cx_egress_form form = { .answer = answer };
-
 	cx_egress_change(req, &form);
 }
