@@ -37,9 +37,9 @@ def pytest_runtest_makereport(item, call):
         report.sections.append(("engine log", engine.log()[-4000:]))
 
 
-def run_engine(*options):
+def run_engine(*options, **more):
     yield from harness.run_engine(
-        *options, prepare=lambda engine: engine.api.import_image("busybox", archives.busybox()).ok())
+        *options, prepare=lambda engine: engine.api.import_image("busybox", archives.busybox()).ok(), **more)
 
 
 @pytest.fixture(scope="module")
