@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "net/keep.h"
+#include "net/sysctl.h"
 #include "net/uplink.h"
 
 enum { LO = 1 };
@@ -21,54 +22,42 @@ static int open_rtnl(void *arg, struct cx_err *err)
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-enum when { ALWAYS, WITH_IP6, WITHOUT_IP6 };
-
-static const struct {
-	const char *path, *value;
-	enum when when;
-	const char *why;
-} settings[] = {
-	{ "net/ipv4/ip_forward", "1", ALWAYS, "it is a router" },
-	{ "net/ipv4/conf/all/rp_filter", "0", ALWAYS,
-	  "the ruleset looks at sources, and more strictly" },
-	{ "net/ipv4/conf/default/rp_filter", "0", ALWAYS, "the same" },
-	{ "net/ipv4/conf/all/send_redirects", "0", ALWAYS,
-	  "no sandbox is to hear of a way to another" },
-	{ "net/ipv4/conf/default/send_redirects", "0", ALWAYS, "the same" },
-	{ "net/ipv4/conf/all/accept_redirects", "0", ALWAYS, "nobody tells it where to send" },
-	{ "net/ipv4/conf/default/accept_redirects", "0", ALWAYS, "the same" },
-	{ "net/ipv4/conf/all/accept_source_route", "0", ALWAYS, "the same" },
-	{ "net/ipv4/icmp_ratemask", "0", ALWAYS,
-	  "who is refused hears it each time; the ruleset has limits per sandbox" },
-	{ "net/ipv6/conf/all/disable_ipv6", "1", WITHOUT_IP6, "nobody has an address" },
-	{ "net/ipv6/conf/default/disable_ipv6", "1", WITHOUT_IP6, "the same" },
-	{ "net/ipv6/conf/all/disable_ipv6", "0", WITH_IP6,
-	  "an earlier caissond may have had none" },
-	{ "net/ipv6/conf/default/disable_ipv6", "0", WITH_IP6, "the same" },
-	{ "net/ipv6/conf/all/forwarding", "1", WITH_IP6, "it is a router" },
-	{ "net/ipv6/conf/all/accept_redirects", "0", WITH_IP6, "nobody tells it where to send" },
-	{ "net/ipv6/conf/default/accept_redirects", "0", WITH_IP6, "the same" },
-	{ "net/ipv6/conf/default/accept_ra", "0", WITH_IP6, "the same" },
-	{ "net/ipv6/conf/default/addr_gen_mode", "1", WITH_IP6,
-	  "links have the addresses that they are given, no others" },
-	{ "net/ipv6/icmp/ratelimit", "0", WITH_IP6, "as with IPv4" },
+static const struct cx_sysctl_row settings[] = {
+	{ "net/ipv4/ip_forward", "1", "it is a router", CX_SYSCTL_ALWAYS },
+	{ "net/ipv4/conf/all/rp_filter", "0", "the ruleset looks at sources, and more strictly",
+	  CX_SYSCTL_ALWAYS },
+	{ "net/ipv4/conf/default/rp_filter", "0", "the same", CX_SYSCTL_ALWAYS },
+	{ "net/ipv4/conf/all/send_redirects", "0", "no sandbox is to hear of a way to another",
+	  CX_SYSCTL_ALWAYS },
+	{ "net/ipv4/conf/default/send_redirects", "0", "the same", CX_SYSCTL_ALWAYS },
+	{ "net/ipv4/conf/all/accept_redirects", "0", "nobody tells it where to send",
+	  CX_SYSCTL_ALWAYS },
+	{ "net/ipv4/conf/default/accept_redirects", "0", "the same", CX_SYSCTL_ALWAYS },
+	{ "net/ipv4/conf/all/accept_source_route", "0", "the same", CX_SYSCTL_ALWAYS },
+	{ "net/ipv4/icmp_ratemask", "0",
+	  "who is refused hears it each time; the ruleset has limits per sandbox",
+	  CX_SYSCTL_ALWAYS },
+	{ "net/ipv6/conf/all/disable_ipv6", "1", "nobody has an address", CX_SYSCTL_WITHOUT_IP6 },
+	{ "net/ipv6/conf/default/disable_ipv6", "1", "the same", CX_SYSCTL_WITHOUT_IP6 },
+	{ "net/ipv6/conf/all/disable_ipv6", "0", "an earlier caissond may have had none",
+	  CX_SYSCTL_WITH_IP6 },
+	{ "net/ipv6/conf/default/disable_ipv6", "0", "the same", CX_SYSCTL_WITH_IP6 },
+	{ "net/ipv6/conf/all/forwarding", "1", "it is a router", CX_SYSCTL_WITH_IP6 },
+	{ "net/ipv6/conf/all/accept_redirects", "0", "nobody tells it where to send",
+	  CX_SYSCTL_WITH_IP6 },
+	{ "net/ipv6/conf/default/accept_redirects", "0", "the same", CX_SYSCTL_WITH_IP6 },
+	{ "net/ipv6/conf/default/accept_ra", "0", "the same", CX_SYSCTL_WITH_IP6 },
+	{ "net/ipv6/conf/default/addr_gen_mode", "1",
+	  "links have the addresses that they are given, no others", CX_SYSCTL_WITH_IP6 },
+	{ "net/ipv6/icmp/ratelimit", "0", "as with IPv4", CX_SYSCTL_WITH_IP6 },
 };
 
-/* Files of a protocol that this kernel lacks are not there. */
 static int write_settings(void *arg, struct cx_err *err)
 {
 	const struct cx_router *r = arg;
-	cx_autofd int dir = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (dir < 0)
-		return cx_fail(err, errno, "open /proc/sys");
-	for (size_t i = 0; i < CX_LEN(settings); i++) {
-		if (settings[i].when == (r->ip6 ? WITHOUT_IP6 : WITH_IP6))
-			continue;
-		if (cx_write_file(dir, settings[i].path, settings[i].value, err) < 0 &&
-		    !(err->errnum == ENOENT && settings[i].when == WITHOUT_IP6))
-			return cx_wrap(err, "setting of the router");
-	}
+	if (cx_sysctl_write("/proc/sys", settings, CX_LEN(settings), r->ip6, err) < 0)
+		return cx_wrap(err, "setting of the router");
 	return 0;
 }
 
@@ -129,25 +118,26 @@ static int allow_forwarding(const char *path, bool may, struct cx_err *err)
 }
 
 /* Its own end has nothing to listen to and nobody to talk to. */
+static const struct cx_sysctl_row end4[] = {
+	{ "forwarding", "1", "sandboxes go out by it", CX_SYSCTL_ALWAYS },
+	{ "accept_redirects", "0", "nobody tells the host where to send", CX_SYSCTL_ALWAYS },
+	{ "send_redirects", "0", "the router has one way", CX_SYSCTL_ALWAYS },
+};
+static const struct cx_sysctl_row end6[] = {
+	{ "disable_ipv6", "0", "the host may make links without", CX_SYSCTL_WITH_IP6 },
+	{ "disable_ipv6", "1", "nobody has an address", CX_SYSCTL_WITHOUT_IP6 },
+	{ "accept_ra", "0", "nobody tells the host where to send", CX_SYSCTL_WITH_IP6 },
+};
+
 static int set_host_end(const struct cx_router *r, struct cx_err *err)
 {
-	const struct {
-		const char *family, *name, *value;
-	} rows[] = {
-		{ "ipv4", "forwarding", "1" },	   { "ipv4", "accept_redirects", "0" },
-		{ "ipv4", "send_redirects", "0" }, { "ipv6", "disable_ipv6", r->ip6 ? "0" : "1" },
-		{ "ipv6", "accept_ra", "0" },
-	};
-	char path[96];
+	char dir4[64], dir6[64];
 
-	for (size_t i = 0; i < CX_LEN(rows); i++) {
-		if (cx_format(path, sizeof path, "/proc/sys/net/%s/conf/%s/%s", err, rows[i].family,
-			      r->host_name, rows[i].name) < 0)
-			return -err->errnum;
-		if (cx_write_file(AT_FDCWD, path, rows[i].value, err) < 0 &&
-		    (err->errnum != ENOENT || rows[i].family[3] == '4'))
-			return cx_wrap(err, "setting of the uplink");
-	}
+	if (cx_format(dir4, sizeof dir4, "/proc/sys/net/ipv4/conf/%s", err, r->host_name) < 0 ||
+	    cx_format(dir6, sizeof dir6, "/proc/sys/net/ipv6/conf/%s", err, r->host_name) < 0 ||
+	    cx_sysctl_write(dir4, end4, CX_LEN(end4), r->ip6, err) < 0 ||
+	    cx_sysctl_write(dir6, end6, CX_LEN(end6), r->ip6, err) < 0)
+		return cx_wrap(err, "setting of the uplink");
 	return 0;
 }
 

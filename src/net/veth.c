@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/veth.h"
 
-#include <fcntl.h>
 #include <string.h>
 
-#include "base/fd.h"
 #include "base/str.h"
+#include "net/sysctl.h"
 
 /*
  * Of eth0. Below it is what the kernel makes by itself. A link with the same number at both ends
@@ -13,38 +12,17 @@
  */
 enum { INSIDE_INDEX = CX_ROUTER_LINK_INDEX - 1 };
 
-enum when { ALWAYS, WITH_IP6, WITHOUT_IP6 };
-
 /* For links that are made from now on: lo stays as it is. */
-static const struct {
-	const char *path, *value;
-	enum when when;
-	const char *why;
-} settings[] = {
-	{ "net/ipv4/conf/default/accept_redirects", "0", ALWAYS, "there is one way out" },
-	{ "net/ipv6/conf/default/disable_ipv6", "1", WITHOUT_IP6,
-	  "no address, and nothing is sent to find neighbours or routers" },
-	{ "net/ipv6/conf/default/accept_ra", "0", WITH_IP6, "it is told all by us" },
-	{ "net/ipv6/conf/default/accept_redirects", "0", WITH_IP6, "there is one way out" },
-	{ "net/ipv6/conf/default/addr_gen_mode", "1", WITH_IP6, "it has the address it is given" },
+static const struct cx_sysctl_row settings[] = {
+	{ "net/ipv4/conf/default/accept_redirects", "0", "there is one way out", CX_SYSCTL_ALWAYS },
+	{ "net/ipv6/conf/default/disable_ipv6", "1",
+	  "no address, and nothing is sent to find neighbours or routers", CX_SYSCTL_WITHOUT_IP6 },
+	{ "net/ipv6/conf/default/accept_ra", "0", "it is told all by us", CX_SYSCTL_WITH_IP6 },
+	{ "net/ipv6/conf/default/accept_redirects", "0", "there is one way out",
+	  CX_SYSCTL_WITH_IP6 },
+	{ "net/ipv6/conf/default/addr_gen_mode", "1", "it has the address it is given",
+	  CX_SYSCTL_WITH_IP6 },
 };
-
-/* Files of a protocol that this kernel lacks are not there. */
-static int write_settings(bool ip6, struct cx_err *err)
-{
-	cx_autofd int dir = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (dir < 0)
-		return cx_fail(err, errno, "open /proc/sys");
-	for (size_t i = 0; i < CX_LEN(settings); i++) {
-		if (settings[i].when == (ip6 ? WITHOUT_IP6 : WITH_IP6))
-			continue;
-		if (cx_write_file(dir, settings[i].path, settings[i].value, err) < 0 &&
-		    !(err->errnum == ENOENT && settings[i].when == WITHOUT_IP6))
-			return -err->errnum;
-	}
-	return 0;
-}
 
 static int make_pair(struct cx_rtnl *inside, int router_ns, const struct cx_slot_link *link,
 		     const uint8_t mac[6], struct cx_err *err)
@@ -105,8 +83,8 @@ int cx_veth_make(struct cx_rtnl *router, int router_ns, const struct cx_slot_lin
 	uint8_t mac[6] = { 0x06, 0xca }; /* locally administered, different for each */
 
 	memcpy(mac + 2, &link->address4, 4);
-	if (write_settings(has6, err) < 0 || cx_rtnl_open(&inside, err) < 0 ||
-	    make_pair(inside, router_ns, link, mac, err) < 0 ||
+	if (cx_sysctl_write("/proc/sys", settings, CX_LEN(settings), has6, err) < 0 ||
+	    cx_rtnl_open(&inside, err) < 0 || make_pair(inside, router_ns, link, mac, err) < 0 ||
 	    cx_rtnl_set_link(router, link->index, 0, err) < 0 ||
 	    limit(inside, router, link, err) < 0 ||
 	    add_ways(inside, router, link, &ip4, mac, err) < 0 ||

@@ -73,11 +73,13 @@ extern const size_t cx_policy_ndev_links;
 extern const char *const cx_policy_dev_dirs[];
 extern const size_t cx_policy_ndev_dirs;
 
-/* Written into the sandbox's network namespace before anything runs in it; paths below /proc/sys.
- */
+/* Paths below /proc/sys. Those of the policy are written into the sandbox's network namespace
+ * before anything runs in it. */
+enum cx_sysctl_when { CX_SYSCTL_ALWAYS, CX_SYSCTL_WITH_IP6, CX_SYSCTL_WITHOUT_IP6 };
 struct cx_sysctl_row {
 	const char *path, *value;
 	const char *why;
+	enum cx_sysctl_when when;
 };
 extern const struct cx_sysctl_row cx_policy_sysctls[];
 extern const size_t cx_policy_nsysctls;

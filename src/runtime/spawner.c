@@ -22,6 +22,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "net/sysctl.h"
 #include "net/veth.h"
 #include "policy/policy.h"
 #include "proto/agent_msgs.h"
@@ -165,25 +166,13 @@ static int loopback_up(struct cx_err *err)
 	return 0;
 }
 
-static int write_sysctls(struct cx_err *err)
-{
-	cx_autofd int dir = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (dir < 0)
-		return cx_fail(err, errno, "open /proc/sys");
-	for (size_t i = 0; i < cx_policy_nsysctls; i++)
-		if (cx_write_file(dir, cx_policy_sysctls[i].path, cx_policy_sysctls[i].value, err) <
-		    0)
-			return cx_wrap(err, "sysctl");
-	return 0;
-}
-
 /* Owned by the host's user namespace: root inside has no CAP_NET_ADMIN over it. */
 static int enter_netns(const struct blank *b, struct cx_err *err)
 {
 	if (unshare(CLONE_NEWNET) < 0)
 		return cx_fail(err, errno, "new network namespace");
-	if (loopback_up(err) < 0 || write_sysctls(err) < 0)
+	if (loopback_up(err) < 0 ||
+	    cx_sysctl_write("/proc/sys", cx_policy_sysctls, cx_policy_nsysctls, true, err) < 0)
 		return -err->errnum;
 	if (b->msg.link == 0)
 		return 0;
