@@ -265,10 +265,13 @@ static int ask_policy(struct cx_box *box, struct cx_err *err)
 	CX_AUTO(cx_buf_free) struct cx_buf rules = { 0 };
 	struct cx_msg_egress m = { .id = cx_str_of(box->row.engine_id),
 				   .link = (uint32_t)row->network_link };
+	struct cx_nethost host;
+	size_t at = 0;
 
 	if (cx_policy_load(row, &policy, err) < 0 || cx_policy_rules(&policy, &rules, err) < 0)
 		return -err->errnum;
 	m.mode = policy.mode;
+	m.names = cx_policy_next_host(&policy, &at, &host);
 	m.rules = cx_str_of_buf(&rules);
 	box->net.call.done = on_policy;
 	return cx_engine_egress(box->gw->engine, &m, &box->net.call, err);

@@ -29,6 +29,10 @@ int cx_egress_set(struct cx_host *h, uint32_t slot, const struct cx_msg_egress *
 {
 	uint32_t n = m->rules.len / CX_NETRULE_SIZE;
 	cx_autofree struct cx_netrule *rules = NULL;
+	struct cx_firewall_policy policy = { .mode = (enum cx_egress)m->mode,
+					     .names = m->names == 1,
+					     .link = m->link,
+					     .nrules = n };
 
 	if (need_link(h, slot, err) < 0)
 		return -err->errnum;
@@ -41,8 +45,8 @@ int cx_egress_set(struct cx_host *h, uint32_t slot, const struct cx_msg_egress *
 		if (cx_netrule_get((const uint8_t *)m->rules.p + (size_t)i * CX_NETRULE_SIZE,
 				   &rules[i], err) < 0)
 			return -err->errnum;
-	return cx_firewall_set(h->firewall, slot, (enum cx_egress)m->mode, m->link, rules, n,
-			       ret_number, err);
+	policy.rules = rules;
+	return cx_firewall_set(h->firewall, slot, &policy, ret_number, err);
 }
 
 static uint16_t port_at(const uint8_t *p)

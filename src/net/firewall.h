@@ -66,15 +66,22 @@ void cx_firewall_discard(const char *table);
 
 /*
  * Puts a policy in force; the old one is replaced in the same instant. Open flows that stay allowed
- * go on, others are refused with their next packet. A flow to the address of an allowed name has
- * some seconds (CX_FIREWALL_GRACE_S), in which its packets are lost, to be permitted anew.
- * link: 0, or of which network the sandbox is. CX_LIMIT when the rules come to too many parts.
- * *ret_number is of this policy only (never 0).
+ * go on, others are refused with their next packet. With names a flow that no rule allows has some
+ * seconds (CX_FIREWALL_GRACE_S), in which its packets are lost, for its address to be permitted
+ * anew. CX_INVALID when the rules come to too many parts. *ret_number is of this policy only (never
+ * 0).
  */
 enum { CX_FIREWALL_GRACE_S = 5 };
-CX_MUST int cx_firewall_set(struct cx_firewall *fw, uint32_t slot, enum cx_egress mode,
-			    uint32_t link, const struct cx_netrule *rules, uint32_t nrules,
-			    uint32_t *ret_number, struct cx_err *err);
+struct cx_firewall_policy {
+	enum cx_egress mode;
+	bool names;    /* of CX_EGRESS_ALLOW: cx_firewall_permit() may come */
+	uint32_t link; /* 0, or of which network the sandbox is */
+	const struct cx_netrule *rules;
+	uint32_t nrules;
+};
+CX_MUST int cx_firewall_set(struct cx_firewall *fw, uint32_t slot,
+			    const struct cx_firewall_policy *policy, uint32_t *ret_number,
+			    struct cx_err *err);
 
 /* What cx_firewall_set() said last of a slot, this caissond's or an earlier one's; 0: nothing. */
 uint32_t cx_firewall_number(const struct cx_firewall *fw, uint32_t slot);
@@ -88,7 +95,7 @@ struct cx_port_range {
  * Lets a sandbox reach an address for ttl_s seconds (1 - 86400; open flows outlive them). nports 0:
  * every port and protocol; else at most CX_PERMIT_PORTS_MAX ports in all. Once more for an address
  * that is permitted renews it. Private addresses stay closed. CX_CONFLICT when number is not the
- * slot's, CX_DENIED when its mode is not CX_EGRESS_ALLOW, CX_LIMIT when it has CX_PERMITS_MAX.
+ * slot's, CX_DENIED when its policy is without names, CX_LIMIT when it has CX_PERMITS_MAX.
  */
 struct cx_permit {
 	uint32_t slot, number;

@@ -1,34 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
 
 #include "net/firewall_inner.h"
 
-static const char *const chains[CX_EGRESS_MAX] = {
-	[CX_EGRESS_NONE] = NULL, /* no element: refused */
-	[CX_EGRESS_ALL] = "mode_all",
-	[CX_EGRESS_ALLOW] = "mode_allow",
-	[CX_EGRESS_DENY] = "mode_deny",
+static const struct cx_fwelem_mode modes[] = {
+	{ CX_EGRESS_ALL, false, "mode_all", NULL, NULL },
+	{ CX_EGRESS_ALLOW, false, "mode_allow", "admit", "refuse_policy" },
+	{ CX_EGRESS_ALLOW, true, "mode_names", "admit", "settle" },
+	{ CX_EGRESS_DENY, false, "mode_deny", "refuse_policy", "admit" },
 };
 
-const struct cx_fwelem_set cx_fwelem_part_sets[] = {
-	{ "nets4", 4, 0 },	    { "nets6", 6, 0 },		{ "tcp4", 4, IPPROTO_TCP },
-	{ "tcp6", 6, IPPROTO_TCP }, { "udp4", 4, IPPROTO_UDP }, { "udp6", 6, IPPROTO_UDP },
-};
-const size_t cx_fwelem_npart_sets = CX_LEN(cx_fwelem_part_sets);
-
-const char *cx_fwelem_chain(enum cx_egress mode)
+const struct cx_fwelem_mode *cx_fwelem_mode(const struct cx_fwslot *s)
 {
-	return chains[mode];
+	for (size_t i = 0; i < CX_LEN(modes); i++)
+		if (modes[i].mode == s->mode && modes[i].names == s->names)
+			return &modes[i];
+	return NULL;
 }
 
-enum cx_egress cx_fwelem_mode(const char *chain)
+const struct cx_fwelem_mode *cx_fwelem_mode_of(const char *chain)
 {
-	for (unsigned i = 0; i < CX_EGRESS_MAX; i++)
-		if (chain != NULL && chains[i] != NULL && strcmp(chains[i], chain) == 0)
-			return (enum cx_egress)i;
-	return CX_EGRESS_NONE;
+	for (size_t i = 0; i < CX_LEN(modes); i++)
+		if (chain != NULL && strcmp(modes[i].chain, chain) == 0)
+			return &modes[i];
+	return NULL;
 }
 
 struct cx_nft_elem cx_fwelem_of_link(uint32_t slot)
@@ -64,56 +59,50 @@ uint32_t cx_fwelem_u32(const struct cx_nft_elem *elem, unsigned place)
 	return value;
 }
 
-static void add_end(struct cx_nft_key *key, uint32_t number, const uint8_t *address, size_t length,
-		    uint16_t port, bool has_port)
-{
-	uint16_t net_port = htons(port);
+enum { SLOT_SHIFT = 15, TURN_SHIFT = 13 };
 
-	/* nft turns marks around where a set has intervals. */
-	cx_nft_key_u32(key, htonl(number));
-	cx_nft_key_add(key, address, length);
-	if (has_port)
-		cx_nft_key_add(key, &net_port, sizeof net_port);
+uint32_t cx_fwelem_owner(uint32_t slot, const struct cx_fwslot *s)
+{
+	return CX_FWELEM_CLASSES | slot << SLOT_SHIFT | (uint32_t)s->turn << TURN_SHIFT;
 }
 
-const char *cx_fwelem_of_part(uint32_t number, const struct cx_part *part, struct cx_nft_elem *ret)
+uint32_t cx_fwelem_slot_of(uint32_t owner)
 {
-	size_t length = part->family == 4 ? 4 : 16;
-
-	for (size_t i = 0; i < cx_fwelem_npart_sets; i++) {
-		const struct cx_fwelem_set *set = &cx_fwelem_part_sets[i];
-
-		if (set->family != part->family || set->protocol != part->protocol)
-			continue;
-		*ret = (struct cx_nft_elem){ 0 };
-		add_end(&ret->key, number, part->first, length, part->low, set->protocol != 0);
-		add_end(&ret->end, number, part->last, length, part->high, set->protocol != 0);
-		return set->name;
-	}
-	return NULL;
+	return (owner & ~CX_FWELEM_CLASSES) >> SLOT_SHIFT;
 }
 
-static uint16_t port_at(const struct cx_nft_key *key, size_t at)
+uint8_t cx_fwelem_turn_of(uint32_t owner)
 {
-	return (uint16_t)(key->bytes[at] << 8 | key->bytes[at + 1]);
+	return owner >> TURN_SHIFT & 3;
 }
 
-bool cx_fwelem_to_part(const struct cx_fwelem_set *set, const struct cx_nft_elem *elem,
-		       uint32_t *ret_number, struct cx_part *ret)
+struct cx_nft_elem cx_fwelem_of_part(uint32_t slot, const struct cx_fwslot *s,
+				     const struct cx_part *part)
 {
-	size_t length = set->family == 4 ? 4 : 16;
-	size_t size = 4 + length + (set->protocol != 0 ? 4 : 0);
-	const struct cx_nft_key *end = elem->end.len > 0 ? &elem->end : &elem->key;
+	const struct cx_part_set *set = &cx_part_sets[part->set];
+	uint32_t mark = cx_fwelem_owner(slot, s) | part->class;
+	struct cx_nft_elem elem = cx_fwelem_of_number(set->family == 0 ? mark : s->number);
 
-	if (elem->key.len != size || end->len != size)
+	cx_nft_key_add(&elem.key, part->value, cx_part_size(set));
+	if (set->family != 0)
+		elem.value = part->class == 0 ? s->number : mark;
+	return elem;
+}
+
+bool cx_fwelem_to_part(uint8_t set, const struct cx_nft_elem *elem, uint32_t *ret_mark,
+		       struct cx_part *ret)
+{
+	unsigned size = cx_part_size(&cx_part_sets[set]);
+	bool is_net = cx_part_sets[set].family != 0;
+	uint32_t mark;
+
+	if (elem->key.len != sizeof mark + (size + 3) / 4 * 4)
 		return false;
-	*ret_number = ntohl(cx_fwelem_u32(elem, 0));
-	*ret = (struct cx_part){ .family = set->family, .protocol = set->protocol, .high = 65535 };
-	memcpy(ret->first, elem->key.bytes + 4, length);
-	memcpy(ret->last, end->bytes + 4, length);
-	if (set->protocol != 0) {
-		ret->low = port_at(&elem->key, 4 + length);
-		ret->high = port_at(end, 4 + length);
-	}
-	return true;
+	*ret_mark = cx_fwelem_u32(elem, 0);
+	mark = is_net ? elem->value : *ret_mark;
+	*ret = (struct cx_part){ .set = set };
+	if ((mark & CX_FWELEM_CLASSES) != 0)
+		ret->class = (uint16_t)(mark & ~CX_FWELEM_OWNER);
+	memcpy(ret->value, elem->key.bytes + sizeof mark, size);
+	return is_net || ret->class != 0;
 }

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/firewall.h"
 
-#include <fcntl.h>
 #include <linux/netlink.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "net/firewall_inner.h"
 #include "net/ruleset.h"
+#include "net/sysctl.h"
 
-enum { RULESET_MAX = 256 * 1024 }; /* bytes */
+enum {
+	RULESET_MAX = 256 * 1024, /* bytes */
+	PARTS_ROOM = 32,	  /* by so many the list of a slot grows */
+};
 
 int cx_fwslot_find(struct cx_firewall *fw, uint32_t slot, struct cx_fwslot **ret,
 		   struct cx_err *err)
@@ -25,25 +27,29 @@ int cx_fwslot_find(struct cx_firewall *fw, uint32_t slot, struct cx_fwslot **ret
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-static const struct {
-	const char *path, *value;
-	const char *why;
-} settings[] = {
-	{ "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established", "21600",
-	  "five days of the kernel's would keep what hosts forgot without a word" },
-	{ "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait", "30",
-	  "closed connections count against a sandbox's limit" },
-	{ "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_fin_wait", "30", "the same" },
-	{ "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait", "30", "the same" },
+static const struct cx_sysctl_row settings[] = {
+	{ "netfilter/nf_conntrack_tcp_timeout_established", "21600",
+	  "five days of the kernel's would keep what hosts forgot without a word",
+	  CX_SYSCTL_ALWAYS },
+	{ "netfilter/nf_conntrack_tcp_timeout_time_wait", "30",
+	  "closed connections count against a sandbox's limit", CX_SYSCTL_ALWAYS },
+	{ "netfilter/nf_conntrack_tcp_timeout_fin_wait", "30", "the same", CX_SYSCTL_ALWAYS },
+	{ "netfilter/nf_conntrack_tcp_timeout_close_wait", "30", "the same", CX_SYSCTL_ALWAYS },
+	{ "ipv4/ipfrag_time", "2", "pieces of one packet come together, or somebody fills memory",
+	  CX_SYSCTL_ALWAYS },
+	{ "ipv4/ipfrag_high_thresh", "67108864", "more than some that do can fill",
+	  CX_SYSCTL_ALWAYS },
+	{ "netfilter/nf_conntrack_frag6_timeout", "2", "as with IPv4", CX_SYSCTL_WITH_IP6 },
+	{ "netfilter/nf_conntrack_frag6_high_thresh", "67108864", "the same", CX_SYSCTL_WITH_IP6 },
 };
 
 /* In the router. */
 static int apply_settings(void *arg, struct cx_err *err)
 {
-	(void)arg;
-	for (size_t i = 0; i < CX_LEN(settings); i++)
-		if (cx_write_file(AT_FDCWD, settings[i].path, settings[i].value, err) < 0)
-			return cx_wrap(err, "limits of connection tracking");
+	const bool *ip6 = arg;
+
+	if (cx_sysctl_write("/proc/sys/net", settings, CX_LEN(settings), *ip6, err) < 0)
+		return cx_wrap(err, "limits of the router");
 	return 0;
 }
 
@@ -75,7 +81,7 @@ struct owner {
 
 struct adoption {
 	struct cx_firewall *fw;
-	const struct cx_fwelem_set *set;
+	uint8_t set;	      /* of cx_part_sets */
 	struct owner *owners; /* by number */
 	size_t n;
 	bool failed;
@@ -140,10 +146,31 @@ static struct cx_fwslot *owner_of(struct adoption *a, uint32_t number)
 
 static void take_mode(void *arg, const struct cx_nft_elem *elem)
 {
+	const struct cx_fwelem_mode *mode = cx_fwelem_mode_of(elem->chain);
 	struct cx_fwslot *s = owner_of(arg, cx_fwelem_u32(elem, 0));
 
+	if (s == NULL || mode == NULL)
+		return;
+	s->mode = mode->mode;
+	s->names = mode->names;
+}
+
+static void take_turn(void *arg, const struct cx_nft_elem *elem)
+{
+	struct cx_fwslot *s = owner_of(arg, elem->value);
+
 	if (s != NULL)
-		s->mode = cx_fwelem_mode(elem->chain);
+		s->turn = cx_fwelem_turn_of(cx_fwelem_u32(elem, 0));
+}
+
+/* By the number in the key, of ports by the slot. */
+static struct cx_fwslot *owner_of_part(struct adoption *a, uint32_t mark)
+{
+	uint32_t slot = cx_fwelem_slot_of(mark);
+
+	if ((mark & CX_FWELEM_CLASSES) == 0)
+		return owner_of(a, mark);
+	return slot < a->fw->nslots ? &a->fw->slots[slot] : NULL;
 }
 
 static void take_part(void *arg, const struct cx_nft_elem *elem)
@@ -151,17 +178,19 @@ static void take_part(void *arg, const struct cx_nft_elem *elem)
 	struct adoption *a = arg;
 	struct cx_fwslot *s = NULL;
 	struct cx_part part, *grown;
-	uint32_t number;
+	uint32_t mark;
 
-	if (cx_fwelem_to_part(a->set, elem, &number, &part))
-		s = owner_of(a, number);
+	if (cx_fwelem_to_part(a->set, elem, &mark, &part))
+		s = owner_of_part(a, mark);
 	if (s == NULL || s->nparts == CX_PARTS_MAX)
 		return;
-	grown = realloc(s->parts, (s->nparts + 1) * sizeof *grown);
-	a->failed |= grown == NULL;
-	if (grown == NULL)
-		return;
-	s->parts = grown;
+	if (s->nparts % PARTS_ROOM == 0) {
+		grown = realloc(s->parts, (s->nparts + PARTS_ROOM) * sizeof *grown);
+		a->failed |= grown == NULL;
+		if (grown == NULL)
+			return;
+		s->parts = grown;
+	}
 	s->parts[s->nparts++] = part;
 }
 
@@ -180,13 +209,14 @@ static int find_owners(struct adoption *a, struct cx_err *err)
 	return 0;
 }
 
-static int adopt_parts(struct adoption *a, struct cx_err *err)
+static int adopt_policies(struct adoption *a, struct cx_err *err)
 {
-	for (size_t i = 0; i < cx_fwelem_npart_sets; i++) {
-		a->set = &cx_fwelem_part_sets[i];
-		if (cx_nft_each(&a->fw->nft, a->set->name, take_part, a, err) < 0)
+	if (cx_nft_each(&a->fw->nft, "modes", take_mode, a, err) < 0 ||
+	    cx_nft_each(&a->fw->nft, "owners", take_turn, a, err) < 0)
+		return -err->errnum;
+	for (a->set = 0; a->set < CX_PART_SETS; a->set++)
+		if (cx_nft_each(&a->fw->nft, cx_part_sets[a->set].name, take_part, a, err) < 0)
 			return -err->errnum;
-	}
 	return a->failed ? cx_fail(err, ENOMEM, "policies") : 0;
 }
 
@@ -199,9 +229,7 @@ static int adopt(struct cx_firewall *fw, struct cx_err *err)
 	    cx_nft_each(&fw->nft, "former", take_former, &a, err) < 0 ||
 	    cx_nft_each(&fw->nft, "links", take_link, &a, err) < 0 || find_owners(&a, err) < 0)
 		return cx_wrap(err, "policies that are in force");
-	r = cx_nft_each(&fw->nft, "modes", take_mode, &a, err);
-	if (r == 0)
-		r = adopt_parts(&a, err);
+	r = adopt_policies(&a, err);
 	free(a.owners);
 	return r < 0 ? cx_wrap(err, "policies that are in force") : 0;
 }
@@ -225,6 +253,7 @@ int cx_firewall_open(const struct cx_firewall_plan *plan, struct cx_firewall **r
 		     struct cx_err *err)
 {
 	CX_AUTO(forsake) struct cx_firewall *fw = NULL;
+	bool ip6 = plan->router->ip6;
 	int keep;
 
 	if (plan->slots > CX_SLOTS_MAX)
@@ -240,7 +269,7 @@ int cx_firewall_open(const struct cx_firewall_plan *plan, struct cx_firewall **r
 		return -err->errnum;
 	keep = cx_nft_has_chain(&fw->nft, CX_RULESET_SCHEMA, err);
 	if (keep < 0 || load_router(plan, keep == 1, err) < 0 || load_host(plan, err) < 0 ||
-	    cx_router_run(plan->router, apply_settings, NULL, err) < 0 ||
+	    cx_router_run(plan->router, apply_settings, &ip6, err) < 0 ||
 	    (keep == 1 && adopt(fw, err) < 0))
 		return -err->errnum;
 	*ret = cx_take_ptr(&fw);

@@ -67,7 +67,7 @@ static int check(const struct cx_fwslot *s, const struct cx_permit *p, struct cx
 	if (s->number == 0 || s->number != p->number)
 		return cx_refuse(err, CX_CONFLICT, "policy %u of slot %u is not in force",
 				 p->number, p->slot);
-	if (s->mode != CX_EGRESS_ALLOW)
+	if (!s->names)
 		return cx_refuse(err, CX_DENIED, "slot %u is not for names", p->slot);
 	return 0;
 }

@@ -30,20 +30,20 @@ static struct cx_nft_elem for_seconds(struct cx_nft_elem elem, unsigned seconds)
 static void put_policy(struct cx_nft_batch *b, enum cx_nft_op op, uint32_t slot,
 		       const struct cx_fwslot *s)
 {
-	const char *chain = cx_fwelem_chain(s->mode);
+	const struct cx_fwelem_mode *mode = cx_fwelem_mode(s);
+	struct cx_nft_elem number = cx_fwelem_of_number(s->number);
 
 	put(b, op, "current", cx_fwelem_of_pair(slot, s->number));
-	if (chain != NULL)
-		put(b, op, "modes", to_chain(cx_fwelem_of_number(s->number), chain));
-	for (size_t i = 0; i < cx_fwelem_npart_sets; i++) { /* a message for each set */
-		for (uint32_t p = 0; p < s->nparts; p++) {
-			struct cx_nft_elem elem;
-			const char *set = cx_fwelem_of_part(s->number, &s->parts[p], &elem);
-
-			if (set == cx_fwelem_part_sets[i].name)
-				cx_nft_put(b, op, set, &elem);
-		}
-	}
+	if (mode != NULL)
+		put(b, op, "modes", to_chain(number, mode->chain));
+	if (mode == NULL || mode->listed == NULL)
+		return;
+	put(b, op, "listed", to_chain(number, mode->listed));
+	put(b, op, "unlisted", to_chain(number, mode->unlisted));
+	put(b, op, "owners", to_mark(cx_fwelem_of_number(cx_fwelem_owner(slot, s)), s->number));
+	for (uint32_t i = 0; i < s->nparts; i++)
+		put(b, op, cx_part_sets[s->parts[i].set].name,
+		    cx_fwelem_of_part(slot, s, &s->parts[i]));
 }
 
 static void put_link(struct cx_nft_batch *b, enum cx_nft_op op, uint32_t slot, uint32_t link)
@@ -95,7 +95,7 @@ static int replace(struct cx_firewall *fw, uint32_t slot, const struct cx_fwslot
 	put_last(&b, fw->last, next->number);
 	put(&b, CX_NFT_ADD, "numbers", to_mark(cx_fwelem_of_link(slot), next->number));
 	put_policy(&b, CX_NFT_ADD, slot, next);
-	if (next->mode == CX_EGRESS_ALLOW && old->number != 0)
+	if (next->names && old->number != 0)
 		put(&b, CX_NFT_ADD, "settling",
 		    for_seconds(cx_fwelem_of_number(next->number), CX_FIREWALL_GRACE_S));
 	if (old->link != next->link) {
@@ -105,19 +105,20 @@ static int replace(struct cx_firewall *fw, uint32_t slot, const struct cx_fwslot
 	return cx_nft_commit(&b, err);
 }
 
-int cx_firewall_set(struct cx_firewall *fw, uint32_t slot, enum cx_egress mode, uint32_t link,
-		    const struct cx_netrule *rules, uint32_t nrules, uint32_t *ret_number,
-		    struct cx_err *err)
+int cx_firewall_set(struct cx_firewall *fw, uint32_t slot, const struct cx_firewall_policy *policy,
+		    uint32_t *ret_number, struct cx_err *err)
 {
-	struct cx_fwslot *s, next = { .mode = mode, .link = link };
+	struct cx_fwslot *s, next = { .mode = policy->mode, .link = policy->link };
 
 	if (cx_fwslot_find(fw, slot, &s, err) < 0)
 		return -err->errnum;
-	if (fw->last == UINT32_MAX)
+	if (fw->last == CX_FWELEM_CLASSES - 1)
 		return cx_refuse(err, CX_LIMIT, "no number is left for a policy");
-	if (cx_parts_make(rules, nrules, &next.parts, &next.nparts, err) < 0)
+	if (cx_parts_make(policy->rules, policy->nrules, &next.parts, &next.nparts, err) < 0)
 		return -err->errnum;
+	next.names = policy->names && policy->mode == CX_EGRESS_ALLOW;
 	next.number = fw->last + 1;
+	next.turn = (s->turn + 1) & 3;
 	next.permitted = s->permitted;
 	next.npermitted = s->npermitted;
 	if (replace(fw, slot, s, &next, err) < 0) {

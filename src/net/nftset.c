@@ -19,7 +19,7 @@
 enum {
 	ELEMS_PER_MESSAGE = 128, /* an attribute holds 64 KiB, an element at most some 200 bytes */
 	MESSAGE_MAX = 48 * 1024, /* bytes */
-	BATCH_MAX = 4096 * 1024, /* bytes; CX_PARTS_MAX elements out and in are a fifth of it */
+	BATCH_MAX = 4096 * 1024, /* bytes; CX_PARTS_MAX elements out and in are a third of it */
 	ANSWERS_MAX = 4096,	 /* datagrams that a batch is answered with */
 	DUMP_MAX = 1 << 20,	 /* datagrams */
 	RECEIVE = 64 * 1024,
@@ -189,9 +189,6 @@ static struct nftnl_set_elem *build(const struct cx_nft_elem *elem, bool whole)
 	if (e == NULL ||
 	    nftnl_set_elem_set(e, NFTNL_SET_ELEM_KEY, elem->key.bytes, elem->key.len) < 0)
 		return NULL;
-	if (elem->end.len > 0 &&
-	    nftnl_set_elem_set(e, NFTNL_SET_ELEM_KEY_END, elem->end.bytes, elem->end.len) < 0)
-		return NULL;
 	if (whole && elem->value != 0)
 		nftnl_set_elem_set_u32(e, NFTNL_SET_ELEM_DATA, elem->value);
 	if (whole && elem->chain != NULL) {
@@ -267,11 +264,12 @@ struct dump {
 	bool done;
 };
 
-static void take_key(struct nftnl_set_elem *e, uint16_t attribute, struct cx_nft_key *ret)
+static void take_key(struct nftnl_set_elem *e, struct cx_nft_key *ret)
 {
 	uint32_t len = 0;
-	const void *p =
-		nftnl_set_elem_is_set(e, attribute) ? nftnl_set_elem_get(e, attribute, &len) : NULL;
+	const void *p = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_KEY)
+				? nftnl_set_elem_get(e, NFTNL_SET_ELEM_KEY, &len)
+				: NULL;
 
 	if (p != NULL && len <= sizeof ret->bytes) {
 		ret->len = (uint8_t)len;
@@ -285,8 +283,7 @@ static void tell_elem(const struct dump *d, struct nftnl_set_elem *e)
 	uint32_t len = 0;
 	const void *data;
 
-	take_key(e, NFTNL_SET_ELEM_KEY, &elem.key);
-	take_key(e, NFTNL_SET_ELEM_KEY_END, &elem.end);
+	take_key(e, &elem.key);
 	data = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_DATA)
 		       ? nftnl_set_elem_get(e, NFTNL_SET_ELEM_DATA, &len)
 		       : NULL;

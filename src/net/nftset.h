@@ -32,10 +32,9 @@ void cx_nft_key_u32(struct cx_nft_key *key, uint32_t value); /* as marks and ifi
 
 struct cx_nft_elem {
 	struct cx_nft_key key;
-	struct cx_nft_key end; /* of an interval; len 0: it is none */
-	uint32_t value;	       /* of a map to marks; 0: none */
-	const char *chain;     /* of a map to verdicts: goto; else NULL */
-	uint64_t timeout_ms;   /* 0: none */
+	uint32_t value;	     /* of a map to marks; 0: none */
+	const char *chain;   /* of a map to verdicts: goto; else NULL */
+	uint64_t timeout_ms; /* 0: none */
 };
 
 enum cx_nft_op { CX_NFT_ADD, CX_NFT_DELETE };

@@ -3,11 +3,13 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "net/firewall_inner.h"
 
 static const char router_text[] = {
 #include "net/router.nft.h"
@@ -133,6 +135,66 @@ static void put_services(struct writer *w, unsigned family)
 	put(w, " }");
 }
 
+/* ---- the sets of parts ----------------------------------------------------------------------- */
+
+static void put_lists(struct writer *w, unsigned unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < CX_PART_SETS; i++) {
+		const struct cx_part_set *set = &cx_part_sets[i];
+
+		if (set->family == 0)
+			put(w, "set %s {\ntype mark . inet_service\n}\n", set->name);
+		else
+			put(w, "map %s {\ntype mark . ipv%u_addr : mark\n}\n", set->name,
+			    set->family);
+	}
+}
+
+/* What counts of the address that a flow was opened to. */
+static void put_digits(struct writer *w, const struct cx_part_set *set)
+{
+	const char *field = set->family == 4 ? "ct original ip daddr" : "ct original ip6 daddr";
+	uint8_t mask[16] = { 0 };
+
+	if (set->digits == 2 * cx_part_size(set)) {
+		put(w, "%s", field);
+		return;
+	}
+	for (unsigned i = 0; i < set->digits; i++)
+		mask[i / 2] |= i % 2 == 0 ? 0xf0 : 0x0f;
+	put(w, "(%s & ", field);
+	put_address(w, set->family, mask);
+	put(w, ")");
+}
+
+/* The longest network first: it says all of its addresses. */
+static void put_nets(struct writer *w, unsigned family)
+{
+	for (size_t i = CX_PART_SETS; i-- > 0;) {
+		if (cx_part_sets[i].family != family)
+			continue;
+		put(w, "meta mark set meta mark . ");
+		put_digits(w, &cx_part_sets[i]);
+		put(w, " map @%s goto found\n", cx_part_sets[i].name);
+	}
+}
+
+static void put_ports(struct writer *w, unsigned unused)
+{
+	(void)unused;
+	for (size_t i = CX_PART_SETS; i-- > 0;) {
+		const struct cx_part_set *set = &cx_part_sets[i];
+
+		if (set->family == 0)
+			put(w,
+			    "meta l4proto %s meta mark . (ct original proto-dst & 0x%04x) @%s "
+			    "goto found_port\n",
+			    set->protocol == IPPROTO_UDP ? "udp" : "tcp",
+			    0xffff0000U >> 4 * set->digits & 0xffff, set->name);
+	}
+}
+
 static void put_source(struct writer *w, unsigned family)
 {
 	const struct cx_router *router = w->plan->router;
@@ -146,6 +208,11 @@ static void put_source(struct writer *w, unsigned family)
 static void put_number(struct writer *w, unsigned number)
 {
 	put(w, "%u", number);
+}
+
+static void put_mask(struct writer *w, unsigned mask)
+{
+	put(w, "0x%08x", mask);
 }
 
 static void put_packets(struct writer *w, unsigned unused)
@@ -183,10 +250,16 @@ static const struct {
 	{ "allowed4", put_allowed, 4, NULL },
 	{ "allowed6", put_allowed, 6, NULL },
 	{ "bytes", put_number, CX_FIREWALL_LOG_BYTES, NULL },
+	{ "classes", put_mask, CX_FWELEM_CLASSES, NULL },
 	{ "connections", put_connections, 0, NULL },
 	{ "group", put_number, CX_FIREWALL_LOG_GROUP, NULL },
 	{ "hostuplink", put_host_uplink, 0, NULL },
+	{ "lists", put_lists, 0, NULL },
+	{ "nets4", put_nets, 4, NULL },
+	{ "nets6", put_nets, 6, NULL },
+	{ "owner", put_mask, CX_FWELEM_OWNER, NULL },
 	{ "packets", put_packets, 0, NULL },
+	{ "ports", put_ports, 0, NULL },
 	{ "private4", put_reserved, 4, NULL },
 	{ "private6", put_reserved, 6, NULL },
 	{ "resolver4", NULL, 0, CX_ROUTER_GATEWAY4 },

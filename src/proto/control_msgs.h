@@ -123,12 +123,14 @@
 	F(u32, slot, CX_SLOTS_MAX - 1) \
 	F(u32, number, UINT32_MAX) F(bytes, address4, 4) F(bytes, address6, 16)
 /*
- * Replaces what a sandbox may reach; before the first of these it is CX_EGRESS_NONE. link: 0, or
- * the number of the network whose other members it reaches. rules: netrule.h.
+ * Replaces what a sandbox may reach; before the first of these it is CX_EGRESS_NONE. names: does
+ * the list allow names, whose addresses the resolver is to permit? link: 0, or the number of the
+ * network whose other members it reaches. rules: netrule.h.
  */
 #define CX_FIELDS_EGRESS(F)             \
 	F(str, id, 32)                  \
 	F(u32, mode, CX_EGRESS_MAX - 1) \
+	F(u32, names, 1)                \
 	F(u32, link, UINT32_MAX)        \
 	F(bytes, rules, CX_NETRULES_MAX *CX_NETRULE_SIZE)
 /* number: of this policy; each has its own, and none is used twice. */

@@ -42,7 +42,7 @@ def quiet(engine, router):
     # The first is the last number given; the others go by themselves.
     elements["numbers"] = max(elements["numbers"], 1)
     return slots, kept, {name: count for name, count in elements.items()
-                         if name not in ("packets", "queries", "logged", "settling")}
+                         if name not in ("packets", "fragments", "queries", "logged", "settling")}
 
 
 @pytest.mark.timeout(900)

@@ -180,6 +180,27 @@ static inline int ask(const struct world *w, int place, const char *to, unsigned
 	return recv(fd, buf, sizeof buf, 0) < 0 ? errno : 0;
 }
 
+/* Whether an echo request of ICMP is answered: 0, or the error. */
+static inline int echo(const struct world *w, const char *to)
+{
+	const uint8_t request[] = { 8, 0, 0xf7, 0xff, 0, 0, 0, 0 };
+	cx_autofd int fd = -EBADF;
+	struct address a = address(to, 0);
+	uint8_t buf[64];
+
+	enter(w, A);
+	fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&a.sa, a.len), 0);
+	ck_assert_int_eq(send(fd, request, sizeof request, 0), sizeof request);
+	while (is_ready(fd, POLLIN, 300)) {
+		if (recv(fd, buf, sizeof buf, 0) < 0)
+			return errno;
+		if (buf[20] == 0)
+			return 0;
+	}
+	return ETIMEDOUT;
+}
+
 /* The server's end of the newest connection. */
 static inline int take_newest(int listener)
 {
@@ -360,21 +381,40 @@ static inline struct cx_netrule rule_of(const char *text)
 	return rule;
 }
 
-static inline uint32_t set_policy(struct world *w, uint32_t slot, enum cx_egress mode,
-				  uint32_t link, const char *const *texts)
+static inline uint32_t put_policy(struct world *w, uint32_t slot, struct cx_firewall_policy policy,
+				  const char *const *texts)
 {
 	struct cx_netrule rules[64] = { 0 };
 	struct cx_err err = { 0 };
-	uint32_t n = 0, number = 0;
+	uint32_t number = 0;
 	int r;
 
-	for (; texts != NULL && texts[n] != NULL; n++)
-		rules[n] = rule_of(texts[n]);
-	r = cx_firewall_set(w->fw, slot, mode, link, rules, n, &number, &err);
+	for (; texts != NULL && texts[policy.nrules] != NULL; policy.nrules++)
+		rules[policy.nrules] = rule_of(texts[policy.nrules]);
+	policy.rules = rules;
+	r = cx_firewall_set(w->fw, slot, &policy, &number, &err);
 	ck_assert_msg(r == 0, "%s", err.msg);
 	ck_assert_uint_eq(cx_firewall_number(w->fw, slot), number);
 	return number;
 }
-#define RULES(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+static inline uint32_t set_policy(struct world *w, uint32_t slot, enum cx_egress mode,
+				  uint32_t link, const char *const *texts)
+{
+	return put_policy(w, slot, (struct cx_firewall_policy){ .mode = mode, .link = link },
+			  texts);
+}
+
+/* An allow-list that has names, too. */
+static inline uint32_t set_names(struct world *w, uint32_t slot, const char *const *texts)
+{
+	const struct cx_firewall_policy policy = { .mode = CX_EGRESS_ALLOW, .names = true };
+
+	return put_policy(w, slot, policy, texts);
+}
+/* Of sandbox A in a file's own world. */
+#define PASSES(to, port)  ck_assert_int_eq(dial(&w, A, to, port, NULL), 0)
+#define REFUSED(to, port) ck_assert_int_eq(dial(&w, A, to, port, NULL), ECONNREFUSED)
+#define RULES(...)	  ((const char *const[]){ __VA_ARGS__, NULL })
 
 #endif

@@ -29,30 +29,6 @@ static void tear_down(void)
 	cx_firewall_close(w.fw, true);
 }
 
-#define PASSES(to, port)  ck_assert_int_eq(dial(&w, A, to, port, NULL), 0)
-#define REFUSED(to, port) ck_assert_int_eq(dial(&w, A, to, port, NULL), ECONNREFUSED)
-
-/* Whether an echo request of ICMP is answered: 0, or the error. */
-static int echo(const char *to)
-{
-	const uint8_t request[] = { 8, 0, 0xf7, 0xff, 0, 0, 0, 0 };
-	cx_autofd int fd = -EBADF;
-	struct address a = address(to, 0);
-	uint8_t buf[64];
-
-	enter(&w, A);
-	fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&a.sa, a.len), 0);
-	ck_assert_int_eq(send(fd, request, sizeof request, 0), sizeof request);
-	while (is_ready(fd, POLLIN, 300)) {
-		if (recv(fd, buf, sizeof buf, 0) < 0)
-			return errno;
-		if (buf[20] == 0)
-			return 0;
-	}
-	return ETIMEDOUT;
-}
-
 /* ---- policies -------------------------------------------------------------------------------- */
 
 START_TEST(without_a_policy_there_is_the_resolver_and_nothing_else)
@@ -62,7 +38,7 @@ START_TEST(without_a_policy_there_is_the_resolver_and_nothing_else)
 	REFUSED(SERVICE4, 80);
 	ck_assert_int_eq(ask(&w, A, OUT4, 80, udp, 10), EHOSTUNREACH);
 	ck_assert_int_eq(ask(&w, A, OUT6, 80, udp6, 10), EACCES);
-	ck_assert_int_ne(echo(OUT4), 0);
+	ck_assert_int_ne(echo(&w, OUT4), 0);
 	ck_assert_int_eq(ask(&w, A, GATEWAY4, 53, dns, 10), 0);
 	ck_assert_int_eq(ask(&w, A, GATEWAY6, 53, dns6, 10), 0);
 	PASSES(GATEWAY4, 53);
@@ -89,14 +65,14 @@ START_TEST(all_is_what_is_not_private)
 	PASSES(OUT6, 80);
 	ck_assert_int_eq(ask(&w, A, OUT4, 80, udp, 10), 0);
 	ck_assert_int_eq(ask(&w, A, OUT6, 80, udp6, 10), 0);
-	ck_assert_int_eq(echo(OUT4), 0);
+	ck_assert_int_eq(echo(&w, OUT4), 0);
 	PASSES(ALLOWED4, 80);
 	PASSES(SERVICE4, 80);
 	REFUSED(PRIVATE4, 80);
 	REFUSED(SERVICE4, 443);
 	REFUSED("169.254.169.254", 80);
 	REFUSED("fd00:ec2::254", 80);
-	ck_assert_int_ne(echo(PRIVATE4), 0);
+	ck_assert_int_ne(echo(&w, PRIVATE4), 0);
 }
 END_TEST
 
@@ -119,7 +95,7 @@ START_TEST(a_list_allows_what_it_says)
 	REFUSED(OUT4, 443);
 	REFUSED(OUT4B, 80);
 	ck_assert_int_eq(ask(&w, A, OUT4, 80, udp, 10), EHOSTUNREACH);
-	ck_assert_int_ne(echo(OUT4), 0);
+	ck_assert_int_ne(echo(&w, OUT4), 0);
 	PASSES(OUT6, 80);
 	ck_assert_int_eq(ask(&w, A, OUT6, 80, udp6, 10), 0);
 	REFUSED(PRIVATE4, 80);
@@ -130,7 +106,7 @@ START_TEST(a_list_allows_what_it_says)
 	REFUSED(OUT6, 80);
 	PASSES(OUT4B, 443);
 	PASSES(ALLOWED4, 80);
-	ck_assert_int_eq(echo(OUT4B), 0);
+	ck_assert_int_eq(echo(&w, OUT4B), 0);
 	set_policy(&w, 0, CX_EGRESS_ALLOW, 0, RULES("2001:db8::/64 tcp 80", "198.51.100.1/32 udp"));
 	PASSES(OUT6, 80);
 	ck_assert_int_eq(ask(&w, A, OUT4, 80, udp, 10), 0);
@@ -229,6 +205,31 @@ START_TEST(going_offline_cuts_all)
 }
 END_TEST
 
+START_TEST(a_flow_that_sleeps_through_too_much_is_refused)
+{
+	int far, near;
+
+	set_policy(&w, 0, CX_EGRESS_ALL, 0, NULL);
+	near = open_flow(80, &far);
+	for (int i = 0; i < 17; i++)
+		set_policy(&w, 0, CX_EGRESS_ALL, 0, NULL);
+	ck_assert(is_reset(near));
+	ck_assert(is_cut(far, near));
+}
+END_TEST
+
+/* Nothing is waited for where no name's address can still come. */
+START_TEST(a_list_without_names_refuses_at_once)
+{
+	int far, near;
+
+	set_policy(&w, 0, CX_EGRESS_ALL, 0, NULL);
+	near = open_flow(80, &far);
+	set_policy(&w, 0, CX_EGRESS_ALLOW, 0, RULES("198.51.100.1/32 tcp 443"));
+	ck_assert(is_reset(near));
+}
+END_TEST
+
 START_TEST(a_restart_keeps_what_is_in_force)
 {
 	uint32_t first = set_policy(&w, 0, CX_EGRESS_ALLOW, 7, RULES("198.51.100.1/32 tcp 80")),
@@ -309,7 +310,7 @@ static int permit(uint32_t number, const char *to, uint32_t ttl_s, uint16_t low,
 
 START_TEST(an_address_of_a_name_is_permitted)
 {
-	uint32_t n = set_policy(&w, 0, CX_EGRESS_ALLOW, 0, NULL);
+	uint32_t n = set_names(&w, 0, NULL);
 
 	REFUSED(OUT4, 80);
 	ck_assert_int_eq(permit(n, OUT4, 60, 80, 81), 0);
@@ -319,7 +320,7 @@ START_TEST(an_address_of_a_name_is_permitted)
 	REFUSED(OUT4, 443);
 	ck_assert_int_eq(permit(n, OUT4, 60, 0, 0), 0);
 	PASSES(OUT4, 443);
-	ck_assert_int_eq(echo(OUT4), 0);
+	ck_assert_int_eq(echo(&w, OUT4), 0);
 	REFUSED(OUT6, 80);
 	ck_assert_int_eq(permit(n, OUT6, 60, 80, 80), 0);
 	PASSES(OUT6, 80);
@@ -330,6 +331,8 @@ START_TEST(an_address_of_a_name_is_permitted)
 	ck_assert_int_eq(permit(n, OUT4B, 0, 0, 0), CX_INVALID);
 	ck_assert_int_eq(permit(n, OUT4B, 60, 2, 1), CX_INVALID);
 	ck_assert_int_eq(permit(n, OUT4B, 60, 1, 65), CX_INVALID);
+	n = set_policy(&w, 0, CX_EGRESS_ALLOW, 0, NULL);
+	ck_assert_int_eq(permit(n, OUT4B, 60, 0, 0), CX_DENIED); /* it has no names */
 	n = set_policy(&w, 0, CX_EGRESS_ALL, 0, NULL);
 	ck_assert_int_eq(permit(n, OUT4B, 60, 0, 0), CX_DENIED);
 }
@@ -337,7 +340,7 @@ END_TEST
 
 START_TEST(a_permit_ends_but_not_what_is_open)
 {
-	uint32_t n = set_policy(&w, 0, CX_EGRESS_ALLOW, 0, NULL);
+	uint32_t n = set_names(&w, 0, NULL);
 	int far, near;
 
 	ck_assert_int_eq(permit(n, OUT4, 1, 80, 80), 0);
@@ -355,12 +358,12 @@ END_TEST
 
 START_TEST(names_have_time_to_be_permitted_anew)
 {
-	uint32_t n = set_policy(&w, 0, CX_EGRESS_ALLOW, 0, NULL);
+	uint32_t n = set_names(&w, 0, NULL);
 	int far, near;
 
 	ck_assert_int_eq(permit(n, OUT4, 60, 80, 80), 0);
 	near = open_flow(80, &far);
-	n = set_policy(&w, 0, CX_EGRESS_ALLOW, 0, NULL);
+	n = set_names(&w, 0, NULL);
 	ck_assert_int_eq(send(near, "x", 1, MSG_NOSIGNAL), 1);
 	ck_assert(!is_ready(far, POLLIN, SILENT_MS));
 	REFUSED(OUT4, 80); /* only what is open waits */
@@ -370,9 +373,24 @@ START_TEST(names_have_time_to_be_permitted_anew)
 }
 END_TEST
 
+START_TEST(names_are_permitted_after_a_restart)
+{
+	uint32_t n = set_names(&w, 0, RULES("198.51.100.2/32 tcp 80"));
+
+	cx_firewall_close(w.fw, false);
+	enter(&w, HOME);
+	open_firewall(&w);
+	REFUSED(OUT4, 80);
+	ck_assert_int_eq(permit(n, OUT4, 60, 80, 80), 0);
+	PASSES(OUT4, 80);
+	PASSES(OUT4B, 80);
+	REFUSED(OUT4B, 443);
+}
+END_TEST
+
 START_TEST(addresses_of_names_are_bounded)
 {
-	uint32_t n = set_policy(&w, 0, CX_EGRESS_ALLOW, 0, NULL);
+	uint32_t n = set_names(&w, 0, NULL);
 
 	for (unsigned i = 0; i < CX_PERMITS_MAX; i += 64)
 		ck_assert_int_eq(permit(n, OUT4, 60, (uint16_t)(i + 1), (uint16_t)(i + 64)), 0);
@@ -410,7 +428,8 @@ END_TEST
 
 /* ---- what is not the sandbox's to say -------------------------------------------------------- */
 
-static void send_raw(const char *from, const char *to, uint16_t port)
+static void send_packet(const char *from, const char *to, uint16_t port, uint16_t id,
+			uint16_t fragment)
 {
 	struct {
 		struct iphdr ip;
@@ -423,6 +442,8 @@ static void send_raw(const char *from, const char *to, uint16_t port)
 	packet.ip.saddr = inet_addr(from);
 	packet.ip.daddr = inet_addr(to);
 	packet.ip.tot_len = htons(sizeof packet);
+	packet.ip.id = htons(id);
+	packet.ip.frag_off = htons(fragment);
 	packet.udp = (struct udphdr){ .source = htons(999),
 				      .dest = htons(port),
 				      .len = htons(sizeof packet - sizeof packet.ip) };
@@ -430,6 +451,11 @@ static void send_raw(const char *from, const char *to, uint16_t port)
 	fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	ck_assert_int_eq(sendto(fd, &packet, sizeof packet, 0, (struct sockaddr *)&a.sa, a.len),
 			 sizeof packet);
+}
+
+static void send_raw(const char *from, const char *to, uint16_t port)
+{
+	send_packet(from, to, port, 0, 0);
 }
 
 START_TEST(a_source_is_its_own)
@@ -481,6 +507,26 @@ START_TEST(nobody_outside_opens_a_flow)
 	ck_assert(is_silent(&w, OUT, A4, 80));
 	ck_assert(is_silent(&w, OUT, "169.254.9.1", 80));
 	cx_close(&server);
+}
+END_TEST
+
+/* The kernel keeps no flow of neighbour discovery, and rules about flows do not see it. */
+START_TEST(what_is_of_no_flow_is_dropped)
+{
+	const uint8_t solicitation[24] = { 135 };
+	struct address a = address(A6, 0);
+	cx_autofd int near = -EBADF, far = -EBADF;
+
+	set_policy(&w, 0, CX_EGRESS_ALL, 0, NULL);
+	run(&w, HOME, "ip route add fd77::/64 via fd99::1");
+	enter(&w, A);
+	near = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6);
+	enter(&w, HOME);
+	far = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6);
+	ck_assert_int_eq(
+		sendto(far, solicitation, sizeof solicitation, 0, (struct sockaddr *)&a.sa, a.len),
+		sizeof solicitation);
+	ck_assert(!is_ready(near, POLLIN, SILENT_MS));
 }
 END_TEST
 
@@ -589,6 +635,30 @@ START_TEST(packets_are_bounded)
 		seen++;
 	ck_assert_uint_ge(seen, 50);
 	ck_assert_uint_lt(seen, 1900);
+}
+END_TEST
+
+/* First pieces of packets whose rest never comes. */
+START_TEST(fragments_are_bounded)
+{
+	char text[512], *at;
+	FILE *f;
+	size_t n;
+
+	set_policy(&w, 0, CX_EGRESS_ALL, 0, NULL);
+	for (uint16_t i = 1; i <= 6000; i++)
+		send_packet(A4, OUT4, 80, i, IP_MF);
+	enter(&w, ROUTER);
+	f = fopen("/proc/net/sockstat", "re");
+	ck_assert_ptr_nonnull(f);
+	n = fread(text, 1, sizeof text - 1, f);
+	ck_assert_int_eq(fclose(f), 0);
+	text[n] = '\0';
+	at = strstr(text, "FRAG: inuse ");
+	ck_assert_ptr_nonnull(at);
+	ck_assert_uint_lt(strtoul(at + strlen("FRAG: inuse "), NULL, 10), 5900);
+	set_policy(&w, 1, CX_EGRESS_ALL, 0, NULL);
+	ck_assert_int_eq(ask(&w, B, OUT4, 80, udp, 9000), 0);
 }
 END_TEST
 
@@ -736,10 +806,11 @@ END_TEST
 
 START_TEST(slots_are_checked)
 {
+	const struct cx_firewall_policy policy = { .mode = CX_EGRESS_ALL };
 	struct cx_err err = { 0 };
 	uint32_t number;
 
-	ck_assert_int_lt(cx_firewall_set(w.fw, 16, CX_EGRESS_ALL, 0, NULL, 0, &number, &err), 0);
+	ck_assert_int_lt(cx_firewall_set(w.fw, 16, &policy, &number, &err), 0);
 	ck_assert_int_eq(err.kind, CX_INVALID);
 	ck_assert_int_lt(cx_firewall_forget(w.fw, 16, &err), 0);
 	ck_assert_uint_eq(cx_firewall_number(w.fw, 16), 0);
@@ -761,23 +832,28 @@ int main(void)
 	tcase_add_test(tc, a_policy_is_of_one_sandbox);
 	tcase_add_test(tc, what_stays_allowed_goes_on_and_the_rest_is_cut);
 	tcase_add_test(tc, going_offline_cuts_all);
+	tcase_add_test(tc, a_list_without_names_refuses_at_once);
+	tcase_add_test(tc, a_flow_that_sleeps_through_too_much_is_refused);
 	tcase_add_test(tc, a_restart_keeps_what_is_in_force);
 	tcase_add_test(tc, a_number_is_not_given_again);
 	tcase_add_test(tc, a_slot_that_is_given_again_has_nothing_of_before);
 	tcase_add_test(tc, an_address_of_a_name_is_permitted);
 	tcase_add_test(tc, a_permit_ends_but_not_what_is_open);
 	tcase_add_test(tc, names_have_time_to_be_permitted_anew);
+	tcase_add_test(tc, names_are_permitted_after_a_restart);
 	tcase_add_test(tc, addresses_of_names_are_bounded);
 	tcase_add_test(tc, sandboxes_meet_in_the_same_network_only);
 	tcase_add_test(tc, a_source_is_its_own);
 	tcase_add_test(tc, the_router_is_closed_but_for_the_resolver);
 	tcase_add_test(tc, nobody_outside_opens_a_flow);
+	tcase_add_test(tc, what_is_of_no_flow_is_dropped);
 	tcase_add_test(tc, the_host_is_reached_by_its_services_only);
 	tcase_add_test(tc, outside_sees_the_address_of_the_host);
 	tcase_add_test(tc, the_host_forwards_for_the_router_only);
 	tcase_add_test(tc, removal_leaves_no_rule);
 	tcase_add_test(tc, connections_are_bounded_for_each_sandbox);
 	tcase_add_test(tc, packets_are_bounded);
+	tcase_add_test(tc, fragments_are_bounded);
 	tcase_add_test(tc, questions_are_bounded);
 	tcase_add_test(tc, refusals_are_told);
 	tcase_add_test(tc, too_many_connections_are_told);
