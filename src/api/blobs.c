@@ -186,6 +186,32 @@ int cx_blob_read(const struct cx_blobs *blobs, const uint8_t id[32], struct cx_b
 	return check_bytes(ret, id, err);
 }
 
+void cx_blobs_hold(struct cx_blobs *blobs, struct cx_blob_hold *hold)
+{
+	hold->wanted = false;
+	hold->next = blobs->holds;
+	blobs->holds = hold;
+}
+
+void cx_blobs_let_go(struct cx_blobs *blobs, struct cx_blob_hold *hold)
+{
+	struct cx_blob_hold **at = &blobs->holds;
+
+	while (*at != NULL && *at != hold)
+		at = &(*at)->next;
+	if (*at != NULL)
+		*at = hold->next;
+}
+
+bool cx_blob_held(const struct cx_blobs *blobs, const uint8_t id[32])
+{
+	for (struct cx_blob_hold *hold = blobs->holds; hold != NULL; hold = hold->next)
+		for (unsigned i = 0; i < hold->n; i++)
+			if (memcmp(hold->ids[i], id, 32) == 0)
+				return hold->wanted = true;
+	return false;
+}
+
 int cx_blob_remove(const struct cx_blobs *blobs, const uint8_t id[32], struct cx_err *err)
 {
 	char name[HEX];

@@ -19,6 +19,15 @@
  */
 struct cx_blobs {
 	int whole, partial; /* directories */
+	struct cx_blob_hold *holds;
+};
+
+/* Blobs that somebody is about to read, one after the other; embedded in its owner. */
+struct cx_blob_hold {
+	uint8_t (*ids)[32]; /* the owner's; only read */
+	unsigned n;
+	bool wanted; /* somebody would have removed one meanwhile */
+	struct cx_blob_hold *next;
 };
 
 /* Makes the directories and empties "partial". */
@@ -50,6 +59,13 @@ bool cx_blob_has(const struct cx_blobs *blobs, const uint8_t id[32]);
 /* A document: all of it, up to ret->max. Its digest is compared. */
 CX_MUST int cx_blob_read(const struct cx_blobs *blobs, const uint8_t id[32], struct cx_buf *ret,
 			 struct cx_err *err);
+
+/* From now on cx_blob_held() is true of each; whoever removes what is nobody's asks it. */
+void cx_blobs_hold(struct cx_blobs *blobs, struct cx_blob_hold *hold);
+/* Without effect on one that does not hold. */
+void cx_blobs_let_go(struct cx_blobs *blobs, struct cx_blob_hold *hold);
+bool cx_blob_held(const struct cx_blobs *blobs, const uint8_t id[32]);
+
 CX_MUST int cx_blob_remove(const struct cx_blobs *blobs, const uint8_t id[32], struct cx_err *err);
 
 /* Every whole one, in no order. each() may remove it; it returns 0 or stops with -errno. */

@@ -8,6 +8,7 @@
 #include "api/images.h"
 #include "api/jsonw.h"
 #include "api/outflow.h"
+#include "api/sweep.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "image/ref.h"
@@ -22,7 +23,8 @@
 enum {
 	IMAGES_MAX = 64,
 	FILES_MAX = IMAGES_MAX * (CX_IMAGE_LAYERS_MAX + 2),
-	DOCUMENT_MAX = 1 << 20
+	DOCUMENT_MAX = 1 << 20,
+	AHEAD_BYTES = 8 << 10, /* a few messages: no file is open long before its turn */
 };
 
 static const char index_type[] = "application/vnd.oci.image.index.v1+json";
@@ -41,6 +43,7 @@ struct save {
 	unsigned ndocuments;
 	uint8_t (*blobs)[32]; /* in order, each once */
 	unsigned nblobs, sent;
+	struct cx_blob_hold hold;
 	struct cx_source sock;
 	struct cx_err err; /* the first thing wrong with the request */
 };
@@ -49,6 +52,9 @@ struct save {
 
 static void free_save(struct save *s)
 {
+	cx_blobs_let_go(&s->gw->blobs, &s->hold);
+	if (s->hold.wanted)
+		cx_store_sweep(s->gw);
 	for (unsigned i = 0; i < s->nimages; i++)
 		cx_image_row_clear(&s->images[i]);
 	for (unsigned i = 0; i < s->ndocuments; i++)
@@ -108,6 +114,8 @@ static int collect_blobs(struct save *s, struct cx_err *err)
 		if (n == 0 || memcmp(s->blobs[n - 1], s->blobs[i], 32) != 0)
 			memmove(s->blobs[n++], s->blobs[i], 32);
 	s->nblobs = n;
+	s->hold = (struct cx_blob_hold){ .ids = s->blobs, .n = n };
+	cx_blobs_hold(&s->gw->blobs, &s->hold);
 	for (unsigned i = 0; i < s->nblobs; i++) {
 		char hex[2 * 32 + 1];
 
@@ -332,6 +340,7 @@ static int ask(struct save *s, int pipe, int report, struct cx_err *err)
 	theirs = pair[1];
 	s->sock =
 		(struct cx_source){ .fd = pair[0], .ready = sock_ready, .destroy = sock_destroyed };
+	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){ AHEAD_BYTES }, sizeof(int));
 	if (cx_set_nonblock(pair[0], true, err) < 0 ||
 	    cx_loop_add(s->gw->loop, &s->sock, EPOLLOUT, err) < 0) {
 		cx_close(&s->sock.fd);
@@ -347,7 +356,6 @@ static int start(struct save *s, struct cx_request *req, struct cx_err *err)
 	cx_autofd int pipe = -EBADF, report = -EBADF;
 	int fds[2] = { -EBADF, -EBADF };
 
-	s->gw = req->gateway;
 	s->out.ended = ended;
 	s->holders = 1;
 	if (parse(s, req, err) < 0 || cx_outflow_open(&s->out, req, 1, fds, err) < 0)
@@ -366,6 +374,8 @@ void cx_handle_image_save(struct cx_request *req)
 
 	if (s == NULL)
 		(void)cx_fail(&err, ENOMEM, "archive");
+	else
+		s->gw = req->gateway;
 	if (s != NULL && start(s, req, &err) == 0)
 		return;
 	cx_request_fail(req, &err);

@@ -21,7 +21,7 @@ static int sweep_blob(const uint8_t id[32], uint64_t size, void *arg, struct cx_
 	struct cx_gateway *gw = sweep->gw;
 	int used = cx_store_blob_used(gw->store, id, err);
 
-	if (used != 0 || cx_intakes_hold_blob(gw, id))
+	if (used != 0 || cx_intakes_hold_blob(gw, id) || cx_blob_held(&gw->blobs, id))
 		return used < 0 ? used : 0;
 	sweep->bytes += size;
 	return cx_blob_remove(&gw->blobs, id, err);

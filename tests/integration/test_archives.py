@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images out: saved for other tools and back, exported as a tree, committed from a sandbox."""
 
+import contextlib
 import io
 import json
 import os
@@ -128,6 +129,22 @@ def test_saved_images_come_back_as_they_were(api, removed, format):
     for old, new in zip(before, sorted(back, key=lambda one: one["name"] != "example.com/two:1")):
         for key in ("name", "id", "digest", "layers", "config", "mediaType"):
             assert old[key] == new[key], key
+
+
+def test_what_is_removed_while_it_is_saved_is_saved(engine, api, removed):
+    layers = [archives.tar([Entry(f"etc/{n}", os.urandom(100 << 10))]) for n in range(40)]
+    api.import_image("long:1", archives.docker_save(layers, tag="long:1")).ok()
+    blobs = [f"{engine.state}/gateway/blobs/sha256/{archives.sha256(layer)}" for layer in layers]
+    assert all(os.path.exists(path) for path in blobs)
+    with contextlib.closing(harness.UnixConnection(engine.socket, 60)) as connection:
+        connection.request("GET", "/api/v1/image-archive?image=long:1&format=oci")
+        answer = connection.getresponse()
+        first = answer.read(512)
+        api.remove_image("long:1").ok()
+        api.request("POST", "/api/v1/images/prune", {}).ok()
+        whole = tarfile.open(fileobj=io.BytesIO(first + answer.read()))
+    assert sum(whole.extractfile(one).read() in layers for one in whole.getmembers() if one.isfile()) == len(layers)
+    harness.wait_until(lambda: not any(os.path.exists(path) for path in blobs), 10, "the blobs to go")
 
 
 def test_save_of_nothing(api):

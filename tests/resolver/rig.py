@@ -64,15 +64,27 @@ class Link:
                 return got[2]
 
 
+def both_kinds():
+    """A datagram socket and a listener at one port of loopback."""
+    for _ in range(50):
+        tcp = socket.create_server(("127.0.0.1", 0))
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.bind(tcp.getsockname())
+            return udp, tcp
+        except OSError:  # the other kind is somebody else's
+            udp.close()
+            tcp.close()
+    raise OSError("no port is free for both kinds")
+
+
 class Upstream:
     """A name server on loopback, UDP and TCP on one port, which says what say(question, tcp) returns."""
 
     def __init__(self, say):
         self.say, self.asked = say, []
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", 0))
+        self.udp, self.tcp = both_kinds()
         self.port = self.udp.getsockname()[1]
-        self.tcp = socket.create_server(("127.0.0.1", self.port))
         self.stopped, self.stopper = os.pipe()
         self.thread = threading.Thread(target=self.serve)
         self.thread.start()
@@ -143,10 +155,8 @@ class Caissond(threading.Thread):
 class Rig:
     def __init__(self, say, servers=None, services=(), reachable=()):
         self.upstream = Upstream(say)
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", 0))
+        self.udp, self.tcp = both_kinds()
         self.at = self.udp.getsockname()
-        self.tcp = socket.create_server(self.at)
         pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
         self.denials, denials = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.process = self.start([pairs[0][1], pairs[1][1], self.udp, self.tcp, denials])

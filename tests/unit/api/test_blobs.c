@@ -161,6 +161,25 @@ START_TEST(a_start_forgets_downloads_and_nothing_else)
 }
 END_TEST
 
+START_TEST(what_is_held_is_told)
+{
+	uint8_t ids[2][32] = { { 1 }, { 2 } };
+	struct cx_blob_hold one = { .ids = ids, .n = 1 }, both = { .ids = ids, .n = 2 };
+
+	ck_assert(!cx_blob_held(&blobs, ids[0]));
+	cx_blobs_hold(&blobs, &one);
+	cx_blobs_hold(&blobs, &both);
+	ck_assert(cx_blob_held(&blobs, ids[1]));
+	ck_assert(both.wanted && !one.wanted);
+	cx_blobs_let_go(&blobs, &both);
+	cx_blobs_let_go(&blobs, &both);
+	ck_assert(!cx_blob_held(&blobs, ids[1]));
+	ck_assert(cx_blob_held(&blobs, ids[0]) && one.wanted);
+	cx_blobs_let_go(&blobs, &one);
+	ck_assert(!cx_blob_held(&blobs, ids[0]));
+}
+END_TEST
+
 START_TEST(free_space_is_told)
 {
 	uint64_t bytes = 0;
@@ -181,6 +200,7 @@ int main(void)
 	tcase_add_test(tc, a_download_goes_on_and_arrives);
 	tcase_add_test(tc, downloads_are_listed_and_given_up);
 	tcase_add_test(tc, a_start_forgets_downloads_and_nothing_else);
+	tcase_add_test(tc, what_is_held_is_told);
 	tcase_add_test(tc, free_space_is_told);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
