@@ -172,19 +172,17 @@ static int pass_some(struct cx_proxy *p, struct cx_lane *lane)
 /* As much as there is, up to a bound: others want their turn. */
 static int pump(struct cx_proxy *p, struct cx_lane *lane)
 {
-	int r = 1;
+	int r = flush(p, lane);
 
-	for (int i = 0; i < ROUNDS && r > 0; i++) {
-		r = flush(p, lane);
-		if (r <= 0)
-			return r;
-		if (lane->ended && p->raw && !lane->shut) {
-			lane->shut = true;
-			(void)shutdown(lane->to->fd, SHUT_WR);
-		}
-		if (!lane->open)
-			return 0;
+	for (int i = 0; i < ROUNDS && r > 0 && lane->open; i++) {
 		r = pass_some(p, lane);
+		if (r > 0)
+			r = flush(p, lane);
+	}
+	/* Nothing more will come to wake this up: the end goes on as soon as it is seen. */
+	if (r > 0 && lane->ended && p->raw && !lane->shut) {
+		lane->shut = true;
+		(void)shutdown(lane->to->fd, SHUT_WR);
 	}
 	return r < 0 ? r : 0;
 }
