@@ -348,7 +348,8 @@ static bool on_certificate(struct cx_engine *engine, struct cx_packet *pkt)
 {
 	if (pkt->nfds != 1 || pkt->body.left != 0)
 		return false;
-	engine->events.certificate(engine->events.arg, &pkt->fds[0]);
+	engine->events.certificate(engine->events.arg, pkt->type == CX_MSG_expose_certificate,
+				   &pkt->fds[0]);
 	return true;
 }
 
@@ -362,6 +363,7 @@ static bool on_event(struct cx_engine *engine, struct cx_packet *pkt)
 	case CX_MSG_resolver:
 		return on_resolver(engine, pkt);
 	case CX_MSG_certificate:
+	case CX_MSG_expose_certificate:
 		return on_certificate(engine, pkt);
 	default:
 		return false;

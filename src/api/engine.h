@@ -57,8 +57,11 @@ struct cx_engine_events {
 	void (*oom)(void *arg, const char *id); /* it ran out of its memory; it has not ended */
 	/* A new resolver (resolver_msgs.h), instead of any before; *sock may be taken. */
 	void (*resolver)(void *arg, int *sock);
-	/* A new certificate for TLS: it, NUL and its key are in *pipe, which may be taken. */
-	void (*certificate)(void *arg, int *pipe);
+	/*
+	 * A new certificate, of the API or of exposed ports: it, NUL and its key are in *pipe,
+	 * which may be taken.
+	 */
+	void (*certificate)(void *arg, bool exposed, int *pipe);
 	void (*lost)(void *arg, const struct cx_err *err); /* after every call has failed */
 	void *arg;
 };

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "api/exposedoor.h"
 #include "api/proxy.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -45,14 +46,17 @@ static void accept_some(struct cx_source *source, uint32_t events)
 
 	(void)events;
 	for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
-		cx_autofd int sock = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		struct sockaddr_storage from = { 0 };
+		socklen_t len = sizeof from;
+		cx_autofd int sock = accept4(source->fd, (struct sockaddr *)&from, &len,
+					     SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (sock < 0) {
 			if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
 				pause_accepting(e);
 			return;
 		}
-		cx_proxy_begin(e, &sock);
+		cx_proxy_begin(e, &sock, (struct sockaddr *)&from);
 	}
 }
 
@@ -206,6 +210,22 @@ static void listen_again(struct cx_timer *timer)
 		not_listening(e, &err);
 }
 
+/* ---- by name --------------------------------------------------------------------------------- */
+
+static void is_named(struct cx_timer *timer)
+{
+	tell(cx_container_of(timer, struct cx_exposure, timer), NULL);
+}
+
+/* There is nothing to wait for, but nobody is told inside the function that asked. */
+static int name(struct cx_exposure *e, struct cx_err *err)
+{
+	e->named = true;
+	e->timer.fire = is_named;
+	cx_timer_set(e->gw->loop, &e->timer, 0);
+	return cx_store_exposure_put(e->gw->store, &e->row, err);
+}
+
 /* ---- asked for ------------------------------------------------------------------------------- */
 
 static const struct {
@@ -268,7 +288,8 @@ static int begin(struct cx_gateway *gw, struct cx_box *box, const struct cx_expo
 
 	if (e == NULL)
 		return cx_fail(err, ENOMEM, "an exposed port");
-	if (copy_row(e, row, err) < 0 || ask(e, err) < 0) {
+	if (copy_row(e, row, err) < 0 ||
+	    (e->http && gw->door != NULL ? name(e, err) : ask(e, err)) < 0) {
 		drop(e);
 		return -err->errnum;
 	}
@@ -298,6 +319,8 @@ int cx_expose(struct cx_gateway *gw, struct cx_box *box, const struct cx_expose_
 				       .protocol = protocol,
 				       .created_ms = cx_wall_ms() };
 
+	if (wish->http && gw->door != NULL && cx_exposedoor_check(gw, err) < 0)
+		return -err->errnum;
 	if (check_port(wish->port, err) < 0 || cx_box_agent(box, err) == NULL ||
 	    check_others(gw, box, wish, err) < 0 || make_id(id, err) < 0 ||
 	    cx_format(sandbox, sizeof sandbox, "%s", err, cx_box_row(box)->id) < 0 ||

@@ -4,11 +4,7 @@
 
 #include "api/exposure.h"
 
-/*
- * Exposed ports: each is a listening socket of the host (caissond makes it) whose connections go to
- * one port of one sandbox (proxy.h). It keeps its external port for life, also over a restart of
- * the gateway, and ends with its sandbox.
- */
+/* What makes and ends exposed ports (exposure.h). */
 enum {
 	CX_EXPOSURES_MAX = 16, /* of one sandbox */
 	CX_EXPOSE_NAME_MAX = 255,
@@ -30,7 +26,8 @@ struct cx_expose_wish {
 
 /*
  * CX_INVALID: not this port. CX_CONFLICT: the sandbox does not run, has exposed it already, or has
- * CX_EXPOSURES_MAX. -errno: the waiter is not told.
+ * CX_EXPOSURES_MAX. CX_UNAVAILABLE: https is to be served and is not. -errno: the waiter is not
+ * told.
  */
 CX_MUST int cx_expose(struct cx_gateway *gw, struct cx_box *box, const struct cx_expose_wish *wish,
 		      struct cx_expose_waiter *waiter, struct cx_err *err);

@@ -10,7 +10,8 @@
 /*
  * Exposed ports: each is a listening socket of the host (caissond makes it) whose connections go to
  * one port of one sandbox (proxy.h). It keeps its external port for life, also over a restart of
- * the gateway, and ends with its sandbox.
+ * the gateway, and ends with its sandbox. With a domain, those of HTTP have a name instead
+ * (exposedoor.h), which they keep in the same way.
  */
 #define CX_EXPOSE_HTTP "HTTP"
 #define CX_EXPOSE_TCP  "TCP"
@@ -22,6 +23,7 @@ struct cx_exposure {
 	struct cx_gateway *gw;
 	struct cx_box *box;
 	bool http;		    /* else any bytes over TCP */
+	bool named;		    /* by https, under a name: it has no port */
 	struct sockaddr_storage at; /* where it is served; of no family: nowhere yet */
 	unsigned connections;	    /* counted by proxyio.c */
 

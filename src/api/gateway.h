@@ -15,6 +15,7 @@
 
 /* Everything that the handlers share; owned by main(). */
 struct cx_box;
+struct cx_exposedoor;
 struct cx_exposure;
 struct cx_import;
 struct cx_intake;
@@ -54,6 +55,7 @@ struct cx_gateway {
 	struct cx_leftovers leftovers;
 	struct cx_ssh *ssh; /* NULL until it was asked for */
 	struct cx_exposure *exposures;
+	struct cx_exposedoor *door; /* NULL: they have ports of their own */
 	struct cx_proxies *proxies;
 	struct cx_proc *processes; /* running ones, and for a while those that have ended */
 	struct cx_resolver *resolver;

@@ -12,6 +12,8 @@
  *
  * Nothing that either side does blocks. A side that does not take what comes stops the other one;
  * a connection holds CX_PROXY_CHUNK bytes then for each direction, and none while it flows.
+ *
+ * What comes by https (exposedoor.h) is told apart by the name that the request is for.
  */
 enum {
 	CX_PROXY_MAX = 2048,   /* connections */
@@ -25,13 +27,17 @@ enum {
 };
 
 struct cx_proxies;
+struct cx_tlsfront;
 
 CX_MUST int cx_proxies_open(struct cx_gateway *gw, struct cx_proxies **ret, struct cx_err *err);
 
 void cx_proxies_close(struct cx_proxies *all);
 
-/* Takes over *sock, a client's connection that does not block. */
-void cx_proxy_begin(struct cx_exposure *on, int *sock);
+/* Takes over *sock, a client's connection that does not block; from: where it comes from. */
+void cx_proxy_begin(struct cx_exposure *on, int *sock, const struct sockaddr *from);
+/* The same of front's, decrypted. */
+void cx_proxy_begin_https(struct cx_gateway *gw, struct cx_tlsfront *front, int *sock,
+			  const struct sockaddr *from);
 /* Those of one exposed port end at once. */
 void cx_proxies_end(struct cx_gateway *gw, const struct cx_exposure *of);
 

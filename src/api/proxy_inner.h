@@ -2,6 +2,8 @@
 #ifndef CX_API_PROXY_INNER_H
 #define CX_API_PROXY_INNER_H
 
+#include <arpa/inet.h>
+
 #include "api/head.h"
 #include "api/linger.h"
 #include "api/proxy.h"
@@ -32,7 +34,9 @@ struct cx_lane {
 
 struct cx_proxy {
 	struct cx_proxies *all;
-	struct cx_exposure *on;
+	struct cx_exposure *on;	   /* NULL: the head will say, or there is none */
+	struct cx_tlsfront *front; /* NULL: in the clear */
+	char from[INET6_ADDRSTRLEN];
 	enum cx_proxy_state state;
 	struct cx_source client, inside; /* inside: -EBADF until it is connected */
 	struct cx_lane up, down;	 /* to the sandbox, from it */
@@ -62,6 +66,8 @@ struct cx_proxies {
 
 /* ---- proxyio.c ------------------------------------------------------------------------------- */
 
+/* Found to be for that one. CX_BUSY: there are too many already. */
+CX_MUST int cx_proxy_enter(struct cx_proxy *p, struct cx_exposure *on, struct cx_err *err);
 /* Asks the agent for a connection; what comes next, follows. */
 void cx_proxy_connect(struct cx_proxy *p);
 /* Over, and so that whoever still waits for bytes sees that some are missing. */

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "api/errors.h"
+#include "api/exposedoor.h"
 #include "api/proxy_inner.h"
 
 /* ---- our own answers ------------------------------------------------------------------------- */
@@ -15,6 +14,7 @@ static const struct {
 	const char *reason;
 } statuses[] = {
 	{ CX_INVALID, 400, "Bad Request" },
+	{ CX_NOT_FOUND, 404, "Not Found" },
 	{ CX_CONFLICT, 409, "Conflict" },
 	{ CX_LIMIT, 431, "Request Header Fields Too Large" },
 	{ CX_BUSY, 503, "Service Unavailable" },
@@ -75,19 +75,6 @@ static void refuse(struct cx_proxy *p, enum cx_kind kind, const char *text)
 
 /* ---- the request ----------------------------------------------------------------------------- */
 
-static void client_text(const struct cx_proxy *p, char ret[INET6_ADDRSTRLEN])
-{
-	struct sockaddr_storage at = { .ss_family = AF_UNSPEC };
-	socklen_t len = sizeof at;
-	const void *address = &((const struct sockaddr_in *)(const void *)&at)->sin_addr;
-
-	(void)getpeername(p->client.fd, (struct sockaddr *)&at, &len);
-	if (at.ss_family == AF_INET6)
-		address = &((const struct sockaddr_in6 *)(const void *)&at)->sin6_addr;
-	if (inet_ntop(at.ss_family, address, ret, INET6_ADDRSTRLEN) == NULL)
-		(void)snprintf(ret, INET6_ADDRSTRLEN, "unknown");
-}
-
 /* What has come of a body behind its head. */
 static int take_behind(struct cx_proxy *p, struct cx_lane *lane, size_t head, struct cx_err *err)
 {
@@ -98,9 +85,18 @@ static int take_behind(struct cx_proxy *p, struct cx_lane *lane, size_t head, st
 	return cx_buf_add(&lane->kept, p->head.p + head, n, err);
 }
 
+static int find_exposure(struct cx_proxy *p, const struct cx_head *head, struct cx_err *err)
+{
+	struct cx_exposure *on = cx_exposedoor_find(p->all->gw, head->host);
+
+	if (on == NULL)
+		return cx_refuse(err, CX_NOT_FOUND, "no exposed port has the name '%.*s'",
+				 (int)(head->host.len < 80 ? head->host.len : 80), head->host.p);
+	return cx_proxy_enter(p, on, err);
+}
+
 static int take_request(struct cx_proxy *p, size_t end, struct cx_err *err)
 {
-	char client[INET6_ADDRSTRLEN];
 	struct cx_head head;
 
 	if (cx_head_parse_request(p->head.p, end, &head, err) < 0)
@@ -109,8 +105,9 @@ static int take_request(struct cx_proxy *p, size_t end, struct cx_err *err)
 	p->no_body = head.method.len == 4 && memcmp(head.method.p, "HEAD", 4) == 0;
 	p->upgrade = head.upgrade.len > 0;
 	p->up.framing = head.framing;
-	client_text(p, client);
-	if (cx_head_write_request(&head, client, "http", &p->up.kept, err) < 0 ||
+	if ((p->on == NULL && find_exposure(p, &head, err) < 0) ||
+	    cx_head_write_request(&head, p->from, p->front != NULL ? "https" : "http", &p->up.kept,
+				  err) < 0 ||
 	    take_behind(p, &p->up, end, err) < 0)
 		return -err->errnum;
 	p->up.open = !p->up.framing.done;

@@ -3,10 +3,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "api/proxy_inner.h"
+#include "api/tlsfront.h"
 
 enum { ROUNDS = 8, TICK_MS = 1000, COLLECT = 16384 };
 
@@ -52,7 +54,10 @@ static void end(struct cx_proxy *p, bool reset)
 	if (p->next != NULL)
 		p->next->link = p->link;
 	p->all->n--;
-	p->on->connections--;
+	if (p->on != NULL)
+		p->on->connections--;
+	if (reset && p->front != NULL)
+		cx_tlsfront_cut(p->front, p->client.fd);
 	close_source(p, &p->client, reset);
 	close_source(p, &p->inside, reset);
 	cx_buf_free(&p->head);
@@ -87,10 +92,10 @@ void cx_proxies_end(struct cx_gateway *gw, const struct cx_exposure *of)
 
 static void fail(struct cx_proxy *p, const struct cx_err *err)
 {
-	if (p->on->http)
-		cx_proxy_http_fail(p, err);
-	else
+	if (p->raw)
 		cx_proxy_cut(p);
+	else
+		cx_proxy_http_fail(p, err);
 }
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
@@ -322,10 +327,10 @@ static void on_connected(struct cx_call *call, const struct cx_answer *answer,
 		return;
 	}
 	note_move(p);
-	if (p->on->http)
-		p->state = CX_PROXY_ANSWER;
-	else
+	if (p->raw)
 		cx_proxy_become_raw(p);
+	else
+		p->state = CX_PROXY_ANSWER;
 	step(p);
 }
 
@@ -343,9 +348,19 @@ void cx_proxy_connect(struct cx_proxy *p)
 
 /* ---- beginning ------------------------------------------------------------------------------- */
 
-static struct cx_proxy *make(struct cx_exposure *on, int *sock)
+static void write_from(char ret[INET6_ADDRSTRLEN], const struct sockaddr *from)
 {
-	struct cx_proxies *all = on->gw->proxies;
+	const void *address = &((const struct sockaddr_in *)(const void *)from)->sin_addr;
+
+	if (from->sa_family == AF_INET6)
+		address = &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
+	if (inet_ntop(from->sa_family, address, ret, INET6_ADDRSTRLEN) == NULL)
+		(void)strcpy(ret, "unknown");
+}
+
+static struct cx_proxy *make(struct cx_proxies *all, bool raw, int *sock,
+			     const struct sockaddr *from)
+{
 	cx_autofree struct cx_proxy *p = calloc(1, sizeof *p);
 	struct cx_err err;
 
@@ -353,14 +368,13 @@ static struct cx_proxy *make(struct cx_exposure *on, int *sock)
 		return NULL;
 	*p = (struct cx_proxy){
 		.all = all,
-		.on = on,
 		.client = { .fd = *sock, .ready = client_ready, .destroy = client_gone },
 		.inside = { .fd = -EBADF, .ready = inside_ready, .destroy = inside_gone },
 		.up = { .from = &p->client, .to = &p->inside, .kept.max = CX_PROXY_KEPT_MAX },
 		.down = { .from = &p->inside, .to = &p->client, .kept.max = CX_PROXY_KEPT_MAX },
 		.head.max = CX_HEAD_MAX + COLLECT,
 		.began_ms = cx_now_ms(),
-		.raw = !on->http,
+		.raw = raw,
 		.holders = 1,
 		.next = all->first,
 		.link = &all->first,
@@ -368,46 +382,66 @@ static struct cx_proxy *make(struct cx_exposure *on, int *sock)
 	if (cx_loop_add(all->loop, &p->client, EPOLLONESHOT, &err) < 0)
 		return NULL;
 	(void)cx_take_fd(sock);
+	write_from(p->from, from);
 	if (p->next != NULL)
 		p->next->link = &p->next;
 	all->first = p;
 	all->n++;
-	on->connections++;
+	set_no_delay(p->client.fd);
+	note_move(p);
+	if (all->tick.link == NULL)
+		cx_timer_set(all->loop, &all->tick, TICK_MS);
 	return cx_take_ptr(&p);
 }
 
-static int check_room(const struct cx_exposure *on, struct cx_err *err)
+static int check_all(const struct cx_proxies *all, struct cx_err *err)
+{
+	return all->n <= CX_PROXY_MAX
+		       ? 0
+		       : cx_refuse(err, CX_BUSY, "%d connections to sandboxes are open",
+				   CX_PROXY_MAX);
+}
+
+int cx_proxy_enter(struct cx_proxy *p, struct cx_exposure *on, struct cx_err *err)
 {
 	unsigned n = 0;
 
+	p->on = on;
+	on->connections++;
 	for (const struct cx_exposure *e = NULL;
 	     (e = cx_exposure_next(on->gw, on->box, e)) != NULL;)
 		n += e->connections;
 	if (n > CX_PROXY_BOX_MAX)
 		return cx_refuse(err, CX_BUSY, "the sandbox has %d connections already",
 				 CX_PROXY_BOX_MAX);
-	if (on->gw->proxies->n > CX_PROXY_MAX)
-		return cx_refuse(err, CX_BUSY, "%d connections to sandboxes are open",
-				 CX_PROXY_MAX);
-	return 0;
+	return check_all(p->all, err);
 }
 
-void cx_proxy_begin(struct cx_exposure *on, int *sock)
+void cx_proxy_begin(struct cx_exposure *on, int *sock, const struct sockaddr *from)
 {
-	struct cx_proxies *all = on->gw->proxies;
-	struct cx_proxy *p = make(on, sock);
+	struct cx_proxy *p = make(on->gw->proxies, !on->http, sock, from);
 	struct cx_err err;
 
 	if (p == NULL)
 		return;
-	if (all->tick.link == NULL)
-		cx_timer_set(all->loop, &all->tick, TICK_MS);
-	set_no_delay(p->client.fd);
-	note_move(p);
-	if (check_room(on, &err) < 0)
+	if (cx_proxy_enter(p, on, &err) < 0)
 		fail(p, &err);
-	else if (!on->http)
+	else if (p->raw)
 		cx_proxy_connect(p);
+	arm_both(p);
+}
+
+void cx_proxy_begin_https(struct cx_gateway *gw, struct cx_tlsfront *front, int *sock,
+			  const struct sockaddr *from)
+{
+	struct cx_proxy *p = make(gw->proxies, false, sock, from);
+	struct cx_err err;
+
+	if (p == NULL)
+		return;
+	p->front = front;
+	if (check_all(p->all, &err) < 0)
+		fail(p, &err);
 	arm_both(p);
 }
 
@@ -433,7 +467,7 @@ static void look(struct cx_proxy *p, uint64_t now)
 	uint64_t since = p->state == CX_PROXY_HEAD ? p->began_ms : p->moved_ms;
 	struct cx_err err;
 
-	if (p->moved)
+	if (p->moved && p->on != NULL)
 		cx_box_touch(p->on->box);
 	p->moved = false;
 	if (p->state == CX_PROXY_STREAM && (p->up.kept.len > 0 || p->down.kept.len > 0))

@@ -32,6 +32,7 @@ struct door { /* a listening socket */
 struct pump { /* of one connection; freed when both sources are gone */
 	struct door *door;
 	struct cx_source tls, plain;
+	int theirs; /* the other end of plain, as long as it is open; newer pumps are told first */
 	uint32_t armed[2];
 	SSL *ssl;
 	char in[PIECE], out[PIECE]; /* decrypted; to be encrypted */
@@ -103,8 +104,7 @@ int cx_tlsfront_renew(struct cx_tlsfront *front, const char *cert, const char *k
 	    !use_chain(context, cert) || !use_key(context, key)) {
 		SSL_CTX_free(context);
 		return cx_refuse(err, CX_INVALID,
-				 "do the certificate and the key of --tls-cert and --tls-key "
-				 "belong together?");
+				 "do the certificate and its key belong together?");
 	}
 	(void)SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
 						SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
@@ -374,11 +374,26 @@ static void connect_to(struct door *door, int *sock, const struct sockaddr *addr
 	p->plain = (struct cx_source){ .fd = -EBADF, .ready = plain_ready, .destroy = plain_gone };
 	SSL_set_accept_state(p->ssl);
 	if (ours >= 0 && SSL_set_fd(p->ssl, *sock) == 1 && add(p, &p->tls, sock, &err) == 0 &&
-	    add(p, &p->plain, &ours, &err) == 0)
+	    add(p, &p->plain, &ours, &err) == 0) {
+		p->theirs = theirs;
 		door->take(door->arg, cx_take_fd(&theirs), addr, len);
-	else
+	} else {
 		end(p);
+	}
 	release_pump(p);
+}
+
+void cx_tlsfront_cut(struct cx_tlsfront *front, int plain)
+{
+	struct linger reset = { .l_onoff = 1 };
+	struct pump *p = front->pumps;
+
+	while (p != NULL && p->theirs != plain)
+		p = p->next;
+	if (p == NULL || p->tls.dead)
+		return;
+	(void)setsockopt(p->tls.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	end(p);
 }
 
 static void open_again(struct cx_timer *timer)

@@ -31,5 +31,10 @@ CX_MUST int cx_tlsfront_listen(struct cx_tlsfront *front, int *sock, size_t most
 			       void (*take)(void *arg, int plain, const struct sockaddr *addr,
 					    socklen_t len),
 			       void *arg, struct cx_err *err);
+/*
+ * The client of a connection that take() got, and that is still open, sees that it breaks off:
+ * without this, the end of plain is one that TLS vouches for.
+ */
+void cx_tlsfront_cut(struct cx_tlsfront *front, int plain);
 
 #endif

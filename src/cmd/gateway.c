@@ -10,6 +10,7 @@
 #include "api/boxes.h"
 #include "api/denials.h"
 #include "api/expose.h"
+#include "api/exposedoor.h"
 #include "api/fence.h"
 #include "api/json.h"
 #include "api/metrics.h"
@@ -29,7 +30,9 @@ enum {
 	FD_KEY = 6,
 	FD_TLS_CERT = 7,
 	FD_TLS_KEY = 8,
-	FD_TCP = 9,
+	FD_EXPOSE_CERT = 9,
+	FD_EXPOSE_KEY = 10,
+	FD_TCP = 11,
 	TCP_MAX = 16,
 	TLS_MAX = 32768,      /* bytes of a certificate and its chain, or of a key */
 	RECORDS_KEPT = 20000, /* of sandboxes that have ended */
@@ -39,16 +42,20 @@ static const char default_registries[] = CX_SYSCONFDIR "/registries.conf";
 static const char default_templates[] = CX_SYSCONFDIR "/templates.conf";
 static const uint64_t upload_max = (uint64_t)64 << 30; /* bytes of one archive */
 
+struct pem { /* "": none */
+	char cert[TLS_MAX], key[TLS_MAX];
+};
+
 struct program {
 	struct cx_gateway gw;
-	const char *registries, *templates;
+	const char *registries, *templates, *domain;
 	struct cx_loop loop;
 	struct cx_auth auth;
 	struct cx_metrics metrics;
 	struct cx_http *http;
 	struct cx_engine_call hello, networking;
 	unsigned ntcp;
-	char tls_cert[TLS_MAX], tls_key[TLS_MAX]; /* PEM; "": none */
+	struct pem api, exposed;
 	int status;
 };
 
@@ -80,7 +87,7 @@ static void on_over(void *arg, const struct cx_route *route, unsigned status, ui
 	cx_metrics_request(&prog->metrics, route, status, us);
 }
 
-static int read_tls(int fd, char ret[TLS_MAX], struct cx_err *err)
+static int read_text(int fd, char ret[TLS_MAX], struct cx_err *err)
 {
 	ssize_t n = cx_read_upto(fd, ret, TLS_MAX, err);
 
@@ -92,6 +99,13 @@ static int read_tls(int fd, char ret[TLS_MAX], struct cx_err *err)
 	ret[n] = '\0';
 	cx_close(&fd);
 	return 0;
+}
+
+static int read_pem(int cert, int key, struct pem *ret, struct cx_err *err)
+{
+	return read_text(cert, ret->cert, err) < 0 || read_text(key, ret->key, err) < 0
+		       ? -err->errnum
+		       : 0;
 }
 
 static int serve(struct program *prog, struct cx_err *err)
@@ -108,9 +122,9 @@ static int serve(struct program *prog, struct cx_err *err)
 							    (prog->ntcp > 0 ? prog->ntcp : 1) };
 	int sock = FD_UNIX;
 
-	if (prog->tls_cert[0] != '\0') {
-		options.tls_cert = prog->tls_cert;
-		options.tls_key = prog->tls_key;
+	if (prog->api.cert[0] != '\0') {
+		options.tls_cert = prog->api.cert;
+		options.tls_key = prog->api.key;
 	}
 
 	if (cx_http_open(&options, &prog->http, err) < 0 ||
@@ -124,12 +138,20 @@ static int serve(struct program *prog, struct cx_err *err)
 	return cx_fence_close(err);
 }
 
+static int restore_exposures(struct program *prog, struct cx_err *err)
+{
+	if (prog->domain != NULL && cx_exposedoor_open(&prog->gw, prog->domain, prog->exposed.cert,
+						       prog->exposed.key, err) < 0)
+		return -err->errnum;
+	return cx_exposures_restore(&prog->gw, err);
+}
+
 static void on_adopted(struct cx_gateway *gw, const struct cx_err *err)
 {
 	struct program *prog = cx_container_of(gw, struct program, gw);
 	struct cx_err failed;
 
-	if (err == NULL && (cx_exposures_restore(gw, &failed) < 0 || cx_ssh_open(gw, &failed) < 0 ||
+	if (err == NULL && (restore_exposures(prog, &failed) < 0 || cx_ssh_open(gw, &failed) < 0 ||
 			    serve(prog, &failed) < 0))
 		err = &failed;
 	if (err != NULL) {
@@ -197,28 +219,32 @@ static void on_resolver(void *arg, int *sock)
 }
 
 /* both: certificate, NUL, key, NUL */
-static int use_certificate(struct program *prog, const char *both, size_t len, struct cx_err *err)
+static int use_certificate(struct program *prog, bool exposed, const char *both, size_t len,
+			   struct cx_err *err)
 {
+	struct pem *pem = exposed ? &prog->exposed : &prog->api;
 	const char *key = both + strlen(both) + 1;
 
 	if (key > both + len || strlen(both) >= TLS_MAX || strlen(key) >= TLS_MAX)
 		return cx_refuse(err, CX_INVALID, "a certificate or its key is no text");
-	if (prog->http != NULL && cx_http_renew(prog->http, both, key, err) < 0)
+	if (!exposed && prog->http != NULL && cx_http_renew(prog->http, both, key, err) < 0)
 		return -err->errnum;
-	(void)strcpy(prog->tls_cert, both);
-	(void)strcpy(prog->tls_key, key);
-	cx_log(CX_LOG_INFO, "new certificate", NULL);
+	if (exposed && cx_exposedoor_renew(&prog->gw, both, key, err) < 0)
+		return -err->errnum;
+	(void)strcpy(pem->cert, both);
+	(void)strcpy(pem->key, key);
+	cx_log(CX_LOG_INFO, "new certificate", "of", exposed ? "exposed ports" : "the API", NULL);
 	return 0;
 }
 
-static void on_certificate(void *arg, int *pipe)
+static void on_certificate(void *arg, bool exposed, int *pipe)
 {
 	static char both[2 * TLS_MAX];
 	struct cx_err err;
 	ssize_t n = cx_read_upto(*pipe, both, sizeof both - 1, &err);
 
 	both[n > 0 ? n : 0] = '\0';
-	if (n < 0 || use_certificate(arg, both, (size_t)n, &err) < 0)
+	if (n < 0 || use_certificate(arg, exposed, both, (size_t)n, &err) < 0)
 		cx_log_err(CX_LOG_ERROR, &err, "the certificate stays as it was", NULL);
 	explicit_bzero(both, sizeof both);
 }
@@ -244,8 +270,8 @@ static int open_state(struct program *prog, struct cx_err *err)
 	gw->scratch = malloc(sizeof *gw->scratch);
 	if (gw->scratch == NULL)
 		return cx_fail(err, ENOMEM, "packet");
-	if (read_tls(FD_TLS_CERT, prog->tls_cert, err) < 0 ||
-	    read_tls(FD_TLS_KEY, prog->tls_key, err) < 0 ||
+	if (read_pem(FD_TLS_CERT, FD_TLS_KEY, &prog->api, err) < 0 ||
+	    read_pem(FD_EXPOSE_CERT, FD_EXPOSE_KEY, &prog->exposed, err) < 0 ||
 	    cx_auth_load(&prog->auth, FD_KEY, err) < 0 ||
 	    cx_store_open("state.db", &gw->store, err) < 0 ||
 	    cx_blobs_open(&gw->blobs, FD_STATE, err) < 0)
@@ -312,6 +338,8 @@ static int parse_options(int argc, char **argv, struct program *prog, struct cx_
 			prog->registries = argv[i + 1];
 		} else if (strcmp(argv[i], "--templates") == 0) {
 			prog->templates = argv[i + 1];
+		} else if (strcmp(argv[i], "--domain") == 0) {
+			prog->domain = argv[i + 1];
 		} else {
 			return cx_refuse(err, CX_INVALID, "unknown option %s", argv[i]);
 		}
@@ -367,7 +395,8 @@ int main(int argc, char **argv)
 	if (parse_options(argc, argv, &prog, &err) < 0) {
 		cx_log_err(CX_LOG_ERROR, &err,
 			   "caissond starts this program; it takes --tcp N, "
-			   "--log-level LEVEL, --registries FILE, --templates FILE",
+			   "--log-level LEVEL, --registries FILE, --templates FILE, "
+			   "--domain NAME",
 			   NULL);
 		return EXIT_FAILURE;
 	}

@@ -2,6 +2,7 @@
 #include "engine/config.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <ini.h>
@@ -15,7 +16,7 @@
 
 /* systemd sets these ids aside for containers; nobody else should be using them. */
 enum { ID_RANGE = 65536, ID_FIRST = 524288, ID_LAST = 1879048191 };
-enum { SSH_PORT = 2222 };
+enum { SSH_PORT = 2222, HTTPS_PORT = 443 };
 
 struct row {
 	const char *option, *arg;
@@ -70,6 +71,30 @@ static int set_name(struct cx_config *c, const struct row *row, const char *valu
 	if (!cx_is_plain_name(value, row->size - 1))
 		return cx_refuse(err, CX_INVALID, "'%.40s' is not a name", value);
 	return set_text(c, row, value, err);
+}
+
+/* Labels of letters, digits and hyphens; in lower case. */
+static int set_domain(struct cx_config *c, const struct row *row, const char *value,
+		      struct cx_err *err)
+{
+	char *out = member(c, row);
+	size_t len = strlen(value), label = 0;
+	bool good = len > 0 && len < row->size;
+
+	for (size_t i = 0; i < len && good; i++) {
+		bool dot = value[i] == '.';
+
+		good = dot ? label > 0 && value[i - 1] != '-' && i + 1 < len
+			   : isalnum((unsigned char)value[i]) || (value[i] == '-' && label > 0);
+		label = dot ? 0 : label + 1;
+		good &= label <= 63;
+	}
+	if (!good || value[len - 1] == '-')
+		return cx_refuse(err, CX_INVALID, "'%.60s' is no domain of up to %zu characters",
+				 value, row->size - 1);
+	for (size_t i = 0; i <= len; i++)
+		out[i] = (char)tolower((unsigned char)value[i]);
+	return 0;
 }
 
 static int set_number(struct cx_config *c, const struct row *row, const char *value,
@@ -305,9 +330,9 @@ static const struct row rows[] = {
 	  "serve HTTP on this TCP address too (repeatable; ADDR is 127.0.0.1 if left out)" },
 	{ "admin-key-file", "FILE", "api", "admin_key_file", set_path, AT(admin_key_file), 0, 0,
 	  NULL, "file that holds the administrator's API key" },
-	{ "tls-cert", "FILE", "api", "tls_cert", set_path, AT(tls_cert), 0, 0, NULL,
+	{ "tls-cert", "FILE", "api", "tls_cert", set_path, AT(tls.cert), 0, 0, NULL,
 	  "certificate and its chain (PEM): TCP addresses speak HTTPS" },
-	{ "tls-key", "FILE", "api", "tls_key", set_path, AT(tls_key), 0, 0, NULL,
+	{ "tls-key", "FILE", "api", "tls_key", set_path, AT(tls.key), 0, 0, NULL,
 	  "the certificate's private key (PEM)" },
 	{ "insecure", "no|yes", "api", "insecure", set_word, AT(insecure), 0, 0, no_yes,
 	  "listen to other hosts without TLS too, where keys can be read on the way" },
@@ -315,6 +340,14 @@ static const struct row rows[] = {
 	  NULL, "where exposed ports of sandboxes are served" },
 	{ "expose-ports", "FIRST-LAST", "expose", "ports", set_ports, AT(expose_ports), 1024, 65535,
 	  NULL, "on which ports they are served" },
+	{ "expose-domain", "NAME", "expose", "domain", set_domain, AT(expose_domain), 0, 0, NULL,
+	  "those of HTTP are https://EXPOSURE.NAME instead" },
+	{ "expose-listen", "[ADDR:]PORT", "expose", "listen", set_one_listen, AT(expose_listen), 0,
+	  65535, NULL, "where these are served; port 0 is any free one" },
+	{ "expose-cert", "FILE", "expose", "cert", set_path, AT(expose_tls.cert), 0, 0, NULL,
+	  "certificate of *.NAME and its chain (PEM)" },
+	{ "expose-key", "FILE", "expose", "key", set_path, AT(expose_tls.key), 0, 0, NULL,
+	  "its private key (PEM)" },
 	{ "ssh-listen", "[ADDR:]PORT", "ssh", "listen", set_one_listen, AT(ssh_listen), 0, 65535,
 	  NULL, "where SSH to sandboxes is served; port 0 is any free one" },
 	{ "network", "no|yes", "network", "enabled", set_word, AT(network), 0, 0, no_yes,
@@ -383,6 +416,7 @@ static const struct cx_config defaults = {
 	.network_pool = { .pool4 = { .s_addr = POOL4 }, .prefix4 = 16 },
 	.expose_address = { .sin6_family = AF_INET6, .sin6_addr = LOOPBACK },
 	.expose_ports = { .low = 20000, .high = 29999 }, /* below what the kernel hands out */
+	.expose_listen = { .sin6_family = AF_INET6, .sin6_addr = LOOPBACK },
 	.ssh_listen = { .sin6_family = AF_INET6, .sin6_addr = LOOPBACK },
 };
 
@@ -545,10 +579,10 @@ static bool is_loopback(const struct in6_addr *a)
 /* Keys and output in the clear are nothing that should happen by leaving something out. */
 static int check_listen(const struct cx_config *c, struct cx_err *err)
 {
-	bool tls = c->tls_cert[0] != '\0';
+	bool tls = c->tls.cert[0] != '\0';
 	char text[INET6_ADDRSTRLEN] = "";
 
-	if (tls != (c->tls_key[0] != '\0'))
+	if (tls != (c->tls.key[0] != '\0'))
 		return cx_refuse(err, CX_INVALID,
 				 "--tls-cert and --tls-key go together: one is missing");
 	for (size_t i = 0; i < c->nlisten && !tls && c->insecure == 0; i++) {
@@ -563,6 +597,17 @@ static int check_listen(const struct cx_config *c, struct cx_err *err)
 	return 0;
 }
 
+static int check_expose(const struct cx_config *c, struct cx_err *err)
+{
+	bool named = c->expose_domain[0] != '\0';
+
+	if (named == (c->expose_tls.cert[0] != '\0') && named == (c->expose_tls.key[0] != '\0'))
+		return 0;
+	return cx_refuse(err, CX_INVALID,
+			 "--expose-domain, --expose-cert and --expose-key go together: one is "
+			 "missing");
+}
+
 int cx_config_parse(int argc, char **argv, struct cx_config *ret, enum cx_config_verb *ret_verb,
 		    struct cx_err *err)
 {
@@ -571,6 +616,7 @@ int cx_config_parse(int argc, char **argv, struct cx_config *ret, enum cx_config
 
 	*ret = defaults;
 	ret->ssh_listen.sin6_port = htons(SSH_PORT);
+	ret->expose_listen.sin6_port = htons(HTTPS_PORT);
 	if (take_options(argc, argv, ret, 0, 1, &verb, err) < 0)
 		return -err->errnum;
 	named = strcmp(ret->file, defaults.file) != 0;
@@ -578,7 +624,7 @@ int cx_config_parse(int argc, char **argv, struct cx_config *ret, enum cx_config
 	    (read_ini(ret, named, err) < 0 ||
 	     take_options(argc, argv, ret, 1, CX_LEN(rows), &verb, err) < 0))
 		return -err->errnum;
-	if (verb == CX_CONFIG_SERVE && check_listen(ret, err) < 0)
+	if (verb == CX_CONFIG_SERVE && (check_listen(ret, err) < 0 || check_expose(ret, err) < 0))
 		return -err->errnum;
 	*ret_verb = verb;
 	return 0;

@@ -16,7 +16,7 @@
  * What caissond is told: options over the configuration file over defaults. One table (config.c)
  * drives the option parser, the keys of the file and --help. This is the one door to inih.
  */
-enum { CX_CONFIG_TEXT = 1024, CX_LISTEN_MAX = 8 };
+enum { CX_CONFIG_TEXT = 1024, CX_LISTEN_MAX = 8, CX_DOMAIN_MAX = 200 };
 
 enum cx_on_stop { CX_STOP_KEEP, CX_STOP_END, CX_STOP_MAX };
 
@@ -30,15 +30,20 @@ struct cx_ports {
 	uint16_t low, high;
 };
 
+/* Paths of a certificate and its key; both or none (""). */
+struct cx_tls_files {
+	char cert[CX_CONFIG_TEXT], key[CX_CONFIG_TEXT];
+};
+
 struct cx_config {
 	char file[CX_CONFIG_TEXT];
 	char state[CX_CONFIG_TEXT];
 	char run[CX_CONFIG_TEXT];
 	char libexec[CX_CONFIG_TEXT];
-	char registries[CX_CONFIG_TEXT];			/* read by the gateway */
-	char templates[CX_CONFIG_TEXT];				/* the same */
-	char admin_key_file[CX_CONFIG_TEXT];			/* "": none */
-	char tls_cert[CX_CONFIG_TEXT], tls_key[CX_CONFIG_TEXT]; /* both or none ("") */
+	char registries[CX_CONFIG_TEXT];     /* read by the gateway */
+	char templates[CX_CONFIG_TEXT];	     /* the same */
+	char admin_key_file[CX_CONFIG_TEXT]; /* "": none */
+	struct cx_tls_files tls, expose_tls;
 	char user[64];
 	struct sockaddr_in6 listen[CX_LISTEN_MAX]; /* IPv4 as mapped addresses */
 	uint64_t nlisten, pool, max_sandboxes, on_stop, log_level;
@@ -52,7 +57,9 @@ struct cx_config {
 	uint64_t connections, packets;	    /* of each sandbox; packets: a second */
 	struct sockaddr_in6 expose_address; /* as of listen; the port is 0 */
 	struct cx_ports expose_ports;
-	struct sockaddr_in6 ssh_listen; /* port 0: any */
+	char expose_domain[CX_DOMAIN_MAX + 1]; /* lower case; "": none, as expose_tls */
+	struct sockaddr_in6 expose_listen;     /* of https below the domain; port 0: any */
+	struct sockaddr_in6 ssh_listen;	       /* port 0: any */
 	struct sockaddr_in6 upstream[CX_NAMESERVERS_MAX];
 	uint64_t nupstream; /* 0: those of the host */
 };

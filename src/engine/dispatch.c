@@ -680,13 +680,21 @@ void cx_dispatch_oom(struct cx_dispatch *d, struct cx_sandbox *sb)
 		ANSWER(d, event(d), oom, -EBADF, .id = cx_str_of(sb->record.id));
 }
 
-void cx_dispatch_certificate(struct cx_dispatch *d, int pipe)
+void cx_dispatch_certificate(struct cx_dispatch *d, enum cx_certificate_of of, int pipe)
 {
-	static const struct cx_msg_certificate none;
+	static const struct cx_msg_certificate api;
+	static const struct cx_msg_expose_certificate expose;
+	struct cx_link *link = d->gateway->link;
 	struct cx_err err;
+	int r;
 
-	if (d->state == CX_PEER_READY &&
-	    cx_reply_certificate(d->gateway->link, 0, &none, pipe, &err) < 0)
+	if (d->state != CX_PEER_READY)
+		return;
+	if (of == CX_CERTIFICATE_API)
+		r = cx_reply_certificate(link, 0, &api, pipe, &err);
+	else
+		r = cx_reply_expose_certificate(link, 0, &expose, pipe, &err);
+	if (r < 0)
 		cx_gateway_kill(d->gateway, &err);
 }
 

@@ -41,7 +41,7 @@ void cx_dispatch_lost(struct cx_dispatch *d);
 /* It ran out of memory: the gateway is told, who decides. */
 void cx_dispatch_oom(struct cx_dispatch *d, struct cx_sandbox *sb);
 /* A new certificate, in a pipe (cx_gateway_renew), which stays the caller's. */
-void cx_dispatch_certificate(struct cx_dispatch *d, int pipe);
+void cx_dispatch_certificate(struct cx_dispatch *d, enum cx_certificate_of of, int pipe);
 /* A sandbox is gone: answers those who asked for that, or tells the gateway that it ended. */
 void cx_dispatch_gone(struct cx_dispatch *d, struct cx_sandbox *sb);
 /* A new resolver runs: the gateway gets its end of the connection; sock stays the caller's. */

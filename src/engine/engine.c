@@ -180,15 +180,21 @@ static void begin_stop(struct engine *e)
 
 static void renew(struct engine *e)
 {
-	cx_autofd int pipe = -EBADF;
+	bool any = false;
 	struct cx_err err;
 
-	if (cx_gateway_renew(&e->gateway, &pipe, &err) < 0)
-		cx_log_err(CX_LOG_ERROR, &err, "signal HUP: the certificate stays", NULL);
-	else if (pipe < 0)
+	for (enum cx_certificate_of of = 0; of < CX_CERTIFICATE_MAX; of++) {
+		cx_autofd int pipe = -EBADF;
+		int r = cx_gateway_renew(&e->gateway, of, &pipe, &err);
+
+		any |= r < 0 || pipe >= 0;
+		if (r < 0)
+			cx_log_err(CX_LOG_ERROR, &err, "signal HUP: the certificate stays", NULL);
+		else if (pipe >= 0)
+			cx_dispatch_certificate(&e->dispatch, of, pipe);
+	}
+	if (!any)
 		cx_log(CX_LOG_INFO, "signal HUP: settings are read at start only", NULL);
-	else
-		cx_dispatch_certificate(&e->dispatch, pipe);
 }
 
 static void on_signal(struct cx_source *source, uint32_t events)

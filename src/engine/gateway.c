@@ -22,7 +22,8 @@ enum {
 	BACKOFF_MS_MAX = 5000,
 	QUICKLY_MS = 10000,
 	GRACE_MS = 3000, /* between being asked to stop and being made to */
-	FIXED_FDS = 9,
+	FIRST_PIPE = 6,	 /* admin key, certificates and their keys */
+	FIXED_FDS = FIRST_PIPE + 1 + 2 * CX_CERTIFICATE_MAX,
 };
 
 /* ---- what it is given ------------------------------------------------------------------------ */
@@ -65,13 +66,17 @@ static int read_text(const char *path, bool secret, char *ret, size_t size, stru
 	return cx_read_small_file(AT_FDCWD, path, ret, size, err) < 0 ? -err->errnum : 0;
 }
 
-static int read_certificate(struct cx_gateway *g, struct cx_err *err)
+static const struct cx_tls_files *files_of(const struct cx_config *c, enum cx_certificate_of of)
 {
-	const struct cx_config *c = g->host->config;
+	return of == CX_CERTIFICATE_EXPOSE ? &c->expose_tls : &c->tls;
+}
 
-	if (read_text(c->tls_cert, false, g->tls_cert, sizeof g->tls_cert, err) < 0)
+static int read_certificate(const struct cx_tls_files *files, struct cx_certificate *ret,
+			    struct cx_err *err)
+{
+	if (read_text(files->cert, false, ret->cert, sizeof ret->cert, err) < 0)
 		return cx_wrap(err, "TLS certificate");
-	if (read_text(c->tls_key, true, g->tls_key, sizeof g->tls_key, err) < 0)
+	if (read_text(files->key, true, ret->key, sizeof ret->key, err) < 0)
 		return cx_wrap(err, "TLS key");
 	return 0;
 }
@@ -83,7 +88,10 @@ static int read_texts(struct cx_gateway *g, struct cx_err *err)
 	if (read_text(c->admin_key_file, true, g->admin_key, sizeof g->admin_key, err) < 0)
 		return cx_wrap(err, "admin key");
 	g->admin_key[strcspn(g->admin_key, "\r\n")] = '\0';
-	return read_certificate(g, err);
+	for (enum cx_certificate_of of = 0; of < CX_CERTIFICATE_MAX; of++)
+		if (read_certificate(files_of(c, of), &g->certificates[of], err) < 0)
+			return -err->errnum;
+	return 0;
 }
 
 int cx_gateway_open(struct cx_gateway *ret, struct cx_host *host,
@@ -117,42 +125,40 @@ static int make_pipe(const char *text, int *ret, struct cx_err *err)
 }
 
 /* One write of at most 64 KiB, which is what a pipe holds. */
-static int make_certificate_pipe(const struct cx_gateway *g, int *ret, struct cx_err *err)
+static int make_certificate_pipe(const struct cx_certificate *c, int *ret, struct cx_err *err)
 {
-	size_t cert = strlen(g->tls_cert) + 1, key = strlen(g->tls_key);
+	size_t cert = strlen(c->cert) + 1, key = strlen(c->key);
 	char *both = malloc(cert + key);
 	int r;
 
 	if (both == NULL)
 		return cx_fail(err, ENOMEM, "certificate");
-	memcpy(both, g->tls_cert, cert);
-	memcpy(both + cert, g->tls_key, key);
+	memcpy(both, c->cert, cert);
+	memcpy(both + cert, c->key, key);
 	r = make_pipe_of(both, cert + key, ret, err);
 	explicit_bzero(both, cert + key);
 	free(both);
 	return r;
 }
 
-int cx_gateway_renew(struct cx_gateway *g, int *ret, struct cx_err *err)
+int cx_gateway_renew(struct cx_gateway *g, enum cx_certificate_of of, int *ret, struct cx_err *err)
 {
-	struct cx_gateway *fresh;
+	const struct cx_tls_files *files = files_of(g->host->config, of);
+	struct cx_certificate *fresh;
 	int r;
 
 	*ret = -EBADF;
-	if (g->host->config->tls_cert[0] == '\0')
+	if (files->cert[0] == '\0')
 		return 0;
 	fresh = calloc(1, sizeof *fresh);
 	if (fresh == NULL)
 		return cx_fail(err, ENOMEM, "certificate");
-	fresh->host = g->host;
-	r = read_certificate(fresh, err);
+	r = read_certificate(files, fresh, err);
 	if (r == 0)
 		r = make_certificate_pipe(fresh, ret, err);
-	if (r == 0) {
-		memcpy(g->tls_cert, fresh->tls_cert, sizeof g->tls_cert);
-		memcpy(g->tls_key, fresh->tls_key, sizeof g->tls_key);
-	}
-	explicit_bzero(fresh->tls_key, sizeof fresh->tls_key);
+	if (r == 0)
+		g->certificates[of] = *fresh;
+	explicit_bzero(fresh, sizeof *fresh);
 	free(fresh);
 	return r;
 }
@@ -217,20 +223,38 @@ static void link_closed(void *owner, const struct cx_err *err)
 
 static const struct cx_link_ops link_ops = { .packet = link_packet, .closed = link_closed };
 
+/* fds: admin key, then certificate and key of each kind; the caller closes those that are open. */
+static int make_pipes(const struct cx_gateway *g, int fds[1 + 2 * CX_CERTIFICATE_MAX],
+		      struct cx_err *err)
+{
+	if (make_pipe(g->admin_key, fds, err) < 0)
+		return -err->errnum;
+	for (enum cx_certificate_of of = 0; of < CX_CERTIFICATE_MAX; of++)
+		if (make_pipe(g->certificates[of].cert, &fds[1 + 2 * of], err) < 0 ||
+		    make_pipe(g->certificates[of].key, &fds[2 + 2 * of], err) < 0)
+			return -err->errnum;
+	return 0;
+}
+
 static int execute(struct cx_gateway *g, int control, struct cx_err *err)
 {
 	struct cx_host *h = g->host;
-	cx_autofd int key = -EBADF, tls_cert = -EBADF, tls_key = -EBADF;
 	int fds[FIXED_FDS + CX_LISTEN_MAX] = {
 		-EBADF, STDERR_FILENO, STDERR_FILENO, control, h->dirs.gateway, g->unix_socket,
+		-EBADF, -EBADF,	       -EBADF,	      -EBADF,  -EBADF,
 	};
 	char path[CX_CONFIG_TEXT + 32],
 		name[] = "caisson-gateway", tcp_option[] = "--tcp", level_option[] = "--log-level",
 		tcp[8], level[16], registries_option[] = "--registries", registries[CX_CONFIG_TEXT],
-		templates_option[] = "--templates", templates[CX_CONFIG_TEXT];
+		templates_option[] = "--templates", templates[CX_CONFIG_TEXT],
+		domain_option[] = "--domain", domain[CX_DOMAIN_MAX + 1];
 	char *argv[] = {
-		name,	    tcp_option,	      tcp,	 level_option, level, registries_option,
-		registries, templates_option, templates, NULL
+		name,	    tcp_option,
+		tcp,	    level_option,
+		level,	    registries_option,
+		registries, templates_option,
+		templates,  h->config->expose_domain[0] != '\0' ? domain_option : NULL,
+		domain,	    NULL,
 	};
 	struct cx_process_plan plan = { .path = path,
 					.argv = argv,
@@ -242,21 +266,23 @@ static int execute(struct cx_gateway *g, int control, struct cx_err *err)
 					.drop_caps = 1,
 					.nofile = FILES,
 					.die_with_parent = 1 };
+	int r;
 
-	if (make_pipe(g->admin_key, &key, err) < 0 || make_pipe(g->tls_cert, &tls_cert, err) < 0 ||
-	    make_pipe(g->tls_key, &tls_key, err) < 0 ||
-	    cx_format(path, sizeof path, "%s/caisson-gateway", err, h->config->libexec) < 0)
+	if (cx_format(path, sizeof path, "%s/caisson-gateway", err, h->config->libexec) < 0)
 		return -err->errnum;
-	fds[6] = key;
-	fds[7] = tls_cert;
-	fds[8] = tls_key;
 	memcpy(&fds[FIXED_FDS], g->tcp, sizeof g->tcp);
 	(void)snprintf(tcp, sizeof tcp, "%u", (unsigned)h->config->nlisten);
 	(void)snprintf(registries, sizeof registries, "%s", h->config->registries);
 	(void)snprintf(templates, sizeof templates, "%s", h->config->templates);
+	(void)snprintf(domain, sizeof domain, "%s", h->config->expose_domain);
 	(void)snprintf(level, sizeof level, "%s",
 		       cx_config_level_name((enum cx_level)h->config->log_level));
-	return cx_child_start(&h->loop, &plan, exited, g, &g->child, err);
+	r = make_pipes(g, &fds[FIRST_PIPE], err);
+	if (r == 0)
+		r = cx_child_start(&h->loop, &plan, exited, g, &g->child, err);
+	for (int i = FIRST_PIPE; i < FIXED_FDS; i++)
+		cx_close(&fds[i]);
+	return r;
 }
 
 static int start(struct cx_gateway *g, struct cx_err *err)
@@ -338,5 +364,5 @@ void cx_gateway_close(struct cx_gateway *gateway)
 	for (size_t i = 0; i < CX_LISTEN_MAX; i++)
 		cx_close(&gateway->tcp[i]);
 	explicit_bzero(gateway->admin_key, sizeof gateway->admin_key);
-	explicit_bzero(gateway->tls_key, sizeof gateway->tls_key);
+	explicit_bzero(gateway->certificates, sizeof gateway->certificates);
 }

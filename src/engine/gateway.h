@@ -17,12 +17,18 @@ struct cx_gateway_watch {
 	void *arg;
 };
 
+enum cx_certificate_of { CX_CERTIFICATE_API, CX_CERTIFICATE_EXPOSE, CX_CERTIFICATE_MAX };
+
+struct cx_certificate {
+	char cert[32768], key[32768]; /* PEM, "": none; together as large as a pipe holds */
+};
+
 struct cx_gateway {
 	struct cx_host *host;
 	struct cx_gateway_watch watch;
 	int unix_socket, tcp[CX_LISTEN_MAX];
-	char admin_key[4096];		      /* "": none */
-	char tls_cert[32768], tls_key[32768]; /* PEM, "": none; as large as a pipe holds */
+	char admin_key[4096]; /* "": none */
+	struct cx_certificate certificates[CX_CERTIFICATE_MAX];
 	struct cx_child *child;
 	struct cx_link *link; /* NULL while there is none to talk to */
 	struct cx_timer timer;
@@ -36,10 +42,11 @@ CX_MUST int cx_gateway_open(struct cx_gateway *ret, struct cx_host *host,
 			    const struct cx_gateway_watch *watch, struct cx_err *err);
 void cx_gateway_start(struct cx_gateway *gateway);
 /*
- * Reads the certificate and its key anew, for every gateway to come. *ret: a pipe with both, NUL
+ * Reads a certificate and its key anew, for every gateway to come. *ret: a pipe with both, NUL
  * between, for the present one; -EBADF: there is none to be read. On failure all is as it was.
  */
-CX_MUST int cx_gateway_renew(struct cx_gateway *gateway, int *ret, struct cx_err *err);
+CX_MUST int cx_gateway_renew(struct cx_gateway *gateway, enum cx_certificate_of of, int *ret,
+			     struct cx_err *err);
 /* Ends the present one, which is replaced. */
 void cx_gateway_kill(struct cx_gateway *gateway, const struct cx_err *why);
 /* Ends it for good; cx_gateway_busy() until it is gone. */

@@ -69,13 +69,16 @@ static int find_free(const struct sockaddr_in6 *at, struct cx_ports ports, int *
 int cx_listen_for(const struct cx_config *config, enum cx_listen_purpose purpose, uint16_t port,
 		  int *ret, uint16_t *ret_port, struct cx_err *err)
 {
-	bool ssh = purpose == CX_LISTEN_SSH;
-	struct sockaddr_in6 at = ssh ? config->ssh_listen : config->expose_address;
+	struct sockaddr_in6 at = purpose == CX_LISTEN_SSH     ? config->ssh_listen
+				 : purpose == CX_LISTEN_HTTPS ? config->expose_listen
+							      : config->expose_address;
 	struct cx_ports ports = config->expose_ports;
 	cx_autofd int sock = -EBADF;
 	int r;
 
-	if (ssh)
+	if (purpose == CX_LISTEN_HTTPS && config->expose_domain[0] == '\0')
+		return cx_refuse(err, CX_INVALID, "no domain is configured");
+	if (purpose != CX_LISTEN_EXPOSE)
 		ports.low = ports.high = ntohs(at.sin6_port);
 	if (port != 0 && (port < ports.low || port > ports.high))
 		return cx_refuse(err, CX_INVALID,

@@ -64,7 +64,8 @@
 	M(0x58, ssh_ended, CX_FIELDS_NONE)                                                         \
 	M(0x59, networking, CX_FIELDS_NONE) /* -> networking_is */                                 \
 	M(0x5a, networking_is, CX_FIELDS_NETWORKING)                                               \
-	M(0x60, certificate, CX_FIELDS_NONE) /* event, fd: a pipe with a new one, NUL, its key */
+	M(0x60, certificate, CX_FIELDS_NONE) /* event, fd: a pipe with a new one, NUL, its key */  \
+	M(0x61, expose_certificate, CX_FIELDS_NONE) /* the same of exposed ports */
 
 #define CX_FIELDS_NONE(F)
 #define CX_FIELDS_HELLO(F) F(u32, version, 1)
@@ -147,7 +148,7 @@ enum cx_egress {
 	CX_EGRESS_MAX,
 };
 
-enum cx_listen_purpose { CX_LISTEN_EXPOSE, CX_LISTEN_SSH, CX_LISTEN_PURPOSE_MAX };
+enum cx_listen_purpose { CX_LISTEN_EXPOSE, CX_LISTEN_SSH, CX_LISTEN_HTTPS, CX_LISTEN_PURPOSE_MAX };
 
 enum {
 	CX_SLOTS_MAX = 65536,	/* links, and so sandboxes with a network */

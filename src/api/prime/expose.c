@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "api/access.h"
+#include "api/exposedoor.h"
 #include "api/json.h"
 #include "api/jsonw.h"
 #include "api/prime/handlers.h"
@@ -56,9 +57,12 @@ static void write_exposure(struct cx_jsonw *w, const struct cx_exposure *e,
 {
 	char host[HOST_MAX], endpoint[HOST_MAX + 8], url[HOST_MAX + 24];
 
+	_Static_assert(sizeof url >= CX_EXPOSEDOOR_URL_MAX, "both kinds fit");
 	host_of(e, req, host);
 	(void)snprintf(endpoint, sizeof endpoint, "%s:%lld", host, (long long)e->row.external_port);
 	(void)snprintf(url, sizeof url, "%s://%s", e->http ? "http" : "tcp", endpoint);
+	if (e->named)
+		cx_exposedoor_url(e, url);
 	cx_jsonw_object(w, NULL);
 	cx_jsonw_text(w, "exposure_id", e->row.id);
 	cx_jsonw_text(w, "sandbox_id", e->row.sandbox_id);
@@ -156,7 +160,8 @@ static void answer_list(struct cx_request *req, const struct cx_box *box, bool n
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_array(&w, "exposures");
 	while (!none && (e = cx_exposure_next(req->gateway, box, e)) != NULL)
-		if (e->row.external_port != 0 && cx_access_allows(req, cx_box_row(e->box)))
+		if ((e->named ? e->waiter == NULL : e->row.external_port != 0) &&
+		    cx_access_allows(req, cx_box_row(e->box)))
 			write_exposure(&w, e, req);
 	cx_jsonw_end(&w);
 	cx_jsonw_end(&w);
