@@ -169,7 +169,7 @@ static const struct {
 } reasons[] = {
 	{ "private", "a private or reserved address" },
 	{ "peer", "another sandbox that it is not linked with" },
-	{ "host", "the engine's own address" },
+	{ "host", "an address of the host itself" },
 	{ "source", "not sent from its own address" },
 	{ "connections", "too many open connections" },
 };

@@ -154,8 +154,10 @@ static int open_network(struct cx_host *h, struct cx_err *err)
 		return -err->errnum;
 	if (cx_slots_open(&h->loop, &h->router, &c->network_pool, &h->slots, err) < 0)
 		return -err->errnum;
-	return cx_fwload_open(c, h->dirs.instance, &h->router, cx_slots_count(h->slots),
-			      &h->firewall, err);
+	if (cx_fwload_open(c, h->dirs.instance, &h->router, cx_slots_count(h->slots), &h->firewall,
+			   err) < 0)
+		return -err->errnum;
+	return cx_hostaddrs_open(&h->loop, h->firewall, &h->hostaddrs, err);
 }
 
 static int open_parts(struct cx_host *h, struct cx_err *err)
@@ -207,6 +209,8 @@ int cx_host_open(const struct cx_config *config, struct cx_host *ret, struct cx_
 	 * rest. */
 	(void)umask(077);
 	if (open_parts(ret, err) < 0 || open_makers(ret, err) < 0) {
+		cx_hostaddrs_close(ret->hostaddrs);
+		ret->hostaddrs = NULL;
 		cx_firewall_close(ret->firewall, !ret->router.adopted);
 		ret->firewall = NULL;
 		cx_slots_close(ret->slots);
@@ -226,6 +230,8 @@ void cx_host_close(struct cx_host *host, bool clean)
 	if (host->cgroups != NULL)
 		cx_cgroups_close(host->cgroups, clean);
 	host->cgroups = NULL;
+	cx_hostaddrs_close(host->hostaddrs);
+	host->hostaddrs = NULL;
 	cx_firewall_close(host->firewall, clean);
 	host->firewall = NULL;
 	cx_slots_close(host->slots);

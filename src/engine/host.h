@@ -8,6 +8,7 @@
 #include "engine/ids.h"
 #include "engine/layers.h"
 #include "net/firewall.h"
+#include "net/hostaddr.h"
 #include "net/slots.h"
 #include "proto/packet.h"
 #include "runtime/cgroup.h"
@@ -25,11 +26,12 @@ struct cx_host {
 	struct cx_ids ids;
 	struct cx_layers layers;
 	struct cx_cgroups *cgroups;
-	int mounts;		      /* mount namespace that caissond was started in */
-	struct cx_router router;      /* netns is -EBADF with [network] enabled = no */
-	struct cx_slots *slots;	      /* NULL with the same */
-	struct cx_firewall *firewall; /* the same */
-	struct cx_spawner spawner;    /* control is -EBADF while there is none */
+	int mounts;			/* mount namespace that caissond was started in */
+	struct cx_router router;	/* netns is -EBADF with [network] enabled = no */
+	struct cx_slots *slots;		/* NULL with the same */
+	struct cx_firewall *firewall;	/* the same */
+	struct cx_hostaddrs *hostaddrs; /* the same */
+	struct cx_spawner spawner;	/* control is -EBADF while there is none */
 	int agent_image, filter;
 	char self[CX_CONFIG_TEXT]; /* this program, for the sweeper */
 	struct cx_packet packet;   /* scratch of every connection */

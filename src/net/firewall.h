@@ -132,12 +132,12 @@ void cx_firewall_each(const struct cx_firewall *fw, void (*fn)(void *arg, uint32
  */
 CX_MUST int cx_firewall_listen(const struct cx_firewall *fw, struct cx_err *err);
 
-#define CX_FIREWALL_REFUSALS(R)                                        \
-	R("policy", "its policy does not allow it")                    \
-	R("private", "a private or reserved address")                  \
-	R("peer", "another sandbox it is not linked with")             \
-	R("host", "an address of the router, not the resolver's port") \
-	R("source", "not sent from its own address")                   \
+#define CX_FIREWALL_REFUSALS(R)                                  \
+	R("policy", "its policy does not allow it")              \
+	R("private", "a private or reserved address")            \
+	R("peer", "another sandbox it is not linked with")       \
+	R("host", "an address of the host or the router itself") \
+	R("source", "not sent from its own address")             \
 	R("connections", "too many open connections")
 
 #endif

@@ -36,3 +36,26 @@ def test_many_refusals_are_few_entries(make):
     assert box.force("tcp", ONE4, 80) in REFUSED
     harness.wait_until(lambda: denials(box), SECONDS, "a refusal in the log")
     assert len(denials(box)) <= 100
+
+
+def test_the_hosts_own_addresses(world, engine, make, router):
+    """Those that it has at the start, and one that comes and goes."""
+    box, late = make(), "20.0.0.77"
+
+    def told(address, port):
+        return {row["why"] for row in denials(box) if (row["address"], row["port"]) == (address, port)}
+
+    for address in (worlds.HOST4, worlds.HOST6):
+        assert box.force("tcp", address, 9000) in REFUSED
+        harness.wait_until(lambda: told(address, 9000), SECONDS, f"{address} in the log")
+        assert told(address, 9000) == {"an address of the host itself"}
+    world.host.ip(f"addr add {late}/32 dev wan0")
+    try:
+        def refused():
+            assert box.force("tcp", late, 9000) in REFUSED
+            return told(late, 9000) == {"an address of the host itself"}
+        harness.wait_until(refused, SECONDS, "the new address in the log")
+    finally:
+        world.host.ip(f"addr del {late}/32 dev wan0")
+    harness.wait_until(lambda: late not in router.output("nft", "list", "set", "inet", "caisson", "host4"), SECONDS,
+                       "the router to forget it")
