@@ -119,25 +119,27 @@ void cx_exposedoor_url(const struct cx_exposure *exposure, char ret[CX_EXPOSEDOO
 		       door->domain, port);
 }
 
-/* The first label of a name that has no other before the domain; empty: it is none of ours. */
-static struct cx_str label_of(const struct cx_exposedoor *door, struct cx_str host)
+struct cx_str cx_exposedoor_label(const char *domain, struct cx_str host)
 {
 	const char *colon = host.len > 0 ? memchr(host.p, ':', host.len) : NULL;
-	size_t domain = strlen(door->domain);
+	size_t len = strlen(domain), label;
 
 	if (colon != NULL)
 		host.len = (uint32_t)(colon - host.p);
 	if (host.len > 0 && host.p[host.len - 1] == '.')
 		host.len--;
-	if (host.len < domain + 2 || host.p[host.len - domain - 1] != '.' ||
-	    strncasecmp(host.p + host.len - domain, door->domain, domain) != 0)
+	if (host.len < len + 2)
 		return (struct cx_str){ 0 };
-	return (struct cx_str){ .p = host.p, .len = host.len - (uint32_t)domain - 1 };
+	label = host.len - len - 1;
+	if (host.p[label] != '.' || memchr(host.p, '.', label) != NULL ||
+	    strncasecmp(host.p + label + 1, domain, len) != 0)
+		return (struct cx_str){ 0 };
+	return (struct cx_str){ .p = host.p, .len = (uint32_t)label };
 }
 
 struct cx_exposure *cx_exposedoor_find(const struct cx_gateway *gw, struct cx_str host)
 {
-	struct cx_str label = label_of(gw->door, host);
+	struct cx_str label = cx_exposedoor_label(gw->door->domain, host);
 	struct cx_exposure *e = NULL;
 
 	while (label.len > 0 && (e = cx_exposure_next(gw, NULL, e)) != NULL)

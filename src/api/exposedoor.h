@@ -27,4 +27,7 @@ void cx_exposedoor_url(const struct cx_exposure *exposure, char ret[CX_EXPOSEDOO
 /* Whose name a request's Host is, with or without a port; NULL: nobody's. */
 struct cx_exposure *cx_exposedoor_find(const struct cx_gateway *gw, struct cx_str host);
 
+/* The one label before the domain in a Host; empty: it is not of this form. */
+struct cx_str cx_exposedoor_label(const char *domain, struct cx_str host);
+
 #endif

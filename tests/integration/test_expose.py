@@ -144,6 +144,18 @@ class Echo(socketserver.BaseRequestHandler):
             self.request.sendall(data)
         self.request.sendall(b"=%d" % n)
 
+class First(socketserver.BaseRequestHandler):
+    """Ends before the client, and hears it to its end all the same."""
+    def handle(self):
+        import socket
+        self.request.sendall(b"hi")
+        self.request.shutdown(socket.SHUT_WR)
+        n = 0
+        while data := self.request.recv(1 << 16):
+            n += len(data)
+        with open("/heard", "w") as file:
+            file.write(str(n))
+
 class Reset(socketserver.BaseRequestHandler):
     def handle(self):
         import socket, struct
@@ -156,7 +168,7 @@ class Threads6(Threads):
     address_family = 10
 
 for server in (http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Handler), Threads(("", 9000), Echo),
-               Threads(("127.0.0.1", 5000), Reset),
+               Threads(("127.0.0.1", 5000), Reset), Threads(("127.0.0.1", 5001), First),
                Threads6(("::1", 6000), Echo)):
     threading.Thread(target=server.serve_forever).start()
 open("/ready", "w").close()
@@ -422,6 +434,15 @@ def test_tcp(exposed, port):
             assert sock.recv(len(text), socket.MSG_WAITALL) == text
         sock.shutdown(socket.SHUT_WR)
         assert receive(sock) == b"=2001", "one half was closed, the other goes on"
+
+
+def test_tcp_that_the_server_ends_first(api, box, exposed):
+    with connect(exposed(5001, "TCP")) as sock:
+        assert receive(sock) == b"hi"
+        for _ in range(20):
+            sock.sendall(PIECE)
+        sock.shutdown(socket.SHUT_WR)
+        harness.wait_until(lambda: api.exec(box, "cat /heard").stdout == str(20 * len(PIECE)), 20, "the server to hear all")
 
 
 def test_tcp_that_nobody_takes(exposed):

@@ -296,6 +296,19 @@ def dns(name, kind="A", server="169.254.1.1", over_tcp=False, edns=1232):
 
 
 @word
+def ask_often(count, server="169.254.1.1"):
+    """Questions as fast as they go; answers are not awaited."""
+    text = query("none.test")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.connect((server, 53))
+        for _ in range(count):
+            try:
+                made.send(text)
+            except OSError:  # an earlier one was refused
+                pass
+
+
+@word
 def lookup(name, port=80):
     """As programs do it: through the image's resolver configuration."""
     try:

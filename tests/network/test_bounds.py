@@ -11,6 +11,7 @@ from test_policies import REFUSED
 ONE4, TWO4 = worlds.NET4[:2]
 CONNECTIONS, PACKETS, SLOTS = 200, 1000, 14
 SENT = 16 * PACKETS  # a capture holds as many
+QUESTIONS = 20000    # more than ten seconds of what is let through
 SMALL = f"""[network]
 pool = 100.98.0.0/28
 connections = {CONNECTIONS}
@@ -73,6 +74,23 @@ def test_packets(make, router):
         passed = len([packet for packet in seen.packets(ONE4) if packet.to == ONE4])
     assert PACKETS // 2 < passed < SENT
     assert other.force("udp", ONE4, 7001) == "ok" and other.force("tcp", ONE4, 80) == "ok"
+
+
+def datagrams_heard(router):
+    """What came as far as a UDP socket of the router, whether that had room or not."""
+    lines = [line.split()[1:] for line in router.output("cat", "/proc/net/snmp").splitlines() if line.startswith("Udp:")]
+    counted = dict(zip(*lines))
+    return int(counted["InDatagrams"]) + int(counted["RcvbufErrors"])
+
+
+def test_questions(make, router):
+    """Too many questions are lost before anybody reads them; others' are not."""
+    one, other = make(), make()
+    before = datagrams_heard(router)
+    assert one.force("ask_often", QUESTIONS) == "ok"
+    assert datagrams_heard(router) - before < QUESTIONS / 2
+    assert other.force("dns", "none.test")["rcode"] == "NXDOMAIN"
+    harness.wait_until(lambda: isinstance(one.force("dns", "none.test"), dict), 20, "an answer again")
 
 
 def test_addresses(engine, make):

@@ -114,6 +114,18 @@ def test_never(name, make, router, engine, outside, world):
     assert world.servers.heard[heard:] == []
 
 
+def test_what_is_the_hosts_by_a_route_only(make, world):
+    """No link has such an address, and the host answers for it."""
+    address = "20.0.7.7"
+    world.host.ip(f"route add local {address}/32 dev lo")
+    try:
+        box = make()
+        for attempt in (("tcp", address, 9000), ("udp", address, 9000), ("ping", address)):
+            assert box.force(*attempt) in REFUSED, attempt
+    finally:
+        world.host.ip(f"route del local {address}/32 dev lo")
+
+
 def test_sources_are_the_host(make):
     """What is let out bears the host's address."""
     box = make(PYTHON)

@@ -25,10 +25,17 @@ def checksum(data):
     return 0xffff & ~(total + (total >> 16))
 
 
-def ip4(source, to, protocol, payload, fragment=0):
-    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 77, fragment, 64, protocol, 0,
-                       socket.inet_aton(source), socket.inet_aton(to))
+def ip4(source, to, protocol, payload, fragment=0, options=b""):
+    options += b"\0" * (-len(options) % 4)
+    size = 20 + len(options)
+    head = struct.pack(">BBHHHBBH4s4s", 0x40 + size // 4, 0, size + len(payload), 77, fragment, 64, protocol, 0,
+                       socket.inet_aton(source), socket.inet_aton(to)) + options
     return head[:10] + struct.pack(">H", checksum(head)) + head[12:] + payload
+
+
+def route(kind, *hops):
+    """An IP option: loose (131) or strict (137) source route, or room to record one (7)."""
+    return bytes([kind, 3 + 4 * len(hops), 4]) + b"".join(map(socket.inet_aton, hops))
 
 
 def ip6(source, to, protocol, payload):
@@ -114,6 +121,25 @@ def test_frames(two, outside, router):
         assert seen.packets() == []
         assert {packet.to for packet in uplink.packets() if packet.source != ONE4} == {ONE4}
     assert {packet.to for packet in outside()} == {ONE4}
+
+
+def test_ip_options(make, outside):
+    """A header says where a packet goes to, whatever its options say; and ports are where they are."""
+    one = make(network_allowlist=[ONE4 + ":443"])
+    own, closed = one.address(), worlds.NET4[1]
+    frames = [ip4(own, to, 17, udp(), options=route(kind, *hops)) for kind in (131, 137)
+              for to in ("169.254.1.1", worlds.HOST4, worlds.GATE4, closed)
+              for hops in ((worlds.LAN4,), (worlds.META4,), (closed,), (worlds.HOST4, worlds.LAN4))]
+    frames += [ip4(own, ONE4, 17, udp(7001), options=route(7, *["0.0.0.0"] * 9)),
+               ip4(own, ONE4, 17, udp(7001), options=b"\x44\x24\x05" + bytes(33)),  # timestamps
+               ip4(own, ONE4, 17, udp(7001), options=b"\x94\4\0\0"),  # router alert
+               ip4(own, ONE4, 17, udp(7001), options=bytes([1] * 40)),
+               ip4(own, ONE4, 17, udp(7001), options=b"\x83\xff\4")]  # longer than the header
+    for payload in frames:
+        send_frame(one, 0x0800, payload, b"own")
+    assert one.force("udp", ONE4, 443) == "ok"  # behind all of them
+    gone = outside()
+    assert {(packet.to, packet.ports[1]) for packet in gone} == {(ONE4, 443)}, gone
 
 
 def test_answers_without_a_question(two, world, monkeypatch):

@@ -100,6 +100,21 @@ START_TEST(doors_to_sandboxes_are_on_the_loopback)
 }
 END_TEST
 
+START_TEST(exposed_names)
+{
+	ck_assert_int_eq(parse("", NULL, NULL, NULL, NULL), 0);
+	ck_assert_str_eq(config.expose_domain, "");
+	ck_assert_int_eq(ntohs(config.expose_listen.sin6_port), 443);
+	ck_assert_int_eq(parse("[expose]\ndomain = Apps.x-1.EXAMPLE\nlisten = [::]:8443\n"
+			       "cert = /c\nkey = /k\n",
+			       NULL, NULL, NULL, NULL),
+			 0);
+	ck_assert_str_eq(config.expose_domain, "apps.x-1.example");
+	ck_assert_str_eq(config.expose_tls.key, "/k");
+	ck_assert_int_eq(ntohs(config.expose_listen.sin6_port), 8443);
+}
+END_TEST
+
 START_TEST(name_servers)
 {
 	ck_assert_int_eq(parse("", NULL, NULL, NULL, NULL), 0);
@@ -145,6 +160,16 @@ static const struct {
 	{ "--expose-ports", "80-90", "allowed are 1024" },
 	{ "--expose-ports", "3000-2999", "3000" },
 	{ "--expose-ports", "3000-65536", "65535" },
+	{ "--expose-domain", "a.b", "go together" },
+	{ "--expose-cert", "/a", "go together" },
+	{ "--expose-domain", "*.a.b", "domain" },
+	{ "--expose-domain", ".a", "domain" },
+	{ "--expose-domain", "a.", "domain" },
+	{ "--expose-domain", "a..b", "domain" },
+	{ "--expose-domain", "a-.b", "domain" },
+	{ "--expose-domain", "a.b-", "domain" },
+	{ "--expose-domain", "a_b", "domain" },
+	{ "--expose-listen", "https", "port" },
 	{ "--ssh-listen", "nowhere:22", "numeric" },
 	{ "--dns-upstream", "dns.example", "numeric" },
 };
@@ -278,6 +303,7 @@ int main(void)
 	tcase_add_test(tc, a_bare_port_is_loopback);
 	tcase_add_test(tc, other_hosts_come_with_tls);
 	tcase_add_test(tc, doors_to_sandboxes_are_on_the_loopback);
+	tcase_add_test(tc, exposed_names);
 	tcase_add_test(tc, name_servers);
 	tcase_add_loop_test(tc, bad_options_are_named, 0, (int)CX_LEN(bad));
 	tcase_add_loop_test(tc, bad_files_are_named, 0, (int)CX_LEN(bad_files));
