@@ -5,8 +5,10 @@ CAISSON_NETWORK_SCALE=500x3 for five hundred, three times over; times are printe
 """
 
 import concurrent.futures
+import contextlib
 import json
 import os
+import statistics
 import time
 
 import pytest
@@ -45,29 +47,68 @@ def quiet(engine, router):
                          if name not in ("packets", "fragments", "queries", "logged", "settling")}
 
 
-@pytest.mark.timeout(900)
+def descriptors(engine):
+    """How many caissond and those of its children that stay have open."""
+    return {name: len(os.listdir(f"/proc/{pid}/fd")) for name, pid in
+            (("caissond", engine.pid), *((name, engine.child("caisson-" + name))
+                                         for name in ("gateway", "spawner", "resolver")))}
+
+
+def namespaces():
+    """Network namespaces that a process is in: those of sandboxes, and the host's."""
+    found = set()
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"/proc/{name}/ns/net"))
+    return len(found)
+
+
+def tracked(router):
+    return int(router.output("cat", "/proc/sys/net/netfilter/nf_conntrack_count"))
+
+
+def same_again(what, now, before):
+    """Waits for the kernel to let go."""
+    with contextlib.suppress(AssertionError):
+        harness.wait_until(lambda: now() == before, 20, what, every=0.2)
+    assert now() == before, what
+
+
+@pytest.mark.timeout(1800)
 def test_come_and_go(engine):
     router = conftest.router_of(engine)
     tasks = concurrent.futures.ThreadPoolExecutor(4)
 
     def create(_):
-        return harness.Api(engine.socket, 120).create("busybox", cpu_cores=0.1, memory_gb=0.0625,
-                                                      network_allowlist=[ONE4]).ok()["id"]
+        api, begin = harness.Api(engine.socket, 120), time.monotonic()
+        made = api.create("busybox", cpu_cores=0.1, memory_gb=0.0625, network_allowlist=[ONE4]).ok()["id"]
+        seconds.append(time.monotonic() - begin)
+        api.close()
+        return made
+
+    def remove(key):
+        api = harness.Api(engine.socket, 120)
+        status = api.delete(key).status
+        api.close()
+        return status
 
     def changes():
         with router.inside():
             return worlds.generation()
 
     before = quiet(engine, router)
+    open_before, spaces_before, tracked_before = descriptors(engine), namespaces(), tracked(router)
     work = []
     for turn in range(ROUNDS):
-        keys, batch = [], max(COUNT // 5, 1)
+        keys, batch, seconds = [], max(COUNT // 5, 1), []
         for start in range(0, COUNT, batch):
             at, begin = changes(), time.monotonic()
             keys += list(tasks.map(create, range(min(batch, COUNT - start))))
             work.append((changes() - at) / (len(keys) - start))
             print(f"round {turn + 1}, {len(keys)} alive: {work[-1]:.2f} changes and "
                   f"{(time.monotonic() - begin) * 1000 / (len(keys) - start):.1f} ms for each")
+        print(f"round {turn + 1}: a creation takes {statistics.median(seconds) * 1000:.1f} ms (median), open: "
+              f"{descriptors(engine)}, before: {open_before}")
         addresses = set()
         for key in (keys[0], keys[len(keys) // 2], keys[-1]):
             box = conftest.Box(engine, key)
@@ -77,11 +118,13 @@ def test_come_and_go(engine):
             box.close()
         assert len(addresses) == 3
         begin = time.monotonic()
-        gone = tasks.map(lambda key: harness.Api(engine.socket, 120).delete(key).status, keys)
-        assert list(gone).count(200) == COUNT
+        assert list(tasks.map(remove, keys)).count(200) == COUNT
         print(f"round {turn + 1}: {(time.monotonic() - begin) * 1000 / COUNT:.1f} ms to remove each")
         for then, now in zip(before, quiet(engine, router)):
             assert now == then
+        same_again("tracked connections", lambda: max(tracked(router), tracked_before), tracked_before)
+        same_again("network namespaces", namespaces, spaces_before)
+        same_again("descriptors", lambda: descriptors(engine), open_before)
     # Blanks are made in between, so the share of one batch differs a little.
     assert max(work) <= min(work) * 1.5 + 1, work
     tasks.shutdown()
