@@ -281,7 +281,7 @@ int cx_http_open(const struct cx_http_options *options, struct cx_http **ret, st
 	    cx_tlsfront_open(options->loop, options->tls_cert, options->tls_key, &http->front,
 			     err) < 0) {
 		free(http);
-		return -err->errnum;
+		return cx_wrap(err, "--tls-cert and --tls-key");
 	}
 	*ret = http;
 	return 0;
