@@ -106,7 +106,8 @@ def test_others_by_the_same_socket(engine, api, box, make, web, trust):
     status, body = get(engine, trust, dead)
     assert status == 502 and "nothing listens" in json.loads(body)["detail"]
     for host in ("apps.caisson.test", "x.apps.caisson.test", f"a.{name_of(web)}", f"{name_of(web)}.example", "localhost",
-                 f"{tcp['exposure_id']}.apps.caisson.test", ".apps.caisson.test", name_of(web)[1:], "[::1]"):
+                 f"{tcp['exposure_id']}.apps.caisson.test", ".apps.caisson.test", name_of(web)[1:], "[::1]",
+                 f"{web['exposure_id'][:6]}.apps.caisson.test"):
         status, body = get(engine, trust, web, host=host)
         assert status == 404 and json.loads(body)["code"] == "not_found", host
     assert plain.talk(tcp, b"abc", shut=True) == b"abc=3", "ports of TCP are served as ever"

@@ -128,6 +128,24 @@ START_TEST(ssh_has_its_own_port)
 }
 END_TEST
 
+START_TEST(https_is_for_who_has_a_domain)
+{
+	struct cx_config c = some_ports(4);
+	uint16_t port = 0;
+	int sock = -EBADF;
+
+	c.expose_listen = c.ssh_listen;
+	ck_assert_int_lt(cx_listen_for(&c, CX_LISTEN_HTTPS, 0, &sock, &port, &err), 0);
+	ck_assert_int_eq(err.kind, CX_INVALID);
+	(void)strcpy(c.expose_domain, "apps.example");
+	ck_assert_int_eq(cx_listen_for(&c, CX_LISTEN_HTTPS, 0, &sock, &port, &err), 0);
+	ck_assert(can_connect(port));
+	cx_close(&sock);
+	ck_assert_int_lt(cx_listen_for(&c, CX_LISTEN_HTTPS, c.expose_ports.low, &sock, &port, &err),
+			 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("engine/listen");
@@ -137,6 +155,7 @@ int main(void)
 	tcase_add_test(tc, a_port_is_had_again_after_its_connections);
 	tcase_add_test(tc, what_is_not_configured_is_refused);
 	tcase_add_test(tc, ssh_has_its_own_port);
+	tcase_add_test(tc, https_is_for_who_has_a_domain);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
