@@ -33,14 +33,14 @@ def receive(sock):
 
 def echo(engine, key, port=7000):
     """An exposed server that gives back what comes, and ends when that does."""
-    engine.api.exec(key, f"nohup nc -ll -p {port} -e cat >/dev/null 2>&1 &")
+    engine.api.exec(key, f"nc -ll -p {port} -e cat >/log 2>&1 &")
     made = expose(engine, key, port)
 
     def answers():
         with contextlib.suppress(ConnectionResetError), connect(made) as sock:
             sock.sendall(b"x")
             return sock.recv(1) == b"x"
-    harness.wait_until(answers, 20, "the server", every=0.1)
+    harness.wait_until(answers, 20, lambda: "the server: " + engine.api.exec(key, "cat /log; ps; netstat -ltn").stdout, every=0.1)
     return made
 
 
@@ -76,7 +76,6 @@ def test_without_a_network(world):
     """[network] enabled = no: no link, no rule, and ports are exposed all the same."""
     for engine in conftest.run_engine(world, conftest.busybox, config="[network]\nenabled = no\n"):
         key = engine.api.create("busybox").ok()["id"]
-        assert engine.api.exec(key, "ls /sys/class/net /proc/sys/net/ipv4/conf").code != 127
         made = echo(engine, key)
         with connect(made) as sock:
             sock.sendall(b"abc")

@@ -38,7 +38,7 @@ def bits_a_second(world, box, up):
         inside = socket.socket()
         inside.settimeout(30)
         inside.connect((ONE4, 9999))
-    outside = listener.accept()[0]
+        outside = listener.accept()[0]
     outside.settimeout(30)
     sender, receiver = (inside, outside) if up else (outside, inside)
     with inside, outside:
