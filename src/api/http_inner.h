@@ -12,7 +12,8 @@
 /*
  * The inside of the HTTP server. httplisten.c has the listeners, their connections and the loop;
  * httprequest.c leads a request from its first header to its last byte; httpbody.c takes its body;
- * httpanswer.c and httpstream.c answer; httpask.c tells handlers what they ask.
+ * httpanswer.c and httpstream.c answer; httprefuse.c answers what is no request; httpask.c tells
+ * handlers what they ask.
  */
 enum {
 	CX_HTTP_IDLE_SECONDS = 60,
@@ -25,6 +26,8 @@ struct cx_listener {
 	struct cx_source source; /* a duplicate of the daemon's epoll descriptor */
 	bool local;		 /* a Unix socket, whose clients the kernel names */
 	bool tls;		 /* its connections come through the front */
+	bool closing;
+	uint64_t turn; /* how often the daemon has run */
 	struct cx_peers peers;
 	struct cx_listener *next;
 };
@@ -33,6 +36,9 @@ struct cx_connection { /* of a client, from accept to close */
 	struct cx_listener *at;
 	struct cx_peer peer;
 	int fd;			 /* libmicrohttpd's */
+	bool asked;		 /* a request of it has come to us */
+	bool refused;		 /* what it sent is no request */
+	uint64_t turn;		 /* in which its last request ended */
 	bool streams;		 /* the answer goes on for as long as it likes, or both ways */
 	struct cx_caller caller; /* of the stream */
 };
@@ -47,6 +53,8 @@ struct cx_http {
 	struct cx_timer sweep;
 	struct cx_request *requests;
 	struct cx_lingers lingers;
+	/* libmicrohttpd's MHD_queue_response(); see httprefuse.c for the program's. */
+	enum MHD_Result (*queue)(struct MHD_Connection *, unsigned, struct MHD_Response *);
 };
 
 /* ---- httplisten.c ---------------------------------------------------------------------------- */
@@ -65,6 +73,8 @@ enum MHD_Result cx_http_on_access(void *cls, struct MHD_Connection *connection, 
 				  size_t *len, void **con_cls);
 void cx_http_on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
 			  enum MHD_RequestTerminationCode why);
+/* NULL: there was no memory to look after it. */
+struct cx_connection *cx_http_connection_of(struct MHD_Connection *connection);
 
 /* ---- httpbody.c ------------------------------------------------------------------------------ */
 
@@ -82,6 +92,16 @@ void cx_http_deliver(struct cx_request *req, unsigned status, struct MHD_Respons
 /* Refusals that HTTP has a number for and cx_kind has not. */
 __attribute__((format(printf, 4, 5))) void cx_http_refuse(struct cx_request *req, unsigned status,
 							  const char *code, const char *fmt, ...);
+
+/* {"detail", "code", "request_id"} */
+CX_MUST int cx_http_write_refusal(const char *id, const char *code, const char *detail,
+				  struct cx_buf *ret, struct cx_err *err);
+
+/* ---- httprefuse.c ---------------------------------------------------------------------------- */
+
+CX_MUST int cx_http_find_queue(struct cx_http *http, struct cx_err *err);
+/* libmicrohttpd closes it when this returns; it may still get an answer. */
+void cx_http_end_connection(struct cx_connection *c);
 
 /* ---- httpstream.c ---------------------------------------------------------------------------- */
 

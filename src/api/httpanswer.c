@@ -173,12 +173,24 @@ void cx_request_fail(struct cx_request *req, const struct cx_err *err)
 	cx_request_fail_as(req, cx_error_status(err->kind), err);
 }
 
+int cx_http_write_refusal(const char *id, const char *code, const char *detail, struct cx_buf *ret,
+			  struct cx_err *err)
+{
+	struct cx_jsonw w = { .out = ret };
+
+	cx_jsonw_object(&w, NULL);
+	cx_jsonw_text(&w, "detail", detail);
+	cx_jsonw_text(&w, "code", code);
+	cx_jsonw_text(&w, "request_id", id);
+	cx_jsonw_end(&w);
+	return cx_jsonw_finish(&w, err);
+}
+
 /* Refusals that HTTP has a number for and cx_kind has not. */
 __attribute__((format(printf, 4, 5))) void cx_http_refuse(struct cx_request *req, unsigned status,
 							  const char *code, const char *fmt, ...)
 {
 	struct cx_buf json = { .max = 8192 };
-	struct cx_jsonw w = { .out = &json };
 	struct cx_err failed;
 	char text[512];
 	va_list args;
@@ -186,13 +198,8 @@ __attribute__((format(printf, 4, 5))) void cx_http_refuse(struct cx_request *req
 	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
-	cx_jsonw_object(&w, NULL);
-	cx_jsonw_text(&w, "detail", text);
-	cx_jsonw_text(&w, "code", code);
-	cx_jsonw_text(&w, "request_id", req->id);
-	cx_jsonw_end(&w);
 	note_failure(req, status, text);
-	if (cx_jsonw_finish(&w, &failed) < 0)
+	if (cx_http_write_refusal(req->id, code, text, &json, &failed) < 0)
 		cx_log_err(CX_LOG_ERROR, &failed, "no answer", NULL);
 	cx_request_answer(req, status, &json);
 }

@@ -67,6 +67,7 @@ static void close_listener(struct cx_listener *at)
 	while (*link != at)
 		link = &(*link)->next;
 	*link = at->next;
+	at->closing = true;
 	MHD_stop_daemon(at->daemon);
 	if (at->source.added)
 		cx_loop_drop(at->http->o.loop, &at->source);
@@ -172,6 +173,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	if (c == NULL)
 		return;
 	*context = NULL;
+	cx_http_end_connection(c);
 	cx_peers_remove(&c->at->peers, &c->peer);
 	free(c);
 }
@@ -207,12 +209,18 @@ static void set_timer(struct cx_http *http)
 		cx_timer_clear(&http->timer);
 }
 
+static void run(struct cx_listener *at)
+{
+	at->turn++;
+	(void)MHD_run(at->daemon);
+}
+
 static void on_ready(struct cx_source *source, uint32_t events)
 {
 	struct cx_listener *at = cx_container_of(source, struct cx_listener, source);
 
 	(void)events;
-	(void)MHD_run(at->daemon);
+	run(at);
 	set_timer(at->http);
 }
 
@@ -222,7 +230,7 @@ static void on_timer(struct cx_timer *timer)
 
 	http->resumed = false;
 	for (struct cx_listener *at = http->listeners; at != NULL; at = at->next)
-		(void)MHD_run(at->daemon);
+		run(at);
 	set_timer(http);
 }
 
@@ -277,9 +285,10 @@ int cx_http_open(const struct cx_http_options *options, struct cx_http **ret, st
 	http->timer.fire = on_timer;
 	http->sweep.fire = on_sweep;
 	http->lingers.loop = options->loop;
-	if (options->tls_cert != NULL &&
-	    cx_tlsfront_open(options->loop, options->tls_cert, options->tls_key, &http->front,
-			     err) < 0) {
+	if (cx_http_find_queue(http, err) < 0 ||
+	    (options->tls_cert != NULL &&
+	     cx_tlsfront_open(options->loop, options->tls_cert, options->tls_key, &http->front,
+			      err) < 0)) {
 		free(http);
 		return cx_wrap(err, "--tls-cert and --tls-key");
 	}
@@ -287,10 +296,12 @@ int cx_http_open(const struct cx_http_options *options, struct cx_http **ret, st
 	return 0;
 }
 
+/* MHD_USE_TURBO: it closes without shutdown(), so that there may be a last word of ours. */
 static struct MHD_Daemon *start_daemon(struct cx_listener *at, int sock, unsigned most)
 {
 	unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
-			 MHD_USE_ERROR_LOG | (at->tls ? MHD_USE_NO_LISTEN_SOCKET : 0);
+			 MHD_USE_ERROR_LOG | MHD_USE_TURBO |
+			 (at->tls ? MHD_USE_NO_LISTEN_SOCKET : 0);
 
 	return MHD_start_daemon(
 		flags, 0, NULL, NULL, cx_http_on_access, at, MHD_OPTION_EXTERNAL_LOGGER, log_mhd,

@@ -109,7 +109,7 @@ static enum MHD_Result queue_answer(struct cx_request *req)
 	if (req->stream != NULL)
 		(void)MHD_set_connection_option(req->connection, MHD_CONNECTION_OPTION_TIMEOUT,
 						(unsigned)STALL_SECONDS);
-	return MHD_queue_response(req->connection, req->status, req->response);
+	return req->http->queue(req->connection, req->status, req->response);
 }
 
 static void body_broke(struct cx_request *req)
@@ -184,7 +184,7 @@ static enum MHD_Result answer_early(struct cx_request *req)
 
 /* ---- from first header to last byte -------------------------------------------------------- */
 
-static struct cx_connection *connection_of(struct MHD_Connection *connection)
+struct cx_connection *cx_http_connection_of(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -203,9 +203,11 @@ static struct cx_request *begin_request(struct cx_listener *at, struct MHD_Conne
 					(unsigned)CX_HTTP_IDLE_SECONDS);
 	req->gateway = at->http->o.gateway;
 	req->http = at->http;
-	req->from = connection_of(connection);
-	if (req->from != NULL)
+	req->from = cx_http_connection_of(connection);
+	if (req->from != NULL) {
+		req->from->asked = true;
 		req->from->streams = false;
+	}
 	cx_http_enter(req, CX_PEER_SENDING);
 	req->connection = connection;
 	req->body_fd = -EBADF;
@@ -295,6 +297,8 @@ void cx_http_on_completed(void *cls, struct MHD_Connection *connection, void **c
 		return;
 	*con_cls = NULL;
 	cx_http_enter(req, CX_PEER_WAITING);
+	if (req->from != NULL)
+		req->from->turn = req->from->at->turn;
 	if (req->linger && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
 		linger(req->http, connection);
 	if (req->http->o.over != NULL)

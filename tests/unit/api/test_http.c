@@ -244,6 +244,135 @@ START_TEST(who_may_not_is_told_so_after_the_body)
 }
 END_TEST
 
+static const struct {
+	const char *bytes;
+	int status;
+	const char *code;
+} no_requests[] = {
+	{ "SSH-2.0-x\r\n", 400, "invalid" },
+	{ "{}\r\n\r\n", 400, "invalid" },
+	{ "GET\r\nHost: x\r\n\r\n", 400, "invalid" },
+	{ " GET / HTTP/1.1\r\n\r\n", 400, "invalid" },
+	{ "\x16\x03\x01\x02\n", 400, "invalid" },
+	{ "GET /healthz FTP/1.1\r\n\r\n", 400, "invalid" },
+	{ "GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n", 505, "invalid" },
+	{ "GET /he althz HTTP/1.1\r\nHost: x\r\n\r\n", 400, "invalid" },
+	{ "GET /healthz HTTP/1.1\r\n\r\n", 400, "invalid" },
+	{ "GET /healthz HTTP/1.1\r\nHost: x\r\nno field\r\n\r\n", 400, "invalid" },
+	{ "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, "invalid" },
+	{ "GET /healthz HTTP/1.1\r\nHost: x\r\n"
+	  "Content-Length: 99999999999999999999999\r\n\r\n",
+	  413, "too_large" },
+	{ "POST /api/v1/sandbox HTTP/1.1\r\nHost: x\r\n"
+	  "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+	  400, "invalid" },
+	{ "POST /api/v1/sandbox HTTP/1.1\r\nHost: x\r\n"
+	  "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nzz\r\n",
+	  400, "invalid" },
+	{ "POST /api/v1/sandbox HTTP/1.1\r\nHost: x\r\n"
+	  "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n",
+	  413, "too_large" },
+};
+
+/* All that comes until the server closes, as text. */
+static size_t read_rest(int sock, char *ret, size_t max)
+{
+	size_t have = 0;
+	ssize_t n;
+
+	while (have < max - 1 && (n = read(sock, ret + have, max - 1 - have)) > 0)
+		have += (size_t)n;
+	ck_assert_uint_lt(have, max - 1);
+	ret[have] = '\0';
+	return have;
+}
+
+static void expect_refusal(const char *answer, int status, const char *code)
+{
+	char begin[32], word[64];
+
+	(void)snprintf(begin, sizeof begin, "HTTP/1.1 %d ", status);
+	(void)snprintf(word, sizeof word, "\"code\":\"%s\"", code);
+	ck_assert_msg(strncmp(answer, begin, strlen(begin)) == 0, "%s", answer);
+	ck_assert_msg(strstr(answer, "\r\nConnection: close\r\n") != NULL, "%s", answer);
+	ck_assert_msg(strstr(answer, "\r\nContent-Type: application/json\r\n") != NULL, "%s",
+		      answer);
+	ck_assert_msg(strstr(answer, "\r\n\r\n{\"detail\":\"") != NULL, "%s", answer);
+	ck_assert_msg(strstr(answer, word) != NULL, "%s", answer);
+	ck_assert_msg(strstr(answer, "\nHTTP/1.1 ") == NULL, "%s", answer);
+}
+
+/* As the first on its connection, after another one, and without waiting for its answer. */
+START_TEST(what_is_no_request_is_told_so)
+{
+	const char *bytes = no_requests[_i].bytes;
+	char answer[4096], *second;
+	int sock;
+
+	for (int kept = 0; kept < 2; kept++) {
+		sock = connect_to();
+		if (kept) {
+			send_head(sock, "GET /healthz", "");
+			ck_assert_int_eq(read_status(sock), 200);
+		}
+		ck_assert_int_eq(write(sock, bytes, strlen(bytes)), (ssize_t)strlen(bytes));
+		(void)read_rest(sock, answer, sizeof answer);
+		expect_refusal(answer, no_requests[_i].status, no_requests[_i].code);
+		(void)close(sock);
+	}
+	sock = connect_to();
+	(void)snprintf(answer, sizeof answer, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n%s", bytes);
+	ck_assert_int_eq(write(sock, answer, strlen(answer)), (ssize_t)strlen(answer));
+	(void)read_rest(sock, answer, sizeof answer);
+	ck_assert_msg(strncmp(answer, "HTTP/1.1 200 ", 13) == 0, "%s", answer);
+	second = strstr(answer + 1, "HTTP/1.1 ");
+	if (second != NULL)
+		expect_refusal(second, no_requests[_i].status, no_requests[_i].code);
+	ck_assert_ptr_null(strcasestr(answer, "<html"));
+	(void)close(sock);
+}
+END_TEST
+
+static const struct {
+	const char *begin;
+	int status;
+} endless[] = {
+	{ "GET /", 414 },
+	{ "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ", 431 },
+};
+
+START_TEST(a_head_without_end_is_told_so)
+{
+	char zeros[300000], answer[4096];
+	int sock = connect_to();
+
+	memset(zeros, '0', sizeof zeros);
+	ck_assert_int_gt(write(sock, endless[_i].begin, strlen(endless[_i].begin)), 0);
+	(void)!write(sock, zeros, sizeof zeros);
+	(void)read_rest(sock, answer, sizeof answer);
+	expect_refusal(answer, endless[_i].status, "too_large");
+	(void)close(sock);
+}
+END_TEST
+
+/* Whoever goes, or closes its half, after an answer hears nothing more. */
+START_TEST(who_has_asked_all_hears_no_refusal)
+{
+	static const char *const last[] = { "", "Connection: close\r\n" };
+	char rest[256];
+
+	for (size_t i = 0; i < CX_LEN(last); i++) {
+		int sock = connect_to();
+
+		send_head(sock, "GET /healthz", last[i]);
+		ck_assert_int_eq(read_status(sock), 200);
+		ck_assert_int_eq(shutdown(sock, SHUT_WR), 0);
+		ck_assert_uint_eq(read_rest(sock, rest, sizeof rest), 0);
+		(void)close(sock);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("http");
@@ -256,6 +385,9 @@ int main(void)
 	tcase_add_test(tc, a_chunked_body_is_dropped_to_its_end);
 	tcase_add_test(tc, a_body_is_not_dropped_without_end);
 	tcase_add_loop_test(tc, a_body_is_no_request, 0, 4);
+	tcase_add_loop_test(tc, what_is_no_request_is_told_so, 0, CX_LEN(no_requests));
+	tcase_add_loop_test(tc, a_head_without_end_is_told_so, 0, CX_LEN(endless));
+	tcase_add_test(tc, who_has_asked_all_hears_no_refusal);
 	suite_add_tcase(suite, tc);
 	tcase_add_checked_fixture(stranger, start_untrusted, stop_server);
 	tcase_add_test(stranger, who_may_not_is_told_so_after_the_body);
