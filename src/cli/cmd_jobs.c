@@ -223,6 +223,35 @@ static int look(struct cx_cli *cli, bool *ret_over, int *ret_status, struct cx_e
 	return 0;
 }
 
+static bool is_there(struct cx_cli *cli)
+{
+	static const char *const states[] = { "RUNNING", "PAUSED" };
+	CX_AUTO(json_decrefp) json_t *sandbox = NULL;
+	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
+	const char *status = NULL;
+	bool found = false;
+	struct cx_err err;
+
+	if (cx_cli_sandbox_path(&path, cli->args.words[0], "", &err) == 0 &&
+	    cx_cli_call(cli, "GET", path.p, NULL, &sandbox, &err) == 0)
+		status = json_string_value(json_object_get(sandbox, "status"));
+	for (size_t i = 0; i < CX_LEN(states); i++)
+		found = found || (status != NULL && strcmp(status, states[i]) == 0);
+	return found;
+}
+
+/* A sandbox that is paused (or just is not) does nothing, its job neither: that goes on later. */
+static int look_unless_paused(struct cx_cli *cli, bool *ret_over, int *ret_status,
+			      struct cx_err *err)
+{
+	int r = look(cli, ret_over, ret_status, err);
+
+	if (r == 0 || err->kind != CX_CONFLICT || !is_there(cli))
+		return r;
+	*ret_over = false;
+	return 0;
+}
+
 static void rest_a_while(struct cx_cli *cli)
 {
 	struct pollfd signals = { .fd = cli->signals, .events = POLLIN };
@@ -235,7 +264,7 @@ int cx_cmd_jobs_wait(struct cx_cli *cli, struct cx_err *err)
 	int status = 0;
 
 	for (bool over = false; !over;) {
-		if (look(cli, &over, &status, err) < 0)
+		if (look_unless_paused(cli, &over, &status, err) < 0)
 			return -err->errnum;
 		if (!over)
 			rest_a_while(cli);
@@ -279,9 +308,10 @@ int cx_cmd_jobs_output(struct cx_cli *cli, struct cx_err *err)
 	int ignored;
 
 	for (bool over = false; cli->args.follow && !over;) {
-		if (look(cli, &over, &ignored, err) < 0)
+		if (look_unless_paused(cli, &over, &ignored, err) < 0)
 			return -err->errnum;
-		if (!over && read_output(cli, &offset, err) < 0 && err->kind != CX_NOT_FOUND)
+		if (!over && read_output(cli, &offset, err) < 0 && err->kind != CX_NOT_FOUND &&
+		    (err->kind != CX_CONFLICT || !is_there(cli)))
 			return -err->errnum;
 		if (!over)
 			rest_a_while(cli);

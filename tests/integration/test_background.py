@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 import harness
 
@@ -72,6 +73,8 @@ def test_a_job_runs_on_and_is_waited_for(engine, make):
             caisson(engine, "jobs", "wait", key, job) as wait:
         assert output.stdout.readline() == b"it's in /var\n"
         engine.api.request("POST", f"/api/v1/sandbox/{key}/pause").ok()
+        time.sleep(1)  # three looks at what does nothing
+        assert output.poll() is None and wait.poll() is None
         engine.api.request("POST", f"/api/v1/sandbox/{key}/resume").ok()
         assert engine.cli("run", key, "touch /go").returncode == 0
         rest = output.communicate(timeout=30)
