@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import random
+import socket
 import struct
 import threading
 import time
@@ -41,7 +42,6 @@ class socket_port:
     """A port that was free a moment ago."""
 
     def __enter__(self):
-        import socket
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             return s.getsockname()[1]
@@ -122,6 +122,30 @@ def shared(gate):
     box = Box(gate)
     yield box
     box.delete()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def silence(shared):
+    """A command that says nothing for longer than a sign of life takes; it is looked at by the last test."""
+    with shared.shell("sleep 31; echo end") as stream:
+        yield stream
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trickle(gate):
+    """A body of a byte a second, which is the other thing that takes its time; how long it was taken."""
+    def send():
+        begin = time.monotonic()
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.connect(gate.socket)
+            sock.sendall(b"POST /api/v1/sandbox HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+            for _ in range(60):
+                time.sleep(1)
+                sock.sendall(b" ")
+        return time.monotonic() - begin
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        yield pool.submit(send)
 
 
 @pytest.fixture
@@ -327,13 +351,6 @@ def test_a_paused_sandbox(gate, box):
         gate.api.request("POST", f"/api/v1/sandbox/{box.id}/resume").ok()
         assert box.signal("live", 9) is None
         assert stream.wait() is None and stream.code == 137
-
-
-def test_a_long_silence_has_signs_of_life(shared):
-    with shared.shell("sleep 31; echo end") as stream:
-        stream.started()
-        assert stream.next() == ("keepalive", None)
-        assert stream.wait() is None and stream.out == b"end\n"
 
 
 def test_unknown_calls(shared):
@@ -562,3 +579,13 @@ def test_clients_that_leave_in_the_middle(gate, shared):
     shared.run("killall -9 yes")
     harness.wait_until(lambda: descriptors(gate) <= before, 10, f"{before} descriptors again")
     assert gate.gateway == gateway
+
+
+def test_a_long_silence_has_signs_of_life(silence):
+    silence.started()
+    assert silence.next() == ("keepalive", None)
+    assert silence.wait() is None and silence.out == b"end\n"
+
+
+def test_a_body_that_trickles_is_cut(trickle):
+    assert 29 < trickle.result() < 50
