@@ -328,6 +328,11 @@ static const struct cx_field egress[] = {
 	{ "applied", BOOL | NEEDED, 0, 0, NULL, "it is in force" },
 };
 
+static const struct cx_field follow_query[] = {
+	{ "offset", INT, 0, 9e15, NULL,
+	  "bytes of the log that are not wanted; Log-Offset says where the answer begins" },
+};
+
 static const struct cx_field egress_log_query[] = {
 	{ "after", INT, 0, 0, NULL, "only what has a greater seq" },
 	{ "limit", INT, 1, 1000, NULL, "100 if left out" },
@@ -504,6 +509,7 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("Usage", usage),
 	SCHEMA("EgressChange", egress_change),
 	SCHEMA("Egress", egress),
+	SCHEMA("FollowQuery", follow_query),
 	SCHEMA("EgressLogQuery", egress_log_query),
 	SCHEMA("EgressLog", egress_log),
 	SCHEMA("Denial", denial),
@@ -545,7 +551,8 @@ static const struct cx_operation operations[] = {
 	{ "GET", SANDBOX "/{}", "getSandbox", "id", NULL, NULL, CX_FORM_JSON, "Sandbox" },
 	{ "DELETE", SANDBOX "/{}", "deleteSandbox", "id", NULL, NULL, CX_FORM_JSON, "Deleted" },
 	{ "GET", SANDBOX "/{}/logs", "getLogs", "id", NULL, NULL, CX_FORM_JSON, "Logs" },
-	{ "GET", SANDBOX "/{}/logs/follow", "followLogs", "id", NULL, NULL, CX_FORM_TEXT, NULL },
+	{ "GET", SANDBOX "/{}/logs/follow", "followLogs", "id", "FollowQuery", NULL, CX_FORM_TEXT,
+	  NULL },
 	{ "POST", SANDBOX "/{}/pause", "pauseSandbox", "id", NULL, NULL, CX_FORM_JSON, "Sandbox" },
 	{ "POST", SANDBOX "/{}/resume", "resumeSandbox", "id", NULL, NULL, CX_FORM_JSON,
 	  "Sandbox" },

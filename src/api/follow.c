@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 
 #include "api/access.h"
@@ -10,10 +11,12 @@ enum { LOOK_MS = 200, CHUNK = 65536 };
 /*
  * The log as it comes: what the agent has is asked for whenever the client has taken all of it.
  * When the sandbox ends, its record has the rest. A sandbox is looked up anew each time, so that
- * nothing is held of one that goes.
+ * nothing is held of one that goes. The answer says where in the log it begins and is cut where
+ * something is missing, so whoever was cut off can go on where that was.
  */
 struct follow { /* freed when the client is done with it and nobody will tell it anything */
 	struct cx_gateway *gw;
+	struct cx_request *req; /* NULL: the answer has begun */
 	struct cx_pieces body;
 	char id[CX_SANDBOX_ID_MAX + 1];
 	struct cx_buf text; /* to be sent */
@@ -39,6 +42,26 @@ static void look_in(struct follow *f, uint64_t ms)
 	cx_timer_set(f->gw->loop, &f->timer, ms);
 }
 
+/* True: what comes next is the log from there on. */
+static bool goes_on_at(struct follow *f, uint64_t offset)
+{
+	struct cx_request *req = f->req;
+	char text[24];
+
+	if (req != NULL) {
+		f->req = NULL;
+		f->offset = offset;
+		(void)snprintf(text, sizeof text, "%llu", (unsigned long long)offset);
+		cx_request_stream(req, 200, "text/plain; charset=utf-8", &f->body);
+		cx_request_say(req, "Log-Offset", text);
+	}
+	if (f->offset == offset)
+		return true;
+	f->over = CX_PIECES_CUT;
+	cx_pieces_wake(&f->body);
+	return false;
+}
+
 static void add(struct follow *f, const char *p, size_t len)
 {
 	struct cx_err err;
@@ -57,9 +80,11 @@ static void end(struct follow *f, const struct cx_sandbox_row *row)
 	uint64_t len = strlen(log), have = row != NULL ? (uint64_t)row->log_bytes : 0;
 	uint64_t missing = have > f->offset ? have - f->offset : 0;
 
-	f->over = CX_PIECES_END;
 	if (missing > len)
 		missing = len;
+	if (!goes_on_at(f, missing > 0 ? have - missing : f->offset))
+		return;
+	f->over = CX_PIECES_END;
 	add(f, log + (len - missing), missing);
 }
 
@@ -92,6 +117,8 @@ static void on_log(struct cx_call *call, const struct cx_answer *answer, const s
 {
 	struct follow *f = cx_container_of(call, struct follow, call);
 
+	if (err == NULL && !goes_on_at(f, answer->log.offset))
+		return;
 	if (err != NULL || answer->log.data.len == 0) {
 		look_in(f, LOOK_MS);
 		return;
@@ -146,12 +173,23 @@ static void on_closed(struct cx_pieces *body)
 		free(f);
 }
 
+static void on_gone(struct cx_request *req)
+{
+	struct follow *f = req->owner;
+
+	(void)goes_on_at(f, f->offset);
+	f->over = CX_PIECES_CUT;
+	cx_pieces_wake(&f->body);
+}
+
 static int start(struct cx_request *req, struct cx_err *err)
 {
 	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
+	uint64_t offset = 0;
 	struct follow *f;
 
-	if (cx_access_named(req, req->param, &named, err) < 0)
+	if (cx_request_query_u64(req, "offset", 0, INT64_MAX, &offset, err) < 0 ||
+	    cx_access_named(req, req->param, &named, err) < 0)
 		return -err->errnum;
 	f = calloc(1, sizeof *f);
 	if (f == NULL || cx_format(f->id, sizeof f->id, "%s", err, named.row->id) < 0) {
@@ -159,11 +197,14 @@ static int start(struct cx_request *req, struct cx_err *err)
 		return cx_fail(err, ENOMEM, "follow a log");
 	}
 	f->gw = req->gateway;
+	f->req = req;
+	f->offset = offset;
+	req->owner = f;
+	req->gone = on_gone;
 	f->body = (struct cx_pieces){ .read = read_text, .closed = on_closed };
 	f->call.done = on_log;
 	f->end.done = on_end;
 	look_in(f, 0);
-	cx_request_stream(req, 200, "text/plain; charset=utf-8", &f->body);
 	return 0;
 }
 

@@ -199,6 +199,9 @@ void cx_pieces_wake(struct cx_pieces *body);
 /* Can the client tell a body that was cut from a whole one? */
 bool cx_request_sees_cut(const struct cx_request *req);
 
+/* Adds a header field to the answer that was just given. */
+void cx_request_say(struct cx_request *req, const char *name, const char *value);
+
 /*
  * Answers 101. upgraded() follows exactly once: with the connection's socket, not blocking, which
  * the caller owns (it is closed before cx_upgrade_close(handle)); or with -1 and NULL when the

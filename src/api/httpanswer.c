@@ -109,6 +109,12 @@ void cx_request_answer_as(struct cx_request *req, const char *type, struct cx_bu
 	cx_http_deliver(req, 200, whole_response(req, type, bytes));
 }
 
+void cx_request_say(struct cx_request *req, const char *name, const char *value)
+{
+	if (req->response != NULL)
+		(void)MHD_add_response_header(req->response, name, value);
+}
+
 void cx_request_answer_json(struct cx_request *req, struct cx_jsonw *w)
 {
 	struct cx_err err;

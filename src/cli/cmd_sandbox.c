@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -16,8 +17,10 @@ enum {
 	PAGES_MAX = 10000,
 	WAIT_PAUSE_MS = 250,
 	FOLLOW_PATIENCE_MS = 24 * 3600 * 1000, /* nothing may be printed for a day */
-	WAIT_LOOKS_MAX = 7 * 3600 * 4,	       /* the engine gives up before */
-	COMMIT_PATIENCE_MS = 2 * 3600 * 1000,  /* the same */
+	FOLLOW_TRIES = 240,		       /* to go on with a log: two minutes */
+	FOLLOW_PAUSE_MS = 500,
+	WAIT_LOOKS_MAX = 7 * 3600 * 4,	      /* the engine gives up before */
+	COMMIT_PATIENCE_MS = 2 * 3600 * 1000, /* the same */
 };
 
 /* ---- create --------------------------------------------------------------------------------- */
@@ -251,27 +254,80 @@ int cx_cmd_usage(struct cx_cli *cli, struct cx_err *err)
 	return show(cli, "/usage", err);
 }
 
+struct log {
+	uint64_t begins, at; /* of the answer, and what was printed, as places in the log */
+	unsigned failures;   /* since the last answer */
+	bool begun;
+};
+
+/* What is missing between two answers is said. The first begins where the log does by now. */
+static void note_begin(struct log *log)
+{
+	if (log->begun && log->begins > log->at)
+		(void)fprintf(stderr, "caisson: %llu bytes of the log were missed\n",
+			      (unsigned long long)(log->begins - log->at));
+	log->at = log->begins;
+	log->begins = UINT64_MAX;
+	log->begun = true;
+	log->failures = 0;
+}
+
 static int take_log(void *arg, const char *bytes, size_t len, struct cx_err *err)
 {
-	(void)arg;
+	struct log *log = arg;
+
+	if (log->begins != UINT64_MAX)
+		note_begin(log);
+	log->at += len;
 	return cx_write_all(STDOUT_FILENO, bytes, len, err);
 }
 
-static int follow_log(struct cx_cli *cli, struct cx_err *err)
+static int read_log(struct cx_cli *cli, struct log *log, struct cx_err *err)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
 	struct cx_call call = { .method = "GET",
 				.take = take_log,
+				.take_arg = log,
+				.number = "Log-Offset",
+				.ret_number = &log->begins,
 				.timeout_ms = FOLLOW_PATIENCE_MS };
+	char tail[64];
+
+	log->begins = UINT64_MAX;
+	if (cx_format(tail, sizeof tail, "/logs/follow?offset=%llu", err,
+		      (unsigned long long)log->at) < 0 ||
+	    cx_cli_sandbox_path(&path, cli->args.words[0], tail, err) < 0)
+		return -err->errnum;
+	call.path = path.p;
+	return cx_cli_call_raw(cli, &call, NULL, NULL, err);
+}
+
+/* The server that ended in the middle is mostly started anew. */
+static bool may_go_on(struct cx_cli *cli, struct log *log, const struct cx_err *err)
+{
+	struct pollfd signals = { .fd = cli->signals, .events = POLLIN };
+
+	if (log->begins != UINT64_MAX)
+		note_begin(log);
+	if (!log->begun || err->kind != CX_UNAVAILABLE || cli->signo != 0 ||
+	    log->failures++ == FOLLOW_TRIES)
+		return false;
+	return poll(&signals, 1, FOLLOW_PAUSE_MS) == 0;
+}
+
+static int follow_log(struct cx_cli *cli, struct cx_err *err)
+{
+	struct log log = { 0 };
+	int r;
 
 	if (cx_output_is_data(cli))
 		return cx_refuse(err, CX_INVALID,
 				 "--follow prints the log as it comes; leave "
 				 "--output out");
-	if (cx_cli_sandbox_path(&path, cli->args.words[0], "/logs/follow", err) < 0)
-		return -err->errnum;
-	call.path = path.p;
-	return cx_cli_call_raw(cli, &call, NULL, NULL, err);
+	do
+		r = read_log(cli, &log, err);
+	while (r < 0 && may_go_on(cli, &log, err));
+	return r;
 }
 
 int cx_cmd_logs(struct cx_cli *cli, struct cx_err *err)

@@ -129,6 +129,8 @@ struct exchange {
 	struct cx_buf out;
 	struct cx_err *err; /* a failure inside the parser */
 	bool sent, begun, complete, interrupted;
+	char field[32], value[24]; /* the last ones, as much of them as there is room for */
+	bool named;		   /* the field; its value may follow */
 	int sock;
 };
 
@@ -137,10 +139,48 @@ static bool is_taken(const struct exchange *x, const http_parser *parser)
 	return x->call->take != NULL && parser->status_code >= 200 && parser->status_code < 300;
 }
 
+static void append(char *to, size_t size, const char *at, size_t len)
+{
+	size_t have = strlen(to);
+
+	(void)snprintf(to + have, size - have, "%.*s", (int)len, at);
+}
+
+static void end_field(struct exchange *x)
+{
+	struct cx_err ignored;
+
+	if (x->call->number != NULL && strcasecmp(x->field, x->call->number) == 0)
+		(void)!cx_parse_u64(x->value, 0, INT64_MAX, x->call->number, x->call->ret_number,
+				    &ignored);
+	x->field[0] = x->value[0] = '\0';
+}
+
+static int on_field(http_parser *parser, const char *at, size_t len)
+{
+	struct exchange *x = parser->data;
+
+	if (!x->named)
+		end_field(x);
+	x->named = true;
+	append(x->field, sizeof x->field, at, len);
+	return 0;
+}
+
+static int on_value(http_parser *parser, const char *at, size_t len)
+{
+	struct exchange *x = parser->data;
+
+	x->named = false;
+	append(x->value, sizeof x->value, at, len);
+	return 0;
+}
+
 static int on_headers(http_parser *parser)
 {
 	struct exchange *x = parser->data;
 
+	end_field(x);
 	x->begun = true;
 	if (!is_taken(x, parser) || (parser->flags & (F_CHUNKED | F_CONTENTLENGTH)) != 0)
 		return 0;
@@ -170,6 +210,8 @@ static int on_complete(http_parser *parser)
 }
 
 static const http_parser_settings parser_settings = {
+	.on_header_field = on_field,
+	.on_header_value = on_value,
 	.on_headers_complete = on_headers,
 	.on_body = on_body,
 	.on_message_complete = on_complete,

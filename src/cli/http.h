@@ -44,6 +44,9 @@ struct cx_call {
 	 */
 	int (*take)(void *arg, const char *bytes, size_t len, struct cx_err *err);
 	void *take_arg;
+	/* A field of the answer that is a number, set before take() has a byte; or NULL. */
+	const char *number;
+	uint64_t *ret_number;
 	bool upgrade;	/* ask for an exec stream */
 	int timeout_ms; /* without any byte going either way; 0 is CX_HTTP_PATIENCE_MS */
 	int signals;	/* signalfd: the second signal (with take the first) gives up; -1: none */

@@ -46,6 +46,23 @@ def test_what_was_printed_last_is_not_lost(engine, make):
     assert out == "".join(f"{n}\n" for n in range(1, 30001)).encode()
 
 
+def test_a_log_is_followed_through_a_new_gateway(engine, make):
+    """Also one that has lost its beginning before: no byte of the rest is missing, none comes twice."""
+    key = make(start_command="seq 1 60000; for i in 1 2 3; do while ! test -e /go$i; do sleep 0.05; done; "
+               "seq $i 10 20000; done; while ! test -e /end; do sleep 0.05; done")
+    harness.wait_until(lambda: engine.api.raw("GET", f"/api/v1/sandbox/{key}/logs").ok()["logs"].endswith("\n60000\n"), 20)
+    expected = "".join(f"{n}\n" for n in range(1, 60001))[-(256 << 10):]
+    with caisson(engine, "logs", "--follow", key) as log:
+        assert log.stdout.read(256 << 10).decode() == expected
+        for i in (1, 2, 3):
+            os.kill(engine.gateway, signal.SIGKILL)
+            harness.wait_until(lambda: engine.cli("run", key, f"touch /go{i}").returncode == 0, 30)
+            expected = "".join(f"{n}\n" for n in range(i, 20001, 10))
+            assert log.stdout.read(len(expected)).decode() == expected
+        assert engine.cli("run", key, "touch /end").returncode == 0
+        assert log.communicate(timeout=30) == (b"", b"") and log.returncode == 0
+
+
 def test_only_what_exists_can_be_followed(engine):
     run = engine.cli("logs", "--follow", "nothing")
     assert run.returncode == 5 and "nothing" in run.stderr
