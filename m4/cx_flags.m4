@@ -14,6 +14,11 @@ AC_DEFUN([CX_TRY_FLAGS], [
 AC_DEFUN([CX_COMPILER_FLAGS], [
   AC_ARG_ENABLE([werror], [AS_HELP_STRING([--enable-werror], [make warnings errors (for developers and CI)])])
   AC_ARG_ENABLE([fuzz], [AS_HELP_STRING([--enable-fuzz], [build the libFuzzer targets of tests/fuzz (needs clang)])])
+  AC_ARG_ENABLE([fault-injection], [AS_HELP_STRING([--enable-fault-injection],
+    [daemons that fail and die where tests/faults says so: for tests only])])
+  AM_CONDITIONAL([FAULT_INJECTION], [test "$enable_fault_injection" = yes])
+  AS_IF([test "$enable_fault_injection" = yes], [CX_FAULT_CPPFLAGS=-DCX_FAULT_INJECTION])
+  AC_SUBST([CX_FAULT_CPPFLAGS])
   AC_ARG_WITH([sanitizers], [AS_HELP_STRING([--with-sanitizers=LIST], [build with -fsanitize=LIST])])
   CX_TRY_FLAGS([CX_WARN], [-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes dnl
     -Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wcast-qual -Wcast-align=strict dnl

@@ -9,6 +9,7 @@
 #include "api/imageconfig.h"
 #include "api/metrics.h"
 #include "api/registries.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "image/oci.h"
 
@@ -141,6 +142,8 @@ static int ask_create(struct cx_box *box, const struct cx_image_row *image, stru
 		memcpy(layers + 32 * (size_t)i, image->layers[i].diff_id, 32);
 	cx_spec_hostname(box->row.name, hostname);
 	plan.hostname = cx_str_of(hostname);
+	if (cx_fault_step("ask for a sandbox", err) < 0)
+		return -err->errnum;
 	box->engine_call.done = on_created;
 	box->phase = CX_BOX_CREATING;
 	return cx_engine_create(box->gw->engine, &plan, &box->engine_call, err);

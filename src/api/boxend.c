@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/metrics.h"
+#include "base/fault.h"
 #include "base/log.h"
 
 /*
@@ -126,6 +127,37 @@ static void replace_nuls(struct cx_buf *text)
 		*p = ' ';
 }
 
+static void finish_again(struct cx_timer *timer)
+{
+	cx_box_finish(cx_container_of(timer, struct cx_box, timer));
+}
+
+static int record_end(struct cx_box *box, struct cx_err *err)
+{
+	box->row.updated_ms = cx_wall_ms();
+	return is_kept(box) ? cx_store_sandbox_update(box->gw->store, &box->row, err)
+			    : cx_store_sandbox_remove(box->gw->store, box->row.row, err);
+}
+
+/* As long as its row calls it alive the box stays: what is listed are the rows. */
+static void not_recorded(struct cx_box *box, const struct cx_err *err)
+{
+	struct cx_err ended;
+
+	cx_log_err(CX_LOG_ERROR, err, "end of a sandbox not recorded", "id",
+		   box->row.id != NULL ? box->row.id : "none", NULL);
+	box->phase = CX_BOX_ENDING;
+	box->destroying = box->reading_log = false;
+	say_ended(box, &ended);
+	cx_box_drop_sessions(box, &ended);
+	tell_watches(box);
+	box->timer.fire = finish_again;
+	cx_timer_set(box->gw->loop, &box->timer, REMOVE_AGAIN_MS);
+	cx_box_tell(&box->changed, NULL, &ended);
+	cx_box_tell(&box->running, NULL, err);
+	cx_box_tell(&box->gone, NULL, err);
+}
+
 void cx_box_finish(struct cx_box *box)
 {
 	struct cx_err err;
@@ -137,14 +169,17 @@ void cx_box_finish(struct cx_box *box)
 		replace_nuls(&box->log);
 	if (box->log.len > 0 && cx_buf_add(&box->log, "", 1, &err) == 0)
 		box->row.log = cx_take_ptr(&box->log.p);
+	cx_buf_free(&box->log); /* whatever is left of it */
+	if (record_end(box, &err) < 0) {
+		not_recorded(box, &err);
+		return;
+	}
+	if (is_kept(box))
+		cx_box_announce(box);
 	cx_metrics_gone(box->gw->metrics, box->row.started_ms != 0,
 			box->row.error_type != NULL	      ? box->row.error_type
 			: box->row.termination_reason != NULL ? box->row.termination_reason
 							      : box->row.status);
-	if (is_kept(box))
-		cx_box_save(box);
-	else if (cx_store_sandbox_remove(box->gw->store, box->row.row, &err) < 0)
-		cx_log_err(CX_LOG_ERROR, &err, "record not removed", NULL);
 	say_ended(box, &err);
 	cx_box_drop_sessions(box, &err);
 	tell_watches(box);
@@ -197,7 +232,8 @@ void cx_box_remove(struct cx_box *box)
 	cx_engine_forget(&box->engine_call);
 	box->engine_call.done = on_destroyed;
 	box->destroying = true;
-	if (cx_engine_destroy(box->gw->engine, box->row.engine_id, &box->engine_call, &err) < 0)
+	if (cx_fault_step("ask for its end", &err) < 0 ||
+	    cx_engine_destroy(box->gw->engine, box->row.engine_id, &box->engine_call, &err) < 0)
 		not_removed(box, &err);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/box.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 
 static void set_state(struct cx_box *box, bool paused)
@@ -34,6 +35,8 @@ static void on_changed(struct cx_engine_call *call, struct cx_engine_answer *ans
 
 static int ask(struct cx_box *box, bool pause, struct cx_err *err)
 {
+	if (cx_fault_step(pause ? "ask for a pause" : "ask to resume", err) < 0)
+		return -err->errnum;
 	return (pause ? cx_engine_pause : cx_engine_resume)(box->gw->engine, box->row.engine_id,
 							    &box->change, err);
 }

@@ -7,6 +7,7 @@
 #include "api/blobs.h"
 #include "api/imageconfig.h"
 #include "api/layerbuild.h"
+#include "base/fault.h"
 #include "base/fd.h"
 
 enum { PARALLEL = 4 /* layers of one image */ };
@@ -393,7 +394,7 @@ int cx_intake_record(struct cx_intake *intake, const char *name, struct cx_image
 	if (fill(intake, name, &row, err) < 0 ||
 	    cx_blob_put(&gw->blobs, &intake->plan.config, intake->plan.config_id, err) < 0 ||
 	    cx_blob_put(&gw->blobs, &intake->plan.manifest, intake->plan.manifest_id, err) < 0 ||
-	    cx_store_image_put(gw->store, &row, err) < 0)
+	    cx_fault_step("image", err) < 0 || cx_store_image_put(gw->store, &row, err) < 0)
 		return -err->errnum;
 	return cx_store_image_find(gw->store, name, ret, err); /* with what is known only there */
 }

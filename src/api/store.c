@@ -5,6 +5,7 @@
 
 #include "api/store_inner.h"
 #include "base/cleanup.h"
+#include "base/fault.h"
 
 #define LIVE CX_STORE_LIVE
 
@@ -245,7 +246,7 @@ int cx_store_sandbox_insert(struct cx_store *store, struct cx_sandbox_row *row, 
 {
 	CX_AUTO_STMT *stmt = take(store, SANDBOX_INSERT, err);
 
-	if (stmt == NULL)
+	if (stmt == NULL || cx_fault_step("insert sandbox", err) < 0)
 		return -err->errnum;
 	bind_row(stmt, row);
 	if (cx_store_run(store, stmt, "record the sandbox", err) < 0)
@@ -259,7 +260,7 @@ int cx_store_sandbox_update(struct cx_store *store, const struct cx_sandbox_row 
 {
 	CX_AUTO_STMT *stmt = take(store, SANDBOX_UPDATE, err);
 
-	if (stmt == NULL)
+	if (stmt == NULL || cx_fault_step("update sandbox", err) < 0)
 		return -err->errnum;
 	(void)sqlite3_bind_int64(stmt, 1, row->row);
 	bind_row(stmt, row);
@@ -270,7 +271,7 @@ int cx_store_sandbox_remove(struct cx_store *store, int64_t row, struct cx_err *
 {
 	CX_AUTO_STMT *stmt = take(store, SANDBOX_REMOVE, err);
 
-	if (stmt == NULL)
+	if (stmt == NULL || cx_fault_step("remove sandbox", err) < 0)
 		return -err->errnum;
 	(void)sqlite3_bind_int64(stmt, 1, row);
 	return cx_store_run(store, stmt, "remove a sandbox's record", err);

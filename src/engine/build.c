@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/str.h"
 
@@ -283,6 +284,8 @@ static int start_part(struct part *part, struct cx_err *err)
 	    (part->uid_base == 0 && cx_ids_reserve(&h->ids, owner, &part->uid_base, err) < 0))
 		return -err->errnum;
 	plan.uid_base = part->uid_base;
+	if (cx_fault_step("worker", err) < 0)
+		return -err->errnum;
 	return cx_child_start(&h->loop, &plan, part_exited, part, &part->child, err);
 }
 

@@ -32,6 +32,7 @@ struct engine {
 	struct cx_timer stop_timer;
 	uint64_t stop_since_ms; /* 0: not stopping */
 	bool told_ready;
+	bool recovered; /* it knows of all sandboxes that there are */
 };
 
 /* ---- who is told what ------------------------------------------------------------------------ */
@@ -280,6 +281,7 @@ static int start(struct engine *e, struct cx_err *err)
 	    cx_resolver_open(&e->resolver, &e->host, &resolver, err) < 0 ||
 	    watch_signals(e, err) < 0 || cx_recover(&e->sandboxes, err) < 0)
 		return -err->errnum;
+	e->recovered = true;
 	if (e->host.firewall != NULL)
 		cx_firewall_each(e->host.firewall, close_unowned, e);
 	cx_sweeper_kick(&e->sweeper);
@@ -290,7 +292,7 @@ static int start(struct engine *e, struct cx_err *err)
 
 static void close_engine(struct engine *e)
 {
-	bool clean = e->sandboxes.first == NULL;
+	bool clean = e->sandboxes.first == NULL && (e->recovered || !e->host.router.adopted);
 
 	cx_dispatch_close(&e->dispatch);
 	cx_archives_close(&e->archives);

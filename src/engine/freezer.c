@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/sandbox.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 
 static int set(struct cx_sandbox *sb, enum cx_freeze what, bool on, struct cx_err *err)
 {
+	if (cx_fault_step(on ? "freeze" : "thaw", err) < 0)
+		return -err->errnum;
 	return cx_cgroup_freeze(sb->set->host->cgroups, &sb->group, what, on, err);
 }
 

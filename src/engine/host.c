@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -19,6 +20,8 @@
 #include "runtime/process.h"
 #include "runtime/rootfs.h"
 #include "runtime/seccomp.h"
+
+enum { STRAY_MS = 1000 }; /* long enough for what is ready in the loop to have its turn */
 
 static char path_variable[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 char *const cx_host_environment[] = { path_variable, NULL };
@@ -225,6 +228,7 @@ int cx_host_open(const struct cx_config *config, struct cx_host *ret, struct cx_
 void cx_host_close(struct cx_host *host, bool clean)
 {
 	cx_host_drop_spawner(host);
+	cx_timer_clear(&host->strays);
 	if (host->layers.loop != NULL)
 		cx_layers_close(&host->layers);
 	if (host->cgroups != NULL)
@@ -268,10 +272,31 @@ int cx_host_need_spawner(struct cx_host *host, struct cx_err *err)
 	return 0;
 }
 
+/*
+ * A clone whose spawner ended before it told of it is our child, and nobody's here. It ends by
+ * itself. What is dead at two looks is it: all others have been reaped by the loop in between.
+ */
+static void reap_stray(struct cx_timer *timer)
+{
+	struct cx_host *host = cx_container_of(timer, struct cx_host, strays);
+	siginfo_t info = { 0 };
+
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
+		info.si_pid = 0;
+	if (info.si_pid != 0 && info.si_pid == host->stray)
+		(void)waitid(P_PID, (id_t)host->stray, &info, WEXITED | WNOHANG | __WALL);
+	host->stray = info.si_pid;
+	if (host->stray != 0)
+		cx_timer_set(&host->loop, timer, STRAY_MS);
+}
+
 void cx_host_drop_spawner(struct cx_host *host)
 {
-	if (host->spawner.pidfd >= 0)
+	if (host->spawner.pidfd >= 0) {
 		cx_spawner_stop(&host->spawner);
+		host->strays.fire = reap_stray;
+		cx_timer_set(&host->loop, &host->strays, STRAY_MS);
+	}
 	host->spawner = (struct cx_spawner){ .control = -EBADF, .pidfd = -EBADF };
 }
 

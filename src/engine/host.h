@@ -32,6 +32,8 @@ struct cx_host {
 	struct cx_firewall *firewall;	/* the same */
 	struct cx_hostaddrs *hostaddrs; /* the same */
 	struct cx_spawner spawner;	/* control is -EBADF while there is none */
+	struct cx_timer strays;		/* looks for what a spawner's end left without an owner */
+	pid_t stray;			/* seen at the last look; 0: none */
 	int agent_image, filter;
 	char self[CX_CONFIG_TEXT]; /* this program, for the sweeper */
 	struct cx_packet packet;   /* scratch of every connection */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/str.h"
 #include "runtime/rootfs.h"
 
@@ -224,6 +225,8 @@ int cx_layers_add(struct cx_layers *layers, const uint8_t id[CX_DIFF_ID], int fi
 
 	file_name(id, name);
 	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+	if (cx_fault_step("layer", err) < 0)
+		return -err->errnum;
 	/* Cheap: the worker that wrote it has synced it (image/), here it is only made sure. */
 	if (fsync(file) < 0)
 		return cx_fail(err, errno, "sync layer %.64s", name);

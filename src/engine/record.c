@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/statefile.h"
 #include "base/str.h"
@@ -56,6 +57,8 @@ void cx_record_init(struct cx_record *record, const char *id)
 
 int cx_record_save(int dirfd, struct cx_record *record, struct cx_err *err)
 {
+	if (cx_fault_step("record", err) < 0)
+		return -err->errnum;
 	record->checksum = cx_record_hash(record, offsetof(struct cx_record, checksum));
 	return cx_statefile_save(dirfd, name, record, sizeof *record, false, err);
 }

@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/fault.h"
 
 /* Calls fn for every name in a directory. */
 static int each_name(int dirfd, int (*fn)(const char *name, void *arg, struct cx_err *err),
@@ -32,24 +35,41 @@ static int each_name(int dirfd, int (*fn)(const char *name, void *arg, struct cx
 }
 
 /*
- * A descriptor of the recorded process, or -EBADF when it is gone. The descriptor comes first: if
- * the start time read afterwards is the recorded one, no other process can have the number since.
+ * Whether the host lacks something at the moment. That says nothing of a sandbox: it is no reason
+ * to remove one, but one not to start, as the next start may find it.
  */
-static int open_process(const struct cx_record *record)
+static bool is_want(const struct cx_err *err)
+{
+	static const int wants[] = { EAGAIN, EINTR, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC };
+
+	for (size_t i = 0; i < CX_LEN(wants); i++)
+		if (!err->refused && err->errnum == wants[i])
+			return true;
+	return false;
+}
+
+/*
+ * A descriptor of the recorded process in *ret, left alone when it is gone. The descriptor comes
+ * first: if the start time read afterwards is the recorded one, no other process can have the
+ * number since.
+ */
+static int open_process(const struct cx_record *record, int *ret, struct cx_err *err)
 {
 	cx_autofd int pidfd = -EBADF;
 	struct pollfd ended = { .events = POLLIN };
 	uint64_t ticks = 0;
-	struct cx_err ignored;
 
 	if (record->pid == 0)
-		return -EBADF;
+		return 0;
 	pidfd = (int)syscall(SYS_pidfd_open, (pid_t)record->pid, 0);
-	if (pidfd < 0 || cx_record_start_ticks((pid_t)record->pid, &ticks, &ignored) < 0 ||
-	    ticks != record->start_ticks)
-		return -EBADF;
+	if (pidfd < 0)
+		(void)cx_fail(err, errno, "open process %u", record->pid);
+	if (pidfd < 0 || cx_record_start_ticks((pid_t)record->pid, &ticks, err) < 0)
+		return is_want(err) ? -err->errnum : 0;
 	ended.fd = pidfd;
-	return poll(&ended, 1, 0) == 0 ? cx_take_fd(&pidfd) : -EBADF;
+	if (ticks == record->start_ticks && poll(&ended, 1, 0) == 0)
+		*ret = cx_take_fd(&pidfd);
+	return 0;
 }
 
 /* A record that cannot be read still has a name, and by that its remains are found. */
@@ -61,20 +81,27 @@ static int recover_record(const char *id, void *arg, struct cx_err *err)
 
 	if (!cx_record_is_id(id))
 		return 0;
+	if (cx_fault_step("recover a record", err) < 0)
+		return -err->errnum;
 	dir = openat(set->host->dirs.sandboxes, id,
 		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return cx_fail(err, errno, "open the directory of sandbox '%s'", id);
 	if (cx_record_load(dir, id, &record, err) < 0) {
+		if (is_want(err))
+			return -err->errnum;
 		cx_log_err(CX_LOG_WARNING, err, "record is of no use", "id", id, NULL);
 		cx_record_init(&record, id);
 	}
-	pidfd = open_process(&record);
+	if (open_process(&record, &pidfd, err) < 0)
+		return cx_wrap(err, "sandbox '%s'", id);
 	if (pidfd >= 0 && record.state == CX_RECORD_RUNNING) {
 		if (cx_sandbox_adopt(set, &record, &dir, &pidfd, err) == 0) {
 			cx_log(CX_LOG_INFO, "sandbox adopted", "id", id, NULL);
 			return 0;
 		}
+		if (is_want(err))
+			return cx_wrap(err, "sandbox '%s'", id);
 		cx_log_err(CX_LOG_WARNING, err, "sandbox cannot be adopted", "id", id, NULL);
 	}
 	cx_log(CX_LOG_INFO, "remains of a sandbox are removed", "id", id, NULL);
@@ -90,6 +117,8 @@ static int recover_remains(const char *id, void *arg, struct cx_err *err)
 
 	if (!cx_record_is_id(id) || cx_sandbox_find(set, id) != NULL)
 		return 0;
+	if (cx_fault_step("recover remains", err) < 0)
+		return -err->errnum;
 	cx_record_init(&record, id);
 	cx_log(CX_LOG_INFO, "remains of a sandbox are removed", "id", id, NULL);
 	return cx_sandbox_bury(set, &record, &none, err);

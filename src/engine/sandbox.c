@@ -9,8 +9,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/str.h"
 #include "engine/egress.h"
 #include "proto/agent_msgs.h"
@@ -187,7 +189,10 @@ static int make_process(struct cx_sandbox *sb, struct cx_err *err)
 	sb->record.pid = (uint32_t)pid;
 	if (cx_record_start_ticks(pid, &sb->record.start_ticks, err) < 0 ||
 	    cx_child_adopt(&h->loop, &pidfd, process_exited, sb, &sb->process, err) < 0) {
+		siginfo_t info;
+
 		(void)kill(pid, SIGKILL); /* our own child, not reaped: the number is still its */
+		(void)waitid(P_PID, (id_t)pid, &info, WEXITED | __WALL);
 		return -err->errnum;
 	}
 	return cx_record_save(sb->dir, &sb->record, err);
@@ -342,11 +347,14 @@ static int claim_steps(struct cx_sandbox *sb, struct cx_err *err)
 
 	if (cx_host_check_limits(h, &sb->plan->limits, err) < 0 || record_claim(sb, err) < 0)
 		return -err->errnum;
-	root = make_root(sb, err);
+	root = cx_fault_step("root", err) == 0 ? make_root(sb, err) : -EBADF;
 	if (root < 0)
 		return cx_wrap(err, "root file system");
-	if (cx_cgroup_limit(h->cgroups, &sb->group, &sb->plan->limits, err) < 0)
+	if (cx_fault_step("limits", err) < 0 ||
+	    cx_cgroup_limit(h->cgroups, &sb->group, &sb->plan->limits, err) < 0)
 		return cx_wrap(err, "limits");
+	if (cx_fault_step("claim", err) < 0)
+		return -err->errnum;
 	return cx_msg_claim_send(cx_link_sock(sb->agent), CLAIM_REQUEST, &m, &root, 1, err);
 }
 
@@ -458,8 +466,10 @@ static void clean(struct cx_sandbox *sb)
 		retry(sb, DYING_MS);
 		return;
 	}
-	if (cx_cgroup_remove(sb->set->host->cgroups, sb->record.id, &err) < 0 ||
-	    discard_writable(sb, &err) < 0) {
+	if (cx_fault_step("cgroups away", &err) < 0 ||
+	    cx_cgroup_remove(sb->set->host->cgroups, sb->record.id, &err) < 0 ||
+	    cx_fault_step("writable away", &err) < 0 || discard_writable(sb, &err) < 0 ||
+	    cx_fault_step("record away", &err) < 0) {
 		log_slow(sb, "remains of a sandbox cannot be removed yet", &err);
 		sb->retry_ms = sb->retry_ms == 0 ? 1 : sb->retry_ms * 2;
 		if (sb->retry_ms > RETRY_MS_MAX)
@@ -688,7 +698,7 @@ int cx_sandbox_make(struct cx_sandboxes *set, struct cx_err *err)
 	if (sb == NULL)
 		return -err->errnum;
 	for (size_t i = 0; i < CX_LEN(make_steps); i++) {
-		if (make_steps[i].run(sb, err) == 0)
+		if (cx_fault_step(make_steps[i].name, err) == 0 && make_steps[i].run(sb, err) == 0)
 			continue;
 		(void)cx_wrap(err, "blank sandbox: %s", make_steps[i].name);
 		fault(sb, err);

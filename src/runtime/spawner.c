@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "net/sysctl.h"
@@ -54,7 +55,8 @@ struct blank {
 	struct cx_slot_link link; /* with msg.link */
 	int listener, dev, ns;
 	const int *tasks, *work;
-	int go, report; /* the child's ends */
+	int go, report;		/* the child's ends */
+	int our_go, our_report; /* the spawner's */
 };
 
 /* ---- the child, between clone3 and execveat: no allocation, no stream ----------------------- */
@@ -140,6 +142,8 @@ static _Noreturn void child_main(struct blank *b)
 	struct cx_err err = { 0 }, lost;
 	int image = fcntl(b->spawner->agent_image, F_DUPFD_CLOEXEC, ABOVE);
 
+	cx_close(&b->our_go); /* so that the spawner's death is seen, at both pipes */
+	cx_close(&b->our_report);
 	b->report = fcntl(b->report, F_DUPFD_CLOEXEC, ABOVE);
 	(void)snprintf(nwork, sizeof nwork, "%u", b->msg.nwork);
 	memcpy(cpus, b->spawner->cpus, sizeof cpus);
@@ -234,7 +238,8 @@ static int clone_inside(struct blank *b, int *ret_pidfd, struct cx_err *err)
 
 	if (b->ns >= 0 && setns(b->ns, CLONE_NEWCGROUP) < 0)
 		(void)cx_fail(err, errno, "enter the cgroup namespace");
-	else if (enter_netns(b, err) == 0)
+	else if (cx_fault_step("network namespace", err) == 0 && enter_netns(b, err) == 0 &&
+		 cx_fault_step("clone", err) == 0)
 		pid = clone_child(b, ret_pidfd, err);
 	if (leave(b->spawner, &back) < 0) {
 		*err = back;
@@ -276,6 +281,8 @@ static int make_child(struct blank *b, int *ret_pid, int *ret_pidfd, int *ret_us
 		return pid;
 	*ret_pid = pid;
 	*ret_userns = open_userns(pid, err);
+	if (*ret_userns >= 0 && cx_fault_step("id maps", err) < 0)
+		return -err->errnum;
 	return *ret_userns >= 0 ? cx_idmap_write(pid, b->msg.uid_base, err) : -err->errnum;
 }
 
@@ -306,9 +313,12 @@ static int make_blank(struct blank *b, int *ret_pid, int *ret_pidfd, int *ret_us
 		return -err->errnum;
 	b->go = go_child;
 	b->report = report_child;
+	b->our_go = go;
+	b->our_report = report;
 	r = make_child_as_owner(b, ret_pid, &pidfd, &userns, err);
 	cx_close(&report_child);
-	if (r == 0 && cx_write_all(go, "g", 1, err) == 0 && collect_report(report, err) == 0) {
+	if (r == 0 && cx_fault_step("go", err) == 0 && cx_write_all(go, "g", 1, err) == 0 &&
+	    collect_report(report, err) == 0) {
 		*ret_pidfd = cx_take_fd(&pidfd);
 		*ret_userns = cx_take_fd(&userns);
 		return 0;

@@ -56,6 +56,13 @@ def holds_exactly(seen, want):
 
 
 @pytest.mark.smoke
+@pytest.mark.parametrize("name", harness.PROGRAMS)
+def test_nothing_can_be_made_to_fail_on_purpose(name):
+    """What "configure --enable-fault-injection" adds is in no other build."""
+    program = harness.read(harness.program(name), binary=True)
+    assert b"cx_fault_point" not in program and b"/faults/" not in program
+
+
 def test_caissond(engine):
     seen = posture(engine.pid)
     assert seen["uid"] == {0} and (seen["nnp"], seen["threads"]) == ("1", "1")

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done to an engine while a fault happens, and what must be true afterwards.
+
+Each scene is prepared while nothing is armed, acts once, and is looked at when the engine is at rest again. What it
+promises: the client has its answer, or asks again and gets it, and nothing is there twice.
+"""
+
+import json
+import os
+import signal
+import time
+
+import archives
+import harness
+from world import TROUBLE, World
+
+
+class Scene:
+    """Acts on `target`, a sandbox that all scenes share, or on one of its own."""
+
+    def __init__(self, world, target):
+        self.world, self.api, self.target, self.answer = world, world.api, target, None
+
+    def ask(self, method, path, body=None, raw=None):
+        """The answer, or None when the connection broke. Never asks twice."""
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        try:
+            return self.api.raw(method, path, data, {} if raw is not None else {"Content-Type": "application/json"},
+                                timeout=20)
+        except TROUBLE:
+            return None
+
+    def must(self, method, path, body=None, raw=None):
+        answer = self.ask(method, path, body, raw)
+        assert answer is not None and answer.status == 200, f"asked again, {method} {path}: {answer}"
+        return answer.json
+
+    def works(self, key):
+        said = self.must("POST", f"/api/v1/sandbox/{key}/exec", {"command": "echo alive; exit 3"})
+        assert (said["stdout"], said["exit_code"]) == ("alive\n", 3), said
+
+    def said_yes(self):
+        return self.answer is not None and self.answer.status == 200
+
+    def prepare(self):
+        pass
+
+    def act(self):
+        raise NotImplementedError
+
+    def check(self):
+        """After the engine is at rest again; cleans up."""
+        raise NotImplementedError
+
+
+class Create(Scene):
+    def prepare(self):
+        self.name = "c-" + os.urandom(6).hex()
+        self.body = {"name": self.name, "docker_image": "busybox", "cpu_cores": 1, "memory_gb": 0.25,
+                     "idempotency_key": self.name, "environment_vars": {"WORD": "kept"},
+                     "network_allowlist": ["example.com", "192.0.2.0/24"]}
+
+    def act(self):
+        self.answer = self.ask("POST", "/api/v1/sandbox", self.body)
+
+    def check(self):
+        made = self.must("POST", "/api/v1/sandbox", self.body)
+        if self.said_yes():
+            assert made["id"] == self.answer["id"], f"the same key made {made['id']} after {self.answer['id']}"
+        same = [key for key in self.world.rows() if self.must("GET", f"/api/v1/sandbox/{key}")["name"] == self.name]
+        assert same == [made["id"]], same
+        said = self.must("POST", f"/api/v1/sandbox/{made['id']}/exec", {"command": "echo $WORD"})
+        assert said["stdout"] == "kept\n", said
+        self.must("DELETE", f"/api/v1/sandbox/{made['id']}")
+
+
+class Exec(Scene):
+    def act(self):
+        self.answer = self.ask("POST", f"/api/v1/sandbox/{self.target}/exec", {"command": "echo out; exit 7"})
+
+    def check(self):
+        if self.said_yes():
+            assert (self.answer["stdout"], self.answer["exit_code"]) == ("out\n", 7), self.answer
+        self.works(self.target)
+
+
+class Job(Scene):
+    """It outlives whoever dies; it was started, or was not."""
+
+    def act(self):
+        self.run = self.world.engine.cli("jobs", "start", self.target, "--", "sh", "-c", "echo out; exit 7", timeout=20)
+
+    def check(self):
+        cli = self.world.engine.cli
+        listed = cli("jobs", "list", self.target, "--json")
+        assert listed.returncode == 0, listed.stderr
+        jobs = [job["id"] for job in json.loads(listed.stdout)]
+        if self.run.returncode == 0:
+            assert self.run.stdout.strip() in jobs, (self.run.stdout, jobs)
+        for job in jobs:
+            assert cli("jobs", "wait", self.target, job, timeout=20).returncode == 7
+            assert cli("jobs", "output", self.target, job, timeout=20).stdout == "out\n"
+        self.must("POST", f"/api/v1/sandbox/{self.target}/exec", {"command": "rm -rf /tmp/job_*"})
+
+
+class Pause(Scene):
+    first, second = "pause", "resume"
+    state = "PAUSED"
+
+    def prepare(self):
+        self.must("POST", f"/api/v1/sandbox/{self.target}/{self.second}")
+
+    def act(self):
+        self.answer = self.ask("POST", f"/api/v1/sandbox/{self.target}/{self.first}")
+
+    def check(self):
+        row = self.must("GET", f"/api/v1/sandbox/{self.target}")
+        if self.said_yes():
+            assert row["status"] == self.state, f"{self.first} was answered, and it is {row['status']}"
+        assert self.must("POST", f"/api/v1/sandbox/{self.target}/{self.first}")["status"] == self.state
+        assert self.must("POST", f"/api/v1/sandbox/{self.target}/resume")["status"] == "RUNNING"
+        self.works(self.target)
+
+
+class Resume(Pause):
+    first, second = "resume", "pause"
+    state = "RUNNING"
+
+
+class Delete(Scene):
+    def prepare(self):
+        made = self.must("POST", "/api/v1/sandbox", {"name": "d-" + os.urandom(6).hex(), "docker_image": "busybox",
+                                                     "memory_gb": 0.25, "start_command": "sleep 1000"})
+        self.key = made["id"]
+
+    def act(self):
+        self.answer = self.ask("DELETE", f"/api/v1/sandbox/{self.key}")
+
+    def check(self):
+        again = self.ask("DELETE", f"/api/v1/sandbox/{self.key}")
+        assert again is not None and again.status in (200, 404), again
+        assert self.key not in self.world.rows()
+        assert self.must("GET", f"/api/v1/sandbox/{self.key}")["status"] in ("TERMINATED", "ERROR")
+
+
+class Expiry(Scene):
+    MINUTES = 0.01
+
+    def prepare(self):
+        made = self.must("POST", "/api/v1/sandbox", {"name": "e-" + os.urandom(6).hex(), "docker_image": "busybox",
+                                                     "memory_gb": 0.25, "timeout_minutes": self.MINUTES})
+        self.key = made["id"]
+        self.over = time.monotonic() + self.MINUTES * 60
+
+    def act(self):
+        time.sleep(max(0, self.over - time.monotonic()) + 0.1)
+
+    def check(self):
+        harness.wait_until(lambda: self.key not in self.world.rows(), 5, "its end")
+        row = self.must("GET", f"/api/v1/sandbox/{self.key}")
+        assert (row["status"], row["terminationReason"]) == ("TIMEOUT", "TIMEOUT"), row
+
+
+class Import(Scene):
+    """An image is there as a whole or not at all, and what was half done takes no room."""
+    NAME = "half:1"
+    DATA = None
+
+    def store(self):
+        return {(place, name) for place in ("layers", "gateway/blobs/sha256")
+                for name in os.listdir(os.path.join(self.world.engine.state, place))}
+
+    def prepare(self):
+        Import.DATA = Import.DATA or archives.busybox([archives.Entry("etc/mark", "half")])
+        self.before = self.store()
+
+    def act(self):
+        self.answer = self.ask("POST", f"/api/v1/images?name={self.NAME}", raw=self.DATA)
+
+    def check(self):
+        there = [image for image in self.must("GET", "/api/v1/images")["images"] if image["name"] == self.NAME]
+        assert there or not self.said_yes(), "imported, and it is not there"
+        if not there:
+            self.must("POST", f"/api/v1/images?name={self.NAME}", raw=self.DATA)
+        answer = self.ask("POST", "/api/v1/images/verify", raw=b"{}")
+        last = json.loads(answer.body.splitlines()[-1])
+        assert last["status"] == "done" and last["bad"] == [], last
+        self.must("DELETE", f"/api/v1/images/{self.NAME}")
+        harness.wait_until(lambda: self.store() == self.before, 10, lambda: f"left: {self.store() - self.before}")
+
+
+class Commit(Import):
+    def prepare(self):
+        self.before = self.store()
+
+    def act(self):
+        self.answer = self.ask("POST", f"/api/v1/sandbox/{self.target}/commit", {"image": self.NAME})
+
+    def check(self):
+        self.works(self.target)
+        Import.DATA = Import.DATA or archives.busybox([archives.Entry("etc/mark", "half")])
+        super().check()
+
+
+class Egress(Scene):
+    LIST = {"allowlist": ["example.org", "198.51.100.0/24"]}
+
+    def prepare(self):
+        self.must("PUT", f"/api/v1/sandbox/{self.target}/egress", {"allowlist": ["example.net"]})
+
+    def act(self):
+        self.answer = self.ask("PUT", f"/api/v1/sandbox/{self.target}/egress", self.LIST)
+
+    def check(self):
+        now = self.must("GET", f"/api/v1/sandbox/{self.target}/egress")
+        if self.said_yes():
+            assert sorted(now["allowlist"]) == sorted(self.LIST["allowlist"]), now
+        again = self.must("PUT", f"/api/v1/sandbox/{self.target}/egress", self.LIST)
+        assert again["applied"] and sorted(again["allowlist"]) == sorted(self.LIST["allowlist"]), again
+        self.works(self.target)
+
+
+class Restart(Scene):
+    """caissond is killed and started again, and dies while it starts."""
+
+    def act(self):
+        self.world.kill()
+        self.world.begin()
+        end = time.monotonic() + 20
+        while self.world.alive() and not self.world.ready() and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def check(self):
+        self.works(self.target)
+
+
+class Gateway(Scene):
+    """The gateway is killed, and the next one dies while it adopts what there is."""
+
+    def act(self):
+        pid = self.world.engine.gateway
+        os.kill(pid, signal.SIGKILL)
+        harness.wait_until(lambda: not harness.alive(pid), 5)
+        end = time.monotonic() + 2
+        while not self.world.ready() and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def check(self):
+        self.works(self.target)
+
+
+class First(Scene):
+    """The first start of another engine, which ends as if nothing had been."""
+
+    def prepare(self):
+        self.other = World()
+
+    def act(self):
+        self.other.begin()
+        end = time.monotonic() + 20
+        while self.other.alive() and not self.other.ready() and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def check(self):
+        other = self.other
+        other.start()
+        other.engine.stop()
+        left = [name for name in os.listdir("/sys/class/net") if other.instance in name]
+        left += [line for line in harness.mounts_of(1) + harness.mounts_of("self") if other.engine.top in line]
+        left += sorted(other.groups())
+        other.engine.remove()
+        assert not left, left
+
+
+BOTH = ("caissond", "caisson-gateway")
+# name: the scene, and in which programs faults are worth it
+SCENES = {
+    "create": (Create, (*BOTH, "caisson-spawner", "caisson-resolver")),
+    "exec": (Exec, BOTH),
+    "job": (Job, ("caisson-gateway",)),
+    "pause": (Pause, BOTH),
+    "resume": (Resume, BOTH),
+    "delete": (Delete, (*BOTH, "caisson-spawner")),
+    "expiry": (Expiry, BOTH),
+    "import": (Import, (*BOTH, "caisson-image")),
+    "commit": (Commit, (*BOTH, "caisson-image")),
+    "egress": (Egress, (*BOTH, "caisson-resolver")),
+    "restart": (Restart, ("caissond", "caisson-spawner", "caisson-gateway")),
+    "gateway": (Gateway, BOTH),
+    "first": (First, ("caissond",)),
+}

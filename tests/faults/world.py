@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An engine that may die at any moment, and whether what it lists is what the kernel has."""
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import subprocess
+import time
+
+import harness
+
+SETTLE_SECONDS = 30
+TROUBLE = (OSError, http.client.HTTPException)  # a connection that broke, or was not to be had
+NAME = re.compile(r"[a-z][a-z0-9]{11}$")
+
+
+def names(path):
+    """Ids of sandboxes below path."""
+    with contextlib.suppress(FileNotFoundError):
+        return {name for name in os.listdir(path) if NAME.match(name)}
+    return set()
+
+
+def files(path):
+    with contextlib.suppress(FileNotFoundError):
+        return set(os.listdir(path))
+    return set()
+
+
+class World:
+    """An engine and what belongs to it."""
+
+    def __init__(self, *options):
+        self.engine = harness.Engine(*options)
+        self.instance, self.blanks, self.starts, self.last = None, None, 0, []
+        self.api = harness.Api(self.engine.socket, 20)
+
+    # ---- its life --------------------------------------------------------------------------------
+
+    def alive(self):
+        return self.engine.process is not None and self.engine.process.poll() is None
+
+    def begin(self):
+        """Starts caissond; does not wait until it answers."""
+        self.starts += 1
+        engine = self.engine
+        self.api.close()
+        with open(engine.log_path, "ab") as log:
+            engine.process = subprocess.Popen(
+                engine.command("--on-stop", "end"), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+
+    def kill(self):
+        """As the kernel would: nothing of it is told."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.engine.pid, signal.SIGKILL)
+        self.engine.process.wait()
+
+    def ready(self):
+        """Whether it answers, with a gateway that has adopted all."""
+        try:
+            return self.alive() and self.api.raw("GET", "/readyz", timeout=2).status == 200
+        except TROUBLE:
+            return False
+
+    def start(self):
+        """From nothing, or from what died, to an engine with its pool full."""
+        if not self.alive():
+            self.begin()
+        harness.wait_until(self.ready, harness.START_SECONDS, lambda: self.engine.log()[-2000:])
+        self.instance = re.findall(r"instance=(\w+)", self.engine.log())[-1]
+        self.engine.instance_path = "/caisson-" + self.instance
+        last = -1
+        while self.blanks is None or self.blanks != last:
+            last = self.blanks
+            time.sleep(0.3)
+            self.blanks = len(names(os.path.join(self.engine.run, "sandboxes")))
+        wrong = self.settle()
+        assert not wrong, wrong
+
+    # ---- what is there -----------------------------------------------------------------------------
+
+    def agents(self):
+        """id -> pid of process 1, by the control groups."""
+        mark, found = f"/caisson-{self.instance}/", {}
+        for name in os.listdir("/proc"):
+            if not name.isdigit() or harness.comm(name) != "caisson-agent":
+                continue
+            if (harness.status_of(name) or {}).get("NSpid", "").split()[-1:] != ["1"]:
+                continue
+            for path in harness.cgroups_of(name).values():
+                if mark in path:
+                    found[path.split(mark)[1].split("/")[0]] = int(name)
+        return found
+
+    def groups(self):
+        """Ids that have a control group, whatever tree it is in."""
+        found = set()
+        for root in harness.cgroup_roots():
+            found |= names(os.path.join(root, "caisson-" + self.instance))
+        return found
+
+    def reservations(self):
+        """Who has user ids of this engine: ids of sandboxes; "lock" once for each worker."""
+        owners, mark = [], self.engine.run + "/"
+        for name in files(harness.IDS):
+            with contextlib.suppress(OSError):
+                owner = harness.read(os.path.join(harness.IDS, name)).strip()
+                if owner.startswith(mark):
+                    owners.append(owner[len(mark):].replace("sandboxes/", ""))
+        return owners
+
+    def links(self):
+        """How many links of sandboxes end in the router."""
+        shown = subprocess.run(["nsenter", "--net=" + os.path.join(self.engine.run, "net"), "ip", "-o", "link"],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+        return len(re.findall(r"^\d+: s\d+@", shown, re.M))
+
+    def children(self):
+        """Names of caissond's children, without agents."""
+        return sorted(name for name in map(harness.comm, harness.children(self.engine.pid))
+                      if name and name != "caisson-agent")
+
+    def zombies(self):
+        found = []
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                status = harness.status_of(name)
+                if status and status["State"].startswith("Z") and status["PPid"] == str(self.engine.pid):
+                    found.append(name)
+        return found
+
+    def frozen(self, key):
+        """Whether the commands of a sandbox stand still, as the kernel says."""
+        states = set()
+        for root in harness.cgroup_roots():
+            for name in ("freezer.state", "cgroup.freeze"):
+                with contextlib.suppress(OSError):
+                    states.add(harness.read(os.path.join(root, "caisson-" + self.instance, key, "work", name)).strip())
+        return bool(states & {"FROZEN", "FREEZING", "1"})
+
+    def rows(self):
+        """id -> status of what is said to live."""
+        answer = self.api.raw("GET", "/api/v1/sandbox?per_page=1000&is_active=true").ok()
+        return {row["id"]: row["status"] for row in answer["sandboxes"]}
+
+    def mismatch(self):
+        """What differs between the list, the records and the kernel, as lines."""
+        rows = self.rows()
+        records = names(os.path.join(self.engine.run, "sandboxes"))
+        wrong = [f"{key} is {status}" for key, status in rows.items() if status not in ("RUNNING", "PAUSED")]
+        wrong += [f"{key} is listed and has no record" for key in rows if key not in records]
+        if len(records) != len(rows) + self.blanks:
+            wrong.append(f"{len(records)} records of {len(rows)} sandboxes and {self.blanks} blanks")
+        owners = self.reservations()
+        if owners.count("lock") != 1:  # the resolver
+            wrong.append(f"{owners.count('lock')} workers have user ids")
+        for what, there in (("a process", set(self.agents())), ("control groups", self.groups()),
+                            ("user ids", set(owners) - {"lock"}),
+                            ("a writable layer", names(os.path.join(self.engine.state, "writable")))):
+            wrong += [f"{key} has {what} and no record" for key in there - records]
+            wrong += [f"{key} has a record and not {what}" for key in records - there]
+        wrong += [f"{key} is {status}, and frozen is {self.frozen(key)}" for key, status in rows.items()
+                  if self.frozen(key) != (status == "PAUSED")]
+        if self.links() != len(records):
+            wrong.append(f"{self.links()} links for {len(records)} sandboxes")
+        if files(os.path.join(self.engine.state, "trash")):
+            wrong.append("something is in the trash")
+        if self.zombies():
+            wrong.append(f"{len(self.zombies())} children of caissond that nobody has reaped")
+        if self.children() != ["caisson-gateway"[:15], "caisson-resolve"[:15], "caisson-spawner"[:15]]:
+            wrong.append(f"children of caissond: {self.children()}")
+        return wrong
+
+    def settle(self, seconds=SETTLE_SECONDS):
+        """Waits until all that is listed is there and nothing else, starting caissond when it has died.
+
+        What is wrong still after that time is returned.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            if not self.alive():
+                self.begin()
+            try:
+                wrong = self.mismatch() if self.ready() else ["it does not answer"]
+            except (*TROUBLE, AssertionError) as error:
+                wrong = [f"while looking: {error!r}"]
+            if not wrong or time.monotonic() > end:
+                return wrong
+            time.sleep(0.02)
+
+    def descriptors(self):
+        """How many descriptors caissond and the gateway have open: program -> (pid, count)."""
+        found = {}
+        for pid in [self.engine.pid, *harness.children(self.engine.pid)]:
+            if harness.comm(pid) in ("caissond", "caisson-gateway"[:15]):
+                found[harness.comm(pid)] = (pid, len(files(f"/proc/{pid}/fd")))
+        return found
