@@ -82,6 +82,12 @@ void cx_box_touch(struct cx_box *box);
  */
 CX_MUST int cx_box_pause(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err);
 CX_MUST int cx_box_resume(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err);
+/*
+ * Gives it new times, in minutes, which count from now. CX_CONFLICT when it does not run, as it
+ * does not when its old ones are over: whoever comes first, the row or this, has won.
+ */
+CX_MUST int cx_box_renew(struct cx_box *box, double minutes, double idle_minutes,
+			 struct cx_err *err);
 
 /*
  * Makes what cx_network_parse() and cx_network_parse_name() filled in into the sandbox's policy.

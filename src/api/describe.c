@@ -311,6 +311,13 @@ static const struct cx_field usage[] = {
 	{ "oom_kills", INT | NEEDED, 0, 0, NULL, "" },
 };
 
+static const struct cx_field sandbox_change[] = {
+	{ "timeout_minutes", REAL_OR_NONE, -1, 5256000, NULL,
+	  "lifetime from now on; -1: none; the same as before if left out" },
+	{ "idle_timeout_minutes", REAL_OR_NONE, 0.001, 5256000, NULL,
+	  "without use; the same as before if left out" },
+};
+
 static const struct cx_field egress_change[] = {
 	{ "allowlist", LIST_OR_NONE, 0, 0, NULL,
 	  "what alone may be reached; []: nothing; the old policy without any list" },
@@ -507,6 +514,7 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("NotDeleted", not_deleted),
 	SCHEMA("Logs", logs),
 	SCHEMA("Usage", usage),
+	SCHEMA("SandboxChange", sandbox_change),
 	SCHEMA("EgressChange", egress_change),
 	SCHEMA("Egress", egress),
 	SCHEMA("FollowQuery", follow_query),
@@ -550,6 +558,8 @@ static const struct cx_operation operations[] = {
 	  "DeletedMany" },
 	{ "GET", SANDBOX "/{}", "getSandbox", "id", NULL, NULL, CX_FORM_JSON, "Sandbox" },
 	{ "DELETE", SANDBOX "/{}", "deleteSandbox", "id", NULL, NULL, CX_FORM_JSON, "Deleted" },
+	{ "PATCH", SANDBOX "/{}", "changeSandbox", "id", NULL, "SandboxChange", CX_FORM_JSON,
+	  "Sandbox" },
 	{ "GET", SANDBOX "/{}/logs", "getLogs", "id", NULL, NULL, CX_FORM_JSON, "Logs" },
 	{ "GET", SANDBOX "/{}/logs/follow", "followLogs", "id", "FollowQuery", NULL, CX_FORM_TEXT,
 	  NULL },

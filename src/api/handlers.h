@@ -41,6 +41,7 @@ void cx_handle_egress_log(struct cx_request *req);
 void cx_handle_pause(struct cx_request *req);
 void cx_handle_resume(struct cx_request *req);
 void cx_handle_stop(struct cx_request *req);
+void cx_handle_renew(struct cx_request *req);
 
 /* exec.c */
 void cx_handle_exec(struct cx_request *req);

@@ -2,6 +2,7 @@
 #include "api/access.h"
 #include "api/handlers.h"
 #include "api/present.h"
+#include "api/spec.h"
 
 enum { ANSWER_MAX = 1 << 20 };
 
@@ -75,6 +76,33 @@ void cx_handle_resume(struct cx_request *req)
 	struct cx_err err;
 
 	if (start(req, cx_box_resume, &err) < 0)
+		cx_request_fail(req, &err);
+}
+
+static int renew(struct cx_request *req, struct cx_err *err)
+{
+	CX_AUTO(cx_named_clear) struct cx_named named = { 0 };
+	struct cx_sandbox_row times = { 0 };
+
+	if (cx_access_named(req, req->param, &named, err) < 0)
+		return -err->errnum;
+	if (named.box == NULL)
+		return cx_refuse(err, CX_CONFLICT, "the sandbox has ended, it is %s",
+				 named.row->status);
+	times.timeout_minutes = named.row->timeout_minutes;
+	times.idle_timeout_minutes = named.row->idle_timeout_minutes;
+	if (cx_spec_parse_times(req->body.p, req->body.len, &times, err) < 0 ||
+	    cx_box_renew(named.box, times.timeout_minutes, times.idle_timeout_minutes, err) < 0)
+		return -err->errnum;
+	answer_row(req, cx_box_row(named.box));
+	return 0;
+}
+
+void cx_handle_renew(struct cx_request *req)
+{
+	struct cx_err err;
+
+	if (renew(req, &err) < 0)
 		cx_request_fail(req, &err);
 }
 

@@ -82,6 +82,38 @@ void cx_lifetime_look(struct cx_box *box)
 		cx_timer_set(box->gw->loop, &box->life, (uint64_t)next);
 }
 
+static void set_times(struct cx_sandbox_row *row, double minutes, double idle_minutes)
+{
+	int64_t now = cx_wall_ms();
+
+	row->timeout_minutes = minutes;
+	row->idle_timeout_minutes = idle_minutes;
+	row->expires_ms = minutes > 0 ? now + (int64_t)(minutes * 60000) : 0;
+	if (row->paused_ms == 0)
+		row->active_ms = now;
+}
+
+int cx_box_renew(struct cx_box *box, double minutes, double idle_minutes, struct cx_err *err)
+{
+	struct cx_sandbox_row *row = &box->row, old;
+
+	cx_lifetime_look(box); /* its timer may be late */
+	if (box->phase != CX_BOX_RUNNING)
+		return cx_refuse(err, CX_CONFLICT, "the sandbox is not running, it is %s",
+				 row->status);
+	old = *row;
+	set_times(row, minutes, idle_minutes);
+	if (cx_store_sandbox_update(box->gw->store, row, err) < 0) {
+		set_times(row, old.timeout_minutes, old.idle_timeout_minutes);
+		row->expires_ms = old.expires_ms;
+		row->active_ms = old.active_ms;
+		return -err->errnum;
+	}
+	box->active_saved_ms = row->active_ms;
+	cx_lifetime_look(box);
+	return 0;
+}
+
 void cx_box_touch(struct cx_box *box)
 {
 	int64_t every = idle_ms(&box->row) / RECORD_PARTS;

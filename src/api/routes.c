@@ -57,6 +57,8 @@ static const struct cx_route rows[] = {
 	  "it goes on where it was" },
 	{ "POST", SANDBOX "/{}/stop", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_stop,
 	  "end it for good and keep its record, as DELETE does" },
+	{ "PATCH", SANDBOX "/{}", CX_SCOPE_USER, CX_BODY_JSON, cx_handle_renew,
+	  "new times for it, which count from now" },
 	{ "POST", SANDBOX "/{}/exec", CX_SCOPE_SANDBOX, CX_BODY_JSON, cx_handle_exec,
 	  "run a command; with Upgrade: caisson-exec/1 as a stream of frames" },
 	{ "PUT", SANDBOX "/{}/files", CX_SCOPE_SANDBOX, CX_BODY_STREAM, cx_handle_file_put,

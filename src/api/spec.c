@@ -162,10 +162,9 @@ static int parse_memory(const struct json_t *doc, const struct cx_host *host,
 		       : 0;
 }
 
-/* Fractions are taken, so that tests need not wait for minutes. */
+/* Fractions are taken, so that tests need not wait for minutes. What is left out stays. */
 static int parse_timeout(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
 {
-	row->timeout_minutes = 60;
 	if (cx_json_real(doc, "timeout_minutes", -1, MINUTES_MAX, &row->timeout_minutes, err) < 0)
 		return -err->errnum;
 	if (row->timeout_minutes != -1 && row->timeout_minutes < minutes_min)
@@ -184,6 +183,7 @@ static int parse_numbers(const struct json_t *doc, const struct cx_host *host,
 
 	row->disk_size_gb = 5;
 	row->pids_limit = PIDS_DEFAULT;
+	row->timeout_minutes = 60;
 	if (parse_cpu(doc, host, row, err) < 0 || parse_memory(doc, host, row, err) < 0 ||
 	    cx_json_real(doc, "disk_size_gb", 0.01, 1048576, &row->disk_size_gb, err) < 0 ||
 	    cx_json_int(doc, "pids_limit", 8, 4194304, &row->pids_limit, err) < 0 ||
@@ -500,6 +500,21 @@ int cx_spec_parse(const char *body, size_t len, const struct cx_host *host, stru
 	*ret = spec;
 	spec = (struct cx_spec){ 0 };
 	return 0;
+}
+
+int cx_spec_parse_times(const char *body, size_t len, struct cx_sandbox_row *row,
+			struct cx_err *err)
+{
+	AUTO_DOC *doc = NULL;
+
+	if (cx_json_parse_object(body, len, &doc, err) < 0)
+		return -err->errnum;
+	if (cx_json_type(doc, "timeout_minutes") == CX_JSON_ABSENT &&
+	    cx_json_type(doc, "idle_timeout_minutes") == CX_JSON_ABSENT)
+		return cx_refuse(err, CX_INVALID,
+				 "'timeout_minutes' or 'idle_timeout_minutes' is what can be "
+				 "changed; neither is there");
+	return parse_timeout(doc, row, err);
 }
 
 void cx_spec_clear(struct cx_spec *spec)

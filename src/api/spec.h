@@ -27,6 +27,9 @@ struct cx_spec {		   /* of a sandbox */
 };
 CX_MUST int cx_spec_parse(const char *body, size_t len, const struct cx_host *host,
 			  struct cx_spec *ret, struct cx_err *err);
+/* New times of a sandbox, one or both, into timeout_minutes and idle_timeout_minutes of its row. */
+CX_MUST int cx_spec_parse_times(const char *body, size_t len, struct cx_sandbox_row *row,
+				struct cx_err *err);
 void cx_spec_clear(struct cx_spec *spec); /* wipes the secrets; for CX_AUTO() */
 
 /* GB in the API are 2^30 bytes. */

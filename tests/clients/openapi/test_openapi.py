@@ -20,7 +20,8 @@ SECONDS = 80  # of one run
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 ENDLESS = ["watchSandboxes", "followLogs"]
 PROTOBUF = ["primeStartCommand", "primeWatchCommand", "primeSendInput", "primeSendSignal"]
-ENDING = ["deleteSandbox", "deleteSandboxes", "stopSandbox", "pauseSandbox", "removeImage", "pruneImages"]
+ENDING = ["deleteSandbox", "deleteSandboxes", "stopSandbox", "pauseSandbox", "changeSandbox", "removeImage",
+          "pruneImages"]
 
 
 @pytest.fixture(scope="module")

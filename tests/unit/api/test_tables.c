@@ -101,7 +101,7 @@ static const struct {
 	{ "GET", "/api/v1/images/", 404, "" },
 	{ "PUT", "/healthz", 405, "GET" },
 	{ "GET", "/api/v1/sandbox/a/exec", 405, "POST" },
-	{ "PATCH", "/api/v1/sandbox/a", 405, "GET, DELETE" },
+	{ "PUT", "/api/v1/sandbox/a", 405, "GET, DELETE, PATCH" },
 	{ "get", "/healthz", 405, "GET" },
 	{ "GET", "/api/v1/sandbox/a/expose/b", 405, "DELETE" },
 	{ "DELETE", "/api/v1/sandbox/a/expose/b/c", 404, "" },
