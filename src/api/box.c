@@ -111,12 +111,11 @@ struct cx_session *cx_box_agent(struct cx_box *box, struct cx_err *err)
 {
 	static const char *const phases[] = { [CX_BOX_PULLING] = "waiting for its image",
 					      [CX_BOX_CREATING] = "starting",
-					      [CX_BOX_CONFIGURING] = "starting",
-					      [CX_BOX_ENDING] = "ending" };
+					      [CX_BOX_CONFIGURING] = "starting" };
 
 	if (box->phase != CX_BOX_RUNNING)
 		(void)cx_refuse(err, CX_CONFLICT, "the sandbox is not running, it is %s",
-				phases[box->phase]);
+				box->phase == CX_BOX_ENDING ? box->row.status : phases[box->phase]);
 	else if (box->session == NULL)
 		(void)cx_refuse(err, CX_CONFLICT,
 				"the sandbox does not answer at the moment; try again");
