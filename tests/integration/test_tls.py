@@ -144,6 +144,18 @@ def test_an_answer_that_does_not_wait_for_the_body_arrives(engine):
         assert b" 401 " in sock.recv(65536)
 
 
+@pytest.mark.parametrize("data, status", [
+    (b"SSH-2.0-x\r\n", 400), (b"GET / FTP/1.1\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: a\r\n\r\n", 400),
+    (b"GET /" + b"x" * 300000, 414), (b"GET / HTTP/1.1\r\nX: " + b"x" * 300000, 431)])
+def test_what_is_no_request_is_told_so(engine, data, status):
+    with connect(engine) as sock:
+        sock.sendall(data)
+        answer = http.client.HTTPResponse(sock)
+        answer.begin()
+        assert answer.status == status and json.loads(answer.read())["detail"]
+        assert sock.recv(1) == b""
+
+
 # ---- the command line ----------------------------------------------------------------------------
 
 def caisson(port, *arguments, host="localhost", cacert="", data=b""):
