@@ -67,13 +67,14 @@ struct cx_nft_elem cx_fwelem_of_pair(uint32_t slot, uint32_t mark);
 struct cx_nft_elem cx_fwelem_of_number(uint32_t number);
 uint32_t cx_fwelem_u32(const struct cx_nft_elem *elem, unsigned place); /* 0 behind the end */
 
-/* Chains of a mode: where a new flow goes, and one that the rules name or do not. */
+/* A mode has a set, which holds the numbers of its policies. */
 struct cx_fwelem_mode {
+	const char *set;
 	enum cx_egress mode;
-	bool names;
-	const char *chain, *listed, *unlisted; /* the latter NULL: it has no rules */
+	bool names, rules; /* whether it has any */
 };
+enum { CX_FWELEM_MODES = 4 };
+extern const struct cx_fwelem_mode cx_fwelem_modes[CX_FWELEM_MODES];
 const struct cx_fwelem_mode *cx_fwelem_mode(const struct cx_fwslot *s); /* NULL: refused */
-const struct cx_fwelem_mode *cx_fwelem_mode_of(const char *chain);	/* NULL: no such */
 
 #endif

@@ -3,26 +3,18 @@
 
 #include "net/firewall_inner.h"
 
-static const struct cx_fwelem_mode modes[] = {
-	{ CX_EGRESS_ALL, false, "mode_all", NULL, NULL },
-	{ CX_EGRESS_ALLOW, false, "mode_allow", "admit", "refuse_policy" },
-	{ CX_EGRESS_ALLOW, true, "mode_names", "admit", "settle" },
-	{ CX_EGRESS_DENY, false, "mode_deny", "refuse_policy", "admit" },
+const struct cx_fwelem_mode cx_fwelem_modes[CX_FWELEM_MODES] = {
+	{ "mode_all", CX_EGRESS_ALL, false, false },
+	{ "mode_allow", CX_EGRESS_ALLOW, false, true },
+	{ "mode_names", CX_EGRESS_ALLOW, true, true },
+	{ "mode_deny", CX_EGRESS_DENY, false, true },
 };
 
 const struct cx_fwelem_mode *cx_fwelem_mode(const struct cx_fwslot *s)
 {
-	for (size_t i = 0; i < CX_LEN(modes); i++)
-		if (modes[i].mode == s->mode && modes[i].names == s->names)
-			return &modes[i];
-	return NULL;
-}
-
-const struct cx_fwelem_mode *cx_fwelem_mode_of(const char *chain)
-{
-	for (size_t i = 0; i < CX_LEN(modes); i++)
-		if (chain != NULL && strcmp(modes[i].chain, chain) == 0)
-			return &modes[i];
+	for (size_t i = 0; i < CX_FWELEM_MODES; i++)
+		if (cx_fwelem_modes[i].mode == s->mode && cx_fwelem_modes[i].names == s->names)
+			return &cx_fwelem_modes[i];
 	return NULL;
 }
 

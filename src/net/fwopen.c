@@ -81,8 +81,9 @@ struct owner {
 
 struct adoption {
 	struct cx_firewall *fw;
-	uint8_t set;	      /* of cx_part_sets */
-	struct owner *owners; /* by number */
+	const struct cx_fwelem_mode *mode; /* of which the set is read */
+	uint8_t set;			   /* of cx_part_sets */
+	struct owner *owners;		   /* by number */
 	size_t n;
 	bool failed;
 };
@@ -146,13 +147,13 @@ static struct cx_fwslot *owner_of(struct adoption *a, uint32_t number)
 
 static void take_mode(void *arg, const struct cx_nft_elem *elem)
 {
-	const struct cx_fwelem_mode *mode = cx_fwelem_mode_of(elem->chain);
-	struct cx_fwslot *s = owner_of(arg, cx_fwelem_u32(elem, 0));
+	struct adoption *a = arg;
+	struct cx_fwslot *s = owner_of(a, cx_fwelem_u32(elem, 0));
 
-	if (s == NULL || mode == NULL)
+	if (s == NULL)
 		return;
-	s->mode = mode->mode;
-	s->names = mode->names;
+	s->mode = a->mode->mode;
+	s->names = a->mode->names;
 }
 
 static void take_turn(void *arg, const struct cx_nft_elem *elem)
@@ -211,8 +212,12 @@ static int find_owners(struct adoption *a, struct cx_err *err)
 
 static int adopt_policies(struct adoption *a, struct cx_err *err)
 {
-	if (cx_nft_each(&a->fw->nft, "modes", take_mode, a, err) < 0 ||
-	    cx_nft_each(&a->fw->nft, "owners", take_turn, a, err) < 0)
+	for (size_t i = 0; i < CX_FWELEM_MODES; i++) {
+		a->mode = &cx_fwelem_modes[i];
+		if (cx_nft_each(&a->fw->nft, a->mode->set, take_mode, a, err) < 0)
+			return -err->errnum;
+	}
+	if (cx_nft_each(&a->fw->nft, "owners", take_turn, a, err) < 0)
 		return -err->errnum;
 	for (a->set = 0; a->set < CX_PART_SETS; a->set++)
 		if (cx_nft_each(&a->fw->nft, cx_part_sets[a->set].name, take_part, a, err) < 0)

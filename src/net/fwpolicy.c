@@ -14,12 +14,6 @@ static struct cx_nft_elem to_mark(struct cx_nft_elem elem, uint32_t mark)
 	return elem;
 }
 
-static struct cx_nft_elem to_chain(struct cx_nft_elem elem, const char *chain)
-{
-	elem.chain = chain;
-	return elem;
-}
-
 static struct cx_nft_elem for_seconds(struct cx_nft_elem elem, unsigned seconds)
 {
 	elem.timeout_ms = seconds * 1000ull;
@@ -31,15 +25,12 @@ static void put_policy(struct cx_nft_batch *b, enum cx_nft_op op, uint32_t slot,
 		       const struct cx_fwslot *s)
 {
 	const struct cx_fwelem_mode *mode = cx_fwelem_mode(s);
-	struct cx_nft_elem number = cx_fwelem_of_number(s->number);
 
 	put(b, op, "current", cx_fwelem_of_pair(slot, s->number));
 	if (mode != NULL)
-		put(b, op, "modes", to_chain(number, mode->chain));
-	if (mode == NULL || mode->listed == NULL)
+		put(b, op, mode->set, cx_fwelem_of_number(s->number));
+	if (mode == NULL || !mode->rules)
 		return;
-	put(b, op, "listed", to_chain(number, mode->listed));
-	put(b, op, "unlisted", to_chain(number, mode->unlisted));
 	put(b, op, "owners", to_mark(cx_fwelem_of_number(cx_fwelem_owner(slot, s)), s->number));
 	for (uint32_t i = 0; i < s->nparts; i++)
 		put(b, op, cx_part_sets[s->parts[i].set].name,

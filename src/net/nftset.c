@@ -191,11 +191,6 @@ static struct nftnl_set_elem *build(const struct cx_nft_elem *elem, bool whole)
 		return NULL;
 	if (whole && elem->value != 0)
 		nftnl_set_elem_set_u32(e, NFTNL_SET_ELEM_DATA, elem->value);
-	if (whole && elem->chain != NULL) {
-		nftnl_set_elem_set_u32(e, NFTNL_SET_ELEM_VERDICT, (uint32_t)NFT_GOTO);
-		if (nftnl_set_elem_set_str(e, NFTNL_SET_ELEM_CHAIN, elem->chain) < 0)
-			return NULL;
-	}
 	if (whole && elem->timeout_ms != 0)
 		nftnl_set_elem_set_u64(e, NFTNL_SET_ELEM_TIMEOUT, elem->timeout_ms);
 	return cx_take_ptr(&e);
@@ -289,8 +284,6 @@ static void tell_elem(const struct dump *d, struct nftnl_set_elem *e)
 		       : NULL;
 	if (data != NULL && len == sizeof elem.value)
 		memcpy(&elem.value, data, sizeof elem.value);
-	if (nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_CHAIN))
-		elem.chain = nftnl_set_elem_get_str(e, NFTNL_SET_ELEM_CHAIN);
 	d->fn(d->arg, &elem);
 }
 

@@ -33,7 +33,6 @@ void cx_nft_key_u32(struct cx_nft_key *key, uint32_t value); /* as marks and ifi
 struct cx_nft_elem {
 	struct cx_nft_key key;
 	uint32_t value;	     /* of a map to marks; 0: none */
-	const char *chain;   /* of a map to verdicts: goto; else NULL */
 	uint64_t timeout_ms; /* 0: none */
 };
 

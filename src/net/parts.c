@@ -58,6 +58,7 @@ struct net {
 struct class
 {
 	uint32_t first, n; /* of maker's ranges: sorted, and apart */
+	uint32_t hash;	   /* of them */
 };
 
 struct maker {
@@ -180,33 +181,43 @@ static uint32_t merge(const struct maker *m, struct class outer, const struct ne
 	return n;
 }
 
-static bool is_scratch(const struct maker *m, struct class class, uint32_t n)
+static uint32_t hash(const struct range *ranges, uint32_t n)
 {
-	return class.n == n &&
-	       memcmp(m->ranges + class.first, m->scratch, n * sizeof m->scratch[0]) == 0;
+	uint32_t h = 0;
+
+	for (uint32_t i = 0; i < n; i++) /* FNV-1a, of words */
+		h = (h ^ ranges[i].protocol ^ ranges[i].low << 8 ^ ranges[i].end << 16) * 16777619u;
+	return h;
+}
+
+static bool is_same(const struct maker *m, struct class class, struct class scratch)
+{
+	return class.n == scratch.n && class.hash == scratch.hash &&
+	       memcmp(m->ranges + class.first, m->scratch, class.n * sizeof m->scratch[0]) == 0;
 }
 
 static int find_class(struct maker *m, uint16_t outer, const struct net *own, uint32_t nrules,
 		      uint16_t *ret, struct cx_err *err)
 {
-	uint32_t n;
+	struct class class = { .first = m->nranges };
 
 	if (own[0].ports.protocol == 0) {
 		*ret = WHOLE;
 		return 0;
 	}
-	n = merge(m, class_at(m, outer), own, nrules);
+	class.n = merge(m, class_at(m, outer), own, nrules);
+	class.hash = hash(m->scratch, class.n);
 	*ret = outer;
-	if (is_scratch(m, class_at(m, outer), n))
+	if (is_same(m, class_at(m, outer), class))
 		return 0;
 	for (*ret = 1; *ret <= m->nclasses; ++*ret)
-		if (is_scratch(m, class_at(m, *ret), n))
+		if (is_same(m, class_at(m, *ret), class))
 			return 0;
-	if (m->nclasses == CX_PART_CLASSES_MAX || m->nranges + n > CX_PARTS_MAX)
+	if (m->nclasses == CX_PART_CLASSES_MAX || m->nranges + class.n > CX_PARTS_MAX)
 		return refuse_more(err);
-	m->classes[m->nclasses++] = (struct class){ m->nranges, n };
-	memcpy(m->ranges + m->nranges, m->scratch, n * sizeof m->scratch[0]);
-	m->nranges += n;
+	m->classes[m->nclasses++] = class;
+	memcpy(m->ranges + class.first, m->scratch, class.n * sizeof m->scratch[0]);
+	m->nranges += class.n;
 	return 0;
 }
 

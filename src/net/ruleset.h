@@ -12,7 +12,7 @@
  */
 #define CX_RULESET_TABLE "caisson"
 /* Of the sets in router.nft; another number when one of them is another than before. */
-#define CX_RULESET_SCHEMA "schema_3"
+#define CX_RULESET_SCHEMA "schema_4"
 
 /* keep: the table is there with sets of this schema, which keep their elements. */
 CX_MUST int cx_ruleset_router(const struct cx_firewall_plan *plan, bool keep, struct cx_buf *ret,
