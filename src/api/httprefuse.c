@@ -163,6 +163,6 @@ void cx_http_end_connection(struct cx_connection *c)
 {
 	if (is_owed_an_answer(c))
 		refuse_unknown(c, refusal_of(400));
-	if (c->refused)
+	if (c->refused && !has_left(c->fd))
 		cx_linger_add(&c->at->http->lingers, c->fd);
 }

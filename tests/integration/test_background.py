@@ -123,6 +123,9 @@ def test_a_job_is_stopped_with_all_that_it_started(engine, make):
     assert engine.cli("jobs", "stop", key, gentle).returncode == 0
     assert engine.cli("jobs", "wait", key, gentle).returncode == 143
     assert set(jobs(engine, key)) == {job, gentle}
+    last = start(engine, key, ("sleep", "1237"))
+    engine.api.delete(key).ok()
+    assert engine.cli("jobs", "wait", key, last).returncode == 125  # nobody will resume it
 
 
 def test_what_is_no_job_is_said(engine, make):
