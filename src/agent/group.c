@@ -15,8 +15,8 @@ enum { SPARES_MAX = 4, SWEEP_MS = 1000, PATH_SIZE = 48 };
 
 static const char *path_of(char path[PATH_SIZE], const struct cx_group *group, const char *file)
 {
-	(void)snprintf(path, PATH_SIZE, "exec-%u%s%s", group->number, *file != '\0' ? "/" : "",
-		       file);
+	(void)snprintf(path, PATH_SIZE, "%s-%u%s%s", group->is_slot ? "cmd" : "exec", group->number,
+		       *file != '\0' ? "/" : "", file);
 	return path;
 }
 
@@ -56,6 +56,7 @@ static int make(struct cx_groups *groups, struct cx_group **ret, struct cx_err *
 static void keep_spare(struct cx_groups *groups, struct cx_group *group)
 {
 	group->leader = 0;
+	group->slot = 0;
 	group->next = groups->spare;
 	groups->spare = group;
 	groups->nspare++;
@@ -84,12 +85,26 @@ static void sweep(struct cx_timer *timer)
 void cx_groups_init(struct cx_groups *groups, struct cx_loop *loop, const int *work, unsigned n)
 {
 	*groups = (struct cx_groups){ .n = n, .loop = loop, .sweep = { .fire = sweep } };
-	if (n > 0)
-		memcpy(groups->work, work, n * sizeof *work);
+	for (unsigned i = 0; i < n; i++) {
+		struct stat st;
+
+		groups->work[i] = work[i];
+		groups->is_dir[i] = fstat(work[i], &st) == 0 && S_ISDIR(st.st_mode);
+	}
 	groups->v2 = n > 0 && faccessat(work[0], "cgroup.controllers", F_OK, 0) == 0;
 }
 
-int cx_group_take(struct cx_groups *groups, struct cx_group **ret, struct cx_err *err)
+static int take_slot(uint32_t slot, struct cx_group **ret, struct cx_err *err)
+{
+	*ret = calloc(1, sizeof **ret);
+	if (*ret == NULL)
+		return cx_fail(err, ENOMEM, "control group");
+	(*ret)->number = slot;
+	(*ret)->is_slot = true;
+	return 0;
+}
+
+static int take_own(struct cx_groups *groups, struct cx_group **ret, struct cx_err *err)
 {
 	struct cx_group *group = groups->spare;
 
@@ -102,17 +117,32 @@ int cx_group_take(struct cx_groups *groups, struct cx_group **ret, struct cx_err
 	return 0;
 }
 
+int cx_group_take(struct cx_groups *groups, uint32_t slot, struct cx_group **ret,
+		  struct cx_err *err)
+{
+	bool only_slot = groups->v2 && slot > 0;
+
+	if ((only_slot ? take_slot(slot, ret, err) : take_own(groups, ret, err)) < 0)
+		return -err->errnum;
+	(*ret)->slot = slot;
+	return 0;
+}
+
 void cx_group_prepare(struct cx_groups *groups)
 {
 	struct cx_group *group;
 	struct cx_err ignored;
 
-	if (groups->spare == NULL && make(groups, &group, &ignored) == 0)
+	if (groups->spare == NULL && !groups->v2 && make(groups, &group, &ignored) == 0)
 		keep_spare(groups, group);
 }
 
 void cx_group_release(struct cx_groups *groups, struct cx_group *group)
 {
+	if (group->is_slot) {
+		free(group);
+		return;
+	}
 	if (!group->spent && groups->nspare < SPARES_MAX && cx_group_empty(groups, group)) {
 		keep_spare(groups, group);
 		return;
@@ -127,6 +157,19 @@ void cx_group_release(struct cx_groups *groups, struct cx_group *group)
 		cx_timer_set(groups->loop, &groups->sweep, SWEEP_MS);
 }
 
+/* One of the other trees of v1. */
+static int join_tree(const struct cx_groups *groups, const struct cx_group *group, unsigned i,
+		     struct cx_err *err)
+{
+	char path[PATH_SIZE] = "tasks";
+
+	if (!groups->is_dir[i])
+		return cx_write_all(groups->work[i], "0", 1, err);
+	if (group->slot > 0)
+		(void)snprintf(path, sizeof path, "cmd-%u/tasks", group->slot);
+	return cx_write_file(groups->work[i], path, "0", err);
+}
+
 int cx_group_join(const struct cx_groups *groups, const struct cx_group *group, struct cx_err *err)
 {
 	char path[PATH_SIZE];
@@ -138,8 +181,8 @@ int cx_group_join(const struct cx_groups *groups, const struct cx_group *group, 
 	if (cx_write_file(groups->work[0], path, "0", err) < 0)
 		return cx_wrap(err, "join control group");
 	for (unsigned i = 1; i < groups->n; i++)
-		if (write(groups->work[i], "0", 1) != 1)
-			return cx_fail(err, errno, "join control group %u", i);
+		if (join_tree(groups, group, i, err) < 0)
+			return cx_wrap(err, "join control group %u", i);
 	return 0;
 }
 

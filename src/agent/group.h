@@ -10,20 +10,25 @@
 #include "proto/agent_msgs.h"
 
 /*
- * exec-N: the control group of one command, below the inherited "work" directory, work[0]. In the
- * other trees of cgroup v1 commands share "work": work[1..] are its "tasks" files, open. A group is
- * what a command cannot leave, whatever it forks, so signals and timeouts reach all of it.
+ * The control group of one command, below the inherited "work" directory, work[0]: what a command
+ * cannot leave, whatever it forks, so signals and timeouts reach all of it. exec-N is made here;
+ * cmd-N, the slot that the host has chosen, was made by the host, which counts by it. On v2 a
+ * command with a slot is in that alone. On v1 it is in exec-N too, and in the other trees in cmd-N
+ * where work[1..] are directories; where they are "tasks" files, open, all share "work".
  * Without any directory (tests) the command's process group takes its place.
  */
 struct cx_group {
 	uint32_t number;
-	pid_t leader; /* the command's first process, set by who starts it */
-	bool spent;   /* was closed to new processes: not for another command */
+	uint32_t slot; /* 0: none */
+	bool is_slot;  /* number is that of the slot, which stays when the command ends */
+	pid_t leader;  /* the command's first process, set by who starts it */
+	bool spent;    /* was closed to new processes: not for another command */
 	struct cx_group *next;
 };
 
 struct cx_groups {
 	int work[CX_AGENT_WORK_MAX];
+	bool is_dir[CX_AGENT_WORK_MAX];
 	unsigned n;
 	bool v2;
 	uint32_t last_number;
@@ -37,8 +42,9 @@ struct cx_groups {
 /* work[0..n) stay open as long as groups is used. */
 void cx_groups_init(struct cx_groups *groups, struct cx_loop *loop, const int *work, unsigned n);
 
-/* A group that nobody is in: a spare one or a new one. */
-CX_MUST int cx_group_take(struct cx_groups *groups, struct cx_group **ret, struct cx_err *err);
+/* A group that nobody is in: a spare one or a new one, with the slot (0: none). */
+CX_MUST int cx_group_take(struct cx_groups *groups, uint32_t slot, struct cx_group **ret,
+			  struct cx_err *err);
 /* Makes one ahead if there is none; failing is no harm. */
 void cx_group_prepare(struct cx_groups *groups);
 /* Its command ended. The group is used again, removed, or removed when its last process has gone.

@@ -318,7 +318,7 @@ static int start(struct cx_agent *agent, struct cx_child_plan *plan,
 				.asker = asker,
 				.timeout_ms = plan->exec->timeout_ms,
 				.timer = { .fire = time_is_up } };
-	if (cx_group_take(&agent->groups, &job->group, err) < 0) {
+	if (cx_group_take(&agent->groups, plan->exec->slot, &job->group, err) < 0) {
 		free(job);
 		return -err->errnum;
 	}

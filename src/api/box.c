@@ -41,6 +41,7 @@ void cx_box_free(struct cx_box *box)
 	cx_engine_forget(&box->engine_call);
 	cx_call_forget(&box->agent_call);
 	cx_engine_forget(&box->doubt);
+	cx_engine_forget(&box->slot);
 	cx_engine_forget(&box->change);
 	cx_boxnet_end(box);
 	cx_timer_clear(&box->timer);

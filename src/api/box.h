@@ -49,7 +49,9 @@ struct cx_box {
 	unsigned tries;
 	struct cx_engine_call doubt; /* usage: was it out of memory? */
 	unsigned doubts, asked;	     /* ends of commands that wait for that answer, by number */
-	struct cx_timer life;	     /* the next look at its times (lifetime.c) */
+	struct cx_engine_call slot;  /* a control group for a command, by number */
+	uint32_t slot_number;
+	struct cx_timer life; /* the next look at its times (lifetime.c) */
 	int64_t active_saved_ms;
 	struct cx_engine_call change; /* pause or resume */
 	enum cx_box_change changing;
@@ -92,7 +94,9 @@ void cx_box_tell(struct cx_box_waiter **list, const struct cx_sandbox_row *row,
 
 /* Asks caissond for a connection to its agent, again and again, up to a bound. */
 void cx_box_reach(struct cx_box *box);
-CX_MUST int cx_box_open_session(struct cx_box *box, int *sock, struct cx_err *err);
+/* answer: of create or connect, whose descriptors are taken. fresh: nothing has run in it yet. */
+CX_MUST int cx_box_open_session(struct cx_box *box, struct cx_engine_answer *answer, bool fresh,
+				struct cx_err *err);
 
 /* ---- boxcreate.c ---------------------------------------------------------------------------- */
 

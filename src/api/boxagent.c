@@ -146,15 +146,50 @@ static void on_lost(struct cx_session *session, const struct cx_err *err, void *
 	}
 }
 
-int cx_box_open_session(struct cx_box *box, int *sock, struct cx_err *err)
+/* ---- control groups for commands ------------------------------------------------------------- */
+
+static void on_slot(struct cx_engine_call *call, struct cx_engine_answer *answer,
+		    const struct cx_err *err)
 {
+	struct cx_box *box = cx_container_of(call, struct cx_box, slot);
+
+	(void)answer;
+	if (box->session != NULL)
+		cx_session_slot_made(box->session, box->slot_number, err);
+}
+
+static void on_need_slot(struct cx_session *session, uint32_t number, void *arg)
+{
+	struct cx_box *box = arg;
+	struct cx_err err;
+
+	cx_engine_forget(&box->slot); /* of an earlier session */
+	box->slot.done = on_slot;
+	box->slot_number = number;
+	if (cx_engine_slot(box->gw->engine, box->row.engine_id, number, &box->slot, &err) < 0)
+		cx_session_slot_made(session, number, &err);
+}
+
+int cx_box_open_session(struct cx_box *box, struct cx_engine_answer *answer, bool fresh,
+			struct cx_err *err)
+{
+	struct cx_accounts *accounts;
 	struct cx_session_events events = { .lost = on_lost,
 					    .hold = on_hold,
 					    .used = on_use,
+					    .need_slot = on_need_slot,
 					    .main_ended = on_main_ended,
 					    .arg = box };
 
-	return cx_session_open(box->gw->loop, box->gw->scratch, sock, &events, &box->session, err);
+	if (cx_accounts_open(answer->accounts, answer->naccounts, fresh, &accounts, err) < 0)
+		return -err->errnum;
+	if (cx_session_open(box->gw->loop, box->gw->scratch, &answer->fd, &events, &box->session,
+			    err) < 0) {
+		cx_accounts_close(accounts);
+		return -err->errnum;
+	}
+	cx_session_measure(box->session, accounts);
+	return 0;
 }
 
 static void on_main_status(struct cx_call *call, const struct cx_answer *answer,
@@ -186,7 +221,7 @@ static void on_connected(struct cx_engine_call *call, struct cx_engine_answer *a
 		cx_box_finish(box);
 		return;
 	}
-	if (err == NULL && cx_box_open_session(box, &answer->fd, &failed) == 0) {
+	if (err == NULL && cx_box_open_session(box, answer, false, &failed) == 0) {
 		box->agent_call.done = on_main_status;
 		if (cx_session_main(box->session, &box->agent_call, &failed) == 0)
 			return;

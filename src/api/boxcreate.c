@@ -68,10 +68,10 @@ int cx_box_configure(struct cx_box *box, struct cx_err *err)
 }
 
 /* Nothing of the image runs in it before it is configured, which is when its policy is in force. */
-static int go_on(struct cx_box *box, int *sock, struct cx_err *err)
+static int go_on(struct cx_box *box, struct cx_engine_answer *answer, struct cx_err *err)
 {
 	box->phase = CX_BOX_CONFIGURING;
-	if (cx_box_open_session(box, sock, err) < 0)
+	if (cx_box_open_session(box, answer, true, err) < 0)
 		return -err->errnum;
 	return cx_boxnet_begin(box, err);
 }
@@ -98,7 +98,7 @@ static void on_created(struct cx_engine_call *call, struct cx_engine_answer *ans
 	}
 	if (box->phase == CX_BOX_ENDING)
 		cx_box_remove(box);
-	else if (go_on(box, &answer->fd, &box->why) < 0)
+	else if (go_on(box, answer, &box->why) < 0)
 		cx_box_end(box, NULL);
 }
 

@@ -9,10 +9,10 @@
 enum { CX_EXIT_SIGNALLED = 128, CX_EXIT_TIMED_OUT = 124 };
 
 /* As a shell has it: 128 and the signal, or 124 when its time was up. */
-int cx_command_exit_code(const struct cx_msg_exited *end);
+int cx_command_exit_code(const struct cx_result *end);
 
 /* Members of the open object: exit_code, signal, timed_out and what it used. */
-void cx_command_write_end(struct cx_jsonw *w, const struct cx_msg_exited *end);
+void cx_command_write_end(struct cx_jsonw *w, const struct cx_result *end);
 
 /*
  * Asks for the command; *pipes are opened here, its ours are the caller's. spec is borrowed.

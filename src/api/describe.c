@@ -402,10 +402,12 @@ static const struct cx_field command_end[] = {
 	{ "signal", INT_OR_NONE | NEEDED, 0, 0, NULL, "" },
 	{ "timed_out", BOOL | NEEDED, 0, 0, NULL, "" },
 	{ "pid", INT | NEEDED, 0, 0, NULL, "it was, inside" },
-	{ "user_us", INT | NEEDED, 0, 0, NULL, "" },
-	{ "system_us", INT | NEEDED, 0, 0, NULL, "" },
-	{ "wall_us", INT | NEEDED, 0, 0, NULL, "" },
-	{ "max_rss_bytes", INT | NEEDED, 0, 0, NULL, "" },
+	{ "reason", TEXT | NEEDED, 0, 0, NULL, "exited, signalled, wall_timeout" },
+	{ "wall_us", INT | NEEDED, 0, 0, NULL, "by the host's clock" },
+	{ "user_us", INT_OR_NONE | NEEDED, 0, 0, NULL, "as the kernel counts all its processes" },
+	{ "system_us", INT_OR_NONE | NEEDED, 0, 0, NULL, "the same" },
+	{ "memory_peak_bytes", INT_OR_NONE | NEEDED, 0, 0, NULL,
+	  "the same, with files that it was first to read" },
 };
 
 static const struct cx_field image[] = {

@@ -176,6 +176,14 @@ int cx_engine_count(struct cx_engine *engine, struct cx_engine_call *call, struc
 	ASK(count, counted, CX_ENGINE_COUNT_MS, &m, NULL, 0);
 }
 
+int cx_engine_slot(struct cx_engine *engine, const char *id, uint32_t number,
+		   struct cx_engine_call *call, struct cx_err *err)
+{
+	struct cx_msg_command_slot m = { .id = cx_str_of(id), .number = number };
+
+	ASK(command_slot, command_slot_made, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
+}
+
 int cx_engine_list(struct cx_engine *engine, struct cx_engine_call *call, struct cx_err *err)
 {
 	struct cx_msg_list m;
@@ -433,6 +441,12 @@ static bool on_listed(struct cx_engine_call *call, struct cx_packet *pkt)
 	return true;
 }
 
+/* The connection to an agent, and where its commands are counted. */
+static bool has_reach(const struct cx_packet *pkt)
+{
+	return pkt->nfds >= 1 && pkt->nfds <= 1 + CX_ACCOUNTS_MAX;
+}
+
 static bool decode_answer(struct cx_packet *pkt, struct cx_engine_answer *a)
 {
 	struct cx_reader *r = &pkt->body;
@@ -441,9 +455,9 @@ static bool decode_answer(struct cx_packet *pkt, struct cx_engine_answer *a)
 	case CX_MSG_ready:
 		return cx_msg_ready_get(r, &a->ready);
 	case CX_MSG_created:
-		return pkt->nfds == 1 && cx_msg_created_get(r, &a->created);
+		return has_reach(pkt) && cx_msg_created_get(r, &a->created);
 	case CX_MSG_connected:
-		return pkt->nfds == 1 && r->left == 0;
+		return has_reach(pkt) && r->left == 0;
 	case CX_MSG_used:
 		return cx_msg_used_get(r, &a->used);
 	case CX_MSG_counted:
@@ -480,8 +494,12 @@ static bool on_answer(struct cx_engine *engine, struct cx_packet *pkt)
 		return false;
 	if (pkt->nfds > 0)
 		answer.fd = cx_take_fd(&pkt->fds[0]);
+	for (unsigned i = 1; has_reach(pkt) && i < pkt->nfds; i++)
+		answer.accounts[answer.naccounts++] = cx_take_fd(&pkt->fds[i]);
 	finish(call, &answer, NULL);
 	cx_close(&answer.fd);
+	for (unsigned i = 0; i < answer.naccounts; i++)
+		cx_close(&answer.accounts[i]);
 	return true;
 }
 

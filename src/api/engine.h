@@ -39,6 +39,8 @@ struct cx_engine_answer { /* the member that belongs to the request; valid in do
 	struct cx_msg_egress_set egress;
 	struct cx_msg_listening listening;
 	int fd; /* of created, connected and listening; closed after done() unless it was taken */
+	int accounts[CX_ACCOUNTS_MAX]; /* of created and connected; likewise */
+	unsigned naccounts;
 };
 
 struct cx_engine_call {
@@ -88,6 +90,9 @@ CX_MUST int cx_engine_resume(struct cx_engine *engine, const char *id, struct cx
 			     struct cx_err *err);
 CX_MUST int cx_engine_usage(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
 			    struct cx_err *err);
+/* A control group for commands: proto/control_msgs.h. */
+CX_MUST int cx_engine_slot(struct cx_engine *engine, const char *id, uint32_t number,
+			   struct cx_engine_call *call, struct cx_err *err);
 CX_MUST int cx_engine_count(struct cx_engine *engine, struct cx_engine_call *call,
 			    struct cx_err *err);
 CX_MUST int cx_engine_list(struct cx_engine *engine, struct cx_engine_call *call,

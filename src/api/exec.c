@@ -9,14 +9,22 @@ enum { ANSWER_MAX = 2 * 6 * CX_RUN_KEPT_MAX + 65536 }; /* one byte can become \u
 
 /* ---- shared with stream.c ------------------------------------------------------------------- */
 
-int cx_command_exit_code(const struct cx_msg_exited *end)
+int cx_command_exit_code(const struct cx_result *end)
 {
 	if (end->how == CX_EXITED_TIMEOUT)
 		return CX_EXIT_TIMED_OUT;
 	return (int)end->status + (end->how == CX_EXITED_SIGNAL ? CX_EXIT_SIGNALLED : 0);
 }
 
-void cx_command_write_end(struct cx_jsonw *w, const struct cx_msg_exited *end)
+static void write_figure(struct cx_jsonw *w, const char *name, bool is_known, uint64_t value)
+{
+	if (is_known)
+		cx_jsonw_int(w, name, (int64_t)(value & INT64_MAX));
+	else
+		cx_jsonw_null(w, name);
+}
+
+void cx_command_write_end(struct cx_jsonw *w, const struct cx_result *end)
 {
 	cx_jsonw_int(w, "exit_code", cx_command_exit_code(end));
 	if (end->how == CX_EXITED_SIGNAL)
@@ -24,10 +32,11 @@ void cx_command_write_end(struct cx_jsonw *w, const struct cx_msg_exited *end)
 	else
 		cx_jsonw_null(w, "signal");
 	cx_jsonw_bool(w, "timed_out", end->how == CX_EXITED_TIMEOUT);
-	cx_jsonw_int(w, "user_us", (int64_t)(end->user_us & INT64_MAX));
-	cx_jsonw_int(w, "system_us", (int64_t)(end->system_us & INT64_MAX));
-	cx_jsonw_int(w, "wall_us", (int64_t)(end->wall_us & INT64_MAX));
-	cx_jsonw_int(w, "max_rss_bytes", (int64_t)(end->max_rss_bytes & INT64_MAX));
+	cx_jsonw_text(w, "reason", cx_reason_name(end->reason));
+	cx_jsonw_int(w, "wall_us", (int64_t)end->wall_us);
+	write_figure(w, "user_us", end->used.has_cpu, end->used.user_us);
+	write_figure(w, "system_us", end->used.has_cpu, end->used.system_us);
+	write_figure(w, "memory_peak_bytes", end->used.has_memory, end->used.memory_peak_bytes);
 }
 
 int cx_command_start(struct cx_session *session, const struct cx_exec_spec *spec,

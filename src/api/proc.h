@@ -52,7 +52,7 @@ struct cx_proc_event {
 	uint32_t pid;
 	const char *p;
 	size_t len;
-	const struct cx_msg_exited *end;
+	const struct cx_result *end;
 	const struct cx_err *err;
 };
 

@@ -36,7 +36,7 @@ struct cx_proc { /* freed when nothing holds it: list, exec, lanes, watchers */
 	struct cx_proc_lane in, out[2];
 	enum cx_proc_state state;
 	uint32_t pid;
-	struct cx_msg_exited end;
+	struct cx_result end;
 	struct cx_err why; /* instead of end, when errnum is set */
 
 	struct cx_piece *first, **last;

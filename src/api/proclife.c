@@ -100,8 +100,7 @@ static void on_started(struct cx_exec *exec, uint32_t pid)
 	cx_proc_tell(p);
 }
 
-static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
-		     const struct cx_err *err)
+static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *err)
 {
 	struct cx_proc *p = cx_container_of(exec, struct cx_proc, exec);
 

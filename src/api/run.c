@@ -163,8 +163,7 @@ static struct cx_run_output told(const struct output *out)
 	return (struct cx_run_output){ out->kept.p, out->kept.len, out->bytes };
 }
 
-static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
-		     const struct cx_err *err)
+static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *err)
 {
 	struct run *run = cx_container_of(exec, struct run, exec);
 	struct cx_run_result result = { .end = end, .pid = run->pid };

@@ -18,7 +18,7 @@ struct cx_run_output {
 };
 
 struct cx_run_result { /* valid in done() only */
-	const struct cx_msg_exited *end;
+	const struct cx_result *end;
 	struct cx_run_output out, err;
 	uint32_t pid;
 };

@@ -15,8 +15,7 @@ enum {
 static const char best_shell[] = "for s in bash zsh; do p=$(command -v $s) && exec \"$p\" -l; done;"
 				 "exec /bin/sh";
 
-static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
-		     const struct cx_err *why);
+static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *why);
 static void on_dialled(struct cx_call *call, const struct cx_answer *answer,
 		       const struct cx_err *why);
 
@@ -124,8 +123,7 @@ static struct cx_session *session_of(struct cx_ssh_conn *conn, struct cx_err *er
 
 /* ---- a command ------------------------------------------------------------------------------- */
 
-static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
-		     const struct cx_err *why)
+static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *why)
 {
 	struct cx_ssh_chan *chan = cx_container_of(exec, struct cx_ssh_chan, exec);
 

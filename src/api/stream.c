@@ -477,7 +477,7 @@ static void limit_output(struct stream *s)
 	}
 }
 
-static int write_last(struct stream *s, const struct cx_msg_exited *end, const struct cx_err *why,
+static int write_last(struct stream *s, const struct cx_result *end, const struct cx_err *why,
 		      struct cx_err *err)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf json = { .max = 8192 };
@@ -496,8 +496,7 @@ static int write_last(struct stream *s, const struct cx_msg_exited *end, const s
 	return cx_frame_add(&s->last, CX_FRAME_EXITED, json.p, json.len, err);
 }
 
-static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
-		     const struct cx_err *why)
+static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *why)
 {
 	struct stream *s = cx_container_of(exec, struct stream, exec);
 	struct cx_err err;

@@ -32,6 +32,7 @@ union request {
 	struct cx_msg_list list;
 	struct cx_msg_usage usage;
 	struct cx_msg_count count;
+	struct cx_msg_command_slot command_slot;
 	struct cx_msg_pause pause;
 	struct cx_msg_resume resume;
 	struct cx_msg_layer_build layer_build;
@@ -107,30 +108,62 @@ static int do_hello(struct cx_dispatch *d, struct asker asker, const union reque
 	return 0;
 }
 
+/* What a gateway needs to run commands: a connection to the agent, and where they are counted. */
+struct reach {
+	int fds[1 + CX_CGROUP_ACCOUNTS_MAX];
+	unsigned n;
+};
+
+static void close_reach(struct reach *reach)
+{
+	for (unsigned i = 0; i < reach->n; i++)
+		cx_close(&reach->fds[i]);
+	reach->n = 0;
+}
+
+static int open_reach(struct cx_dispatch *d, struct cx_sandbox *sb, struct reach *ret,
+		      struct cx_err *err)
+{
+	unsigned accounts = 0;
+	int agent = cx_sandbox_connect(sb, err);
+
+	if (agent < 0)
+		return agent;
+	ret->fds[0] = agent;
+	ret->n = 1;
+	if (cx_cgroup_accounts(d->host->cgroups, &sb->group, ret->fds + 1, &accounts, err) < 0)
+		return -err->errnum;
+	ret->n += accounts;
+	return 0;
+}
+
 static void created(struct cx_create *create, struct cx_sandbox *sb, const struct cx_err *why)
 {
 	struct creating *c = cx_container_of(create, struct creating, create);
 	struct cx_dispatch *d = c->dispatch;
 	struct asker asker = c->asker;
 	uint64_t micros = cx_now_us() - create->asked_us;
-	cx_autofd int agent = -EBADF;
+	CX_AUTO(close_reach) struct reach reach = { 0 };
+	struct cx_msg_created m = { .micros = micros < UINT32_MAX ? (uint32_t)micros : UINT32_MAX };
 	struct cx_err err;
+	int r;
 
 	free(c);
 	if (sb == NULL) {
 		answer_error(d, asker, why);
 		return;
 	}
-	agent = cx_sandbox_connect(sb, &err);
-	if (agent < 0)
+	r = open_reach(d, sb, &reach, &err);
+	if (r < 0)
 		answer_error(d, asker, &err);
-	if (agent < 0 || !is_there(d, asker)) {
+	if (r < 0 || !is_there(d, asker)) {
 		cx_sandbox_destroy(sb); /* nobody knows its id */
 		return;
 	}
-	ANSWER(d, asker, created, agent, .id = cx_str_of(sb->record.id),
-	       .uid_base = sb->record.uid_base,
-	       .micros = micros < UINT32_MAX ? (uint32_t)micros : UINT32_MAX);
+	m.id = cx_str_of(sb->record.id);
+	m.uid_base = sb->record.uid_base;
+	if (cx_reply_created_fds(d->gateway->link, asker.request, &m, reach.fds, reach.n, &err) < 0)
+		cx_gateway_kill(d->gateway, &err);
 }
 
 static int plan_create(const struct cx_dispatch *d, const struct cx_msg_create *m,
@@ -196,13 +229,14 @@ static int do_connect(struct cx_dispatch *d, struct asker asker, const union req
 		      struct cx_err *err)
 {
 	struct cx_sandbox *sb = find_running(d, m->connect.id, err);
-	cx_autofd int agent = sb != NULL ? cx_sandbox_connect(sb, err) : -EBADF;
+	CX_AUTO(close_reach) struct reach reach = { 0 };
 	static const struct cx_msg_connected none;
 
 	(void)fds;
-	if (agent < 0)
+	if (sb == NULL || open_reach(d, sb, &reach, err) < 0)
 		return -err->errnum;
-	if (cx_reply_connected(d->gateway->link, asker.request, &none, agent, err) < 0)
+	if (cx_reply_connected_fds(d->gateway->link, asker.request, &none, reach.fds, reach.n,
+				   err) < 0)
 		cx_gateway_kill(d->gateway, err);
 	else if (sb->out_of_memory) /* an earlier gateway may have heard of it, or none */
 		cx_dispatch_oom(d, sb);
@@ -292,6 +326,19 @@ static int do_usage(struct cx_dispatch *d, struct asker asker, const union reque
 		return -err->errnum;
 	ANSWER(d, asker, used, -EBADF, .cpu_us = u.cpu_us, .memory_bytes = u.memory_bytes,
 	       .memory_peak_bytes = u.memory_peak_bytes, .pids = u.pids, .oom_kills = u.oom_kills);
+	return 0;
+}
+
+static int do_command_slot(struct cx_dispatch *d, struct asker asker, const union request *m,
+			   int *fds, struct cx_err *err)
+{
+	const struct cx_sandbox *sb = find_running(d, m->command_slot.id, err);
+
+	(void)fds;
+	if (sb == NULL || cx_cgroup_slot(d->host->cgroups, &sb->group, m->command_slot.number,
+					 sb->record.uid_base, err) < 0)
+		return -err->errnum;
+	ANSWER_EMPTY(d, asker, command_slot_made);
 	return 0;
 }
 
@@ -572,6 +619,7 @@ DECODER(destroy)
 DECODER(list)
 DECODER(usage)
 DECODER(count)
+DECODER(command_slot)
 DECODER(pause)
 DECODER(resume)
 DECODER(layer_build)
@@ -612,7 +660,7 @@ static const struct op {
 	OP(pause, CX_PEER_READY, 0, true),	  OP(resume, CX_PEER_READY, 0, false),
 	OP(network, CX_PEER_READY, 0, false),	  OP(egress, CX_PEER_READY, 0, false),
 	OP(listen, CX_PEER_READY, 0, false),	  OP(networking, CX_PEER_READY, 0, false),
-	OP(ssh, CX_PEER_READY, 2, true),
+	OP(ssh, CX_PEER_READY, 2, true),	  OP(command_slot, CX_PEER_READY, 0, false),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)

@@ -11,7 +11,8 @@ struct waiting {
 	struct waiting *next;
 	uint32_t request;
 	uint16_t type;
-	int fd;
+	int fds[CX_LINK_FDS_MAX];
+	unsigned nfds;
 	size_t len;
 	uint8_t bytes[];
 };
@@ -28,7 +29,8 @@ struct cx_link {
 
 static void free_waiting(struct waiting *w)
 {
-	cx_close(&w->fd);
+	for (unsigned i = 0; i < w->nfds; i++)
+		cx_close(&w->fds[i]);
 	free(w);
 }
 
@@ -53,8 +55,8 @@ static void fail(struct cx_link *link, const struct cx_err *err)
 
 static int send_one(struct cx_link *link, struct waiting *w, struct cx_err *err)
 {
-	return cx_packet_send(link->source.fd, w->bytes, w->len, w->type, w->request, &w->fd,
-			      w->fd >= 0 ? 1 : 0, err);
+	return cx_packet_send(link->source.fd, w->bytes, w->len, w->type, w->request, w->fds,
+			      w->nfds, err);
 }
 
 /* Sends what waits, as far as the peer takes it. */
@@ -134,7 +136,7 @@ int cx_link_sock(const struct cx_link *link)
 }
 
 static int enqueue(struct cx_link *link, const uint8_t *packet, size_t len, uint16_t type,
-		   uint32_t request, int fd, struct cx_err *err)
+		   uint32_t request, const int *fds, unsigned nfds, struct cx_err *err)
 {
 	struct waiting *w;
 
@@ -144,14 +146,15 @@ static int enqueue(struct cx_link *link, const uint8_t *packet, size_t len, uint
 	w = malloc(sizeof *w + len);
 	if (w == NULL)
 		return cx_fail(err, ENOMEM, "keep a packet");
-	*w = (struct waiting){ .request = request, .type = type, .fd = -EBADF, .len = len };
+	*w = (struct waiting){ .request = request, .type = type, .len = len };
 	memcpy(w->bytes, packet, len);
-	if (fd >= 0)
-		w->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (fd >= 0 && w->fd < 0) {
-		(void)cx_fail(err, errno, "keep a descriptor");
-		free_waiting(w);
-		return -err->errnum;
+	for (; w->nfds < nfds; w->nfds++) {
+		w->fds[w->nfds] = fcntl(fds[w->nfds], F_DUPFD_CLOEXEC, 3);
+		if (w->fds[w->nfds] < 0) {
+			(void)cx_fail(err, errno, "keep a descriptor");
+			free_waiting(w);
+			return -err->errnum;
+		}
 	}
 	*link->last = w;
 	link->last = &w->next;
@@ -160,16 +163,18 @@ static int enqueue(struct cx_link *link, const uint8_t *packet, size_t len, uint
 }
 
 int cx_link_send(struct cx_link *link, uint8_t *packet, size_t len, uint16_t type, uint32_t request,
-		 int fd, struct cx_err *err)
+		 const int *fds, unsigned nfds, struct cx_err *err)
 {
+	if (nfds > CX_LINK_FDS_MAX)
+		return cx_refuse(err, CX_INTERNAL, "%u descriptors with a message", nfds);
 	if (link->first == NULL) {
-		if (cx_packet_send(link->source.fd, packet, len, type, request, &fd,
-				   fd >= 0 ? 1 : 0, err) == 0)
+		if (cx_packet_send(link->source.fd, packet, len, type, request, fds, nfds, err) ==
+		    0)
 			return 0;
 		if (err->errnum != EAGAIN)
 			return -err->errnum;
 	}
-	if (enqueue(link, packet, len, type, request, fd, err) < 0)
+	if (enqueue(link, packet, len, type, request, fds, nfds, err) < 0)
 		return -err->errnum;
 	return cx_loop_change(link->loop, &link->source, EPOLLIN | EPOLLOUT, err);
 }

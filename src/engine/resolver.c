@@ -124,7 +124,7 @@ int cx_resolver_open(struct cx_resolver *ret, struct cx_host *host,
                                                                                                  \
 		if (!cx_msg_##name##_put(&w, m))                                                 \
 			return cx_refuse(err, CX_INTERNAL, "message '" #name "' out of bounds"); \
-		return cx_link_send(link, out, (size_t)(w.p - out), id, request, -EBADF, err);   \
+		return cx_link_send(link, out, (size_t)(w.p - out), id, request, NULL, 0, err);  \
 	}
 CX_AS_SEND(CX_MSG_service, service, CX_FIELDS_SERVICE)
 CX_AS_SEND(CX_MSG_upstream, upstream, CX_FIELDS_UPSTREAM)

@@ -113,8 +113,11 @@ static int make_writable(struct cx_sandbox *sb, struct cx_err *err)
 
 static int make_groups(struct cx_sandbox *sb, struct cx_err *err)
 {
-	return cx_cgroup_make(sb->set->host->cgroups, sb->record.id, sb->record.uid_base,
-			      &sb->group, err);
+	struct cx_cgroups *groups = sb->set->host->cgroups;
+
+	if (cx_cgroup_make(groups, sb->record.id, sb->record.uid_base, &sb->group, err) < 0)
+		return -err->errnum;
+	return cx_cgroup_slot(groups, &sb->group, 1, sb->record.uid_base, err);
 }
 
 /* By way of the descriptor: the path of a run directory may be too long for a socket's name. */

@@ -34,12 +34,15 @@ struct pending {
 	uint32_t limit;	      /* WAIT_LOG: bytes asked for; execs and files: timeout_ms */
 	uint64_t length;      /* WAIT_INFO: bytes asked for */
 	uint16_t waits;
-	bool reads;		  /* WAIT_INFO: file_get */
-	bool kill_late;		  /* we have said that it did not start */
-	struct cx_msg_exited end; /* HELD: what its owner has not been told ... */
-	unsigned held;		  /* ... until this number is released */
+	bool reads;	      /* WAIT_INFO: file_get */
+	bool kill_late;	      /* we have said that it did not start */
+	uint32_t group;	      /* execs: the slot of the accounts; 0: none */
+	uint64_t asked_us;    /* execs: when it was sent */
+	struct cx_result end; /* HELD: what its owner has not been told ... */
+	unsigned held;	      /* ... until this number is released */
 };
 
+enum { SETTLE_MS = 1000 }; /* between two looks at what commands have left behind */
 enum { NUMBER_STEP = 2 * CX_SESSION_PENDING_MAX, TICK_MS = 1000, PACKETS_PER_ROUND = 16 };
 
 /* A packet that the agent has not had room for. */
@@ -62,7 +65,11 @@ struct cx_session {
 	struct pending *slots;
 	unsigned nslots, rounds;
 	struct queued *head, **tail;
+	struct queued *slotless, **slotless_tail; /* commands that wait for a slot */
 	size_t queued_bytes;
+	struct cx_accounts *accounts; /* NULL: nothing is measured */
+	bool asking;		      /* for a slot */
+	struct cx_timer settle;
 	uint64_t hello_deadline_ms;
 	bool greeted, lost, closed;
 	unsigned telling; /* a walk over the slots is under way: the session is not freed */
@@ -121,6 +128,8 @@ static int take_slot(struct cx_session *session, const struct pending *want, uin
 	return 0;
 }
 
+static void give_back(struct cx_session *session, struct pending *slot);
+
 static void free_slot(struct pending *slot)
 {
 	if (slot != NULL)
@@ -162,6 +171,13 @@ static void fail_owner(struct pending *slot, bool keep_slot, const struct cx_err
 		((struct cx_call *)owner)->done(owner, NULL, err);
 }
 
+/* The same for a request that the sandbox may or may not have got. */
+static void fail_pending(struct cx_session *session, struct pending *slot, const struct cx_err *err)
+{
+	give_back(session, slot);
+	fail_owner(slot, false, err);
+}
+
 static void answer_call(struct pending *slot, const struct cx_answer *answer)
 {
 	struct cx_call *call = release_owner(slot);
@@ -173,16 +189,37 @@ static void answer_call(struct pending *slot, const struct cx_answer *answer)
 
 /* ---- sending -------------------------------------------------------------------------------- */
 
+static void free_queued(struct queued *q)
+{
+	for (unsigned i = 0; i < q->nfds; i++)
+		cx_close(&q->fds[i]);
+	free(q);
+}
+
+static void free_packets(struct queued *q)
+{
+	while (q != NULL) {
+		struct queued *next = q->next;
+
+		free_queued(q);
+		q = next;
+	}
+}
+
+static struct queued *take_slotless(struct cx_session *session)
+{
+	struct queued *q = session->slotless;
+
+	session->slotless = NULL;
+	session->slotless_tail = &session->slotless;
+	return q;
+}
+
 static void free_queue(struct cx_session *session)
 {
-	while (session->head != NULL) {
-		struct queued *q = session->head;
-
-		session->head = q->next;
-		for (unsigned i = 0; i < q->nfds; i++)
-			cx_close(&q->fds[i]);
-		free(q);
-	}
+	free_packets(session->head);
+	free_packets(take_slotless(session));
+	session->head = NULL;
 	session->tail = &session->head;
 	session->queued_bytes = 0;
 }
@@ -195,15 +232,13 @@ static int watch(struct cx_session *session, bool output, struct cx_err *err)
 }
 
 /* Keeps a copy and takes over the descriptors. */
-static int enqueue(struct cx_session *session, const struct queued *head, const uint8_t *bytes,
-		   int *fds, struct cx_err *err)
+static int append(struct cx_session *session, struct queued ***tail, const struct queued *head,
+		  const uint8_t *bytes, int *fds, struct cx_err *err)
 {
 	struct queued *q;
 
 	if (session->queued_bytes + head->len > CX_SESSION_QUEUE_MAX)
 		return cx_refuse(err, CX_LIMIT, "the sandbox does not take its requests");
-	if (watch(session, true, err) < 0)
-		return -err->errnum;
 	q = malloc(sizeof *q + head->len);
 	if (q == NULL)
 		return cx_fail(err, ENOMEM, "request of %zu bytes", head->len);
@@ -211,23 +246,35 @@ static int enqueue(struct cx_session *session, const struct queued *head, const 
 	memcpy(q->bytes, bytes, head->len);
 	for (unsigned i = 0; i < q->nfds; i++)
 		q->fds[i] = cx_take_fd(&fds[i]);
-	*session->tail = q;
-	session->tail = &q->next;
+	**tail = q;
+	*tail = &q->next;
 	session->queued_bytes += q->len;
 	return 0;
 }
 
+static int enqueue(struct cx_session *session, const struct queued *head, const uint8_t *bytes,
+		   int *fds, struct cx_err *err)
+{
+	if (watch(session, true, err) < 0)
+		return -err->errnum;
+	return append(session, &session->tail, head, bytes, fds, err);
+}
+
+/* A command without a slot, and what is said of one: it stays behind it. */
+static bool has_to_wait(struct cx_session *session, const struct queued *head)
+{
+	if (head->type == CX_MSG_exec)
+		return session->accounts != NULL && find_slot(session, head->request)->group == 0;
+	return session->slotless != NULL &&
+	       (head->type == CX_MSG_exec_signal || head->type == CX_MSG_exec_resize);
+}
+
 /* Sends now if it can be, else later. Descriptors that were queued are taken: -EBADF in fds. */
-static int transmit(struct cx_session *session, const struct queued *head, uint8_t *bytes, int *fds,
-		    struct cx_err *err)
+static int post(struct cx_session *session, const struct queued *head, uint8_t *bytes, int *fds,
+		struct cx_err *err)
 {
 	int r;
 
-	if (head->len > CX_PACKET_MAX)
-		return cx_refuse(err, CX_INVALID,
-				 "a request of %zu bytes; command, arguments and environment "
-				 "together may have %d",
-				 head->len, CX_PACKET_MAX);
 	if (!session->greeted || session->head != NULL)
 		return enqueue(session, head, bytes, fds, err);
 	r = cx_packet_send(session->src.fd, bytes, head->len, head->type, head->request, fds,
@@ -235,6 +282,19 @@ static int transmit(struct cx_session *session, const struct queued *head, uint8
 	if (r == -EAGAIN)
 		return enqueue(session, head, bytes, fds, err);
 	return r < 0 ? cx_wrap(err, "ask the sandbox") : 0;
+}
+
+static int transmit(struct cx_session *session, const struct queued *head, uint8_t *bytes, int *fds,
+		    struct cx_err *err)
+{
+	if (head->len > CX_PACKET_MAX)
+		return cx_refuse(err, CX_INVALID,
+				 "a request of %zu bytes; command, arguments and environment "
+				 "together may have %d",
+				 head->len, CX_PACKET_MAX);
+	if (has_to_wait(session, head))
+		return append(session, &session->slotless_tail, head, bytes, fds, err);
+	return post(session, head, bytes, fds, err);
 }
 
 /* ask_NAME(): takes a slot, encodes, sends or queues. */
@@ -274,6 +334,77 @@ DEFINE_ASK(file_get, CX_FIELDS_FILE_GET)
 DEFINE_ASK(file_list, CX_FIELDS_FILE_LIST)
 DEFINE_ASK(port_open, CX_FIELDS_PORT_OPEN)
 
+/* The last field of exec. */
+static void put_slot(struct queued *q, uint32_t number)
+{
+	struct cx_writer w = { .p = q->bytes + q->len - sizeof number, .left = sizeof number };
+
+	(void)cx_put_u32(&w, &number, UINT32_MAX);
+}
+
+/* Gives slots to commands that wait for one, as many as there are. */
+static void send_slotless(struct cx_session *session)
+{
+	struct cx_err err;
+
+	while (session->slotless != NULL && cx_session_alive(session)) {
+		struct queued *q = session->slotless;
+		struct pending *slot = find_slot(session, q->request);
+
+		if (q->type == CX_MSG_exec) {
+			slot->group = cx_accounts_take(session->accounts);
+			if (slot->group == 0)
+				return;
+			put_slot(q, slot->group);
+		}
+		session->slotless = q->next;
+		if (session->slotless == NULL)
+			session->slotless_tail = &session->slotless;
+		q->next = NULL;
+		session->queued_bytes -= q->len;
+		if (post(session, q, q->bytes, q->fds, &err) < 0)
+			fail_pending(session, slot, &err);
+		free_queued(q);
+	}
+}
+
+static void need_slot(struct cx_session *session)
+{
+	uint32_t number;
+
+	if (session->asking || session->events.need_slot == NULL)
+		return;
+	number = cx_accounts_want(session->accounts, session->slotless != NULL);
+	if (number == 0)
+		return;
+	session->asking = true;
+	session->events.need_slot(session, number, session->events.arg);
+}
+
+static void settle(struct cx_timer *timer)
+{
+	struct cx_session *session = cx_container_of(timer, struct cx_session, settle);
+	bool more = cx_accounts_settle(session->accounts);
+
+	send_slotless(session);
+	if (!cx_session_alive(session))
+		return;
+	need_slot(session);
+	if (more && session->settle.link == NULL)
+		cx_timer_set(session->loop, &session->settle, SETTLE_MS);
+}
+
+/* Its slot is looked at when who waits for the end has been told. */
+static void give_back(struct cx_session *session, struct pending *slot)
+{
+	if (slot->group == 0 || session->accounts == NULL)
+		return;
+	cx_accounts_give_back(session->accounts, slot->group);
+	slot->group = 0;
+	cx_timer_clear(&session->settle);
+	cx_timer_set(session->loop, &session->settle, 0);
+}
+
 static int flush(struct cx_session *session, struct cx_err *err)
 {
 	while (session->head != NULL) {
@@ -304,11 +435,10 @@ static int on_error(struct cx_session *session, struct pending *slot, struct cx_
 	struct cx_msg_agent_error m;
 	struct cx_err said;
 
-	(void)session;
 	if (!cx_msg_agent_error_get(body, &m))
 		return cx_refuse(err, CX_INVALID, "malformed fields");
 	(void)cx_err_adopt(&said, m.kind, m.errnum, m.text.p, m.text.len);
-	fail_owner(slot, false, &said);
+	fail_pending(session, slot, &said);
 	return 0;
 }
 
@@ -392,7 +522,7 @@ static int on_started(struct cx_session *session, struct pending *slot, struct c
 
 static void tell_end(struct pending *slot)
 {
-	struct cx_msg_exited end = slot->end;
+	struct cx_result end = slot->end;
 	struct cx_exec *exec = release_owner(slot);
 
 	free_slot(slot);
@@ -400,13 +530,36 @@ static void tell_end(struct pending *slot)
 		exec->ended(exec, &end, NULL);
 }
 
+/* What it used is read at once: only so long is the slot its own. */
+static void measure(struct cx_session *session, struct pending *slot,
+		    const struct cx_msg_exited *said)
+{
+	static const enum cx_reason reasons[CX_EXITED_MAX] = {
+		[CX_EXITED_CODE] = CX_REASON_EXITED,
+		[CX_EXITED_SIGNAL] = CX_REASON_SIGNALLED,
+		[CX_EXITED_TIMEOUT] = CX_REASON_WALL_TIMEOUT,
+	};
+
+	slot->end = (struct cx_result){ .how = (enum cx_exited)said->how,
+					.status = said->status,
+					.reason = reasons[said->how],
+					.wall_us = cx_now_us() - slot->asked_us };
+	if (slot->group == 0)
+		return;
+	slot->end.source = cx_accounts_source(session->accounts);
+	cx_accounts_read(session->accounts, slot->group, &slot->end.used);
+	give_back(session, slot);
+}
+
 static int on_exited(struct cx_session *session, struct pending *slot, struct cx_reader *body,
 		     struct cx_err *err)
 {
+	struct cx_msg_exited said;
 	bool fine;
 
-	if (!cx_msg_exited_get(body, &slot->end))
+	if (!cx_msg_exited_get(body, &said))
 		return cx_refuse(err, CX_INVALID, "malformed fields");
+	measure(session, slot, &said);
 	slot->waits = HELD;
 	slot->deadline_ms = 0;
 	fine = slot->end.how == CX_EXITED_CODE && slot->end.status == 0;
@@ -564,6 +717,7 @@ static void disconnect(struct cx_session *session)
 {
 	session->lost = true;
 	cx_timer_clear(&session->tick);
+	cx_timer_clear(&session->settle);
 	free_queue(session);
 	cx_loop_drop(session->loop, &session->src);
 }
@@ -632,6 +786,7 @@ static void tick(struct cx_timer *timer)
 
 static void free_session(struct cx_session *session)
 {
+	cx_accounts_close(session->accounts);
 	free(session->slots);
 	free(session);
 }
@@ -661,7 +816,9 @@ int cx_session_open(struct cx_loop *loop, struct cx_packet *scratch, int *sock,
 		.scratch = scratch,
 		.events = *events,
 		.tick = { .fire = tick },
+		.settle = { .fire = settle },
 		.tail = &session->head,
+		.slotless_tail = &session->slotless,
 		.hello_deadline_ms = cx_now_ms() + CX_SESSION_HELLO_MS,
 	};
 	if (cx_loop_add(loop, &session->src, EPOLLIN, err) < 0)
@@ -670,6 +827,35 @@ int cx_session_open(struct cx_loop *loop, struct cx_packet *scratch, int *sock,
 	cx_timer_set(loop, &session->tick, TICK_MS);
 	*ret = cx_take_ptr(&session);
 	return 0;
+}
+
+void cx_session_measure(struct cx_session *session, struct cx_accounts *accounts)
+{
+	session->accounts = accounts;
+}
+
+static void fail_slotless(struct cx_session *session, const struct cx_err *err)
+{
+	struct queued *all = take_slotless(session);
+
+	for (const struct queued *q = all; q != NULL && cx_session_alive(session); q = q->next) {
+		session->queued_bytes -= q->len;
+		fail_pending(session, find_slot(session, q->request), err);
+	}
+	free_packets(all);
+}
+
+void cx_session_slot_made(struct cx_session *session, uint32_t number, const struct cx_err *err)
+{
+	if (!cx_session_alive(session) || !session->asking)
+		return;
+	session->asking = false;
+	cx_accounts_made(session->accounts, number, err == NULL);
+	if (err != NULL && session->slotless != NULL)
+		fail_slotless(session, err);
+	send_slotless(session);
+	if (cx_session_alive(session) && err == NULL)
+		need_slot(session);
 }
 
 /* Callbacks may close the session: it is freed by the last walk over its slots. */
@@ -722,6 +908,7 @@ void cx_session_close(struct cx_session *session)
 		return;
 	session->closed = true;
 	cx_timer_clear(&session->tick);
+	cx_timer_clear(&session->settle);
 	free_queue(session);
 	for (unsigned i = 0; i < session->nslots; i++)
 		(void)release_owner(&session->slots[i]);
@@ -815,19 +1002,27 @@ int cx_session_exec(struct cx_session *session, const struct cx_msg_exec *plan,
 		    struct cx_pipes *pipes, struct cx_exec *exec, struct cx_err *err)
 {
 	struct pending want = want_answer(WAIT_START, exec);
+	struct cx_msg_exec m = *plan;
 	unsigned nfds = (plan->flags & CX_EXEC_TTY) != 0 ? 1 : 3;
 	uint32_t request = 0;
 	int r;
 
 	want.limit = plan->timeout_ms;
+	want.asked_us = cx_now_us();
+	if (session->accounts != NULL && session->slotless == NULL)
+		want.group = m.slot = cx_accounts_take(session->accounts);
 	if (pipes->ntheirs != nfds)
 		r = cx_refuse(err, CX_INVALID, "%u descriptors for a command that needs %u",
 			      pipes->ntheirs, nfds);
 	else
-		r = ask_exec(session, &want, plan, pipes->theirs, nfds, &request, err);
+		r = ask_exec(session, &want, &m, pipes->theirs, nfds, &request, err);
 	cx_pipes_close_theirs(pipes);
-	if (r < 0)
+	if (r < 0) {
+		give_back(session, &want);
 		return r;
+	}
+	if (session->slotless != NULL)
+		need_slot(session);
 	exec->session = session;
 	exec->request = request;
 	if (session->events.used != NULL)

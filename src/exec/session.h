@@ -7,6 +7,7 @@
 
 #include "base/loop.h"
 #include "exec/pipes.h"
+#include "exec/result.h"
 #include "proto/agent_msgs.h"
 
 /*
@@ -48,6 +49,11 @@ struct cx_session_events {
 	unsigned (*hold)(struct cx_session *session, void *arg);
 	/* A command or the moving of a file was begun or has ended. May be NULL. */
 	void (*used)(struct cx_session *session, void *arg);
+	/*
+	 * A command needs control group slot "number", which caissond is to make. Follow with
+	 * cx_session_slot_made(). NULL where nothing is measured.
+	 */
+	void (*need_slot)(struct cx_session *session, uint32_t number, void *arg);
 	/* The start command ended; unasked. May be NULL. */
 	void (*main_ended)(struct cx_session *session, const struct cx_msg_main_state *state,
 			   void *arg);
@@ -62,6 +68,13 @@ struct cx_session_events {
 CX_MUST int cx_session_open(struct cx_loop *loop, struct cx_packet *scratch, int *sock,
 			    const struct cx_session_events *events, struct cx_session **ret,
 			    struct cx_err *err);
+/*
+ * Takes over accounts: from now on commands run in slots of theirs, and their results tell what
+ * they used. A command waits until there is a slot for it.
+ */
+void cx_session_measure(struct cx_session *session, struct cx_accounts *accounts);
+/* err: it could not be made, and the commands that wait for one fail with that. */
+void cx_session_slot_made(struct cx_session *session, uint32_t number, const struct cx_err *err);
 /* No callback follows, not even for what is pending. Commands go on inside. NULL is fine. */
 void cx_session_close(struct cx_session *session);
 /* Ends the connection if there is still one, and whatever is pending with err; lost() is not told.
@@ -116,8 +129,7 @@ CX_MUST int cx_session_port(struct cx_session *session, uint16_t port, uint32_t 
  */
 struct cx_exec {
 	void (*started)(struct cx_exec *exec, uint32_t pid); /* may be NULL */
-	void (*ended)(struct cx_exec *exec, const struct cx_msg_exited *end,
-		      const struct cx_err *err);
+	void (*ended)(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *err);
 	struct cx_session *session; /* private, as is what follows */
 	uint32_t request;
 };

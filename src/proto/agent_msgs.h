@@ -61,7 +61,9 @@
 	F(str, user, 255)   /* "" is the default */                                                \
 	F(u32, timeout_ms, UINT32_MAX) /* wall time; 0 is none. Then its whole group is killed */  \
 	F(u32, rows, 65535)                                                                        \
-	F(u32, cols, 65535)
+	F(u32, cols, 65535)                                                                        \
+	F(u32, slot, 1024) /* the control group that the host counts by; 0: none. The last field   \
+			    */
 #define CX_FIELDS_STARTED(F) F(u32, pid, UINT32_MAX) /* as seen inside */
 #define CX_FIELDS_EXITED(F)                                  \
 	F(u32, how, CX_EXITED_MAX - 1)                       \

@@ -18,9 +18,9 @@
 	M(0x02, ready, CX_FIELDS_READY)                                                            \
 	M(0x03, control_error, CX_FIELDS_CONTROL_ERROR)                                            \
 	M(0x10, create, CX_FIELDS_CREATE)   /* -> created */                                       \
-	M(0x11, created, CX_FIELDS_CREATED) /* fd: connection to the agent */                      \
+	M(0x11, created, CX_FIELDS_CREATED) /* fds: connection to the agent, accounts */           \
 	M(0x12, connect, CX_FIELDS_SANDBOX) /* -> connected */                                     \
-	M(0x13, connected, CX_FIELDS_NONE)  /* fd: connection to the agent */                      \
+	M(0x13, connected, CX_FIELDS_NONE)  /* fds: connection to the agent, accounts */           \
 	M(0x14, destroy, CX_FIELDS_SANDBOX) /* -> destroyed, when nothing of it is left */         \
 	M(0x15, destroyed, CX_FIELDS_NONE)                                                         \
 	M(0x16, list, CX_FIELDS_NONE) /* -> listed for each, then list_end */                      \
@@ -53,6 +53,8 @@
 	M(0x33, archived, CX_FIELDS_NONE)                                                          \
 	M(0x40, count, CX_FIELDS_NONE) /* -> counted */                                            \
 	M(0x41, counted, CX_FIELDS_COUNTED)                                                        \
+	M(0x42, command_slot, CX_FIELDS_COMMAND_SLOT) /* -> command_slot_made */                   \
+	M(0x43, command_slot_made, CX_FIELDS_NONE)                                                 \
 	M(0x50, network, CX_FIELDS_SANDBOX) /* -> network_is */                                    \
 	M(0x51, network_is, CX_FIELDS_NETWORK_IS)                                                  \
 	M(0x52, egress, CX_FIELDS_EGRESS) /* -> egress_set, when it is in force */                 \
@@ -96,7 +98,13 @@
 	F(u32, running, 1 << 20)  \
 	F(u32, ending, 1 << 20)   \
 	F(u64, gateways, UINT64_MAX)
-#define CX_FIELDS_ENDED(F) F(str, id, 32) F(u32, reason, CX_END_MAX - 1)
+/*
+ * Accounts: one or two directories of control groups, memory's and (v1) cpuacct's, in which the
+ * command of slot N runs in "cmd-N" (runtime/cgroup.h). Slot 1 is there from the beginning;
+ * command_slot makes another one, or one anew that nobody is in.
+ */
+#define CX_FIELDS_COMMAND_SLOT(F) F(str, id, 32) F(u32, number, CX_COMMAND_SLOTS_MAX)
+#define CX_FIELDS_ENDED(F)	  F(str, id, 32) F(u32, reason, CX_END_MAX - 1)
 /* blob_is_known: the reader's report may leave the archive's own digest out */
 #define CX_FIELDS_LAYER_BUILD(F) \
 	F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX) F(u32, blob_is_known, 1)
@@ -151,6 +159,8 @@ enum cx_egress {
 enum cx_listen_purpose { CX_LISTEN_EXPOSE, CX_LISTEN_SSH, CX_LISTEN_HTTPS, CX_LISTEN_PURPOSE_MAX };
 
 enum {
+	CX_COMMAND_SLOTS_MAX = 1024,
+	CX_ACCOUNTS_MAX = 2,	/* directories */
 	CX_SLOTS_MAX = 65536,	/* links, and so sandboxes with a network */
 	CX_NETRULES_MAX = 2048, /* of one sandbox: an entry with a port is one of TCP, one of UDP */
 	CX_NETRULE_SIZE = 24,	/* bytes, netrule.h */

@@ -87,9 +87,7 @@ static int open_instance(const struct cx_cgroups *groups, struct cx_cgroup_tree 
 
 static enum cx_cgroup_kind kind_of(unsigned controllers)
 {
-	if ((controllers & (CX_CTL_NEEDED | CX_CTL_FREEZER)) != 0)
-		return CX_KIND_SPLIT;
-	return controllers == CX_CTL_DEVICES ? CX_KIND_SHARED : CX_KIND_SINGLE;
+	return controllers == CX_CTL_DEVICES ? CX_KIND_SHARED : CX_KIND_SPLIT;
 }
 
 static int compare_trees(const void *a, const void *b)
@@ -217,14 +215,18 @@ static int make_group(int dir, const char *name, struct cx_err *err)
 	return cx_cgroup_child(dir, name, err);
 }
 
-/* Its owner may make groups below and put processes there; the limits stay root's. */
-static int delegate(const struct cx_cgroups *groups, int work, uint32_t uid_base,
-		    struct cx_err *err)
+/*
+ * Its owner may put processes there, and where the pids are limited make groups below; the limits
+ * stay root's, and so do the groups of commands that the host counts by.
+ */
+static int delegate(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree, int work,
+		    uint32_t uid_base, struct cx_err *err)
 {
 	for (const char *const *file = groups->version->delegated; *file != NULL; file++)
 		if (fchownat(work, *file, uid_base, uid_base, AT_SYMLINK_NOFOLLOW) < 0)
 			return cx_fail(err, errno, "give '%s' to %" PRIu32, *file, uid_base);
-	if (fchownat(work, "", uid_base, uid_base, AT_EMPTY_PATH) < 0)
+	if ((tree->controllers & CX_CTL_PIDS) != 0 &&
+	    fchownat(work, "", uid_base, uid_base, AT_EMPTY_PATH) < 0)
 		return cx_fail(err, errno, "give group to %" PRIu32, uid_base);
 	return 0;
 }
@@ -237,10 +239,10 @@ static int make_work(const struct cx_cgroups *groups, const struct cx_cgroup_tre
 
 	if (work < 0 || enable_controllers(groups, work, err) < 0)
 		return -err->errnum;
-	if ((tree->controllers & CX_CTL_PIDS) == 0) {
+	if ((tree->controllers & (CX_CTL_PIDS | CX_CTL_COUNTED)) == 0) {
 		fd = openat(work, groups->version->tasks, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 	} else {
-		if (delegate(groups, work, uid_base, err) < 0)
+		if (delegate(groups, tree, work, uid_base, err) < 0)
 			return -err->errnum;
 		fd = open_tree(work, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 	}
@@ -286,8 +288,6 @@ static int make_in_tree(const struct cx_cgroups *groups, const struct cx_cgroup_
 	if (top < 0)
 		return -err->errnum;
 	ret->top[ret->ntop++] = top;
-	if (tree->kind == CX_KIND_SINGLE)
-		return open_tasks(groups, top, ret, err);
 	if (groups->version->made_top(top, uid_base, ret, err) < 0 ||
 	    enable_controllers(groups, top, err) < 0 ||
 	    make_work(groups, tree, top, uid_base, ret, err) < 0)
@@ -349,12 +349,10 @@ int cx_cgroup_find(struct cx_cgroups *groups, const char *id, struct cx_cgroup *
 	return 0;
 }
 
-/* The group of tree i that is limited and counted: without the agent where that is apart. */
-static int open_counted(const struct cx_cgroups *groups, const struct cx_cgroup *group, unsigned i,
-			struct cx_err *err)
+/* The group of tree i that is limited and counted: without the agent. */
+static int open_counted(const struct cx_cgroup *group, unsigned i, struct cx_err *err)
 {
-	return cx_cgroup_child(group->top[i], groups->trees[i].kind == CX_KIND_SPLIT ? "work" : ".",
-			       err);
+	return cx_cgroup_child(group->top[i], "work", err);
 }
 
 int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
@@ -366,7 +364,7 @@ int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
 				 " processes: the least is 10, 1 and 1",
 				 limits->cpu_milli, limits->memory_bytes, limits->pids);
 	for (unsigned i = 0; i < group->ntop; i++) {
-		cx_autofd int dir = open_counted(groups, group, i, err);
+		cx_autofd int dir = open_counted(group, i, err);
 
 		if (dir < 0 || write_limits(groups, &groups->trees[i], dir, limits, err) < 0)
 			return -err->errnum;
@@ -487,7 +485,7 @@ static int count_all(const struct cx_cgroups *groups, const struct cx_cgroup *gr
 		     struct cx_err *err)
 {
 	for (unsigned i = 0; i < group->ntop; i++) {
-		cx_autofd int dir = open_counted(groups, group, i, err);
+		cx_autofd int dir = open_counted(group, i, err);
 
 		if (dir < 0)
 			return cx_wrap(err, "usage");
@@ -532,7 +530,7 @@ int cx_cgroup_oom_watch(struct cx_cgroups *groups, const struct cx_cgroup *group
 
 		if ((groups->trees[i].controllers & CX_CTL_MEMORY) == 0)
 			continue;
-		dir = open_counted(groups, group, i, err);
+		dir = open_counted(group, i, err);
 		return dir >= 0 ? groups->version->oom_watch(dir, ret_events, err) : -err->errnum;
 	}
 	return cx_refuse(err, CX_UNAVAILABLE, "the host does not limit memory");

@@ -14,14 +14,16 @@
  *	<root>/caisson-<instance>/<id>/agent	the agent, under CX_AGENT_MEMORY and CX_AGENT_PIDS
  *	<root>/caisson-<instance>/<id>/work	all else, under struct cx_limits; delegated
  *
- * The agent gives each command a group exec-N below work[0]; that alone is enough to find and kill
- * it. In the other trees of v1 a command belongs into "work" itself: a group more in each would
- * take time, and v1 would forget the OOM kills of that group when it is removed.
+ * A command runs in a group cmd-N below "work", made here and root's, in every tree that counts CPU
+ * time or memory: one "slot" is used by one command at a time, and again when nothing is left of
+ * it. What the sandbox may do there is to put processes in. On v1 the agent also gives it a group
+ * exec-N in the tree that limits the pids, to find and kill it; what is started without a slot has
+ * a group exec-N alone, and belongs into "work" itself in the other trees.
  *
  * A hierarchy is one mounted tree: on v1 each controller (or joined set) has its own, on v2 there
  * is one. Needed: cpu, memory, pids; used where there: cpuacct, devices, freezer.
  */
-enum { CX_CGROUP_TREES_MAX = 8 };
+enum { CX_CGROUP_TREES_MAX = 8, CX_CGROUP_ACCOUNTS_MAX = 2, CX_CGROUP_SLOTS_MAX = 1024 };
 /* Room for what the kernel frees late of the many short-lived children that start commands. */
 enum { CX_AGENT_MEMORY = 48 << 20, CX_AGENT_PIDS = 256 };
 
@@ -42,9 +44,9 @@ struct cx_cgroup { /* of one sandbox; cx_cgroup_close() releases the descriptors
 	int top[CX_CGROUP_TREES_MAX]; /* <id>, a directory in each tree; ntop of them */
 	/*
 	 * What the agent inherits, n of them: first the directory <id>/work of the tree that limits
-	 * the pids, where it makes exec-N; then (v1) the "tasks" of <id>/work in the other trees,
-	 * open for writing. The directory is the root of a detached mount: from a plain one ".."
-	 * would lead to the host's files.
+	 * the pids, where it makes exec-N; then (v1) of each other tree either the directory
+	 * <id>/work, where commands are counted, or its "tasks", open for writing. A directory is
+	 * the root of a detached mount: from a plain one ".." would lead to the host's files.
 	 */
 	int work[CX_CGROUP_TREES_MAX];
 	int tasks[CX_CGROUP_TREES_MAX]; /* where the agent's process writes "0"; ntasks of them */
@@ -61,6 +63,8 @@ CX_MUST int cx_cgroups_open(const char *instance, struct cx_cgroups **ret, struc
 /* Releases the descriptors; with remove, also the instance's (then empty) directories. */
 void cx_cgroups_close(struct cx_cgroups *groups, bool remove);
 const char *cx_cgroups_mode(const struct cx_cgroups *groups); /* "v1", "hybrid" or "v2" */
+/* The user who reads what commands used and sets their limits; root when nothing is said. */
+void cx_cgroups_set_reader(struct cx_cgroups *groups, uid_t reader);
 
 /*
  * Makes both groups of a sandbox, with the agent's limits, device rules, and "work" owned by
@@ -78,6 +82,20 @@ CX_MUST int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *g
 			    const struct cx_limits *limits, struct cx_err *err);
 CX_MUST int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *group,
 			    struct cx_usage *ret, struct cx_err *err);
+
+/*
+ * Makes cmd-<number> (1 to CX_CGROUP_SLOTS_MAX) in each tree that counts, anew if it is there and
+ * nobody is in it; else -EBUSY.
+ */
+CX_MUST int cx_cgroup_slot(struct cx_cgroups *groups, const struct cx_cgroup *group,
+			   uint32_t number, uint32_t uid_base, struct cx_err *err);
+/*
+ * Where the reader finds them: directories, the caller's, *ret_n of them; that of memory first,
+ * then (v1, where it is there) that of cpuacct.
+ */
+CX_MUST int cx_cgroup_accounts(struct cx_cgroups *groups, const struct cx_cgroup *group,
+			       int ret[CX_CGROUP_ACCOUNTS_MAX], unsigned *ret_n,
+			       struct cx_err *err);
 
 /*
  * A descriptor that tells when the kernel has killed in "work" for want of memory: *ret_events is

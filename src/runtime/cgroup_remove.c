@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -206,11 +207,26 @@ static int prune(const struct cx_cgroup_version *version, int parent, const char
 	return 0;
 }
 
+/* False when one cannot be removed. */
+static bool remove_slots(int dir, const char *id)
+{
+	char path[CX_CGROUP_NAME_MAX + sizeof "/work/cmd-4294967295"];
+
+	for (uint32_t number = 1;; number++) {
+		(void)snprintf(path, sizeof path, "%s/work/cmd-%" PRIu32, id, number);
+		if (unlinkat(dir, path, AT_REMOVEDIR) < 0)
+			return errno == ENOENT;
+	}
+}
+
 /* The usual end: all has exited, and the agent has removed what it made. */
 static bool remove_plain(int dir, const char *id)
 {
 	static const char *const below[] = { "/agent", "/work", "" };
 	char path[CX_CGROUP_NAME_MAX + sizeof "/agent"];
+
+	if (!remove_slots(dir, id))
+		return false;
 
 	for (size_t i = 0; i < CX_LEN(below); i++) {
 		(void)snprintf(path, sizeof path, "%s%s", id, below[i]);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
@@ -20,6 +21,7 @@ enum cx_controllers { /* a set */
 		      CX_CTL_DEVICES = 16,
 		      CX_CTL_FREEZER = 32,
 		      CX_CTL_NEEDED = CX_CTL_CPU | CX_CTL_MEMORY | CX_CTL_PIDS,
+		      CX_CTL_COUNTED = CX_CTL_CPUACCT | CX_CTL_MEMORY, /* for each command */
 };
 enum {
 	CX_CGROUP_NAME_MAX = 64, /* bytes of an instance name and of an id */
@@ -29,7 +31,6 @@ enum {
 /* How a sandbox appears in a tree: as finely as something there differs. Sorted in this order. */
 enum cx_cgroup_kind {
 	CX_KIND_SPLIT,	/* <id>/agent and <id>/work: the agent's limits are its own */
-	CX_KIND_SINGLE, /* <id>: only to count or to stop all of it */
 	CX_KIND_SHARED, /* nothing: the instance's group does for all */
 };
 
@@ -79,11 +80,21 @@ struct cx_freeze_row {
 	const char *state, *frozen; /* a file and a word in it */
 };
 
+/* A file of a command's group that is not only root's. */
+struct cx_slot_row {
+	unsigned controller;
+	const char *file;
+	enum { CX_SLOT_SANDBOX, CX_SLOT_READER } owner;
+	bool optional; /* some kernels have no such file */
+	const char *why;
+};
+
 /* What differs between cgroup v1 and v2. */
 struct cx_cgroup_version {
 	const struct cx_limit_row *limits;
 	const struct cx_usage_row *usage;
-	size_t nlimits, nusage;
+	const struct cx_slot_row *slot;
+	size_t nlimits, nusage, nslot;
 	const char *const *delegated; /* files of "work" that its owner may write; ended by NULL */
 	struct cx_freeze_row freeze;
 	const char *subtree; /* for cgroup.subtree_control, or NULL */
@@ -102,6 +113,7 @@ struct cx_cgroups {
 	const struct cx_cgroup_version *version;
 	const char *mode;
 	char name[sizeof "caisson-" + CX_CGROUP_NAME_MAX];
+	uid_t reader; /* see cx_cgroups_set_reader() */
 	struct cx_cgroup_tree trees[CX_CGROUP_FOUND_MAX];
 	unsigned n; /* by kind; the first limits the pids */
 };

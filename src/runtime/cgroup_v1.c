@@ -73,6 +73,15 @@ static const struct cx_usage_row usage[] = {
 	  .summed = true },
 };
 
+static const struct cx_slot_row slot_rows[] = {
+	{ CX_CTL_COUNTED, "tasks", CX_SLOT_SANDBOX, false, "the agent starts the command there" },
+	{ CX_CTL_MEMORY, "memory.max_usage_in_bytes", CX_SLOT_READER, false,
+	  "a written peak begins again, for the next command" },
+	{ CX_CTL_MEMORY, "memory.limit_in_bytes", CX_SLOT_READER, false, "the command's limit" },
+	{ CX_CTL_MEMORY, "memory.memsw.limit_in_bytes", CX_SLOT_READER, true,
+	  "the same with swap" },
+};
+
 static const char *const delegated[] = { "tasks", "cgroup.procs", NULL };
 
 static int restrict_devices(const struct cx_cgroup_tree *tree, struct cx_err *err)
@@ -138,6 +147,8 @@ const struct cx_cgroup_version cx_cgroup_v1 = {
 	.nlimits = CX_LEN(limits),
 	.usage = usage,
 	.nusage = CX_LEN(usage),
+	.slot = slot_rows,
+	.nslot = CX_LEN(slot_rows),
 	.delegated = delegated,
 	.freeze = { .controller = CX_CTL_FREEZER,
 		    .file = "freezer.state",

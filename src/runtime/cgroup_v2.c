@@ -63,6 +63,16 @@ static const struct cx_usage_row usage[] = {
 	  .divisor = 1 },
 };
 
+static const struct cx_slot_row slot_rows[] = {
+	{ CX_CTL_PIDS, "cgroup.procs", CX_SLOT_SANDBOX, false,
+	  "the agent starts the command there" },
+	{ CX_CTL_PIDS, "cgroup.kill", CX_SLOT_SANDBOX, true, "and ends all of it" },
+	{ CX_CTL_PIDS, "pids.max", CX_SLOT_READER, false, "the command's limit" },
+	{ CX_CTL_MEMORY, "memory.max", CX_SLOT_READER, false, "the command's limit" },
+	{ CX_CTL_MEMORY, "memory.peak", CX_SLOT_READER, true,
+	  "since Linux 6.12 a written peak begins again, for the next command" },
+};
+
 static const char *const delegated[] = { "cgroup.procs", "cgroup.threads", "cgroup.subtree_control",
 					 NULL };
 
@@ -209,6 +219,8 @@ const struct cx_cgroup_version cx_cgroup_v2 = {
 	.nlimits = CX_LEN(limits),
 	.usage = usage,
 	.nusage = CX_LEN(usage),
+	.slot = slot_rows,
+	.nslot = CX_LEN(slot_rows),
 	.delegated = delegated,
 	.freeze = { .controller = CX_CTL_PIDS,
 		    .file = "cgroup.freeze",

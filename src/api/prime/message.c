@@ -357,7 +357,7 @@ static int write_data(struct cx_buf *out, const struct cx_proc_event *from, stru
 }
 
 /* A success is told by an end without fields. */
-static int write_end(struct cx_buf *out, const struct cx_msg_exited *from, struct cx_err *err)
+static int write_end(struct cx_buf *out, const struct cx_result *from, struct cx_err *err)
 {
 	CommandSession__CommandSessionEvent__EndEvent end;
 	event_message event;

@@ -227,13 +227,12 @@ struct command {
 	struct cx_pipes pipes;
 	uint32_t request;
 	int n;
-	struct cx_msg_exited end;
+	struct cx_result end;
 	struct cx_err why;
 	char status[16];
 };
 
-static void on_command(struct cx_exec *exec, const struct cx_msg_exited *how,
-		       const struct cx_err *why)
+static void on_command(struct cx_exec *exec, const struct cx_result *how, const struct cx_err *why)
 {
 	struct command *c = cx_container_of(exec, struct command, exec);
 	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };

@@ -126,7 +126,7 @@ struct seen {
 	uint32_t pid;
 	uint64_t bytes, errors;
 	char text[64]; /* the first bytes of stdout */
-	struct cx_msg_exited end;
+	struct cx_result end;
 	struct cx_err why;
 };
 

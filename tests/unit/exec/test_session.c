@@ -186,7 +186,7 @@ static struct ask new_ask(void)
 struct run {
 	struct cx_exec exec;
 	struct cx_pipes pipes;
-	struct cx_msg_exited end;
+	struct cx_result end;
 	struct cx_err why;
 	int started, ended;
 };
@@ -197,8 +197,7 @@ static void on_started(struct cx_exec *exec, uint32_t pid)
 	cx_container_of(exec, struct run, exec)->started++;
 }
 
-static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
-		     const struct cx_err *why)
+static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *why)
 {
 	struct run *run = cx_container_of(exec, struct run, exec);
 
@@ -747,7 +746,7 @@ START_TEST(what_is_pending_waits_for_the_owner_of_a_lost_session)
 END_TEST
 
 static const struct {
-	struct cx_msg_exited end;
+	struct cx_result end;
 	int held;
 } ways_to_end[] = {
 	{ { .how = CX_EXITED_CODE, .status = 0 }, 0 },

@@ -12,7 +12,7 @@ static struct cx_err err;
  */
 
 static const struct {
-	struct cx_msg_exited end;
+	struct cx_result end;
 	const char *bytes;
 	size_t len;
 } ends[] = {
@@ -35,7 +35,7 @@ END_TEST
 START_TEST(a_signal_is_told_in_words_too)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf out = { .max = 4096 };
-	struct cx_msg_exited end = { .how = CX_EXITED_SIGNAL, .status = SIGKILL };
+	struct cx_result end = { .how = CX_EXITED_SIGNAL, .status = SIGKILL };
 	struct cx_proc_event event = { .kind = CX_PROC_ENDED, .end = &end };
 
 	ck_assert_int_eq(cx_prime_write_event(&out, &event, &err), 0);

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exec/accounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+enum { MEMORY, CPU }; /* places of v1's directories; on v2 there is one */
+enum { PATH_SIZE = 64, FIRST_SLOTS = 4 };
+
+struct cpu { /* microseconds; user and system divide the whole in ticks only */
+	uint64_t whole, user, system;
+};
+
+struct slot {
+	enum {
+		SLOT_FREE,
+		SLOT_USED,
+		SLOT_ENDED, /* the command has ended, nobody has looked yet */
+		SLOT_LEFT,  /* some of its processes live on */
+		SLOT_STALE, /* to be made anew: the kernel cannot begin its peak again */
+		SLOT_ASKED,
+	} state;
+	struct cpu base, seen; /* at the beginning of its command, and when last read */
+	uint64_t memory_base;  /* what earlier commands left there, files above all */
+	int peak;	       /* v2: an open memory.peak, whose peak begins where it was written */
+};
+
+struct cx_accounts {
+	int dirs[CX_ACCOUNTS_MAX];
+	unsigned ndirs, n, room;
+	bool v2;
+	struct slot *slots; /* number - 1 */
+};
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static const char *path_of(char path[PATH_SIZE], uint32_t number, const char *file)
+{
+	(void)snprintf(path, PATH_SIZE, "cmd-%" PRIu32 "/%s", number, file);
+	return path;
+}
+
+/* Cut to size: enough of it to see what is looked for. */
+static bool read_text(const struct cx_accounts *a, unsigned dir, uint32_t number, const char *file,
+		      char *text, size_t size)
+{
+	char path[PATH_SIZE];
+	cx_autofd int fd = -EBADF;
+	ssize_t n;
+
+	if (dir >= a->ndirs)
+		return false;
+	fd = openat(a->dirs[dir], path_of(path, number, file), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	n = fd >= 0 ? read(fd, text, size - 1) : -1; /* the kernel tells all of it at once */
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	return true;
+}
+
+static bool read_number(const struct cx_accounts *a, unsigned dir, uint32_t number,
+			const char *file, uint64_t *ret)
+{
+	char text[32], *end;
+
+	if (!read_text(a, dir, number, file, text, sizeof text))
+		return false;
+	*ret = strtoull(text, &end, 10);
+	return end != text;
+}
+
+static bool read_cpu_v1(const struct cx_accounts *a, uint32_t number, struct cpu *ret)
+{
+	uint64_t whole, user, system;
+
+	if (!read_number(a, CPU, number, "cpuacct.usage", &whole) ||
+	    !read_number(a, CPU, number, "cpuacct.usage_user", &user) ||
+	    !read_number(a, CPU, number, "cpuacct.usage_sys", &system))
+		return false;
+	*ret = (struct cpu){ whole / 1000, user / 1000, system / 1000 };
+	return true;
+}
+
+static bool find_field(const char *text, const char *key, uint64_t *ret)
+{
+	const char *at = strstr(text, key);
+
+	if (at == NULL)
+		return false;
+	*ret = strtoull(at + strlen(key), NULL, 10);
+	return true;
+}
+
+static bool read_cpu_v2(const struct cx_accounts *a, uint32_t number, struct cpu *ret)
+{
+	char text[1024];
+
+	return read_text(a, MEMORY, number, "cpu.stat", text, sizeof text) &&
+	       find_field(text, "usage_usec ", &ret->whole) &&
+	       find_field(text, "user_usec ", &ret->user) &&
+	       find_field(text, "system_usec ", &ret->system);
+}
+
+static bool read_cpu(const struct cx_accounts *a, uint32_t number, struct cpu *ret)
+{
+	return a->v2 ? read_cpu_v2(a, number, ret) : read_cpu_v1(a, number, ret);
+}
+
+static bool read_peak_fd(int fd, uint64_t *ret)
+{
+	char text[32];
+	ssize_t n = pread(fd, text, sizeof text - 1, 0);
+
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	*ret = strtoull(text, NULL, 10);
+	return true;
+}
+
+static bool read_peak(const struct cx_accounts *a, uint32_t number, uint64_t *ret)
+{
+	const struct slot *slot = &a->slots[number - 1];
+
+	if (slot->peak >= 0)
+		return read_peak_fd(slot->peak, ret);
+	return read_number(a, MEMORY, number, a->v2 ? "memory.peak" : "memory.max_usage_in_bytes",
+			   ret);
+}
+
+static uint64_t beyond(uint64_t value, uint64_t base)
+{
+	return value > base ? value - base : 0;
+}
+
+/* As the kernel divides the time of a process: the whole is exact, its parts are sampled. */
+static void divide(const struct cpu *base, const struct cpu *now, struct cx_figures *ret)
+{
+	uint64_t whole = beyond(now->whole, base->whole), user = beyond(now->user, base->user);
+	uint64_t system = beyond(now->system, base->system);
+
+	ret->system_us = 0;
+	if (system > 0)
+		ret->system_us =
+			(uint64_t)((double)whole * ((double)system / (double)(user + system)));
+	ret->user_us = whole - ret->system_us;
+}
+
+void cx_accounts_read(struct cx_accounts *a, uint32_t number, struct cx_figures *ret)
+{
+	struct slot *slot = &a->slots[number - 1];
+	uint64_t peak = 0;
+
+	*ret = (struct cx_figures){ .has_cpu = read_cpu(a, number, &slot->seen) };
+	if (ret->has_cpu)
+		divide(&slot->base, &slot->seen, ret);
+	ret->has_memory = read_peak(a, number, &peak);
+	ret->memory_peak_bytes = beyond(peak, slot->memory_base);
+}
+
+/* ---- slots ----------------------------------------------------------------------------------- */
+
+static bool is_empty(const struct cx_accounts *a, uint32_t number)
+{
+	char text[64];
+
+	return read_text(a, MEMORY, number, "cgroup.procs", text, sizeof text) && text[0] == '\0';
+}
+
+static bool begin_peak_v1(const struct cx_accounts *a, uint32_t number)
+{
+	char path[PATH_SIZE];
+	struct cx_err ignored;
+
+	return cx_write_file(a->dirs[MEMORY], path_of(path, number, "memory.max_usage_in_bytes"),
+			     "0", &ignored) == 0;
+}
+
+static bool begin_peak_v2(const struct cx_accounts *a, struct slot *slot, uint32_t number)
+{
+	char path[PATH_SIZE];
+
+	if (slot->peak < 0)
+		slot->peak = openat(a->dirs[MEMORY], path_of(path, number, "memory.peak"),
+				    O_RDWR | O_CLOEXEC);
+	return slot->peak >= 0 && write(slot->peak, "0", 1) == 1;
+}
+
+/* Nobody is in it: what comes is counted from here. */
+static void prepare(struct cx_accounts *a, uint32_t number)
+{
+	struct slot *slot = &a->slots[number - 1];
+	const char *file = a->v2 ? "memory.current" : "memory.usage_in_bytes";
+	bool begun = a->v2 ? begin_peak_v2(a, slot, number) : begin_peak_v1(a, number);
+
+	slot->base = slot->seen;
+	slot->state = begun && read_number(a, MEMORY, number, file, &slot->memory_base)
+			      ? SLOT_FREE
+			      : SLOT_STALE;
+	if (slot->state == SLOT_STALE)
+		cx_close(&slot->peak);
+}
+
+void cx_accounts_give_back(struct cx_accounts *a, uint32_t number)
+{
+	a->slots[number - 1].state = SLOT_ENDED;
+}
+
+/* What was read at the end of a command is right as long as nobody was left. */
+static void settle(struct cx_accounts *a, uint32_t number)
+{
+	struct slot *slot = &a->slots[number - 1];
+
+	if (!is_empty(a, number))
+		slot->state = SLOT_LEFT;
+	else if (slot->state == SLOT_ENDED || read_cpu(a, number, &slot->seen))
+		prepare(a, number);
+}
+
+bool cx_accounts_settle(struct cx_accounts *a)
+{
+	bool more = false;
+
+	for (uint32_t number = 1; number <= a->n; number++) {
+		const struct slot *slot = &a->slots[number - 1];
+
+		if (slot->state == SLOT_ENDED || slot->state == SLOT_LEFT)
+			settle(a, number);
+		more |= slot->state == SLOT_LEFT;
+	}
+	return more;
+}
+
+static uint32_t find_free(const struct cx_accounts *a)
+{
+	for (unsigned i = 0; i < a->n; i++)
+		if (a->slots[i].state == SLOT_FREE)
+			return i + 1;
+	return 0;
+}
+
+uint32_t cx_accounts_take(struct cx_accounts *a)
+{
+	uint32_t number = find_free(a);
+
+	if (number == 0) {
+		(void)cx_accounts_settle(a);
+		number = find_free(a);
+	}
+	if (number > 0)
+		a->slots[number - 1].state = SLOT_USED;
+	return number;
+}
+
+static int add_slot(struct cx_accounts *a, struct cx_err *err)
+{
+	unsigned room = a->room > 0 ? 2 * a->room : FIRST_SLOTS;
+	struct slot *slots;
+
+	if (a->n == a->room) {
+		slots = realloc(a->slots, room * sizeof *slots);
+		if (slots == NULL)
+			return cx_fail(err, ENOMEM, "accounts of a sandbox");
+		a->slots = slots;
+		a->room = room;
+	}
+	a->slots[a->n++] = (struct slot){ .peak = -EBADF };
+	return 0;
+}
+
+uint32_t cx_accounts_want(struct cx_accounts *a, bool more)
+{
+	struct cx_err ignored;
+	unsigned i = 0;
+
+	while (i < a->n && a->slots[i].state != SLOT_STALE)
+		i++;
+	if (i < a->n && !more && find_free(a) > 0)
+		return 0;
+	if (i == a->n && (!more || a->n >= CX_COMMAND_SLOTS_MAX || add_slot(a, &ignored) < 0))
+		return 0;
+	a->slots[i].state = SLOT_ASKED;
+	return i + 1;
+}
+
+void cx_accounts_made(struct cx_accounts *a, uint32_t number, bool success)
+{
+	a->slots[number - 1] =
+		(struct slot){ .peak = -EBADF, .state = success ? SLOT_FREE : SLOT_STALE };
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+static bool exists(const struct cx_accounts *a, uint32_t number)
+{
+	char path[PATH_SIZE];
+
+	return faccessat(a->dirs[MEMORY], path_of(path, number, "cgroup.procs"), F_OK, 0) == 0;
+}
+
+/* Slots of an earlier gateway: in use until they are found empty. */
+static int find_slots(struct cx_accounts *a, struct cx_err *err)
+{
+	while (a->n < CX_COMMAND_SLOTS_MAX && exists(a, a->n + 1)) {
+		if (add_slot(a, err) < 0)
+			return -err->errnum;
+		a->slots[a->n - 1].state = SLOT_LEFT;
+	}
+	(void)cx_accounts_settle(a);
+	return 0;
+}
+
+static void close_accounts(struct cx_accounts **slot)
+{
+	cx_accounts_close(*slot);
+}
+
+int cx_accounts_open(int dirs[CX_ACCOUNTS_MAX], unsigned n, bool fresh, struct cx_accounts **ret,
+		     struct cx_err *err)
+{
+	CX_AUTO(close_accounts) struct cx_accounts *a = calloc(1, sizeof *a);
+
+	if (a == NULL)
+		return cx_fail(err, ENOMEM, "accounts of a sandbox");
+	for (unsigned i = 0; i < n; i++)
+		a->dirs[i] = cx_take_fd(&dirs[i]);
+	a->ndirs = n;
+	if (n == 0)
+		return cx_refuse(err, CX_INTERNAL, "no control group to count commands in");
+	a->v2 = faccessat(a->dirs[0], "cgroup.controllers", F_OK, 0) == 0;
+	if ((fresh ? add_slot(a, err) : find_slots(a, err)) < 0)
+		return -err->errnum;
+	*ret = cx_take_ptr(&a);
+	return 0;
+}
+
+void cx_accounts_close(struct cx_accounts *a)
+{
+	if (a == NULL)
+		return;
+	for (unsigned i = 0; i < a->n; i++)
+		cx_close(&a->slots[i].peak);
+	for (unsigned i = 0; i < a->ndirs; i++)
+		cx_close(&a->dirs[i]);
+	free(a->slots);
+	free(a);
+}
+
+const char *cx_accounts_source(const struct cx_accounts *a)
+{
+	return a->v2 ? "cgroup v2" : "cgroup v1";
+}

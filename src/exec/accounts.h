@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_EXEC_ACCOUNTS_H
+#define CX_EXEC_ACCOUNTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "proto/control_msgs.h"
+
+/*
+ * What the kernel counts for the commands of one sandbox, read by the host in control groups that
+ * are root's. A command runs in a slot, a group cmd-N that it shares with no other: what it used is
+ * what the kernel counted there meanwhile, for all its processes. A slot is used again when nobody
+ * is left in it; the children that a command left behind keep theirs.
+ */
+struct cx_accounts;
+
+struct cx_figures { /* of one command, as of its end */
+	uint64_t user_us, system_us;
+	uint64_t memory_peak_bytes; /* all that the kernel charged: with files it read first */
+	bool has_cpu, has_memory;   /* else the kernel does not tell */
+};
+
+/*
+ * Takes over the n directories that came with "created" or "connected". fresh: nothing has run
+ * there yet; else the slots are looked for.
+ */
+CX_MUST int cx_accounts_open(int dirs[CX_ACCOUNTS_MAX], unsigned n, bool fresh,
+			     struct cx_accounts **ret, struct cx_err *err);
+void cx_accounts_close(struct cx_accounts *accounts); /* NULL is fine */
+
+/* "cgroup v1" or "cgroup v2": the source of the figures. */
+const char *cx_accounts_source(const struct cx_accounts *accounts);
+
+/* A free slot, from now on the caller's; 0 when there is none. */
+uint32_t cx_accounts_take(struct cx_accounts *accounts);
+/* The command in it has ended, or never began. */
+void cx_accounts_give_back(struct cx_accounts *accounts, uint32_t number);
+void cx_accounts_read(struct cx_accounts *accounts, uint32_t number, struct cx_figures *ret);
+
+/*
+ * The number of a slot that caissond is to make: one anew that cannot be used again otherwise, or,
+ * when more are needed, another one. 0: none. Follow with cx_accounts_made().
+ */
+uint32_t cx_accounts_want(struct cx_accounts *accounts, bool more);
+void cx_accounts_made(struct cx_accounts *accounts, uint32_t number, bool success);
+
+/* Makes slots ready that were given back. True: in some, processes live on; look again later. */
+bool cx_accounts_settle(struct cx_accounts *accounts);
+
+#endif

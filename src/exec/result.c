@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exec/result.h"
+
+const char *cx_reason_name(enum cx_reason reason)
+{
+	static const char *const names[CX_REASON_MAX] = {
+		[CX_REASON_EXITED] = "exited",
+		[CX_REASON_SIGNALLED] = "signalled",
+		[CX_REASON_WALL_TIMEOUT] = "wall_timeout",
+	};
+
+	return names[reason];
+}

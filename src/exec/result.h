@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_EXEC_RESULT_H
+#define CX_EXEC_RESULT_H
+
+#include "exec/accounts.h"
+#include "proto/agent_msgs.h"
+
+/* Why a command is over. */
+enum cx_reason {
+	CX_REASON_EXITED,
+	CX_REASON_SIGNALLED,
+	CX_REASON_WALL_TIMEOUT,
+	CX_REASON_MAX,
+};
+
+/*
+ * How a command ended, and what it used until then: all of its processes, but what children use
+ * that it left behind. how and status are what the sandbox says; the rest the host has measured.
+ */
+struct cx_result {
+	enum cx_exited how;
+	uint32_t status; /* exit code or signal number */
+	enum cx_reason reason;
+	uint64_t wall_us; /* from when the sandbox was asked to when it told of the end */
+	struct cx_figures used;
+	const char *source; /* of the figures; NULL: there are none */
+};
+
+/* As it is written in answers: "exited", "wall_timeout" and so on. */
+const char *cx_reason_name(enum cx_reason reason);
+
+#endif
