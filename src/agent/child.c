@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -206,6 +207,35 @@ static int step_arguments(struct child *c, struct cx_err *err)
 	return 0;
 }
 
+/* Never above what it has: limits of processes are lowered only. */
+static int step_limits(struct child *c, struct cx_err *err)
+{
+	const struct cx_msg_exec *exec = c->plan->exec;
+	const struct {
+		int resource;
+		rlim_t value;
+	} wanted[] = {
+		{ RLIMIT_FSIZE, exec->file_bytes },
+		{ RLIMIT_STACK, exec->stack_bytes },
+		{ RLIMIT_NOFILE, exec->open_files },
+	};
+
+	for (size_t i = 0; i < CX_LEN(wanted); i++) {
+		struct rlimit limit;
+
+		if (wanted[i].value == 0)
+			continue;
+		if (getrlimit((__rlimit_resource_t)wanted[i].resource, &limit) < 0)
+			return cx_fail(err, errno, "read a limit");
+		if (limit.rlim_max > wanted[i].value)
+			limit.rlim_max = wanted[i].value;
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit((__rlimit_resource_t)wanted[i].resource, &limit) < 0)
+			return cx_fail(err, errno, "set a limit");
+	}
+	return 0;
+}
+
 static int explain(const char *file, int errnum, struct cx_err *err)
 {
 	if (errnum == ENOENT && access(file, F_OK) == 0)
@@ -307,6 +337,7 @@ static const struct step common_steps[] = {
 
 static const struct step command_steps[] = {
 	{ step_environment, "HOME is known now" },
+	{ step_limits, "" },
 	{ step_arguments, "" },
 	{ step_execute, "last; comes back only on failure" },
 	{ NULL, "" },

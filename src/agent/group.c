@@ -56,7 +56,6 @@ static int make(struct cx_groups *groups, struct cx_group **ret, struct cx_err *
 static void keep_spare(struct cx_groups *groups, struct cx_group *group)
 {
 	group->leader = 0;
-	group->slot = 0;
 	group->next = groups->spare;
 	groups->spare = group;
 	groups->nspare++;
@@ -120,12 +119,7 @@ static int take_own(struct cx_groups *groups, struct cx_group **ret, struct cx_e
 int cx_group_take(struct cx_groups *groups, uint32_t slot, struct cx_group **ret,
 		  struct cx_err *err)
 {
-	bool only_slot = groups->v2 && slot > 0;
-
-	if ((only_slot ? take_slot(slot, ret, err) : take_own(groups, ret, err)) < 0)
-		return -err->errnum;
-	(*ret)->slot = slot;
-	return 0;
+	return slot > 0 ? take_slot(slot, ret, err) : take_own(groups, ret, err);
 }
 
 void cx_group_prepare(struct cx_groups *groups)
@@ -133,7 +127,7 @@ void cx_group_prepare(struct cx_groups *groups)
 	struct cx_group *group;
 	struct cx_err ignored;
 
-	if (groups->spare == NULL && !groups->v2 && make(groups, &group, &ignored) == 0)
+	if (groups->spare == NULL && make(groups, &group, &ignored) == 0)
 		keep_spare(groups, group);
 }
 
@@ -165,8 +159,8 @@ static int join_tree(const struct cx_groups *groups, const struct cx_group *grou
 
 	if (!groups->is_dir[i])
 		return cx_write_all(groups->work[i], "0", 1, err);
-	if (group->slot > 0)
-		(void)snprintf(path, sizeof path, "cmd-%u/tasks", group->slot);
+	if (group->is_slot)
+		(void)path_of(path, group, "tasks");
 	return cx_write_file(groups->work[i], path, "0", err);
 }
 

@@ -11,18 +11,17 @@
 
 /*
  * The control group of one command, below the inherited "work" directory, work[0]: what a command
- * cannot leave, whatever it forks, so signals and timeouts reach all of it. exec-N is made here;
- * cmd-N, the slot that the host has chosen, was made by the host, which counts by it. On v2 a
- * command with a slot is in that alone. On v1 it is in exec-N too, and in the other trees in cmd-N
- * where work[1..] are directories; where they are "tasks" files, open, all share "work".
- * Without any directory (tests) the command's process group takes its place.
+ * cannot leave, whatever it forks, so signals and timeouts reach all of it. It is the slot cmd-N
+ * that the host made, has chosen and counts by, or without one exec-N, made here. In the other
+ * trees of v1 a slot has a group of the same name where work[1..] are directories; else, and where
+ * they are "tasks" files, open, all share "work". Without any directory (tests) the command's
+ * process group takes its place.
  */
 struct cx_group {
 	uint32_t number;
-	uint32_t slot; /* 0: none */
-	bool is_slot;  /* number is that of the slot, which stays when the command ends */
-	pid_t leader;  /* the command's first process, set by who starts it */
-	bool spent;    /* was closed to new processes: not for another command */
+	bool is_slot; /* number is that of the slot, which stays when the command ends */
+	pid_t leader; /* the command's first process, set by who starts it */
+	bool spent;   /* was closed to new processes: not for another command */
 	struct cx_group *next;
 };
 

@@ -173,7 +173,7 @@ static void on_need_slot(struct cx_session *session, uint32_t number, void *arg)
 int cx_box_open_session(struct cx_box *box, struct cx_engine_answer *answer, bool fresh,
 			struct cx_err *err)
 {
-	struct cx_accounts *accounts;
+	struct cx_accounts *accounts = NULL;
 	struct cx_session_events events = { .lost = on_lost,
 					    .hold = on_hold,
 					    .used = on_use,
@@ -181,7 +181,8 @@ int cx_box_open_session(struct cx_box *box, struct cx_engine_answer *answer, boo
 					    .main_ended = on_main_ended,
 					    .arg = box };
 
-	if (cx_accounts_open(answer->accounts, answer->naccounts, fresh, &accounts, err) < 0)
+	if (answer->naccounts > 0 &&
+	    cx_accounts_open(answer->accounts, answer->naccounts, fresh, &accounts, err) < 0)
 		return -err->errnum;
 	if (cx_session_open(box->gw->loop, box->gw->scratch, &answer->fd, &events, &box->session,
 			    err) < 0) {

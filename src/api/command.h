@@ -14,6 +14,9 @@ int cx_command_exit_code(const struct cx_result *end);
 /* Members of the open object: exit_code, signal, timed_out and what it used. */
 void cx_command_write_end(struct cx_jsonw *w, const struct cx_result *end);
 
+/* The part of it that other formats have beside their own members: reason and what it used. */
+void cx_command_write_used(struct cx_jsonw *w, const struct cx_result *end);
+
 /*
  * Asks for the command; *pipes are opened here, its ours are the caller's. spec is borrowed.
  * -errno: nothing runs, nothing is open.

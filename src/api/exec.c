@@ -32,11 +32,18 @@ void cx_command_write_end(struct cx_jsonw *w, const struct cx_result *end)
 	else
 		cx_jsonw_null(w, "signal");
 	cx_jsonw_bool(w, "timed_out", end->how == CX_EXITED_TIMEOUT);
+	cx_command_write_used(w, end);
+}
+
+void cx_command_write_used(struct cx_jsonw *w, const struct cx_result *end)
+{
 	cx_jsonw_text(w, "reason", cx_reason_name(end->reason));
 	cx_jsonw_int(w, "wall_us", (int64_t)end->wall_us);
 	write_figure(w, "user_us", end->used.has_cpu, end->used.user_us);
 	write_figure(w, "system_us", end->used.has_cpu, end->used.system_us);
 	write_figure(w, "memory_peak_bytes", end->used.has_memory, end->used.memory_peak_bytes);
+	write_figure(w, "processes_peak", end->used.has_processes, end->used.processes_peak);
+	cx_jsonw_text(w, "source", end->source);
 }
 
 int cx_command_start(struct cx_session *session, const struct cx_exec_spec *spec,
@@ -49,11 +56,15 @@ int cx_command_start(struct cx_session *session, const struct cx_exec_spec *spec
 				    .user = cx_str_of(spec->user),
 				    .timeout_ms = spec->timeout_ms,
 				    .rows = spec->rows,
-				    .cols = spec->cols };
+				    .cols = spec->cols,
+				    .file_bytes = spec->file_bytes,
+				    .stack_bytes = spec->stack_bytes,
+				    .open_files = spec->open_files };
 	bool tty = (spec->flags & CX_EXEC_TTY) != 0;
 
 	if ((tty ? cx_pipes_open_tty(pipes, err) : cx_pipes_open(pipes, err)) < 0)
 		return cx_wrap(err, "streams of the command");
+	exec->limits = spec->limits;
 	if (cx_session_exec(session, &plan, pipes, exec, err) < 0) {
 		cx_pipes_close(pipes);
 		return -err->errnum;

@@ -30,6 +30,7 @@ struct run { /* freed when the answer is given and every source is gone */
 	struct output out[2];
 	struct cx_source in;
 	struct cx_buf input;
+	uint64_t output_max; /* of both streams; 0: none */
 	uint32_t pid;
 	unsigned holders;
 };
@@ -74,6 +75,14 @@ static void keep(struct output *out, const char *p, size_t len)
 	gw->output_bytes += n;
 }
 
+static void bound_output(struct run *run)
+{
+	struct cx_err ended; /* then there is nothing to end */
+
+	if (run->output_max > 0 && run->out[0].bytes + run->out[1].bytes > run->output_max)
+		(void)!cx_exec_end(&run->exec, CX_REASON_OUTPUT_LIMIT, &ended);
+}
+
 static void read_output(struct output *out, unsigned chunks)
 {
 	CX_UNINITIALIZED char chunk[CHUNK];
@@ -81,9 +90,10 @@ static void read_output(struct output *out, unsigned chunks)
 	for (unsigned i = 0; i < chunks && !out->source.dead; i++) {
 		ssize_t n = read(out->source.fd, chunk, sizeof chunk);
 
-		if (n > 0)
+		if (n > 0) {
 			keep(out, chunk, (size_t)n);
-		else if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			bound_output(out->run);
+		} else if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		else
 			cx_loop_drop(out->run->gw->loop, &out->source);
@@ -204,6 +214,7 @@ int cx_run_start(struct cx_request *req, struct cx_session *session, struct cx_e
 	run->done = done;
 	run->arg = arg;
 	run->holders = 1;
+	run->output_max = spec->output_bytes;
 	run->exec = (struct cx_exec){ .started = on_started, .ended = on_ended };
 	if (cx_command_start(session, spec, &run->exec, &pipes, err) < 0) {
 		release(run);

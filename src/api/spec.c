@@ -579,6 +579,39 @@ static int copy_text(const struct json_t *doc, const char *field, size_t max, ch
 	return *ret != NULL ? 0 : cx_fail(err, ENOMEM, "'%s'", field);
 }
 
+/* Limits of a command of its own, in whole numbers. */
+static int parse_limits(const struct json_t *doc, struct cx_exec_spec *spec, struct cx_err *err)
+{
+	int64_t memory = 0, processes = 0, output = 0, file = 0, stack = 0, files = 0;
+	double cpu = 0;
+	const struct {
+		const char *name;
+		int64_t min, max, *to;
+	} fields[] = {
+		{ "memory_bytes", 1 << 20, INT64_C(1) << 44, &memory },
+		{ "processes", 1, 4194304, &processes },
+		{ "output_bytes", 1, INT64_MAX, &output },
+		{ "file_bytes", 1, INT64_MAX, &file },
+		{ "stack_bytes", 65536, INT64_MAX, &stack },
+		{ "open_files", 4, INT32_MAX, &files },
+	};
+
+	for (size_t i = 0; i < CX_LEN(fields); i++)
+		if (cx_json_int(doc, fields[i].name, fields[i].min, fields[i].max, fields[i].to,
+				err) < 0)
+			return -err->errnum;
+	if (cx_json_real(doc, "cpu_time", 0.001, 4000000, &cpu, err) < 0)
+		return -err->errnum;
+	spec->limits = (struct cx_exec_limits){ .cpu_us = (uint64_t)(cpu * 1000000),
+						.memory_bytes = (uint64_t)memory,
+						.processes = (uint32_t)processes };
+	spec->output_bytes = (uint64_t)output;
+	spec->file_bytes = (uint64_t)file;
+	spec->stack_bytes = (uint64_t)stack;
+	spec->open_files = (uint32_t)files;
+	return 0;
+}
+
 static int parse_exec(const struct json_t *doc, struct cx_exec_spec *spec, struct cx_err *err)
 {
 	const char *input = NULL;
@@ -588,7 +621,7 @@ static int parse_exec(const struct json_t *doc, struct cx_exec_spec *spec, struc
 	spec->env.max = 65536;
 	spec->input.max = 1 << 20;
 	if (parse_command(doc, spec, err) < 0 || parse_terminal(doc, spec, err) < 0 ||
-	    cx_json_env(doc, "env", &spec->env, err) < 0 ||
+	    parse_limits(doc, spec, err) < 0 || cx_json_env(doc, "env", &spec->env, err) < 0 ||
 	    copy_text(doc, "working_dir", 4095, &spec->cwd, err) < 0 ||
 	    copy_text(doc, "user", 255, &spec->user, err) < 0 ||
 	    cx_json_text(doc, "stdin", spec->input.max, &input, err) < 0)

@@ -4,6 +4,7 @@
 
 #include "api/store.h"
 #include "base/buf.h"
+#include "exec/accounts.h"
 #include "image/ref.h"
 
 /*
@@ -52,6 +53,9 @@ struct cx_exec_spec {		 /* of a command */
 	char *cwd, *user;	 /* "" when not given */
 	uint32_t timeout_ms;	 /* 0: none */
 	uint32_t rows, cols;
+	struct cx_exec_limits limits;			/* this and what follows: 0: none */
+	uint64_t output_bytes, file_bytes, stack_bytes; /* output: both streams together */
+	uint32_t open_files;
 };
 CX_MUST int cx_exec_spec_parse(const char *body, size_t len, struct cx_exec_spec *ret,
 			       struct cx_err *err);

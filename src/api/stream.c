@@ -30,6 +30,7 @@ struct lane { /* one descriptor of the stream */
 	struct stream *stream;
 	uint32_t armed; /* what epoll watches for */
 	uint64_t left;	/* after the command's end: bytes still to pass on */
+	uint64_t bytes; /* passed on so far */
 };
 
 enum state {
@@ -49,6 +50,7 @@ struct stream { /* freed when the exec is over and every lane and the handle are
 	struct cx_buf last; /* the last frame, until there is room for it */
 	struct cx_timer timer;
 	enum state state;
+	uint64_t output_max; /* of both streams; 0: none */
 	bool input_over, tty;
 	unsigned holders;
 	char request_id[CX_REQUEST_ID_MAX + 1];
@@ -195,6 +197,14 @@ static void leave_lane(struct lane *out)
 	close_lane(out);
 }
 
+static void bound_output(struct stream *s)
+{
+	struct cx_err ended; /* then there is nothing to end */
+
+	if (s->output_max > 0 && s->out[0].bytes + s->out[1].bytes > s->output_max)
+		(void)!cx_exec_end(&s->exec, CX_REASON_OUTPUT_LIMIT, &ended);
+}
+
 static bool read_frame(struct stream *s, struct lane *out, enum cx_frame_channel channel)
 {
 	size_t most = out->left < CX_FRAME_MAX ? (size_t)out->left : CX_FRAME_MAX;
@@ -221,6 +231,8 @@ static bool read_frame(struct stream *s, struct lane *out, enum cx_frame_channel
 	s->to_client.len += CX_FRAME_HEADER + (size_t)n;
 	if (out->left != UINT64_MAX)
 		out->left -= (uint64_t)n;
+	out->bytes += (uint64_t)n;
+	bound_output(s);
 	return true;
 }
 
@@ -477,6 +489,11 @@ static void limit_output(struct stream *s)
 	}
 }
 
+static uint64_t all_bytes(const struct lane *out)
+{
+	return out->bytes + (is_open(out) ? out->left : 0);
+}
+
 static int write_last(struct stream *s, const struct cx_result *end, const struct cx_err *why,
 		      struct cx_err *err)
 {
@@ -490,6 +507,8 @@ static int write_last(struct stream *s, const struct cx_result *end, const struc
 	}
 	cx_jsonw_object(&w, NULL);
 	cx_command_write_end(&w, end);
+	cx_jsonw_int(&w, "stdout_bytes", (int64_t)all_bytes(&s->out[0]));
+	cx_jsonw_int(&w, "stderr_bytes", (int64_t)all_bytes(&s->out[1]));
 	cx_jsonw_end(&w);
 	if (cx_jsonw_finish(&w, err) < 0)
 		return -err->errnum;
@@ -572,6 +591,7 @@ int cx_stream_start(struct cx_request *req, struct cx_session *session, struct c
 	memcpy(s->request_id, req->id, sizeof s->request_id);
 	s->tty = (spec->flags & CX_EXEC_TTY) != 0;
 	s->holders = 1;
+	s->output_max = spec->output_bytes;
 	s->to_client.max = TO_CLIENT + 65536; /* room for small frames and the last one */
 	s->to_command.max = TO_COMMAND;
 	s->last.max = 16384;

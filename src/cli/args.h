@@ -37,7 +37,7 @@ struct cx_opt {
 	const char *help; /* one sentence without a full stop */
 };
 
-enum { CX_TEXTS_MAX = 256, CX_OPT_TABLES_MAX = 5 };
+enum { CX_TEXTS_MAX = 256, CX_OPT_TABLES_MAX = 6 };
 
 struct cx_texts {
 	const char *items[CX_TEXTS_MAX];
@@ -55,9 +55,10 @@ struct cx_args {
 	const char *net_name, *protocol;
 	struct cx_texts env, secrets, labels, net_allow, net_deny;
 	double cpu_cores, memory_gb, disk_gb, pids, timeout_minutes, idle_timeout_minutes,
-		timeout_s, interval_s, count;				     /* -1: unset */
-	double uid, max_sandboxes, max_cores, max_memory_gb, max_core_hours; /* -1: unset */
-	int network;							     /* -1: unset */
+		timeout_s, interval_s, count;					/* -1: unset */
+	double cpu_time_s, processes, output_gb, file_gb, open_files, stack_gb; /* -1: unset */
+	double uid, max_sandboxes, max_cores, max_memory_gb, max_core_hours;	/* -1: unset */
+	int network;								/* -1: unset */
 	bool interactive, tty, no_tty, no_stdin, all, yes, quiet, repair, password_stdin, follow,
 		no_timeout, no_limits, reset_usage, of_stderr;
 	char **words; /* what is not an option; malloc'ed array of argv's strings */

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "cli/code.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/stream.h"
 #include "cli/term.h"
 
@@ -28,6 +29,8 @@ int cx_run_command(const struct cx_args *a, json_t **ret, struct cx_err *err)
 	return 0;
 }
 
+enum { GIB = 1 << 30 };
+
 static int set_window(json_t *body, struct cx_err *err)
 {
 	uint16_t rows, cols;
@@ -37,6 +40,31 @@ static int set_window(json_t *body, struct cx_err *err)
 	    cx_cli_set(body, "rows", json_integer(rows), err) < 0)
 		return -err->errnum;
 	return cx_cli_set(body, "cols", json_integer(cols), err);
+}
+
+static int set_limits(json_t *body, const struct cx_args *a, bool memory, struct cx_err *err)
+{
+	const struct {
+		const char *field;
+		double value, unit;
+	} limits[] = {
+		{ "memory_bytes", memory ? a->memory_gb : -1, GIB },
+		{ "processes", a->processes, 1 },
+		{ "output_bytes", a->output_gb, GIB },
+		{ "file_bytes", a->file_gb, GIB },
+		{ "open_files", a->open_files, 1 },
+		{ "stack_bytes", a->stack_gb, GIB },
+	};
+
+	for (size_t i = 0; i < CX_LEN(limits); i++)
+		if (limits[i].value >= 0 &&
+		    cx_cli_set(body, limits[i].field,
+			       json_integer((json_int_t)(limits[i].value * limits[i].unit)),
+			       err) < 0)
+			return -err->errnum;
+	if (a->cpu_time_s < 0)
+		return 0;
+	return cx_cli_set(body, "cpu_time", json_real(a->cpu_time_s), err);
 }
 
 static int exec_body(const struct cx_args *a, const struct cx_texts *env, bool tty, json_t **ret,
@@ -99,6 +127,23 @@ static int stream_status(struct cx_stream *stream, struct cx_err *err)
 	return err->kind == CX_DENIED ? CX_EXIT_NOT_EXECUTABLE : CX_EXIT_OWN;
 }
 
+/* One object in place of streams. */
+static int run_for_result(struct cx_cli *cli, const char *id, json_t *body, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
+	CX_AUTO(json_decrefp) json_t *result = NULL;
+	json_t *code;
+
+	if (cx_cli_sandbox_path(&path, id, "/exec", err) < 0 ||
+	    cx_cli_call(cli, "POST", path.p, body, &result, err) < 0 ||
+	    cx_output_data(cli, result, err) < 0)
+		return -err->errnum;
+	code = json_object_get(result, "exit_code");
+	if (!json_is_integer(code)) /* never a success by accident */
+		return cx_refuse(err, CX_INTERNAL, "the server did not say how the command ended");
+	return (int)(json_integer_value(code) & 255);
+}
+
 /* Runs the command of the arguments in sandbox id. env: for the command alone. */
 static int run_in(struct cx_cli *cli, const char *id, const struct cx_texts *env, bool grace,
 		  struct cx_err *err)
@@ -117,7 +162,12 @@ static int run_in(struct cx_cli *cli, const char *id, const struct cx_texts *env
 				    .tty = tty,
 				    .grace = grace };
 
-	if (exec_body(a, env, tty, &body, err) < 0 || open_stream(cli, id, body, &reply, err) < 0)
+	if (exec_body(a, env, tty && a->output == NULL, &body, err) < 0 ||
+	    set_limits(body, a, !grace, err) < 0)
+		return -err->errnum;
+	if (a->output != NULL)
+		return run_for_result(cli, id, body, err);
+	if (open_stream(cli, id, body, &reply, err) < 0)
 		return -err->errnum;
 	stream.sock = reply.sock;
 	stream.first = reply.body;

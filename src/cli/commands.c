@@ -107,6 +107,25 @@ static const struct cx_opt run_opts[] = {
 	END,
 };
 
+static const struct cx_opt limit_opts[] = {
+	{ "cpu-time", 0, CX_OPT_NUMBER, AT(cpu_time_s), "SECONDS",
+	  "CPU time of the command and all it starts" },
+	{ "processes", 0, CX_OPT_COUNT, AT(processes), "N", "its processes and threads" },
+	{ "output-limit", 0, CX_OPT_GIB, AT(output_gb), "SIZE", "its output: 10M, 1.5G" },
+	{ "file-size", 0, CX_OPT_GIB, AT(file_gb), "SIZE", "the largest file that it writes" },
+	{ "open-files", 0, CX_OPT_COUNT, AT(open_files), "N", "open files of each process" },
+	{ "stack", 0, CX_OPT_GIB, AT(stack_gb), "SIZE", "the stack of each process" },
+	{ "json", 0, CX_OPT_JSON, AT(output), NULL,
+	  "print one object: output, how it ended, what it used; no standard input" },
+	END,
+};
+
+static const struct cx_opt memory_opts[] = {
+	{ "memory", 'm', CX_OPT_GIB, AT(memory_gb), "SIZE",
+	  "memory of the command and all it starts: 64M, 1.5G" },
+	END,
+};
+
 static const struct cx_opt ssh_opts[] = {
 	{ "shell", 's', CX_OPT_TEXT, AT(shell), "SHELL",
 	  "program to run in a terminal (default: bash, else zsh, else sh)" },
@@ -326,7 +345,7 @@ const struct cx_command cx_commands[] = {
 		.name = "run",
 		.alias = "exec",
 		.syntax = { "ID COMMAND...", 1, 1, CX_REST_OR_CODE,
-			    TABLES(run_opts, code_opts, env_opts) },
+			    TABLES(run_opts, limit_opts, memory_opts, code_opts, env_opts) },
 		.summary = "run a command or code in a sandbox",
 		.text = "COMMAND of one word is text for the sandbox's shell; several words, or\n"
 			"what follows --, are a program and its arguments. The exit status is the\n"
@@ -338,7 +357,7 @@ const struct cx_command cx_commands[] = {
 	{
 		.name = "once",
 		.syntax = { "IMAGE COMMAND...", 1, 1, CX_REST_NEEDED,
-			    TABLES(create_opts, net_opts, run_opts, env_opts) },
+			    TABLES(create_opts, net_opts, run_opts, limit_opts, env_opts) },
 		.summary = "make a sandbox, run one command in it, remove it",
 		.text = "COMMAND and exit status are those of run. The sandbox is removed also\n"
 			"when this is interrupted.\n",

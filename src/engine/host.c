@@ -176,7 +176,7 @@ static int open_parts(struct cx_host *h, struct cx_err *err)
 	    cx_loop_open(&h->loop, err) < 0 || open_network(h, err) < 0 ||
 	    cx_cgroups_open(h->dirs.instance, &h->cgroups, err) < 0)
 		return -err->errnum;
-	cx_cgroups_set_reader(h->cgroups, h->uid);
+	cx_cgroups_set_reader(h->cgroups, h->uid, h->gid);
 	cx_layers_open(&h->layers, &h->loop, h->dirs.layers, h->dirs.layer_mounts, c->run);
 	return 0;
 }

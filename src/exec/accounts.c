@@ -11,7 +11,7 @@
 
 #include "base/fd.h"
 
-enum { MEMORY, CPU }; /* places of v1's directories; on v2 there is one */
+enum { MEMORY, CPU, PIDS }; /* places of v1's directories; on v2 there is one */
 enum { PATH_SIZE = 64, FIRST_SLOTS = 4 };
 
 struct cpu { /* microseconds; user and system divide the whole in ticks only */
@@ -27,9 +27,11 @@ struct slot {
 		SLOT_STALE, /* to be made anew: the kernel cannot begin its peak again */
 		SLOT_ASKED,
 	} state;
-	struct cpu base, seen; /* at the beginning of its command, and when last read */
-	uint64_t memory_base;  /* what earlier commands left there, files above all */
-	int peak;	       /* v2: an open memory.peak, whose peak begins where it was written */
+	struct cpu base, seen;	     /* at the beginning of its command, and when last read */
+	uint64_t memory_base;	     /* what earlier commands left there, files above all */
+	uint64_t processes, refused; /* the kernel's counts when last read */
+	bool limited, closed;	     /* until the slot is prepared anew */
+	int peak; /* v2: an open memory.peak, whose peak begins where it was written */
 };
 
 struct cx_accounts {
@@ -55,9 +57,8 @@ static bool read_text(const struct cx_accounts *a, unsigned dir, uint32_t number
 	cx_autofd int fd = -EBADF;
 	ssize_t n;
 
-	if (dir >= a->ndirs)
-		return false;
-	fd = openat(a->dirs[dir], path_of(path, number, file), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(a->dirs[dir < a->ndirs ? dir : 0], path_of(path, number, file),
+		    O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	n = fd >= 0 ? read(fd, text, size - 1) : -1; /* the kernel tells all of it at once */
 	if (n < 0)
 		return false;
@@ -153,6 +154,54 @@ static void divide(const struct cpu *base, const struct cpu *now, struct cx_figu
 	ret->user_us = whole - ret->system_us;
 }
 
+static uint64_t read_kills(const struct cx_accounts *a, uint32_t number)
+{
+	char text[512];
+	uint64_t kills = 0;
+
+	if (read_text(a, MEMORY, number, a->v2 ? "memory.events" : "memory.oom_control", text,
+		      sizeof text))
+		(void)find_field(text, "oom_kill ", &kills);
+	return kills;
+}
+
+static uint64_t read_refused(const struct cx_accounts *a, uint32_t number)
+{
+	char text[64];
+	uint64_t refused = 0;
+
+	if (read_text(a, PIDS, number, "pids.events", text, sizeof text))
+		(void)find_field(text, "max ", &refused);
+	return refused;
+}
+
+/* A slot in which the kernel has killed is never used again: its count begins at 0. */
+void cx_accounts_look(struct cx_accounts *a, uint32_t number, struct cx_accounts_hits *ret)
+{
+	const struct slot *slot = &a->slots[number - 1];
+	struct cpu now;
+
+	*ret = (struct cx_accounts_hits){
+		.kills = read_kills(a, number),
+		.refused = beyond(read_refused(a, number), slot->refused),
+	};
+	if (read_cpu(a, number, &now))
+		ret->cpu_us = beyond(now.whole, slot->base.whole);
+}
+
+/* The kernel keeps the largest number ever: a smaller one is told of nobody who came later. */
+static void read_processes(const struct cx_accounts *a, uint32_t number, struct cx_figures *ret)
+{
+	struct slot *slot = &a->slots[number - 1];
+	uint64_t peak;
+
+	if (!read_number(a, PIDS, number, "pids.peak", &peak) || peak <= slot->processes)
+		return;
+	slot->processes = peak;
+	ret->has_processes = true;
+	ret->processes_peak = (uint32_t)peak;
+}
+
 void cx_accounts_read(struct cx_accounts *a, uint32_t number, struct cx_figures *ret)
 {
 	struct slot *slot = &a->slots[number - 1];
@@ -163,6 +212,7 @@ void cx_accounts_read(struct cx_accounts *a, uint32_t number, struct cx_figures 
 		divide(&slot->base, &slot->seen, ret);
 	ret->has_memory = read_peak(a, number, &peak);
 	ret->memory_peak_bytes = beyond(peak, slot->memory_base);
+	read_processes(a, number, ret);
 }
 
 /* ---- slots ----------------------------------------------------------------------------------- */
@@ -193,24 +243,96 @@ static bool begin_peak_v2(const struct cx_accounts *a, struct slot *slot, uint32
 	return slot->peak >= 0 && write(slot->peak, "0", 1) == 1;
 }
 
-/* Nobody is in it: what comes is counted from here. */
+static int write_number(const struct cx_accounts *a, unsigned dir, uint32_t number,
+			const char *file, uint64_t value, struct cx_err *err)
+{
+	char path[PATH_SIZE], text[24];
+
+	(void)snprintf(text, sizeof text, "%" PRIu64, value);
+	return cx_write_file(a->dirs[dir < a->ndirs ? dir : 0], path_of(path, number, file), text,
+			     err);
+}
+
+/* There is no swap to go to: v1 has inherited a swappiness of 0, v2 a limit of 0 above. */
+static int limit_memory(struct cx_accounts *a, uint32_t number, uint64_t bytes, struct cx_err *err)
+{
+	return write_number(a, MEMORY, number, a->v2 ? "memory.max" : "memory.limit_in_bytes",
+			    a->slots[number - 1].memory_base + bytes, err);
+}
+
+int cx_accounts_limit(struct cx_accounts *a, uint32_t number, const struct cx_exec_limits *limits,
+		      struct cx_err *err)
+{
+	struct slot *slot = &a->slots[number - 1];
+
+	slot->limited = limits->memory_bytes > 0;
+	slot->closed = limits->processes > 0;
+	if (limits->memory_bytes > 0 && limit_memory(a, number, limits->memory_bytes, err) < 0)
+		return cx_wrap(err, "memory limit of the command");
+	if (limits->processes > 0 &&
+	    write_number(a, PIDS, number, "pids.max", limits->processes, err) < 0)
+		return cx_wrap(err, "limit of processes of the command");
+	return 0;
+}
+
+static bool write_word(const struct cx_accounts *a, unsigned dir, uint32_t number, const char *file,
+		       const char *word)
+{
+	char path[PATH_SIZE];
+	struct cx_err err = { 0 };
+
+	return cx_write_file(a->dirs[dir < a->ndirs ? dir : 0], path_of(path, number, file), word,
+			     &err) == 0 ||
+	       err.errnum == ENOENT;
+}
+
+static bool unlimit(const struct cx_accounts *a, uint32_t number, const struct slot *slot)
+{
+	if (slot->closed && !write_word(a, PIDS, number, "pids.max", "max"))
+		return false;
+	if (!slot->limited)
+		return true;
+	if (a->v2)
+		return write_word(a, MEMORY, number, "memory.max", "max");
+	return write_word(a, MEMORY, number, "memory.limit_in_bytes", "-1") &&
+	       write_word(a, MEMORY, number, "memory.failcnt", "0");
+}
+
+/*
+ * Nobody is in it: what comes is counted from here. Where the kernel has killed nothing is changed:
+ * caissond tells by it whose limit that was.
+ */
+static bool begin_anew(struct cx_accounts *a, uint32_t number)
+{
+	struct slot *slot = &a->slots[number - 1];
+
+	if (slot->limited && read_kills(a, number) > 0)
+		return false;
+	if (!unlimit(a, number, slot))
+		return false;
+	slot->limited = slot->closed = false;
+	slot->base = slot->seen;
+	slot->refused = read_refused(a, number);
+	return (a->v2 ? begin_peak_v2(a, slot, number) : begin_peak_v1(a, number)) &&
+	       read_number(a, MEMORY, number, a->v2 ? "memory.current" : "memory.usage_in_bytes",
+			   &slot->memory_base);
+}
+
 static void prepare(struct cx_accounts *a, uint32_t number)
 {
 	struct slot *slot = &a->slots[number - 1];
-	const char *file = a->v2 ? "memory.current" : "memory.usage_in_bytes";
-	bool begun = a->v2 ? begin_peak_v2(a, slot, number) : begin_peak_v1(a, number);
 
-	slot->base = slot->seen;
-	slot->state = begun && read_number(a, MEMORY, number, file, &slot->memory_base)
-			      ? SLOT_FREE
-			      : SLOT_STALE;
+	slot->state = begin_anew(a, number) ? SLOT_FREE : SLOT_STALE;
 	if (slot->state == SLOT_STALE)
 		cx_close(&slot->peak);
 }
 
-void cx_accounts_give_back(struct cx_accounts *a, uint32_t number)
+void cx_accounts_give_back(struct cx_accounts *a, uint32_t number, bool closed)
 {
-	a->slots[number - 1].state = SLOT_ENDED;
+	struct slot *slot = &a->slots[number - 1];
+
+	slot->state = SLOT_ENDED;
+	slot->closed |= closed;
 }
 
 /* What was read at the end of a command is right as long as nobody was left. */
@@ -312,6 +434,7 @@ static int find_slots(struct cx_accounts *a, struct cx_err *err)
 		if (add_slot(a, err) < 0)
 			return -err->errnum;
 		a->slots[a->n - 1].state = SLOT_LEFT;
+		a->slots[a->n - 1].limited = a->slots[a->n - 1].closed = true;
 	}
 	(void)cx_accounts_settle(a);
 	return 0;

@@ -19,7 +19,20 @@ struct cx_accounts;
 struct cx_figures { /* of one command, as of its end */
 	uint64_t user_us, system_us;
 	uint64_t memory_peak_bytes; /* all that the kernel charged: with files it read first */
-	bool has_cpu, has_memory;   /* else the kernel does not tell */
+	uint32_t processes_peak;    /* and threads; the one that starts the command is one */
+	bool has_cpu, has_memory, has_processes; /* else the kernel does not tell */
+};
+
+/* Of one command, held by the kernel or looked after by the session; 0: none of its own. */
+struct cx_exec_limits {
+	uint64_t cpu_us, memory_bytes;
+	uint32_t processes;
+};
+
+struct cx_accounts_hits { /* since the command began */
+	uint64_t cpu_us;
+	uint64_t kills;	  /* by the kernel, for want of memory */
+	uint64_t refused; /* processes that a limit forbade, its own or the sandbox's */
 };
 
 /*
@@ -35,8 +48,11 @@ const char *cx_accounts_source(const struct cx_accounts *accounts);
 
 /* A free slot, from now on the caller's; 0 when there is none. */
 uint32_t cx_accounts_take(struct cx_accounts *accounts);
-/* The command in it has ended, or never began. */
-void cx_accounts_give_back(struct cx_accounts *accounts, uint32_t number);
+CX_MUST int cx_accounts_limit(struct cx_accounts *accounts, uint32_t number,
+			      const struct cx_exec_limits *limits, struct cx_err *err);
+/* The command in it has ended, or never began. closed: it may have been forbidden new processes. */
+void cx_accounts_give_back(struct cx_accounts *accounts, uint32_t number, bool closed);
+void cx_accounts_look(struct cx_accounts *accounts, uint32_t number, struct cx_accounts_hits *ret);
 void cx_accounts_read(struct cx_accounts *accounts, uint32_t number, struct cx_figures *ret);
 
 /*

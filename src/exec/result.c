@@ -7,6 +7,10 @@ const char *cx_reason_name(enum cx_reason reason)
 		[CX_REASON_EXITED] = "exited",
 		[CX_REASON_SIGNALLED] = "signalled",
 		[CX_REASON_WALL_TIMEOUT] = "wall_timeout",
+		[CX_REASON_CPU_TIMEOUT] = "cpu_timeout",
+		[CX_REASON_OOM] = "oom",
+		[CX_REASON_PIDS_LIMIT] = "pids_limit",
+		[CX_REASON_OUTPUT_LIMIT] = "output_limit",
 	};
 
 	return names[reason];

@@ -10,6 +10,10 @@ enum cx_reason {
 	CX_REASON_EXITED,
 	CX_REASON_SIGNALLED,
 	CX_REASON_WALL_TIMEOUT,
+	CX_REASON_CPU_TIMEOUT,
+	CX_REASON_OOM,	      /* the kernel killed in it for want of memory */
+	CX_REASON_PIDS_LIMIT, /* it was refused a process, and ended or was ended for that */
+	CX_REASON_OUTPUT_LIMIT,
 	CX_REASON_MAX,
 };
 

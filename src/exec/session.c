@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 
@@ -34,6 +35,9 @@ struct pending {
 	uint32_t limit;	      /* WAIT_LOG: bytes asked for; execs and files: timeout_ms */
 	uint64_t length;      /* WAIT_INFO: bytes asked for */
 	uint16_t waits;
+	struct cx_exec_limits limits;
+	enum cx_reason why;   /* execs: of our own for ending it; CX_REASON_EXITED: none */
+	bool closed;	      /* execs: what is in its slot may have been killed */
 	bool reads;	      /* WAIT_INFO: file_get */
 	bool kill_late;	      /* we have said that it did not start */
 	uint32_t group;	      /* execs: the slot of the accounts; 0: none */
@@ -43,6 +47,8 @@ struct pending {
 };
 
 enum { SETTLE_MS = 1000 }; /* between two looks at what commands have left behind */
+/* Between two looks at a command with limits, and the least when its CPU time may be over soon. */
+enum { LOOK_MS = 100, LOOK_SOON_MS = 10 };
 enum { NUMBER_STEP = 2 * CX_SESSION_PENDING_MAX, TICK_MS = 1000, PACKETS_PER_ROUND = 16 };
 
 /* A packet that the agent has not had room for. */
@@ -69,7 +75,8 @@ struct cx_session {
 	size_t queued_bytes;
 	struct cx_accounts *accounts; /* NULL: nothing is measured */
 	bool asking;		      /* for a slot */
-	struct cx_timer settle;
+	struct cx_timer settle, look;
+	unsigned cpus;
 	uint64_t hello_deadline_ms;
 	bool greeted, lost, closed;
 	unsigned telling; /* a walk over the slots is under way: the session is not freed */
@@ -174,6 +181,8 @@ static void fail_owner(struct pending *slot, bool keep_slot, const struct cx_err
 /* The same for a request that the sandbox may or may not have got. */
 static void fail_pending(struct cx_session *session, struct pending *slot, const struct cx_err *err)
 {
+	if (slot == NULL)
+		return;
 	give_back(session, slot);
 	fail_owner(slot, false, err);
 }
@@ -263,8 +272,10 @@ static int enqueue(struct cx_session *session, const struct queued *head, const 
 /* A command without a slot, and what is said of one: it stays behind it. */
 static bool has_to_wait(struct cx_session *session, const struct queued *head)
 {
+	const struct pending *slot = find_slot(session, head->request);
+
 	if (head->type == CX_MSG_exec)
-		return session->accounts != NULL && find_slot(session, head->request)->group == 0;
+		return session->accounts != NULL && slot != NULL && slot->group == 0;
 	return session->slotless != NULL &&
 	       (head->type == CX_MSG_exec_signal || head->type == CX_MSG_exec_resize);
 }
@@ -342,6 +353,14 @@ static void put_slot(struct queued *q, uint32_t number)
 	(void)cx_put_u32(&w, &number, UINT32_MAX);
 }
 
+/* What the kernel is to hold: before the command is there. */
+static int limit(struct cx_session *session, const struct pending *slot, struct cx_err *err)
+{
+	if (slot->group == 0 || (slot->limits.memory_bytes == 0 && slot->limits.processes == 0))
+		return 0;
+	return cx_accounts_limit(session->accounts, slot->group, &slot->limits, err);
+}
+
 /* Gives slots to commands that wait for one, as many as there are. */
 static void send_slotless(struct cx_session *session)
 {
@@ -351,7 +370,7 @@ static void send_slotless(struct cx_session *session)
 		struct queued *q = session->slotless;
 		struct pending *slot = find_slot(session, q->request);
 
-		if (q->type == CX_MSG_exec) {
+		if (q->type == CX_MSG_exec && slot != NULL) {
 			slot->group = cx_accounts_take(session->accounts);
 			if (slot->group == 0)
 				return;
@@ -362,7 +381,8 @@ static void send_slotless(struct cx_session *session)
 			session->slotless_tail = &session->slotless;
 		q->next = NULL;
 		session->queued_bytes -= q->len;
-		if (post(session, q, q->bytes, q->fds, &err) < 0)
+		if ((slot != NULL && limit(session, slot, &err) < 0) ||
+		    post(session, q, q->bytes, q->fds, &err) < 0)
 			fail_pending(session, slot, &err);
 		free_queued(q);
 	}
@@ -399,7 +419,7 @@ static void give_back(struct cx_session *session, struct pending *slot)
 {
 	if (slot->group == 0 || session->accounts == NULL)
 		return;
-	cx_accounts_give_back(session->accounts, slot->group);
+	cx_accounts_give_back(session->accounts, slot->group, slot->closed);
 	slot->group = 0;
 	cx_timer_clear(&session->settle);
 	cx_timer_set(session->loop, &session->settle, 0);
@@ -437,6 +457,7 @@ static int on_error(struct cx_session *session, struct pending *slot, struct cx_
 
 	if (!cx_msg_agent_error_get(body, &m))
 		return cx_refuse(err, CX_INVALID, "malformed fields");
+	slot->closed = true;
 	(void)cx_err_adopt(&said, m.kind, m.errnum, m.text.p, m.text.len);
 	fail_pending(session, slot, &said);
 	return 0;
@@ -500,6 +521,72 @@ static void kill_latecomer(struct cx_session *session, uint32_t request)
 	(void)!ask_exec_signal(session, &want, &m, NULL, 0, &number, &ignored);
 }
 
+/* ---- limits of commands --------------------------------------------------------------------- */
+
+static bool is_limited(const struct pending *slot)
+{
+	return slot->group > 0 && (slot->limits.cpu_us > 0 || slot->limits.memory_bytes > 0 ||
+				   slot->limits.processes > 0);
+}
+
+static enum cx_reason exceeded(const struct cx_exec_limits *limits,
+			       const struct cx_accounts_hits *hits)
+{
+	if (limits->cpu_us > 0 && hits->cpu_us >= limits->cpu_us)
+		return CX_REASON_CPU_TIMEOUT;
+	if (limits->memory_bytes > 0 && hits->kills > 0)
+		return CX_REASON_OOM;
+	if (limits->processes > 0 && hits->refused > 0)
+		return CX_REASON_PIDS_LIMIT;
+	return CX_REASON_EXITED;
+}
+
+static void end_for(struct cx_session *session, struct pending *slot, enum cx_reason why)
+{
+	slot->why = why;
+	slot->closed = true;
+	kill_latecomer(session, slot->request); /* may move the slots */
+}
+
+/* In how many milliseconds to look again: no sooner than its CPU time can be over. */
+static uint64_t look_at(struct cx_session *session, struct pending *slot)
+{
+	struct cx_accounts_hits hits;
+	enum cx_reason why;
+	uint64_t ms = LOOK_MS;
+
+	cx_accounts_look(session->accounts, slot->group, &hits);
+	why = exceeded(&slot->limits, &hits);
+	if (why != CX_REASON_EXITED) {
+		end_for(session, slot, why);
+		return UINT64_MAX;
+	}
+	if (slot->limits.cpu_us > 0)
+		ms = (slot->limits.cpu_us - hits.cpu_us) / 1000 / session->cpus;
+	if (ms < LOOK_SOON_MS)
+		return LOOK_SOON_MS;
+	return slot->limits.memory_bytes + slot->limits.processes > 0 && ms > LOOK_MS ? LOOK_MS
+										      : ms;
+}
+
+static void look(struct cx_timer *timer)
+{
+	struct cx_session *session = cx_container_of(timer, struct cx_session, look);
+	uint64_t next = UINT64_MAX;
+
+	for (unsigned i = 0; i < session->nslots; i++) {
+		struct pending *slot = &session->slots[i];
+		uint64_t ms;
+
+		if (slot->waits != WAIT_EXIT || slot->why != CX_REASON_EXITED || !is_limited(slot))
+			continue;
+		ms = look_at(session, slot);
+		next = ms < next ? ms : next;
+	}
+	if (next != UINT64_MAX)
+		cx_timer_set(session->loop, &session->look, next);
+}
+
 static int on_started(struct cx_session *session, struct pending *slot, struct cx_reader *body,
 		      struct cx_err *err)
 {
@@ -513,9 +600,13 @@ static int on_started(struct cx_session *session, struct pending *slot, struct c
 	slot->deadline_ms = 0;
 	if (slot->limit > 0)
 		slot->deadline_ms = cx_now_ms() + slot->limit + CX_SESSION_ANSWER_MS;
-	if (slot->kill_late)
+	if (slot->kill_late) {
 		kill_latecomer(session, request);
-	else if (exec != NULL && exec->started != NULL)
+		return 0;
+	}
+	if (is_limited(slot))
+		cx_timer_set(session->loop, &session->look, 0);
+	if (exec != NULL && exec->started != NULL)
 		exec->started(exec, m.pid);
 	return 0;
 }
@@ -528,6 +619,25 @@ static void tell_end(struct pending *slot)
 	free_slot(slot);
 	if (exec != NULL)
 		exec->ended(exec, &end, NULL);
+}
+
+/* Also what ended by itself was over its limits, if it was so in the end. */
+static enum cx_reason judge(struct cx_session *session, const struct pending *slot)
+{
+	const struct cx_figures *used = &slot->end.used;
+	bool fine = slot->end.how == CX_EXITED_CODE && slot->end.status == 0;
+	struct cx_accounts_hits hits;
+
+	if (slot->why != CX_REASON_EXITED)
+		return slot->why;
+	if (slot->end.how == CX_EXITED_TIMEOUT || (fine && !is_limited(slot)))
+		return slot->end.reason;
+	cx_accounts_look(session->accounts, slot->group, &hits);
+	if (hits.kills > 0)
+		return CX_REASON_OOM;
+	if (slot->limits.cpu_us > 0 && used->user_us + used->system_us >= slot->limits.cpu_us)
+		return CX_REASON_CPU_TIMEOUT;
+	return hits.refused > 0 && !fine ? CX_REASON_PIDS_LIMIT : slot->end.reason;
 }
 
 /* What it used is read at once: only so long is the slot its own. */
@@ -548,6 +658,8 @@ static void measure(struct cx_session *session, struct pending *slot,
 		return;
 	slot->end.source = cx_accounts_source(session->accounts);
 	cx_accounts_read(session->accounts, slot->group, &slot->end.used);
+	slot->end.reason = judge(session, slot);
+	slot->closed |= slot->end.how == CX_EXITED_TIMEOUT;
 	give_back(session, slot);
 }
 
@@ -559,6 +671,8 @@ static int on_exited(struct cx_session *session, struct pending *slot, struct cx
 
 	if (!cx_msg_exited_get(body, &said))
 		return cx_refuse(err, CX_INVALID, "malformed fields");
+	if (said.how == CX_EXITED_TIMEOUT && slot->limit == 0)
+		return cx_refuse(err, CX_INVALID, "a timeout that nobody set");
 	measure(session, slot, &said);
 	slot->waits = HELD;
 	slot->deadline_ms = 0;
@@ -718,6 +832,7 @@ static void disconnect(struct cx_session *session)
 	session->lost = true;
 	cx_timer_clear(&session->tick);
 	cx_timer_clear(&session->settle);
+	cx_timer_clear(&session->look);
 	free_queue(session);
 	cx_loop_drop(session->loop, &session->src);
 }
@@ -817,6 +932,8 @@ int cx_session_open(struct cx_loop *loop, struct cx_packet *scratch, int *sock,
 		.events = *events,
 		.tick = { .fire = tick },
 		.settle = { .fire = settle },
+		.look = { .fire = look },
+		.cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
 		.tail = &session->head,
 		.slotless_tail = &session->slotless,
 		.hello_deadline_ms = cx_now_ms() + CX_SESSION_HELLO_MS,
@@ -909,6 +1026,7 @@ void cx_session_close(struct cx_session *session)
 	session->closed = true;
 	cx_timer_clear(&session->tick);
 	cx_timer_clear(&session->settle);
+	cx_timer_clear(&session->look);
 	free_queue(session);
 	for (unsigned i = 0; i < session->nslots; i++)
 		(void)release_owner(&session->slots[i]);
@@ -1011,7 +1129,10 @@ int cx_session_exec(struct cx_session *session, const struct cx_msg_exec *plan,
 	want.asked_us = cx_now_us();
 	if (session->accounts != NULL && session->slotless == NULL)
 		want.group = m.slot = cx_accounts_take(session->accounts);
-	if (pipes->ntheirs != nfds)
+	want.limits = exec->limits;
+	if (limit(session, &want, err) < 0)
+		r = -err->errnum;
+	else if (pipes->ntheirs != nfds)
 		r = cx_refuse(err, CX_INVALID, "%u descriptors for a command that needs %u",
 			      pipes->ntheirs, nfds);
 	else
@@ -1050,13 +1171,30 @@ int cx_exec_signal(struct cx_exec *exec, uint32_t signo, struct cx_call *call, s
 {
 	struct pending want = want_answer(WAIT_OK, call);
 	struct cx_msg_exec_signal m = { .exec = exec->request, .signo = signo };
+	struct pending *slot;
 	uint32_t request;
 
 	if (exec->session == NULL)
 		return cx_refuse(err, CX_NOT_FOUND, "the command has ended");
+	slot = find_slot(exec->session, exec->request);
+	if (slot != NULL && signo == SIGKILL)
+		slot->closed = true;
 	if (ask_exec_signal(exec->session, &want, &m, NULL, 0, &request, err) < 0)
 		return -err->errnum;
 	return bind_call(exec->session, call, request);
+}
+
+int cx_exec_end(struct cx_exec *exec, enum cx_reason why, struct cx_err *err)
+{
+	struct pending *slot = NULL;
+
+	if (exec->session != NULL)
+		slot = find_slot(exec->session, exec->request);
+	if (slot == NULL || slot->waits == HELD)
+		return cx_refuse(err, CX_NOT_FOUND, "the command has ended");
+	if (slot->why == CX_REASON_EXITED)
+		end_for(exec->session, slot, why);
+	return 0;
 }
 
 int cx_exec_resize(struct cx_exec *exec, uint32_t rows, uint32_t cols, struct cx_call *call,

@@ -130,6 +130,8 @@ CX_MUST int cx_session_port(struct cx_session *session, uint16_t port, uint32_t 
 struct cx_exec {
 	void (*started)(struct cx_exec *exec, uint32_t pid); /* may be NULL */
 	void (*ended)(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *err);
+	struct cx_exec_limits
+		limits; /* the host's; others are in the plan. Set before it is asked for */
 	struct cx_session *session; /* private, as is what follows */
 	uint32_t request;
 };
@@ -151,6 +153,8 @@ CX_MUST int cx_session_exec(struct cx_session *session, const struct cx_msg_exec
  */
 CX_MUST int cx_exec_signal(struct cx_exec *exec, uint32_t signo, struct cx_call *call,
 			   struct cx_err *err);
+/* Ends it, all of it, and gives the reason to be told. */
+CX_MUST int cx_exec_end(struct cx_exec *exec, enum cx_reason why, struct cx_err *err);
 CX_MUST int cx_exec_resize(struct cx_exec *exec, uint32_t rows, uint32_t cols, struct cx_call *call,
 			   struct cx_err *err);
 

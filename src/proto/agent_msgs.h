@@ -62,6 +62,9 @@
 	F(u32, timeout_ms, UINT32_MAX) /* wall time; 0 is none. Then its whole group is killed */  \
 	F(u32, rows, 65535)                                                                        \
 	F(u32, cols, 65535)                                                                        \
+	F(u64, file_bytes, INT64_MAX) /* largest file that it may write; 0: no limit of its own */ \
+	F(u64, stack_bytes, INT64_MAX) /* likewise */                                              \
+	F(u32, open_files, INT32_MAX)  /* likewise */                                              \
 	F(u32, slot, 1024) /* the control group that the host counts by; 0: none. The last field   \
 			    */
 #define CX_FIELDS_STARTED(F) F(u32, pid, UINT32_MAX) /* as seen inside */

@@ -99,9 +99,9 @@
 	F(u32, ending, 1 << 20)   \
 	F(u64, gateways, UINT64_MAX)
 /*
- * Accounts: one or two directories of control groups, memory's and (v1) cpuacct's, in which the
- * command of slot N runs in "cmd-N" (runtime/cgroup.h). Slot 1 is there from the beginning;
- * command_slot makes another one, or one anew that nobody is in.
+ * Accounts: directories of control groups, on v1 those of memory, cpuacct and pids, on v2 the one.
+ * The command of slot N runs there in "cmd-N" (runtime/cgroup.h). Slot 1 is there from the
+ * beginning; command_slot makes another one, or one anew that nobody is in.
  */
 #define CX_FIELDS_COMMAND_SLOT(F) F(str, id, 32) F(u32, number, CX_COMMAND_SLOTS_MAX)
 #define CX_FIELDS_ENDED(F)	  F(str, id, 32) F(u32, reason, CX_END_MAX - 1)
@@ -160,7 +160,7 @@ enum cx_listen_purpose { CX_LISTEN_EXPOSE, CX_LISTEN_SSH, CX_LISTEN_HTTPS, CX_LI
 
 enum {
 	CX_COMMAND_SLOTS_MAX = 1024,
-	CX_ACCOUNTS_MAX = 2,	/* directories */
+	CX_ACCOUNTS_MAX = 3,	/* directories */
 	CX_SLOTS_MAX = 65536,	/* links, and so sandboxes with a network */
 	CX_NETRULES_MAX = 2048, /* of one sandbox: an entry with a port is one of TCP, one of UDP */
 	CX_NETRULE_SIZE = 24,	/* bytes, netrule.h */

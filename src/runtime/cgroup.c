@@ -225,6 +225,8 @@ static int delegate(const struct cx_cgroups *groups, const struct cx_cgroup_tree
 	for (const char *const *file = groups->version->delegated; *file != NULL; file++)
 		if (fchownat(work, *file, uid_base, uid_base, AT_SYMLINK_NOFOLLOW) < 0)
 			return cx_fail(err, errno, "give '%s' to %" PRIu32, *file, uid_base);
+	if (fchmod(work, 0755) < 0)
+		return cx_fail(err, errno, "let others into the work group");
 	if ((tree->controllers & CX_CTL_PIDS) != 0 &&
 	    fchownat(work, "", uid_base, uid_base, AT_EMPTY_PATH) < 0)
 		return cx_fail(err, errno, "give group to %" PRIu32, uid_base);
@@ -446,11 +448,27 @@ static int count_in(int dir, const struct cx_usage_row *row, uint64_t *sum, stru
 	return 0;
 }
 
+/* otherwise: where an older kernel does not tell. */
+static bool is_zero(int dir, const char *file, const char *key, bool otherwise)
+{
+	char text[4096];
+	struct cx_err ignored;
+	uint64_t value;
+
+	if (cx_read_small_file(dir, file, text, sizeof text, &ignored) < 0 ||
+	    find_number(text, key, &value) < 0)
+		return otherwise;
+	return value == 0;
+}
+
 static int count_child(const char *name, void *arg, struct cx_err *err)
 {
 	struct counting *counting = arg;
 	cx_autofd int dir = cx_cgroup_child(counting->dir, name, err);
 
+	if (dir >= 0 && counting->row->below_file != NULL &&
+	    !is_zero(dir, counting->row->below_file, NULL, true))
+		return 0;
 	if (dir >= 0 && count_in(dir, counting->row, &counting->sum, err) == 0)
 		return 0;
 	if (err->errnum != ENOENT && err->errnum != ENODEV)
@@ -469,6 +487,8 @@ static int count(const struct cx_usage_row *row, int dir, uint64_t *ret, struct 
 		*err = (struct cx_err){ 0 };
 	}
 	counting.dir = dir;
+	if (row->own_file != NULL && is_zero(dir, row->own_file, row->own_key, false))
+		counting.sum = 0;
 	if (row->summed && cx_cgroup_children(dir, count_child, &counting, err) < 0)
 		return -err->errnum;
 	*ret = counting.sum;

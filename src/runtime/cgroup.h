@@ -14,16 +14,16 @@
  *	<root>/caisson-<instance>/<id>/agent	the agent, under CX_AGENT_MEMORY and CX_AGENT_PIDS
  *	<root>/caisson-<instance>/<id>/work	all else, under struct cx_limits; delegated
  *
- * A command runs in a group cmd-N below "work", made here and root's, in every tree that counts CPU
- * time or memory: one "slot" is used by one command at a time, and again when nothing is left of
- * it. What the sandbox may do there is to put processes in. On v1 the agent also gives it a group
- * exec-N in the tree that limits the pids, to find and kill it; what is started without a slot has
- * a group exec-N alone, and belongs into "work" itself in the other trees.
+ * A command runs in a group cmd-N below "work", made here and root's, in every tree that counts or
+ * limits processes, memory or CPU time: one "slot" is used by one command at a time, and again when
+ * nothing is left of it. What the sandbox may do there is to put processes in and to forbid new
+ * ones. What is started without a slot has a group exec-N of the agent's in the tree that limits
+ * the pids, to find and kill it, and belongs into "work" itself in the other trees of v1.
  *
  * A hierarchy is one mounted tree: on v1 each controller (or joined set) has its own, on v2 there
  * is one. Needed: cpu, memory, pids; used where there: cpuacct, devices, freezer.
  */
-enum { CX_CGROUP_TREES_MAX = 8, CX_CGROUP_ACCOUNTS_MAX = 2, CX_CGROUP_SLOTS_MAX = 1024 };
+enum { CX_CGROUP_TREES_MAX = 8, CX_CGROUP_ACCOUNTS_MAX = 3, CX_CGROUP_SLOTS_MAX = 1024 };
 /* Room for what the kernel frees late of the many short-lived children that start commands. */
 enum { CX_AGENT_MEMORY = 48 << 20, CX_AGENT_PIDS = 256 };
 
@@ -64,7 +64,7 @@ CX_MUST int cx_cgroups_open(const char *instance, struct cx_cgroups **ret, struc
 void cx_cgroups_close(struct cx_cgroups *groups, bool remove);
 const char *cx_cgroups_mode(const struct cx_cgroups *groups); /* "v1", "hybrid" or "v2" */
 /* The user who reads what commands used and sets their limits; root when nothing is said. */
-void cx_cgroups_set_reader(struct cx_cgroups *groups, uid_t reader);
+void cx_cgroups_set_reader(struct cx_cgroups *groups, uid_t uid, gid_t gid);
 
 /*
  * Makes both groups of a sandbox, with the agent's limits, device rules, and "work" owned by
@@ -90,8 +90,8 @@ CX_MUST int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *g
 CX_MUST int cx_cgroup_slot(struct cx_cgroups *groups, const struct cx_cgroup *group,
 			   uint32_t number, uint32_t uid_base, struct cx_err *err);
 /*
- * Where the reader finds them: directories, the caller's, *ret_n of them; that of memory first,
- * then (v1, where it is there) that of cpuacct.
+ * Where the reader finds them: directories, the caller's, *ret_n of them: on v1 those of memory,
+ * cpuacct and pids, on v2 the one.
  */
 CX_MUST int cx_cgroup_accounts(struct cx_cgroups *groups, const struct cx_cgroup *group,
 			       int ret[CX_CGROUP_ACCOUNTS_MAX], unsigned *ret_n,

@@ -12,9 +12,10 @@
 
 enum { NAME_SIZE = sizeof "work/cmd-4294967295" };
 
-void cx_cgroups_set_reader(struct cx_cgroups *groups, uid_t reader)
+void cx_cgroups_set_reader(struct cx_cgroups *groups, uid_t uid, gid_t gid)
 {
-	groups->reader = reader;
+	groups->reader = uid;
+	groups->reader_gid = gid;
 }
 
 static bool counts(const struct cx_cgroups *groups, unsigned i)
@@ -22,15 +23,22 @@ static bool counts(const struct cx_cgroups *groups, unsigned i)
 	return (groups->trees[i].controllers & CX_CTL_COUNTED) != 0;
 }
 
-static int give(const struct cx_cgroups *groups, const struct cx_slot_row *row, int dir,
-		uint32_t uid_base, struct cx_err *err)
+static int prepare_file(const struct cx_cgroups *groups, const struct cx_slot_row *row, int dir,
+			uint32_t uid_base, struct cx_err *err)
 {
-	uid_t owner = row->owner == CX_SLOT_SANDBOX ? uid_base : groups->reader;
+	uid_t owner = row->who == CX_SLOT_READER ? groups->reader : uid_base;
+	bool both = row->who == CX_SLOT_BOTH;
 
-	if (fchownat(dir, row->file, owner, (gid_t)-1, AT_SYMLINK_NOFOLLOW) == 0 ||
-	    (row->optional && errno == ENOENT))
-		return 0;
-	return cx_fail(err, errno, "give '%s' to %" PRIu32, row->file, (uint32_t)owner);
+	if (row->who == CX_SLOT_SET_1)
+		return cx_cgroup_write(dir, row->file, "1", row->optional, err);
+	if (fchownat(dir, row->file, owner, both ? groups->reader_gid : (gid_t)-1,
+		     AT_SYMLINK_NOFOLLOW) < 0)
+		return row->optional && errno == ENOENT
+			       ? 0
+			       : cx_fail(err, errno, "give '%s' away", row->file);
+	if (both && fchmodat(dir, row->file, 0664, 0) < 0)
+		return cx_fail(err, errno, "let two write '%s'", row->file);
+	return 0;
 }
 
 static int make_in(const struct cx_cgroups *groups, unsigned tree, int top, const char *name,
@@ -46,9 +54,11 @@ static int make_in(const struct cx_cgroups *groups, unsigned tree, int top, cons
 	dir = cx_cgroup_child(top, name, err);
 	if (dir < 0)
 		return -err->errnum;
+	if (fchmod(dir, 0755) < 0) /* whatever our umask is: others look for its files */
+		return cx_fail(err, errno, "let others into group '%s'", name);
 	for (size_t i = 0; i < version->nslot; i++)
 		if ((version->slot[i].controller & groups->trees[tree].controllers) != 0 &&
-		    give(groups, &version->slot[i], dir, uid_base, err) < 0)
+		    prepare_file(groups, &version->slot[i], dir, uid_base, err) < 0)
 			return -err->errnum;
 	return 0;
 }
@@ -67,25 +77,35 @@ int cx_cgroup_slot(struct cx_cgroups *groups, const struct cx_cgroup *group, uin
 	return 0;
 }
 
+/* Memory's where there is no such tree: what is looked for is not there either. */
+static int open_work(const struct cx_cgroups *groups, const struct cx_cgroup *group,
+		     unsigned controller, struct cx_err *err)
+{
+	unsigned i = 0, memory = 0;
+
+	while (i < group->ntop && (groups->trees[i].controllers & controller) == 0)
+		i++;
+	while (memory < group->ntop && (groups->trees[memory].controllers & CX_CTL_MEMORY) == 0)
+		memory++;
+	return cx_cgroup_child(group->top[i < group->ntop ? i : memory], "work", err);
+}
+
 int cx_cgroup_accounts(struct cx_cgroups *groups, const struct cx_cgroup *group,
 		       int ret[CX_CGROUP_ACCOUNTS_MAX], unsigned *ret_n, struct cx_err *err)
 {
-	static const unsigned wanted[CX_CGROUP_ACCOUNTS_MAX] = { CX_CTL_MEMORY, CX_CTL_CPUACCT };
+	static const unsigned wanted[CX_CGROUP_ACCOUNTS_MAX] = { CX_CTL_MEMORY, CX_CTL_CPUACCT,
+								 CX_CTL_PIDS };
+	bool v2 = groups->version == &cx_cgroup_v2;
 	unsigned n = 0;
 
-	for (unsigned k = 0; k < CX_LEN(wanted); k++)
-		for (unsigned i = 0; i < group->ntop; i++) {
-			if ((groups->trees[i].controllers & wanted[k]) == 0)
-				continue;
-			ret[n] = cx_cgroup_child(group->top[i], "work", err);
-			if (ret[n] >= 0) {
-				n++;
-				continue;
-			}
-			while (n > 0)
-				cx_close(&ret[--n]);
-			return -err->errnum;
-		}
+	for (; n < (v2 ? 1 : CX_LEN(wanted)); n++) {
+		ret[n] = open_work(groups, group, wanted[n], err);
+		if (ret[n] >= 0)
+			continue;
+		while (n > 0)
+			cx_close(&ret[--n]);
+		return -err->errnum;
+	}
 	*ret_n = n;
 	return 0;
 }

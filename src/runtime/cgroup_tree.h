@@ -21,7 +21,8 @@ enum cx_controllers { /* a set */
 		      CX_CTL_DEVICES = 16,
 		      CX_CTL_FREEZER = 32,
 		      CX_CTL_NEEDED = CX_CTL_CPU | CX_CTL_MEMORY | CX_CTL_PIDS,
-		      CX_CTL_COUNTED = CX_CTL_CPUACCT | CX_CTL_MEMORY, /* for each command */
+		      CX_CTL_COUNTED =
+			      CX_CTL_CPUACCT | CX_CTL_MEMORY | CX_CTL_PIDS, /* for a command */
 };
 enum {
 	CX_CGROUP_NAME_MAX = 64, /* bytes of an instance name and of an id */
@@ -71,6 +72,9 @@ struct cx_usage_row {
 	enum cx_usage_value value;
 	bool optional;
 	bool summed; /* the kernel counts each group below "work" for itself */
+	/* What a command's own limit did is not the sandbox's: NULL, or ... */
+	const char *own_file, *own_key; /* "work" counts if this number of it is not 0 */
+	const char *below_file;		/* a group below counts if this number of it is 0 */
 };
 
 /* How all of a sandbox is stopped: one write to <id>, and what its state then is. */
@@ -80,11 +84,11 @@ struct cx_freeze_row {
 	const char *state, *frozen; /* a file and a word in it */
 };
 
-/* A file of a command's group that is not only root's. */
+/* A file of a command's group that others than root may write, or in which there is to be a 1. */
 struct cx_slot_row {
 	unsigned controller;
 	const char *file;
-	enum { CX_SLOT_SANDBOX, CX_SLOT_READER } owner;
+	enum { CX_SLOT_SANDBOX, CX_SLOT_READER, CX_SLOT_BOTH, CX_SLOT_SET_1 } who;
 	bool optional; /* some kernels have no such file */
 	const char *why;
 };
@@ -113,7 +117,8 @@ struct cx_cgroups {
 	const struct cx_cgroup_version *version;
 	const char *mode;
 	char name[sizeof "caisson-" + CX_CGROUP_NAME_MAX];
-	uid_t reader; /* see cx_cgroups_set_reader() */
+	uid_t reader;
+	gid_t reader_gid; /* see cx_cgroups_set_reader() */
 	struct cx_cgroup_tree trees[CX_CGROUP_FOUND_MAX];
 	unsigned n; /* by kind; the first limits the pids */
 };

@@ -70,16 +70,19 @@ static const struct cx_usage_row usage[] = {
 	  .key = "oom_kill",
 	  .value = CX_USAGE_OOM_KILLS,
 	  .divisor = 1,
-	  .summed = true },
+	  .summed = true,
+	  .below_file = "memory.failcnt" },
 };
 
 static const struct cx_slot_row slot_rows[] = {
 	{ CX_CTL_COUNTED, "tasks", CX_SLOT_SANDBOX, false, "the agent starts the command there" },
+	{ CX_CTL_PIDS, "pids.max", CX_SLOT_BOTH, false,
+	  "the command's limit; while all of it is killed it may have no new ones" },
 	{ CX_CTL_MEMORY, "memory.max_usage_in_bytes", CX_SLOT_READER, false,
 	  "a written peak begins again, for the next command" },
 	{ CX_CTL_MEMORY, "memory.limit_in_bytes", CX_SLOT_READER, false, "the command's limit" },
-	{ CX_CTL_MEMORY, "memory.memsw.limit_in_bytes", CX_SLOT_READER, true,
-	  "the same with swap" },
+	{ CX_CTL_MEMORY, "memory.failcnt", CX_SLOT_READER, false,
+	  "whose limit was hit, the command's or the sandbox's" },
 };
 
 static const char *const delegated[] = { "tasks", "cgroup.procs", NULL };

@@ -60,15 +60,20 @@ static const struct cx_usage_row usage[] = {
 	  .file = "memory.events",
 	  .key = "oom_kill",
 	  .value = CX_USAGE_OOM_KILLS,
-	  .divisor = 1 },
+	  .divisor = 1,
+	  .own_file = "memory.events.local",
+	  .own_key = "oom" },
 };
 
 static const struct cx_slot_row slot_rows[] = {
 	{ CX_CTL_PIDS, "cgroup.procs", CX_SLOT_SANDBOX, false,
 	  "the agent starts the command there" },
 	{ CX_CTL_PIDS, "cgroup.kill", CX_SLOT_SANDBOX, true, "and ends all of it" },
-	{ CX_CTL_PIDS, "pids.max", CX_SLOT_READER, false, "the command's limit" },
+	{ CX_CTL_PIDS, "pids.max", CX_SLOT_BOTH, false,
+	  "the command's limit; while all of it is killed it may have no new ones" },
 	{ CX_CTL_MEMORY, "memory.max", CX_SLOT_READER, false, "the command's limit" },
+	{ CX_CTL_MEMORY, "memory.oom.group", CX_SLOT_SET_1, true,
+	  "a command that is out of memory ends as a whole" },
 	{ CX_CTL_MEMORY, "memory.peak", CX_SLOT_READER, true,
 	  "since Linux 6.12 a written peak begins again, for the next command" },
 };

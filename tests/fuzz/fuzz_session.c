@@ -36,8 +36,7 @@ static void on_done(struct cx_call *call, const struct cx_answer *answer, const 
 	ndone++;
 }
 
-static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
-		     const struct cx_err *err)
+static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *err)
 {
 	if ((end == NULL) == (err == NULL) || cx_exec_pending(exec))
 		abort();

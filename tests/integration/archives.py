@@ -123,6 +123,12 @@ def escape_image(probe, agent_name="probe"):
     ])
 
 
+def known_image(program):
+    """busybox with a program that uses what it is told to (known.c)."""
+    with open(program, "rb") as file:
+        return busybox([Entry("known", file.read(), mode=0o755)])
+
+
 # ---- OCI -------------------------------------------------------------------------------------------
 
 def sha256(data):

@@ -159,7 +159,8 @@ def box(gate):
 
 def test_exec_answers(shared):
     seen = shared.exec("echo out; echo err >&2; exit 3")
-    assert seen.ok() == {"stdout": "out\n", "stderr": "err\n", "exit_code": 3}
+    wanted = {"stdout": "out\n", "stderr": "err\n", "exit_code": 3, "reason": "exited"}
+    assert {name: seen.ok()[name] for name in wanted} == wanted
     assert shared.exec("printf 'a\\377b'").ok()["stdout"] == "a\ufffdb"
     assert shared.exec("kill -9 $$").ok()["exit_code"] == 137
     assert shared.exec("pwd; echo $A", working_dir="/etc", env={"A": "x y"}).ok()["stdout"] == "/etc\nx y\n"

@@ -133,6 +133,13 @@ static const struct cx_field command_end[] = {
 	{ "stdout", TEXT | NEEDED, 0, 0, NULL, "its first 10 MiB" },
 	{ "stderr", TEXT | NEEDED, 0, 0, NULL, "its first 10 MiB" },
 	{ "exit_code", CX_IS_INT | NEEDED, 0, 0, NULL, "128 and the signal's number" },
+	{ "reason", TEXT | NEEDED, 0, 0, NULL, "as in the engine's own interface, and so on:" },
+	{ "wall_us", CX_IS_INT | NEEDED, 0, 0, NULL, "" },
+	{ "user_us", CX_IS_INT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
+	{ "system_us", CX_IS_INT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
+	{ "memory_peak_bytes", CX_IS_INT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
+	{ "processes_peak", CX_IS_INT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
+	{ "source", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
 };
 
 static const struct cx_field file_query[] = {

@@ -20,6 +20,7 @@ static int write_result(const struct cx_run_result *result, struct cx_buf *json,
 	cx_jsonw_bytes(&w, "stdout", result->out.p, result->out.len);
 	cx_jsonw_bytes(&w, "stderr", result->err.p, result->err.len);
 	cx_jsonw_int(&w, "exit_code", cx_command_exit_code(result->end));
+	cx_command_write_used(&w, result->end);
 	cx_jsonw_end(&w);
 	return cx_jsonw_finish(&w, err);
 }

@@ -102,7 +102,7 @@ struct run {
 	struct cx_exec exec;
 	struct cx_pipes pipes;
 	struct stream out, err;
-	struct cx_msg_exited end;
+	struct cx_result end;
 	struct cx_err why;
 	uint32_t pid;
 	bool started, ended;
@@ -161,8 +161,7 @@ static void on_started(struct cx_exec *exec, uint32_t pid)
 	loop.stop = true;
 }
 
-static void on_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
-		     const struct cx_err *err)
+static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *err)
 {
 	struct run *run = cx_container_of(exec, struct run, exec);
 
@@ -630,7 +629,7 @@ START_TEST(the_agent_holds_only_its_own)
 		{ "anon_inode:[eventpoll]", 1 },
 		{ "anon_inode:[signalfd]", 1 },
 		{ "/sys/fs/cgroup/", CX_AGENT_WORK_MAX - 1 }, /* "tasks" of the work group */
-		{ "/", 2 }, /* the roots of devpts and of the work group's mount */
+		{ "/", 1 + CX_AGENT_WORK_MAX }, /* devpts' root, and those of work groups */
 	};
 	int counts[CX_LEN(classes)] = { 0 };
 	char dir[64], path[400], target[256];

@@ -212,8 +212,7 @@ struct run {
 	uint32_t status;
 };
 
-static void run_ended(struct cx_exec *exec, const struct cx_msg_exited *end,
-		      const struct cx_err *why)
+static void run_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *why)
 {
 	struct run *run = cx_container_of(exec, struct run, exec);
 

@@ -119,7 +119,7 @@ static const struct {
 	{ "create", { "a", "--no-network-access=1" }, "takes no value" },
 	{ "run", { "id" }, "COMMAND" },
 	{ "run", { NULL }, "COMMAND" },
-	{ "run", { "id", "--memory", "1", "x" }, "--memory" },
+	{ "run", { "id", "--cpus", "1", "x" }, "--cpus" },
 	{ "list", { "x" }, "one word too many" },
 	{ "get", { "a", "b" }, "one word too many" },
 	{ "image rm", { NULL }, "REF" },

@@ -42,11 +42,15 @@ static int enter_work(void)
 {
 	(void)mkdirat(sb.group.work[0], "exec-1", 0755);
 	for (unsigned i = 0; i < sb.group.n; i++) {
-		int fd = sb.group.work[i];
+		int work = sb.group.work[i];
+		int fd = openat(work,
+				i > 0	  ? "tasks"
+				: is_v2() ? "exec-1/cgroup.procs"
+					  : "exec-1/tasks",
+				O_WRONLY | O_CLOEXEC);
 
-		if (i == 0)
-			fd = openat(fd, is_v2() ? "exec-1/cgroup.procs" : "exec-1/tasks",
-				    O_WRONLY | O_CLOEXEC);
+		if (fd < 0 && i > 0) /* of a tree where nothing is counted: that file itself */
+			fd = work;
 		if (fd < 0 || write(fd, "0", 1) != 1)
 			return -1;
 	}

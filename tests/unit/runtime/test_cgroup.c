@@ -134,7 +134,7 @@ static int enter_exec(const char *name)
 	    attach_file(group.work[0], name) < 0)
 		return -1;
 	for (unsigned i = 1; i < group.n; i++)
-		if (write(group.work[i], "0", 1) != 1)
+		if (attach_file(group.work[i], ".") < 0 && write(group.work[i], "0", 1) != 1)
 			return -1;
 	return 0;
 }
@@ -420,8 +420,66 @@ START_TEST(test_no_way_out)
 	ck_assert_int_lt(faccessat(group.work[0], "../agent", F_OK, 0), 0);
 	for (unsigned i = 1; i < group.n; i++) {
 		ck_assert_int_eq(fstat(group.work[i], &here), 0);
-		ck_assert(S_ISREG(here.st_mode));
+		if (S_ISREG(here.st_mode))
+			continue;
+		ck_assert_int_eq(fstatat(group.work[i], "..", &up, 0), 0);
+		ck_assert_uint_eq(here.st_ino, up.st_ino);
 	}
+}
+END_TEST
+
+/* What the sandbox may not do to a slot: change what was counted, or a limit. */
+static int run_as_counted(void)
+{
+	static const char *const roots[] = {
+		"cmd-1/memory.max_usage_in_bytes",
+		"cmd-1/memory.limit_in_bytes",
+		"cmd-1/memory.failcnt",
+		"cmd-1/cpuacct.usage",
+		"cmd-1/memory.max",
+		"cmd-1/memory.peak",
+	};
+
+	if (setresgid(UID_BASE, UID_BASE, UID_BASE) < 0 ||
+	    setresuid(UID_BASE, UID_BASE, UID_BASE) < 0)
+		return 10;
+	for (unsigned i = 0; i < group.n; i++) {
+		struct stat st;
+
+		if (fstat(group.work[i], &st) < 0 || !S_ISDIR(st.st_mode))
+			continue;
+		if (attach_file(group.work[i], "cmd-1") < 0)
+			return 11;
+		for (size_t k = 0; k < CX_LEN(roots); k++)
+			if (openat(group.work[i], roots[k], O_WRONLY) >= 0 ||
+			    (errno != EACCES && errno != ENOENT))
+				return 12;
+		if (i > 0 && (mkdirat(group.work[i], "mine", 0755) == 0 ||
+			      renameat(group.work[i], "cmd-1", group.work[i], "cmd-9") == 0))
+			return 13;
+	}
+	return faccessat(group.work[0], "cmd-1/pids.max", W_OK, AT_EACCESS) < 0 ? 14 : 0;
+}
+
+START_TEST(test_slots)
+{
+	int dirs[CX_CGROUP_ACCOUNTS_MAX];
+	unsigned n = 0;
+
+	cx_cgroups_set_reader(groups, UID_BASE + 1, UID_BASE + 1);
+	ok(cx_cgroup_slot(groups, &group, 1, UID_BASE, &err));
+	ok(cx_cgroup_slot(groups, &group, 2, UID_BASE, &err));
+	ck_assert_int_eq(reap(start(enter_agent, run_as_counted)), 0);
+	ok(cx_cgroup_slot(groups, &group, 1, UID_BASE, &err)); /* anew: nobody is in it */
+	ok(cx_cgroup_accounts(groups, &group, dirs, &n, &err));
+	ck_assert_uint_eq(n, v2 ? 1 : 3);
+	for (unsigned i = 0; i < n; i++) {
+		ck_assert_int_eq(faccessat(dirs[i], "cmd-1/cgroup.procs", R_OK, 0), 0);
+		(void)close(dirs[i]);
+	}
+	ck_assert_int_lt(cx_cgroup_slot(groups, &group, 0, UID_BASE, &err), 0);
+	ck_assert_int_lt(cx_cgroup_slot(groups, &group, CX_CGROUP_SLOTS_MAX + 1, UID_BASE, &err),
+			 0);
 }
 END_TEST
 
@@ -838,6 +896,7 @@ int main(void)
 	tcase_add_test(tcase, test_bad_limits);
 	tcase_add_test(tcase, test_delegation);
 	tcase_add_test(tcase, test_no_way_out);
+	tcase_add_test(tcase, test_slots);
 	tcase_add_test(tcase, test_devices);
 	tcase_add_test(tcase, test_names);
 	tcase_add_test(tcase, test_each);

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exec/accounts.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "check_main.h"
+
+/* Directories that look like control groups, in which the test counts. */
+static char root[] = "/tmp/accounts-test-XXXXXX";
+static struct cx_accounts *accounts;
+static struct cx_err err;
+
+static void put(const char *dir, const char *name, const char *text)
+{
+	char path[200];
+	cx_autofd int fd = -EBADF;
+
+	(void)snprintf(path, sizeof path, "%s/%s/%s", root, dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(cx_write_all(fd, text, strlen(text), &err), 0);
+}
+
+static const char *get(const char *dir, const char *name)
+{
+	static char text[200];
+	char path[200];
+
+	(void)snprintf(path, sizeof path, "%s/%s/%s", root, dir, name);
+	ck_assert_int_ge(cx_read_small_file(AT_FDCWD, path, text, sizeof text, &err), 0);
+	return text;
+}
+
+static void remove_file(const char *dir, const char *name)
+{
+	char path[200];
+
+	(void)snprintf(path, sizeof path, "%s/%s/%s", root, dir, name);
+	ck_assert_int_eq(unlink(path), 0);
+}
+
+static void make(const char *name)
+{
+	char path[200];
+
+	(void)snprintf(path, sizeof path, "%s/%s", root, name);
+	ck_assert_int_eq(mkdir(path, 0755), 0);
+}
+
+static int look(const char *name)
+{
+	char path[200];
+	int fd;
+
+	(void)snprintf(path, sizeof path, "%s/%s", root, name);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+static void count_v1(const char *usage, const char *user, const char *system, const char *peak)
+{
+	put("cpu", "cmd-1/cpuacct.usage", usage);
+	put("cpu", "cmd-1/cpuacct.usage_user", user);
+	put("cpu", "cmd-1/cpuacct.usage_sys", system);
+	put("memory", "cmd-1/memory.max_usage_in_bytes", peak);
+}
+
+static void open_v1(void)
+{
+	int dirs[CX_ACCOUNTS_MAX];
+
+	make("memory"), make("memory/cmd-1"), make("cpu"), make("cpu/cmd-1");
+	make("pids"), make("pids/cmd-1");
+	put("memory", "cmd-1/cgroup.procs", "");
+	put("memory", "cmd-1/memory.usage_in_bytes", "4096\n");
+	put("memory", "cmd-1/memory.limit_in_bytes", "9223372036854771712\n");
+	put("memory", "cmd-1/memory.failcnt", "0\n");
+	put("memory", "cmd-1/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n");
+	put("pids", "cmd-1/pids.max", "max\n");
+	put("pids", "cmd-1/pids.peak", "2\n");
+	put("pids", "cmd-1/pids.events", "max 0\n");
+	count_v1("0\n", "0\n", "0\n", "0\n");
+	dirs[0] = look("memory");
+	dirs[1] = look("cpu");
+	dirs[2] = look("pids");
+	ck_assert_int_eq(cx_accounts_open(dirs, 3, true, &accounts, &err), 0);
+	ck_assert_int_eq(dirs[0], -EBADF);
+}
+
+static void setup(void)
+{
+	strcpy(root + sizeof root - 7, "XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(root));
+}
+
+static void teardown(void)
+{
+	char command[80];
+
+	cx_accounts_close(accounts);
+	accounts = NULL;
+	(void)snprintf(command, sizeof command, "rm -r %s", root);
+	ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(test_a_command_has_what_was_added)
+{
+	struct cx_figures used;
+
+	open_v1();
+	ck_assert_str_eq(cx_accounts_source(accounts), "cgroup v1");
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	ck_assert_uint_eq(cx_accounts_take(accounts), 0);
+	count_v1("8000000\n", "30000000\n", "10000000\n", "1000000\n");
+	cx_accounts_read(accounts, 1, &used);
+	ck_assert(used.has_cpu && used.has_memory && used.has_processes);
+	ck_assert_uint_eq(used.user_us, 6000); /* the whole, divided as it was sampled */
+	ck_assert_uint_eq(used.system_us, 2000);
+	ck_assert_uint_eq(used.memory_peak_bytes, 1000000);
+	ck_assert_uint_eq(used.processes_peak, 2);
+	cx_accounts_give_back(accounts, 1, false);
+	ck_assert(!cx_accounts_settle(accounts));
+	ck_assert_str_eq(get("memory", "cmd-1/memory.max_usage_in_bytes"), "0000000\n");
+	/* The next one begins there, and with what lies in memory already. */
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	count_v1("9000000\n", "30000000\n", "10000000\n", "24096\n");
+	cx_accounts_read(accounts, 1, &used);
+	ck_assert_uint_eq(used.user_us, 1000);
+	ck_assert_uint_eq(used.system_us, 0);
+	ck_assert_uint_eq(used.memory_peak_bytes, 20000);
+	ck_assert(!used.has_processes); /* the same peak as before may be the earlier one's */
+}
+END_TEST
+
+START_TEST(test_who_is_left_keeps_the_slot)
+{
+	open_v1();
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	put("memory", "cmd-1/cgroup.procs", "17\n");
+	cx_accounts_give_back(accounts, 1, false);
+	ck_assert(cx_accounts_settle(accounts));
+	ck_assert_uint_eq(cx_accounts_take(accounts), 0);
+	ck_assert_uint_eq(cx_accounts_want(accounts, false), 0);
+	ck_assert_uint_eq(cx_accounts_want(accounts, true), 2);
+	cx_accounts_made(accounts, 2, true);
+	ck_assert_uint_eq(cx_accounts_take(accounts), 2);
+	put("memory", "cmd-1/cgroup.procs", "");
+	ck_assert(!cx_accounts_settle(accounts));
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+}
+END_TEST
+
+START_TEST(test_limits_are_lifted_again)
+{
+	const struct cx_exec_limits limits = { .memory_bytes = 1 << 20, .processes = 5 };
+
+	open_v1();
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	put("memory", "cmd-1/memory.limit_in_bytes", "");
+	put("pids", "cmd-1/pids.max", "");
+	ck_assert_int_eq(cx_accounts_limit(accounts, 1, &limits, &err), 0);
+	ck_assert_str_eq(get("memory", "cmd-1/memory.limit_in_bytes"), "1048576");
+	ck_assert_str_eq(get("pids", "cmd-1/pids.max"), "5");
+	cx_accounts_give_back(accounts, 1, false);
+	ck_assert(!cx_accounts_settle(accounts));
+	ck_assert_str_eq(get("memory", "cmd-1/memory.limit_in_bytes"), "-148576");
+	ck_assert_str_eq(get("pids", "cmd-1/pids.max"), "max");
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+}
+END_TEST
+
+/* Its count would be taken for the next command's, and its limit tells whose it was. */
+START_TEST(test_where_the_kernel_killed_is_made_anew)
+{
+	const struct cx_exec_limits limits = { .memory_bytes = 1 << 20 };
+	struct cx_accounts_hits hits;
+
+	open_v1();
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	put("memory", "cmd-1/memory.limit_in_bytes", "");
+	ck_assert_int_eq(cx_accounts_limit(accounts, 1, &limits, &err), 0);
+	put("memory", "cmd-1/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
+	put("pids", "cmd-1/pids.events", "max 3\n");
+	cx_accounts_look(accounts, 1, &hits);
+	ck_assert_uint_eq(hits.kills, 1);
+	ck_assert_uint_eq(hits.refused, 3);
+	cx_accounts_give_back(accounts, 1, true);
+	ck_assert(!cx_accounts_settle(accounts));
+	ck_assert_str_eq(get("memory", "cmd-1/memory.limit_in_bytes"), "1048576");
+	ck_assert_uint_eq(cx_accounts_take(accounts), 0);
+	ck_assert_uint_eq(cx_accounts_want(accounts, false), 1);
+	ck_assert_uint_eq(cx_accounts_want(accounts, false), 0);
+	cx_accounts_made(accounts, 1, true);
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+}
+END_TEST
+
+START_TEST(test_v2_counts_in_one_directory)
+{
+	int dirs[CX_ACCOUNTS_MAX];
+	struct cx_figures used;
+
+	make("all"), make("all/cmd-1");
+	put("all", "cgroup.controllers", "cpu memory pids\n");
+	put("all", "cmd-1/cgroup.procs", "");
+	put("all", "cmd-1/cpu.stat", "usage_usec 500\nuser_usec 300\nsystem_usec 200\n");
+	put("all", "cmd-1/memory.peak", "70000\n");
+	put("all", "cmd-1/memory.current", "100\n");
+	put("all", "cmd-1/memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n");
+	dirs[0] = look("all");
+	ck_assert_int_eq(cx_accounts_open(dirs, 1, true, &accounts, &err), 0);
+	ck_assert_str_eq(cx_accounts_source(accounts), "cgroup v2");
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	cx_accounts_read(accounts, 1, &used);
+	ck_assert_uint_eq(used.user_us, 300);
+	ck_assert_uint_eq(used.system_us, 200);
+	ck_assert_uint_eq(used.memory_peak_bytes, 70000);
+	ck_assert(!used.has_processes);
+	/* A kernel whose peak cannot begin anew. */
+	remove_file("all", "cmd-1/memory.peak");
+	cx_accounts_give_back(accounts, 1, false);
+	(void)cx_accounts_settle(accounts);
+	ck_assert_uint_eq(cx_accounts_take(accounts), 0);
+	ck_assert_uint_eq(cx_accounts_want(accounts, false), 1);
+}
+END_TEST
+
+/* An earlier gateway's slots: those that are empty serve again, with what they counted as base. */
+START_TEST(test_slots_are_found)
+{
+	int dirs[CX_ACCOUNTS_MAX];
+	struct cx_figures used;
+
+	open_v1();
+	cx_accounts_close(accounts);
+	accounts = NULL;
+	count_v1("8000000\n", "0\n", "0\n", "9999\n");
+	dirs[0] = look("memory");
+	dirs[1] = look("cpu");
+	dirs[2] = look("pids");
+	ck_assert_int_eq(cx_accounts_open(dirs, 3, false, &accounts, &err), 0);
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	count_v1("8500000\n", "0\n", "0\n", "9999\n");
+	cx_accounts_read(accounts, 1, &used);
+	ck_assert_uint_eq(used.user_us, 500);
+	ck_assert_uint_eq(cx_accounts_take(accounts), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("exec/accounts");
+	TCase *tcase = tcase_create("all");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, test_a_command_has_what_was_added);
+	tcase_add_test(tcase, test_who_is_left_keeps_the_slot);
+	tcase_add_test(tcase, test_limits_are_lifted_again);
+	tcase_add_test(tcase, test_where_the_kernel_killed_is_made_anew);
+	tcase_add_test(tcase, test_v2_counts_in_one_directory);
+	tcase_add_test(tcase, test_slots_are_found);
+	suite_add_tcase(s, tcase);
+	return run_suite(s);
+}
