@@ -125,3 +125,19 @@ def test_wrong_policies_change_nothing(make, engine, body):
     assert answer.status in (400, 422), answer
     assert box.policy_is() == before
     assert box.force("tcp", ONE4, 80) == "ok" and box.force("tcp", TWO4, 80) in REFUSED
+
+
+def test_long_lists(make, engine):
+    """As many entries as a list may have are judged as few are; what comes to too many parts is refused."""
+    box = make(network_allowlist=[TWO4])
+    many = [f"20.8.{i >> 8}.{i & 255}:443" for i in range(1023)]
+    box.policy(allow=[*many, ONE4 + ":80"])
+    assert box.force("tcp", ONE4, 80) == "ok"
+    assert box.force("tcp", ONE4, 7001) in REFUSED and box.force("tcp", TWO4, 80) in REFUSED
+    before = box.policy_is()
+    networks = [f"20.{i >> 8}.{i & 255}.0/29:80" for i in range(1024)]
+    answer = engine.api.request("PUT", f"/api/v1/sandbox/{box.key}/egress-policy",
+                                {"allowlist": networks, "denylist": None})
+    assert answer.status == 400 and "more than 8192 parts" in answer.detail, answer
+    assert box.policy_is() == before
+    assert box.force("tcp", ONE4, 80) == "ok" and box.force("tcp", TWO4, 80) in REFUSED
