@@ -312,6 +312,7 @@ START_TEST(nothing_runs_before_its_policy_is_in_force)
 		HEAR(caissond, egress, m);
 		ck_assert(cx_str_equal(m.id, id_of(0)));
 		ck_assert_uint_eq(m.mode, CX_EGRESS_ALLOW);
+		ck_assert_uint_eq(m.names, 1);
 		ck_assert_uint_eq(m.link, 0);
 		ck_assert_uint_eq(m.rules.len, CX_NETRULE_SIZE);
 		ck_assert_int_eq(cx_netrule_get((const uint8_t *)m.rules.p, &rule, &err), 0);
@@ -403,6 +404,25 @@ START_TEST(a_change_is_told_when_it_is_in_force)
 	ck_assert_int_eq(cx_store_sandbox_by_id(gw.store, id_of(0), &row, &err), 1);
 	ck_assert_str_eq(row.network_denylist, "[\"a.b\"]");
 	ck_assert_int_eq(row.network_generation, 2);
+}
+END_TEST
+
+START_TEST(a_list_of_addresses_has_no_names)
+{
+	struct cx_box *box = start(0, "", CX_EGRESS_ALL);
+	struct told changed;
+
+	ck_assert_int_eq(change(box, "{\"allow\":[\"1.2.3.4\",\"1.0.0.0/8:80\"]}", &changed), 0);
+	{
+		HEAR(caissond, egress, m);
+		ck_assert_uint_eq(m.mode, CX_EGRESS_ALLOW);
+		ck_assert_uint_eq(m.names, 0);
+		ck_assert_uint_eq(m.rules.len, 3 * CX_NETRULE_SIZE);
+	}
+	say(caissond, egress_set, heard->request, NULL, 0, .number = 20);
+	expect_begin(0, 20, CX_EGRESS_ALLOW);
+	confirm_names(0);
+	ck_assert_int_eq(changed.n, 1);
 }
 END_TEST
 
@@ -689,6 +709,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_sandbox_without_its_policy_ends, 0, 2);
 	tcase_add_test(tc, without_a_network_it_starts_at_once);
 	tcase_add_test(tc, a_change_is_told_when_it_is_in_force);
+	tcase_add_test(tc, a_list_of_addresses_has_no_names);
 	tcase_add_test(tc, a_change_that_is_refused_changes_nothing);
 	tcase_add_test(tc, a_new_resolver_is_told_everything);
 	tcase_add_loop_test(tc, a_sandbox_that_starts_waits_for_the_next_resolver, 0, 2);
