@@ -59,6 +59,7 @@ struct cx_box {
 	struct cx_box_watch *watches;
 	struct cx_err why;  /* what went wrong while it was made */
 	struct cx_buf log;  /* collected at its end */
+	bool in_memory;	    /* what it writes */
 	struct cx_buf wish; /* strv: environment that the client gave; wiped when it is in env */
 	struct cx_buf env;  /* strv of configure; wiped when it was taken */
 	struct cx_buf start;

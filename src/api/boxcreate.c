@@ -135,6 +135,8 @@ static int ask_create(struct cx_box *box, const struct cx_image_row *image, stru
 		.cpu_milli = (uint32_t)(box->row.cpu_cores * 1000 + 0.5),
 		.memory_bytes = cx_spec_memory_bytes(&box->row),
 		.pids = (uint32_t)box->row.pids_limit,
+		.disk_bytes = cx_spec_disk_bytes(&box->row),
+		.in_memory = box->in_memory,
 		.layers = { .p = (const char *)layers, .len = 32 * image->nlayers },
 	};
 
@@ -153,6 +155,7 @@ static void take_spec(struct cx_box *box, struct cx_spec *spec)
 {
 	box->row = spec->row;
 	spec->row = (struct cx_sandbox_row){ 0 };
+	box->in_memory = spec->in_memory;
 	box->wish = spec->env;
 	spec->env = (struct cx_buf){ 0 };
 	box->start = spec->start;

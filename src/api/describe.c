@@ -38,7 +38,10 @@ static const struct cx_field sandbox_create[] = {
 	  "a shell text, or a program and its arguments" },
 	{ "cpu_cores", REAL_OR_NONE, 0.01, 0, NULL, "1 if left out; fractions count" },
 	{ "memory_gb", REAL_OR_NONE, 0.015625, 0, NULL, "2 if left out; of 2^30 bytes" },
-	{ "disk_size_gb", REAL_OR_NONE, 0.01, 1048576, NULL, "5 if left out" },
+	{ "disk_size_gb", REAL_OR_NONE, 0.01, 1048576, NULL,
+	  "5 if left out, or what is configured; of 2^30 bytes" },
+	{ "scratch", TEXT_OR_NONE, 0, 16, NULL,
+	  "\"memory\": what it writes is kept in its memory; \"disk\" if left out" },
 	{ "pids_limit", INT_OR_NONE, 8, 4194304, NULL, "4096 if left out" },
 	{ "timeout_minutes", REAL_OR_NONE, -1, 5256000, NULL,
 	  "lifetime; 60 if left out, -1: none; fractions count" },
@@ -232,6 +235,7 @@ static const struct cx_field health[] = {
 
 static const struct cx_field ready[] = {
 	{ "status", TEXT | NEEDED, 0, 0, "ready", "" },
+	{ "disks", TEXT | NEEDED, 0, 0, "loop", "what limits the disks of sandboxes" },
 };
 
 static const struct cx_field sandbox[] = {

@@ -293,6 +293,13 @@ int cx_engine_networking(struct cx_engine *engine, struct cx_engine_call *call, 
 	ASK(networking, networking_is, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
 }
 
+int cx_engine_disks(struct cx_engine *engine, struct cx_engine_call *call, struct cx_err *err)
+{
+	struct cx_msg_disks m;
+
+	ASK(disks, disks_are, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
+}
+
 int cx_engine_network(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
 		      struct cx_err *err)
 {
@@ -470,6 +477,8 @@ static bool decode_answer(struct cx_packet *pkt, struct cx_engine_answer *a)
 		return cx_msg_layer_info_get(r, &a->layer_info);
 	case CX_MSG_networking_is:
 		return cx_msg_networking_is_get(r, &a->networking);
+	case CX_MSG_disks_are:
+		return cx_msg_disks_are_get(r, &a->disks);
 	case CX_MSG_network_is:
 		return cx_msg_network_is_get(r, &a->network);
 	case CX_MSG_egress_set:

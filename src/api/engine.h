@@ -35,6 +35,7 @@ struct cx_engine_answer { /* the member that belongs to the request; valid in do
 	struct cx_msg_layer_built layer_built;
 	struct cx_msg_layer_info layer_info;
 	struct cx_msg_networking_is networking;
+	struct cx_msg_disks_are disks;
 	struct cx_msg_network_is network;
 	struct cx_msg_egress_set egress;
 	struct cx_msg_listening listening;
@@ -127,6 +128,8 @@ CX_MUST int cx_engine_export(struct cx_engine *engine, const struct cx_msg_expor
 CX_MUST int cx_engine_commit(struct cx_engine *engine, const struct cx_msg_commit *plan,
 			     const int fds[3], struct cx_engine_call *call, struct cx_err *err);
 /* Do sandboxes have a network at all? */
+CX_MUST int cx_engine_disks(struct cx_engine *engine, struct cx_engine_call *call,
+			    struct cx_err *err);
 CX_MUST int cx_engine_networking(struct cx_engine *engine, struct cx_engine_call *call,
 				 struct cx_err *err);
 CX_MUST int cx_engine_network(struct cx_engine *engine, const char *id, struct cx_engine_call *call,

@@ -41,20 +41,22 @@ static struct cx_request *take_request(struct cx_engine_call *call)
 	return req;
 }
 
-static void answer_status(struct cx_request *req, const char *status)
+static void answer_status(struct cx_request *req, const char *status, const char *disks)
 {
-	struct cx_buf json = { .max = 64 };
+	struct cx_buf json = { .max = 96 };
 	struct cx_jsonw w = { .out = &json };
 
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_text(&w, "status", status);
+	if (disks != NULL)
+		cx_jsonw_text(&w, "disks", disks);
 	cx_jsonw_end(&w);
 	cx_request_answer_json(req, &w);
 }
 
 void cx_handle_health(struct cx_request *req)
 {
-	answer_status(req, "ok");
+	answer_status(req, "ok", NULL);
 }
 
 /* ---- /readyz -------------------------------------------------------------------------------- */
@@ -77,7 +79,7 @@ static void on_alive(struct cx_engine_call *call, struct cx_engine_answer *answe
 	if (err != NULL)
 		refuse(req);
 	else
-		answer_status(req, "ready");
+		answer_status(req, "ready", req->gateway->host.disks);
 }
 
 void cx_handle_ready(struct cx_request *req)

@@ -181,7 +181,7 @@ static int parse_numbers(const struct json_t *doc, const struct cx_host *host,
 {
 	int64_t gpus = 0;
 
-	row->disk_size_gb = 5;
+	row->disk_size_gb = host->disk_bytes > 0 ? (double)host->disk_bytes / gb : 5;
 	row->pids_limit = PIDS_DEFAULT;
 	row->timeout_minutes = 60;
 	if (parse_cpu(doc, host, row, err) < 0 || parse_memory(doc, host, row, err) < 0 ||
@@ -198,6 +198,24 @@ static int parse_numbers(const struct json_t *doc, const struct cx_host *host,
 uint64_t cx_spec_memory_bytes(const struct cx_sandbox_row *row)
 {
 	return (uint64_t)(row->memory_gb * gb) & ~(uint64_t)4095;
+}
+
+uint64_t cx_spec_disk_bytes(const struct cx_sandbox_row *row)
+{
+	return (uint64_t)(row->disk_size_gb * gb) & ~(uint64_t)4095;
+}
+
+static int parse_scratch(const struct json_t *doc, bool *ret, struct cx_err *err)
+{
+	const char *given = NULL;
+	int r = cx_json_text(doc, "scratch", 16, &given, err);
+
+	if (r <= 0)
+		return r;
+	*ret = strcmp(given, "memory") == 0;
+	if (!*ret && strcmp(given, "disk") != 0)
+		return cx_refuse(err, CX_INVALID, "'scratch' must be \"disk\" or \"memory\"");
+	return 0;
 }
 
 /* ---- texts, lists and maps ------------------------------------------------------------------ */
@@ -362,24 +380,36 @@ static int parse_start(const struct json_t *doc, struct cx_spec *spec, struct cx
 
 /* ---- what is taken but not done yet --------------------------------------------------------- */
 
-static bool has_disk_size(const struct cx_sandbox_row *row, const struct cx_host *host)
+static bool in_memory(const struct cx_spec *spec, const struct cx_host *host)
 {
-	(void)host;
-	return row->disk_size_gb > 0;
+	return spec->in_memory || strcmp(host->disks, "memory") == 0;
 }
 
-static bool lacks_network(const struct cx_sandbox_row *row, const struct cx_host *host)
+static bool lacks_disk_limit(const struct cx_spec *spec, const struct cx_host *host)
 {
-	return row->network_access != 0 && !host->network;
+	return strcmp(host->disks, "none") == 0 && !in_memory(spec, host);
+}
+
+static bool has_less_disk(const struct cx_spec *spec, const struct cx_host *host)
+{
+	return in_memory(spec, host) && spec->row.disk_size_gb > spec->row.memory_gb / 2;
+}
+
+static bool lacks_network(const struct cx_spec *spec, const struct cx_host *host)
+{
+	return spec->row.network_access != 0 && !host->network;
 }
 
 /* Judged by what is recorded, so a default that does not hold is told as well. */
 static const struct {
-	bool (*recorded)(const struct cx_sandbox_row *row, const struct cx_host *host);
+	bool (*recorded)(const struct cx_spec *spec, const struct cx_host *host);
 	const char *notice;
 } not_enforced[] = {
-	{ has_disk_size, "recorded, not enforced yet: disk_size_gb; "
-			 "only the host's own disk bounds what is written" },
+	{ lacks_disk_limit,
+	  "recorded, not enforced: disk_size_gb; this engine runs without limits of "
+	  "disks, only the host's own bounds what is written" },
+	{ has_less_disk, "smaller than asked for: disk_size_gb; what is written is kept in memory "
+			 "and bounded by half of memory_gb" },
 	{ lacks_network, "recorded, not in force: network_access; this engine runs without a "
 			 "network, the sandbox has loopback only" },
 };
@@ -439,6 +469,7 @@ static const char *const known[] = { "name",
 				     "arch",
 				     "guaranteed",
 				     "pull_policy",
+				     "scratch",
 				     "checkpoint_id",
 				     "volumes",
 				     NULL };
@@ -451,15 +482,15 @@ static void note_unknown(const char *key, void *arg)
 	cx_jsonw_text(arg, NULL, text);
 }
 
-static int write_notices(const struct json_t *doc, const struct cx_host *host,
-			 struct cx_sandbox_row *row, struct cx_err *err)
+static int write_notices(const struct json_t *doc, const struct cx_host *host, struct cx_spec *spec,
+			 struct cx_err *err)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf out = { .max = 8192 };
 	struct cx_jsonw w = { .out = &out };
 
 	cx_jsonw_array(&w, NULL);
 	for (size_t i = 0; i < CX_LEN(not_enforced); i++)
-		if (not_enforced[i].recorded(row, host))
+		if (not_enforced[i].recorded(spec, host))
 			cx_jsonw_text(&w, NULL, not_enforced[i].notice);
 	if (note_without_effect(doc, &w, err) < 0)
 		return -err->errnum;
@@ -467,7 +498,7 @@ static int write_notices(const struct json_t *doc, const struct cx_host *host,
 	cx_jsonw_end(&w);
 	if (cx_jsonw_finish(&w, err) < 0 || cx_buf_add(&out, "", 1, err) < 0)
 		return -err->errnum;
-	row->notices = cx_take_ptr(&out.p);
+	spec->row.notices = cx_take_ptr(&out.p);
 	return 0;
 }
 
@@ -483,9 +514,9 @@ static int parse_document(const struct json_t *doc, const struct cx_host *host,
 	    parse_texts(doc, &spec->row, err) < 0 ||
 	    parse_network(doc, host, &spec->row, err) < 0 ||
 	    parse_environment(doc, spec, err) < 0 || parse_start(doc, spec, err) < 0 ||
-	    parse_pull(doc, &spec->pull, err) < 0)
+	    parse_pull(doc, &spec->pull, err) < 0 || parse_scratch(doc, &spec->in_memory, err) < 0)
 		return -err->errnum;
-	return write_notices(doc, host, &spec->row, err);
+	return write_notices(doc, host, spec, err);
 }
 
 int cx_spec_parse(const char *body, size_t len, const struct cx_host *host, struct cx_spec *ret,

@@ -16,6 +16,8 @@ struct cx_host {
 	uint64_t memory_bytes;
 	const char *registry; /* of image names that name none; NULL: docker.io */
 	bool network;	      /* sandboxes have one; else loopback only */
+	char disks[17];	      /* what limits them (caisson.conf(5), [disk] backend) */
+	uint64_t disk_bytes;  /* if none is asked for; 0: 5 GiB */
 };
 
 enum cx_pull_policy { CX_PULL_MISSING, CX_PULL_ALWAYS, CX_PULL_NEVER };
@@ -25,6 +27,7 @@ struct cx_spec {		   /* of a sandbox */
 	struct cx_buf env;	   /* strv: environment_vars, then secrets */
 	struct cx_buf start;	   /* strv: argv of the start command; empty: an idle sandbox */
 	enum cx_pull_policy pull;
+	bool in_memory; /* what it writes */
 };
 CX_MUST int cx_spec_parse(const char *body, size_t len, const struct cx_host *host,
 			  struct cx_spec *ret, struct cx_err *err);
@@ -35,6 +38,7 @@ void cx_spec_clear(struct cx_spec *spec); /* wipes the secrets; for CX_AUTO() */
 
 /* GB in the API are 2^30 bytes. */
 uint64_t cx_spec_memory_bytes(const struct cx_sandbox_row *row);
+uint64_t cx_spec_disk_bytes(const struct cx_sandbox_row *row);
 /* A host name made of the sandbox's name: letters, digits and '-', 1 to 63 bytes. */
 void cx_spec_hostname(const char *name, char ret[64]);
 

@@ -50,7 +50,8 @@ struct cx_args {
 	bool help, version;
 	const char *name, *start_command, *cwd, *user, *status;
 	const char *code, *code_file, *language;
-	const char *file, *format, *policy, *platform, *username, *authfile, *message, *author;
+	const char *file, *format, *policy, *scratch, *platform, *username, *authfile, *message,
+		*author;
 	const char *email, *role, *account, *expires, *signal, *shell;
 	const char *net_name, *protocol;
 	struct cx_texts env, secrets, labels, net_allow, net_deny;

@@ -340,6 +340,23 @@ static void check_engine(struct cx_cli *cli, struct finding *f)
 		find(f, OK, "answers at %.200s:%s", t->host, t->port);
 }
 
+/* As it was chosen when caissond started. */
+static void check_limits(struct cx_cli *cli, struct finding *f)
+{
+	CX_AUTO(json_decrefp) json_t *answer = NULL;
+	struct cx_err ignored = { 0 };
+	const char *name = NULL;
+
+	if (cx_cli_call(cli, "GET", "/readyz", NULL, &answer, &ignored) == 0)
+		name = json_string_value(json_object_get(answer, "disks"));
+	if (name == NULL)
+		find(f, WARN, "unknown: no engine says so");
+	else if (strcmp(name, "none") == 0)
+		find(f, WARN, "none: what sandboxes write is not limited");
+	else
+		find(f, OK, "%.40s", name);
+}
+
 static void check_right(struct cx_cli *cli, struct finding *f)
 {
 	CX_AUTO(json_decrefp) json_t *answer = NULL;
@@ -374,6 +391,7 @@ static const struct check {
 	  "useradd --system --no-create-home --shell /usr/sbin/nologin caisson" },
 	{ "programs", check_programs, "make install, or caissond --libexec" },
 	{ "engine", check_engine, "systemctl start caissond; or say where it is: --socket, --url" },
+	{ "disk limits", check_limits, "see [disk] in caisson.conf(5)" },
 	{ "permission", check_right,
 	  "ask an administrator for an account (caisson user add), or set "
 	  "CAISSON_API_KEY" },

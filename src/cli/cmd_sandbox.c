@@ -75,6 +75,7 @@ int cx_create_body(const struct cx_args *a, const char *image, json_t **ret, str
 	    cx_cli_set_text(body, "name", a->name, err) < 0 ||
 	    cx_cli_set_text(body, "start_command", a->start_command, err) < 0 ||
 	    cx_cli_set_text(body, "pull_policy", a->policy, err) < 0 ||
+	    cx_cli_set_text(body, "scratch", a->scratch, err) < 0 ||
 	    set_numbers(body, a, err) < 0 ||
 	    cx_cli_set_pairs(body, "environment_vars", &a->env, err) < 0 ||
 	    cx_cli_set_pairs(body, "secrets", &a->secrets, err) < 0 ||

@@ -41,6 +41,8 @@ static const struct cx_opt create_opts[] = {
 	  "memory: 512M, 1.5G; a bare number is GiB" },
 	{ "memory-gb", 0, CX_OPT_NUMBER, AT(memory_gb), "N", "memory in GiB" },
 	{ "disk-size-gb", 0, CX_OPT_NUMBER, AT(disk_gb), "N", "size of the disk in GiB" },
+	{ "scratch", 0, CX_OPT_WORD, AT(scratch), "disk|memory",
+	  "where it keeps what it writes (default: disk)" },
 	{ "pids", 0, CX_OPT_COUNT, AT(pids), "N", "how many processes and threads there may be" },
 	{ "secret", 's', CX_OPT_PAIR, AT(secrets), "KEY[=VALUE]",
 	  "environment variable that is never shown again" },

@@ -53,7 +53,7 @@ struct program {
 	struct cx_auth auth;
 	struct cx_metrics metrics;
 	struct cx_http *http;
-	struct cx_engine_call hello, networking;
+	struct cx_engine_call hello, networking, disks;
 	unsigned ntcp;
 	struct pem api, exposed;
 	int status;
@@ -164,6 +164,23 @@ static void on_adopted(struct cx_gateway *gw, const struct cx_err *err)
 	cx_log(CX_LOG_INFO, "serving", NULL);
 }
 
+static void on_disks(struct cx_engine_call *call, struct cx_engine_answer *answer,
+		     const struct cx_err *err)
+{
+	struct program *prog = cx_container_of(call, struct program, disks);
+	struct cx_host *host = &prog->gw.host;
+	struct cx_err failed;
+
+	if (err == NULL) {
+		(void)cx_str_copy(answer->disks.backend, host->disks, sizeof host->disks);
+		host->disk_bytes = answer->disks.default_bytes;
+		if (cx_boxes_adopt(&prog->gw, on_adopted, &failed) < 0)
+			err = &failed;
+	}
+	if (err != NULL)
+		give_up(prog, err, "start failed");
+}
+
 static void on_networking(struct cx_engine_call *call, struct cx_engine_answer *answer,
 			  const struct cx_err *err)
 {
@@ -172,7 +189,7 @@ static void on_networking(struct cx_engine_call *call, struct cx_engine_answer *
 
 	if (err == NULL) {
 		prog->gw.host.network = answer->networking.enabled != 0;
-		if (cx_boxes_adopt(&prog->gw, on_adopted, &failed) < 0)
+		if (cx_engine_disks(prog->gw.engine, &prog->disks, &failed) < 0)
 			err = &failed;
 	}
 	if (err != NULL)
@@ -317,6 +334,7 @@ static int start(struct program *prog, struct cx_err *err)
 		return -err->errnum;
 	prog->hello.done = on_ready;
 	prog->networking.done = on_networking;
+	prog->disks.done = on_disks;
 	return cx_engine_hello(prog->gw.engine, &prog->hello, err);
 }
 

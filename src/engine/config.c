@@ -13,10 +13,11 @@
 #include "base/str.h"
 #include "engine/config_net.h"
 #include "proto/wire.h"
+#include "runtime/quota.h"
 
 /* systemd sets these ids aside for containers; nobody else should be using them. */
 enum { ID_RANGE = 65536, ID_FIRST = 524288, ID_LAST = 1879048191 };
-enum { SSH_PORT = 2222, HTTPS_PORT = 443 };
+enum { SSH_PORT = 2222, HTTPS_PORT = 443, MIB_MAX = 1 << 30 };
 
 struct row {
 	const char *option, *arg;
@@ -35,6 +36,15 @@ static const char *const on_stop_words[] = {
 	NULL,
 };
 static const char *const no_yes[] = { "no", "yes", NULL };
+static const char *const disk_words[] = {
+	[CX_QUOTA_AUTO] = "auto",
+	[CX_QUOTA_PROJECT] = "quota",
+	[CX_QUOTA_BTRFS] = "btrfs",
+	[CX_QUOTA_LOOP] = "loop",
+	[CX_QUOTA_MEMORY] = "memory",
+	[CX_QUOTA_NONE] = "none",
+	NULL,
+};
 static const char *const level_words[] = {
 	[CX_LOG_ERROR] = "error",
 	[CX_LOG_WARNING] = "warning",
@@ -101,6 +111,17 @@ static int set_number(struct cx_config *c, const struct row *row, const char *va
 		      struct cx_err *err)
 {
 	return cx_parse_u64(value, row->min, row->max, "the number", member(c, row), err);
+}
+
+static int set_mib(struct cx_config *c, const struct row *row, const char *value,
+		   struct cx_err *err)
+{
+	uint64_t *out = member(c, row);
+
+	if (set_number(c, row, value, err) < 0)
+		return -err->errnum;
+	*out <<= 20;
+	return 0;
 }
 
 static int set_mbit(struct cx_config *c, const struct row *row, const char *value,
@@ -367,6 +388,16 @@ static const struct row rows[] = {
 	  NULL, "connections that a sandbox may have open at a time" },
 	{ "packets", "N", "network", "packets", set_number, AT(packets), 100, 10000000, NULL,
 	  "packets that a sandbox may send in a second; those above are dropped" },
+	{ "disk-backend", "auto|quota|btrfs|loop|memory|none", "disk", "backend", set_word,
+	  AT(disk_backend), 0, 0, disk_words, "how the kernel limits what a sandbox writes" },
+	{ "disk-size", "MIB", "disk", "size", set_mib, AT(disk_size), 16, MIB_MAX, NULL,
+	  "the disk of a sandbox whose client asks for none" },
+	{ "disk-inodes", "N", "disk", "inodes", set_number, AT(disk_inodes), 1024, 1 << 20, NULL,
+	  "files and directories for each GiB of it" },
+	{ "disk-pool", "MIB", "disk", "pool", set_mib, AT(disk_pool), 0, MIB_MAX, NULL,
+	  "what the disks of all sandboxes may add up to; 0 is no bound" },
+	{ "disk-reserve", "MIB", "disk", "reserve", set_mib, AT(disk_reserve), 0, MIB_MAX, NULL,
+	  "what stays free on the host; 0 is a twentieth, at most 1024" },
 	{ "service", "NAME=ADDR:PORT", "services", "name", add_service, AT(services), 0, 0, NULL,
 	  "what sandboxes reach whatever their policy says, by this name (repeatable)" },
 	{ "dns-upstream", "ADDR[:PORT]", "dns", "upstream", set_upstream, AT(upstream), 0, 0, NULL,
@@ -411,6 +442,8 @@ static const struct cx_config defaults = {
 	.ids = { .base = ID_FIRST, .count = (ID_LAST + 1 - ID_FIRST) / ID_RANGE },
 	.network = 1,
 	.network_forward = 1,
+	.disk_size = (uint64_t)5 << 30,
+	.disk_inodes = 65536,
 	.connections = 4096,
 	.packets = 100000,
 	.network_pool = { .pool4 = { .s_addr = POOL4 }, .prefix4 = 16 },

@@ -49,6 +49,9 @@ struct cx_config {
 	uint64_t nlisten, pool, max_sandboxes, on_stop, log_level;
 	uint64_t insecure; /* 1: without TLS to other hosts too */
 	struct cx_id_space ids;
+	uint64_t disk_backend; /* enum cx_quota_kind */
+	/* Bytes; pool 0: no bound, reserve 0: by the size of the disk. inodes: of each GiB. */
+	uint64_t disk_size, disk_pool, disk_reserve, disk_inodes;
 	uint64_t network, network_forward; /* 0, 1 */
 	struct cx_slots_plan network_pool;
 	struct cx_netrule private_nets[CX_PRIVATE_MAX]; /* that sandboxes may reach */

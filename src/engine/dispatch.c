@@ -47,6 +47,7 @@ union request {
 	struct cx_msg_commit commit;
 	struct cx_msg_bundle bundle;
 	struct cx_msg_networking networking;
+	struct cx_msg_disks disks;
 	struct cx_msg_network network;
 	struct cx_msg_egress egress;
 	struct cx_msg_listen listen;
@@ -166,6 +167,16 @@ static void created(struct cx_create *create, struct cx_sandbox *sb, const struc
 		cx_gateway_kill(d->gateway, &err);
 }
 
+static uint64_t promised_disks(const struct cx_dispatch *d)
+{
+	uint64_t sum = 0;
+
+	for (const struct cx_sandbox *sb = d->sandboxes->first; sb != NULL; sb = sb->next)
+		if (sb->record.disk != CX_QUOTA_MEMORY && sb->record.disk != CX_QUOTA_NONE)
+			sum += sb->record.disk_bytes;
+	return sum;
+}
+
 static int plan_create(const struct cx_dispatch *d, const struct cx_msg_create *m,
 		       struct cx_claim_plan *plan, struct cx_err *err)
 {
@@ -178,6 +189,10 @@ static int plan_create(const struct cx_dispatch *d, const struct cx_msg_create *
 	if (!cx_str_copy(m->hostname, plan->hostname, sizeof plan->hostname))
 		return cx_refuse(err, CX_INVALID, "a host name of %u bytes", m->hostname.len);
 	memcpy(plan->layers, m->layers.p, m->layers.len);
+	plan->in_memory = m->in_memory != 0;
+	if (cx_host_plan_disk(d->host, m->disk_bytes, plan->in_memory, m->memory_bytes,
+			      promised_disks(d), &plan->disk, err) < 0)
+		return -err->errnum;
 	return cx_host_check_limits(d->host, &plan->limits, err);
 }
 
@@ -546,6 +561,18 @@ static int do_listen(struct cx_dispatch *d, struct asker asker, const union requ
 	return 0;
 }
 
+static int do_disks(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		    struct cx_err *err)
+{
+	(void)m;
+	(void)fds;
+	(void)err;
+	ANSWER(d, asker, disks_are, -EBADF,
+	       .backend = cx_str_of(cx_quota_name(cx_quota_kind(d->host->quota))),
+	       .default_bytes = d->host->config->disk_size);
+	return 0;
+}
+
 static int do_networking(struct cx_dispatch *d, struct asker asker, const union request *m,
 			 int *fds, struct cx_err *err)
 {
@@ -634,6 +661,7 @@ DECODER(export)
 DECODER(commit)
 DECODER(bundle)
 DECODER(networking)
+DECODER(disks)
 DECODER(network)
 DECODER(egress)
 DECODER(listen)
@@ -661,6 +689,7 @@ static const struct op {
 	OP(network, CX_PEER_READY, 0, false),	  OP(egress, CX_PEER_READY, 0, false),
 	OP(listen, CX_PEER_READY, 0, false),	  OP(networking, CX_PEER_READY, 0, false),
 	OP(ssh, CX_PEER_READY, 2, true),	  OP(command_slot, CX_PEER_READY, 0, false),
+	OP(disks, CX_PEER_READY, 0, false),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)

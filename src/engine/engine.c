@@ -58,6 +58,8 @@ static void on_gone(void *arg, struct cx_sandbox *sb)
 
 	if (sb->was_running)
 		cx_log(CX_LOG_INFO, "sandbox is gone", "id", sb->record.id, NULL);
+	if (cx_quota_is_mount(&sb->writable))
+		cx_sweeper_take(&e->sweeper, &sb->writable.dir);
 	cx_sweeper_kick(&e->sweeper);
 	cx_pool_gone(&e->pool, sb);
 	cx_dispatch_gone(&e->dispatch, sb);

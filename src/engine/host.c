@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +23,11 @@
 #include "runtime/seccomp.h"
 
 enum { STRAY_MS = 1000 }; /* long enough for what is ready in the loop to have its turn */
+enum {
+	INODES_MIN = 256,
+	DISK_MIN = 4 << 20,
+	MEMORY_PART = 2, /* at most so much of a sandbox's memory is its disk */
+};
 
 static char path_variable[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 char *const cx_host_environment[] = { path_variable, NULL };
@@ -181,6 +187,29 @@ static int open_parts(struct cx_host *h, struct cx_err *err)
 	return 0;
 }
 
+static uint64_t inodes_for(const struct cx_host *h, uint64_t bytes)
+{
+	uint64_t n = (bytes >> 20) * h->config->disk_inodes >> 10;
+
+	return n > INODES_MIN ? n : INODES_MIN;
+}
+
+/* Capabilities are cut before: one of them would let the try write beyond a quota. */
+static int open_quota(struct cx_host *h, struct cx_err *err)
+{
+	const struct cx_config *c = h->config;
+	const struct cx_quota_plan plan = { .kind = (enum cx_quota_kind)c->disk_backend,
+					    .at = h->dirs.writable,
+					    .name = h->dirs.instance,
+					    .usual = { c->disk_size,
+						       inodes_for(h, c->disk_size) } };
+
+	if (cx_quota_open(&plan, &h->quota, err) < 0)
+		return -err->errnum;
+	cx_log(CX_LOG_INFO, "disk limits", "backend", cx_quota_name(cx_quota_kind(h->quota)), NULL);
+	return 0;
+}
+
 static int open_makers(struct cx_host *h, struct cx_err *err)
 {
 	char agent[CX_CONFIG_TEXT + 32];
@@ -195,6 +224,8 @@ static int open_makers(struct cx_host *h, struct cx_err *err)
 	h->filter = cx_seccomp_compile(err);
 	if (h->filter < 0)
 		return cx_wrap(err, "system call filter");
+	if (open_quota(h, err) < 0)
+		return -err->errnum;
 	return cx_host_need_spawner(h, err);
 }
 
@@ -232,6 +263,8 @@ void cx_host_close(struct cx_host *host, bool clean)
 	cx_timer_clear(&host->strays);
 	if (host->layers.loop != NULL)
 		cx_layers_close(&host->layers);
+	cx_quota_close(host->quota);
+	host->quota = NULL;
 	if (host->cgroups != NULL)
 		cx_cgroups_close(host->cgroups, clean);
 	host->cgroups = NULL;
@@ -325,4 +358,52 @@ int cx_host_check_limits(const struct cx_host *host, const struct cx_limits *lim
 		return cx_refuse(err, CX_INVALID, "a limit of %u processes; 1 to %d", limits->pids,
 				 PIDS_MAX);
 	return 0;
+}
+
+/* ---- disks ----------------------------------------------------------------------------------- */
+
+/* Besides `bytes` there stays what the operator keeps free, or a twentieth of a small disk. */
+static int check_room(const struct cx_host *h, uint64_t bytes, struct cx_err *err)
+{
+	enum { GIB = 1 << 30, PART = 20 };
+	uint64_t reserve = h->config->disk_reserve, size, left;
+	struct statvfs fs;
+
+	if (fstatvfs(h->dirs.writable, &fs) < 0)
+		return cx_fail(err, errno, "look at the state directory's disk");
+	size = (uint64_t)fs.f_blocks * fs.f_frsize;
+	left = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (reserve == 0)
+		reserve = size / PART < GIB ? size / PART : GIB;
+	if (left < reserve || bytes > left - reserve)
+		return cx_refuse(err, CX_LIMIT,
+				 "no room for a disk of %llu MiB: the host has %llu MiB left, of "
+				 "which it keeps %llu",
+				 (unsigned long long)bytes >> 20, (unsigned long long)left >> 20,
+				 (unsigned long long)reserve >> 20);
+	return 0;
+}
+
+int cx_host_plan_disk(const struct cx_host *host, uint64_t bytes, bool in_memory,
+		      uint64_t memory_bytes, uint64_t promised, struct cx_quota_limit *ret,
+		      struct cx_err *err)
+{
+	const enum cx_quota_kind kind = in_memory ? CX_QUOTA_MEMORY : cx_quota_kind(host->quota);
+	const uint64_t pool = host->config->disk_pool;
+
+	if (bytes < DISK_MIN)
+		return cx_refuse(err, CX_INVALID, "%llu bytes of disk; at least %d",
+				 (unsigned long long)bytes, DISK_MIN);
+	/* Beyond its memory it would be killed where a disk would be full. */
+	if (kind == CX_QUOTA_MEMORY && bytes > memory_bytes / MEMORY_PART)
+		bytes = memory_bytes / MEMORY_PART;
+	else if (kind != CX_QUOTA_MEMORY && pool > 0 &&
+		 (promised > pool || bytes > pool - promised))
+		return cx_refuse(err, CX_LIMIT,
+				 "%llu MiB of disk are more than is left of the %llu MiB for all "
+				 "sandboxes",
+				 (unsigned long long)bytes >> 20, (unsigned long long)pool >> 20);
+	*ret = (struct cx_quota_limit){ .bytes = bytes, .inodes = inodes_for(host, bytes) };
+	/* Who writes to a file system of its own would not hear that the host's is full. */
+	return check_room(host, kind == CX_QUOTA_LOOP ? bytes : 0, err);
 }

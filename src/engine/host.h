@@ -12,6 +12,7 @@
 #include "net/slots.h"
 #include "proto/packet.h"
 #include "runtime/cgroup.h"
+#include "runtime/quota.h"
 #include "runtime/spawn.h"
 
 /* What everything else in this layer stands on, opened once in the order that start needs. */
@@ -26,6 +27,7 @@ struct cx_host {
 	struct cx_ids ids;
 	struct cx_layers layers;
 	struct cx_cgroups *cgroups;
+	struct cx_quota *quota;
 	int mounts;			/* mount namespace that caissond was started in */
 	struct cx_router router;	/* netns is -EBADF with [network] enabled = no */
 	struct cx_slots *slots;		/* NULL with the same */
@@ -55,6 +57,14 @@ void cx_host_drop_spawner(struct cx_host *host);
 /* The host's memory and cores, as limits are checked against. */
 CX_MUST int cx_host_check_limits(const struct cx_host *host, const struct cx_limits *limits,
 				 struct cx_err *err);
+
+/*
+ * The limits of a disk that a client asks for, for the back end that it gets. promised: the bytes
+ * of all that exist. Refuses what can never be kept, and what the host has no room for now.
+ */
+CX_MUST int cx_host_plan_disk(const struct cx_host *host, uint64_t bytes, bool in_memory,
+			      uint64_t memory_bytes, uint64_t promised, struct cx_quota_limit *ret,
+			      struct cx_err *err);
 
 /* Environment of every program that caissond starts. */
 extern char *const cx_host_environment[];

@@ -50,7 +50,8 @@ void cx_record_init(struct cx_record *record, const char *id)
 	*record = (struct cx_record){ .version = CX_RECORD_VERSION,
 				      .state = CX_RECORD_BLANK,
 				      .created_s = (uint64_t)time(NULL),
-				      .slot = CX_SLOT_NONE };
+				      .slot = CX_SLOT_NONE,
+				      .disk = CX_QUOTA_NONE };
 	memcpy(record->magic, magic, sizeof magic);
 	(void)snprintf(record->id, sizeof record->id, "%s", id);
 }
@@ -72,7 +73,7 @@ static int check(const struct cx_record *r, const char *id, struct cx_err *err)
 	if (memchr(r->id, '\0', sizeof r->id) == NULL || strcmp(r->id, id) != 0)
 		return cx_refuse(err, CX_INVALID, "a record of another sandbox");
 	if (r->state < CX_RECORD_BLANK || r->state >= CX_RECORD_STATE_MAX || r->paused > 1 ||
-	    r->nlayers > CX_LAYERS_MAX || r->pid > INT32_MAX)
+	    r->nlayers > CX_LAYERS_MAX || r->pid > INT32_MAX || r->disk >= CX_QUOTA_MAX)
 		return cx_refuse(err, CX_INVALID, "a record with impossible values");
 	return 0;
 }

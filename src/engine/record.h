@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "net/slots.h"
 #include "runtime/cgroup.h"
+#include "runtime/quota.h"
 
 /*
  * RUN/sandboxes/<id>/record: what caissond must know of a sandbox to find it, or its remains, after
@@ -15,7 +16,7 @@
  * is on tmpfs and does not outlive a boot, as nothing it names does.
  */
 enum { CX_ID_LEN = 12, CX_LAYERS_MAX = 127, CX_DIFF_ID = 32 };
-enum { CX_RECORD_VERSION = 2 };
+enum { CX_RECORD_VERSION = 3 };
 
 enum cx_record_state {
 	CX_RECORD_BLANK = 1, /* up to the claim: of no use to anybody after a restart */
@@ -32,13 +33,15 @@ struct cx_record {
 	uint64_t created_s;    /* CLOCK_REALTIME */
 	uint64_t start_ticks;  /* of pid, from /proc/PID/stat: tells it from a later one */
 	uint64_t memory_bytes; /* limits; 0 until claimed */
+	uint64_t disk_bytes;   /* the same */
 	uint32_t cpu_milli, pids;
 	uint32_t pid;	   /* 0: none yet */
 	uint32_t uid_base; /* 0: none yet */
 	uint32_t nlayers;
-	uint32_t paused;			   /* 1: for its user, it stands still */
-	uint32_t slot;				   /* of its link; CX_SLOT_NONE: it has none */
-	uint32_t address4;			   /* by which that is known, network order */
+	uint32_t paused;       /* 1: for its user, it stands still */
+	uint32_t slot;	       /* of its link; CX_SLOT_NONE: it has none */
+	uint32_t address4;     /* by which that is known, network order */
+	uint32_t disk, device; /* runtime/quota.h: kind and device of what it writes to */
 	uint8_t layers[CX_LAYERS_MAX][CX_DIFF_ID]; /* lowest first */
 	uint64_t checksum;			   /* of all bytes before it */
 };

@@ -19,11 +19,11 @@
 #include "runtime/rootfs.h"
 
 enum {
-	CLAIM_REQUEST = 1,    /* the only request of caissond's own connection */
-	DYING_MS = 5000,      /* after which a process that does not die is told of */
-	RETRY_MS_MAX = 500,   /* between two tries to remove the groups */
-	MODE_ROOT_DIR = 0755, /* upper becomes "/" of the sandbox */
+	CLAIM_REQUEST = 1,  /* the only request of caissond's own connection */
+	DYING_MS = 5000,    /* after which a process that does not die is told of */
+	RETRY_MS_MAX = 500, /* between two tries to remove the groups */
 	AGENT_BACKLOG = 64,
+	WRITABLE_PATH = CX_CONFIG_TEXT + 32,
 };
 
 static void deliver(struct cx_sandbox *sb, enum cx_sandbox_event event);
@@ -93,21 +93,19 @@ static int make_record(struct cx_sandbox *sb, struct cx_err *err)
 	return cx_record_save(sb->dir, &sb->record, err);
 }
 
+/* The record is saved again with the process: until then nothing lives that needs it. */
+static void note_writable(struct cx_sandbox *sb)
+{
+	sb->record.disk = sb->writable.kind;
+	sb->record.device = sb->writable.device;
+}
+
 static int make_writable(struct cx_sandbox *sb, struct cx_err *err)
 {
-	struct cx_host *h = sb->set->host;
-	cx_autofd int dir = -EBADF;
-
-	if (mkdirat(h->dirs.writable, sb->record.id, 0700) < 0)
-		return cx_fail(err, errno, "make its writable directory");
-	dir = openat(h->dirs.writable, sb->record.id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return cx_fail(err, errno, "open its writable directory");
-	if (mkdirat(dir, "upper", 0700) < 0 || mkdirat(dir, "work", 0700) < 0 ||
-	    fchmodat(dir, "upper", MODE_ROOT_DIR, 0) < 0 ||
-	    fchownat(dir, "upper", sb->record.uid_base, sb->record.uid_base, 0) < 0 ||
-	    fchownat(dir, "work", sb->record.uid_base, sb->record.uid_base, 0) < 0)
-		return cx_fail(err, errno, "prepare its writable directory");
+	if (cx_quota_make(sb->set->host->quota, sb->record.id, sb->record.uid_base, &sb->writable,
+			  err) < 0)
+		return -err->errnum;
+	note_writable(sb);
 	return 0;
 }
 
@@ -318,28 +316,53 @@ static int record_claim(struct cx_sandbox *sb, struct cx_err *err)
 	sb->record.cpu_milli = plan->limits.cpu_milli;
 	sb->record.memory_bytes = plan->limits.memory_bytes;
 	sb->record.pids = plan->limits.pids;
+	sb->record.disk_bytes = plan->disk.bytes;
 	sb->record.nlayers = plan->nlayers;
 	memcpy(sb->record.layers, plan->layers, sizeof plan->layers[0] * plan->nlayers);
 	return cx_record_save(sb->dir, &sb->record, err);
+}
+
+/* The directory that it writes to, as rootfs.h wants it; path has WRITABLE_PATH bytes. */
+static int describe_writable(const struct cx_sandbox *sb, const struct cx_writable *w, char *path,
+			     struct cx_rootfs_writable *ret, struct cx_err *err)
+{
+	if (cx_format(path, WRITABLE_PATH, "%s/writable/%s", err, sb->set->host->dirs.state_path,
+		      sb->record.id) < 0)
+		return -err->errnum;
+	*ret = (struct cx_rootfs_writable){ .dir = w->dir,
+					    .is_mount = cx_quota_is_mount(w),
+					    .at = path };
+	return 0;
 }
 
 /* Mounts the layers and puts the sandbox's own directory over them: a detached mount. */
 static int make_root(struct cx_sandbox *sb, struct cx_err *err)
 {
 	struct cx_host *h = sb->set->host;
-	char upper[CX_CONFIG_TEXT + 64], work[CX_CONFIG_TEXT + 64];
+	struct cx_rootfs_writable writable;
 	int layers[CX_LAYERS_MAX];
+	char path[WRITABLE_PATH];
 
 	for (; sb->held < sb->record.nlayers; sb->held++)
 		if (cx_layers_hold(&h->layers, sb->record.layers[sb->held], &layers[sb->held],
 				   err) < 0)
 			return -err->errnum;
-	if (cx_format(upper, sizeof upper, "%s/writable/%s/upper", err, h->dirs.state_path,
-		      sb->record.id) < 0 ||
-	    cx_format(work, sizeof work, "%s/writable/%s/work", err, h->dirs.state_path,
-		      sb->record.id) < 0)
+	if (describe_writable(sb, &sb->writable, path, &writable, err) < 0)
 		return -err->errnum;
-	return cx_rootfs_make(layers, sb->held, sb->userns, upper, work, err);
+	return cx_rootfs_make(layers, sb->held, sb->userns, &writable, err);
+}
+
+/* Mostly it is ready: blanks are made for the limit that was asked for last. */
+static int limit_disk(struct cx_sandbox *sb, struct cx_err *err)
+{
+	struct cx_host *h = sb->set->host;
+	enum cx_quota_kind kind = sb->plan->in_memory ? CX_QUOTA_MEMORY : cx_quota_kind(h->quota);
+
+	if (cx_quota_set(h->quota, sb->record.id, sb->record.uid_base, kind, &sb->plan->disk,
+			 &sb->writable, err) < 0)
+		return -err->errnum;
+	note_writable(sb);
+	return 0;
 }
 
 static int claim_steps(struct cx_sandbox *sb, struct cx_err *err)
@@ -348,7 +371,8 @@ static int claim_steps(struct cx_sandbox *sb, struct cx_err *err)
 	struct cx_msg_claim m = { .hostname = cx_str_of(sb->plan->hostname) };
 	cx_autofd int root = -EBADF;
 
-	if (cx_host_check_limits(h, &sb->plan->limits, err) < 0 || record_claim(sb, err) < 0)
+	if (cx_host_check_limits(h, &sb->plan->limits, err) < 0 || limit_disk(sb, err) < 0 ||
+	    record_claim(sb, err) < 0)
 		return -err->errnum;
 	root = cx_fault_step("root", err) == 0 ? make_root(sb, err) : -EBADF;
 	if (root < 0)
@@ -413,6 +437,8 @@ static int discard_writable(struct cx_sandbox *sb, struct cx_err *err)
 {
 	const struct cx_dirs *d = &sb->set->host->dirs;
 
+	if (cx_quota_remove(sb->set->host->quota, sb->record.id, err) < 0)
+		return -err->errnum;
 	if (renameat(d->writable, sb->record.id, d->trash, sb->record.id) < 0 && errno != ENOENT)
 		return cx_fail(err, errno, "move its writable directory to the trash");
 	return 0;
@@ -448,6 +474,7 @@ static void forget(struct cx_sandbox *sb)
 	cx_cgroup_close(&sb->group);
 	cx_close(&sb->userns);
 	cx_close(&sb->dir);
+	cx_close(&sb->writable.dir);
 	for (; sb->held > 0; sb->held--)
 		cx_layers_release(&set->host->layers, sb->record.layers[sb->held - 1]);
 	set->count[sb->state]--;
@@ -514,24 +541,34 @@ static void end(struct cx_sandbox *sb)
 	if (sb->dir >= 0)
 		(void)!cx_record_save(sb->dir, &sb->record, &ignored);
 	if (sb->process == NULL) {
+		cx_quota_discard(&sb->writable);
 		clean(sb);
 		return;
 	}
 	cx_child_signal(sb->process, SIGKILL);
 	cx_sandbox_release(sb); /* what stands still does not die */
+	cx_quota_discard(&sb->writable);
 	retry(sb, DYING_MS);
 }
 
 /* ---- what it has written -------------------------------------------------------------------- */
 
+/* One on a device is mounted again: kernels before 6.15 clone no mount that was attached before. */
 int cx_sandbox_tree(const struct cx_sandbox *sb, struct cx_err *err)
 {
-	char upper[CX_CONFIG_TEXT + 64];
+	struct cx_writable again = sb->writable;
+	struct cx_rootfs_writable writable;
+	char path[WRITABLE_PATH];
+	cx_autofd int dir = -EBADF;
 
-	if (cx_format(upper, sizeof upper, "%s/writable/%s/upper", err,
-		      sb->set->host->dirs.state_path, sb->record.id) < 0)
+	if (again.dir < 0 || again.kind == CX_QUOTA_LOOP) {
+		if (cx_quota_find(sb->set->host->quota, sb->record.id, &again, err) < 0)
+			return -err->errnum;
+		dir = again.dir;
+	}
+	if (describe_writable(sb, &again, path, &writable, err) < 0)
 		return -err->errnum;
-	return cx_rootfs_upper(upper, err);
+	return cx_rootfs_upper(&writable, err);
 }
 
 /* ---- want of memory -------------------------------------------------------------------------- */
@@ -686,6 +723,7 @@ static struct cx_sandbox *add(struct cx_sandboxes *set, enum cx_sandbox_state st
 				   .dir = -EBADF,
 				   .userns = -EBADF,
 				   .group = { .ns = -EBADF },
+				   .writable = CX_WRITABLE_NONE,
 				   .timer = { .fire = deadline } };
 	if (sb->next != NULL)
 		sb->next->link = &sb->next;
@@ -740,6 +778,18 @@ static void take_slot(struct cx_sandbox *sb)
 	sb->record.slot = CX_SLOT_NONE;
 }
 
+/* Without it the sandbox lives, and cannot be committed. */
+static void find_writable(struct cx_sandbox *sb)
+{
+	struct cx_err err;
+
+	sb->writable.kind = sb->record.disk;
+	sb->writable.device = sb->record.device;
+	if (cx_quota_find(sb->set->host->quota, sb->record.id, &sb->writable, &err) < 0)
+		cx_log_err(CX_LOG_INFO, &err, "what a sandbox writes is out of reach", "id",
+			   sb->record.id, NULL);
+}
+
 int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, int *dir, int *pidfd,
 		     struct cx_err *err)
 {
@@ -756,6 +806,7 @@ int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, i
 	}
 	cx_sandbox_find_frozen(sb);
 	watch_memory(sb);
+	find_writable(sb);
 	take_slot(sb);
 	sb->dir = cx_take_fd(dir);
 	for (; sb->held < record->nlayers; sb->held++)

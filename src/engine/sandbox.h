@@ -35,6 +35,8 @@ enum { CX_AGENT_HELLO_MS = 10000, CX_AGENT_CLAIM_MS = 10000 };
 
 struct cx_claim_plan {
 	struct cx_limits limits;
+	struct cx_quota_limit disk;
+	bool in_memory; /* what it writes, whatever the host's back end is */
 	char hostname[64];
 	uint32_t nlayers;
 	uint8_t layers[CX_LAYERS_MAX][CX_DIFF_ID]; /* lowest first */
@@ -47,7 +49,8 @@ struct cx_sandbox {
 	enum cx_sandbox_state state;
 	struct cx_record record; /* its id, ids, limits and layers */
 	int dir;		 /* RUN/sandboxes/<id> */
-	int userns;		 /* until claimed */
+	struct cx_writable writable;
+	int userns; /* until claimed */
 	struct cx_cgroup group;
 	struct cx_child *process; /* NULL: never was, or is gone */
 	struct cx_link *agent;	  /* until claimed */

@@ -66,6 +66,8 @@
 	M(0x58, ssh_ended, CX_FIELDS_NONE)                                                         \
 	M(0x59, networking, CX_FIELDS_NONE) /* -> networking_is */                                 \
 	M(0x5a, networking_is, CX_FIELDS_NETWORKING)                                               \
+	M(0x5b, disks, CX_FIELDS_NONE) /* -> disks_are */                                          \
+	M(0x5c, disks_are, CX_FIELDS_DISKS)                                                        \
 	M(0x60, certificate, CX_FIELDS_NONE) /* event, fd: a pipe with a new one, NUL, its key */  \
 	M(0x61, expose_certificate, CX_FIELDS_NONE) /* the same of exposed ports */
 
@@ -77,12 +79,14 @@
 #define CX_FIELDS_CONTROL_ERROR(F) \
 	F(u32, kind, CX_KIND_MAX - 1) F(u32, errnum, 4095) F(str, text, 503)
 /* Limits are checked by the gateway for the client's sake and by caissond for the host's. */
-#define CX_FIELDS_CREATE(F)                                             \
-	F(u32, cpu_milli, 1024000) /* thousandths of a core, from 10 */ \
-	F(u64, memory_bytes, (uint64_t)1 << 44)                         \
-	F(u32, pids, 4194304)                                           \
-	F(str, hostname, 63)                                            \
-	F(bytes, layers, 32 * 127) /* diff ids (SHA-256), lowest first */
+#define CX_FIELDS_CREATE(F)                                               \
+	F(u32, cpu_milli, 1024000) /* thousandths of a core, from 10 */   \
+	F(u64, memory_bytes, (uint64_t)1 << 44)                           \
+	F(u32, pids, 4194304)                                             \
+	F(str, hostname, 63)                                              \
+	F(bytes, layers, 32 * 127) /* diff ids (SHA-256), lowest first */ \
+	F(u64, disk_bytes, (uint64_t)1 << 50)                             \
+	F(u32, in_memory, 1) /* what it writes, whatever the back end is */
 #define CX_FIELDS_CREATED(F) F(str, id, 32) F(u32, uid_base, UINT32_MAX) F(u32, micros, UINT32_MAX)
 #define CX_FIELDS_SANDBOX(F) F(str, id, 32)
 #define CX_FIELDS_LISTED(F)  F(str, id, 32) F(u32, uid_base, UINT32_MAX)
@@ -121,6 +125,9 @@
 	F(str, id, 32)      \
 	F(u64, max_bytes, UINT64_MAX) F(u32, max_entries, UINT32_MAX) F(bytes, layers, 32 * 127)
 
+/* What limits the disks of sandboxes (engine/config.h: "none" is nothing), and their size if none
+ * is asked for. */
+#define CX_FIELDS_DISKS(F) F(str, backend, 16) F(u64, default_bytes, UINT64_MAX)
 /* Are sandboxes made with a link? Without one network, egress and the event resolver do not come.
  */
 #define CX_FIELDS_NETWORKING(F) F(u32, enabled, 1)

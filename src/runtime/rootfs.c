@@ -186,6 +186,7 @@ static int attach_clones(struct clones *clones, int layer, struct cx_err *err)
  */
 struct writable {	/* or none: upper is -EBADF */
 	const char *at; /* a directory by name, where an overlay may be for a moment */
+	int mount;	/* detached, attached there too for a moment; -EBADF: none */
 	int upper, work;
 	char upper_path[FD_PATH], work_path[FD_PATH];
 };
@@ -196,12 +197,13 @@ static void close_writable(struct writable *w)
 	cx_close(&w->work);
 }
 
-static int open_writable(const char *upper, const char *work, struct writable *ret,
+static int open_writable(const struct cx_rootfs_writable *from, struct writable *ret,
 			 struct cx_err *err)
 {
-	ret->at = work;
-	ret->upper = open(upper, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	ret->work = open(work, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ret->at = from->at;
+	ret->mount = from->is_mount ? from->dir : -EBADF;
+	ret->upper = openat(from->dir, "upper", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ret->work = openat(from->dir, "work", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (ret->upper < 0 || ret->work < 0)
 		return cx_fail(err, errno, "open the writable directories");
 	fd_path(ret->upper, ret->upper_path);
@@ -247,10 +249,9 @@ static void format_options(const struct clones *clones, const struct writable *w
 
 /*
  * fsconfig() takes at most 255 bytes for a value, 14 layers; mount(2) takes a page. It attaches
- * what it makes, for a moment over the work directory.
+ * what it makes, for a moment over the writable directory.
  */
-static int overlay_by_list(const struct clones *clones, const struct writable *w,
-			   struct cx_err *err)
+static int overlay_at(const struct clones *clones, const struct writable *w, struct cx_err *err)
 {
 	const unsigned long flags =
 		MS_NODEV | MS_NOSUID | (w->upper < 0 ? MS_RDONLY | MS_NOEXEC : 0);
@@ -265,6 +266,21 @@ static int overlay_by_list(const struct clones *clones, const struct writable *w
 		(void)cx_fail(err, errno, "detach");
 	(void)umount2(w->at, MNT_DETACH | UMOUNT_NOFOLLOW);
 	return fd >= 0 ? fd : -err->errnum;
+}
+
+/* The writable mount has to have a place, too; later nobody needs it there. */
+static int overlay_by_list(const struct clones *clones, const struct writable *w,
+			   struct cx_err *err)
+{
+	int mnt;
+
+	if (w->mount < 0)
+		return overlay_at(clones, w, err);
+	if (move_mount(w->mount, "", AT_FDCWD, w->at, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return cx_fail(err, errno, "attach the writable directory");
+	mnt = overlay_at(clones, w, err);
+	(void)umount2(w->at, MNT_DETACH | UMOUNT_NOFOLLOW);
+	return mnt;
 }
 
 /*
@@ -307,13 +323,13 @@ static int check_layers(unsigned nlayers, struct cx_err *err)
 	return 0;
 }
 
-int cx_rootfs_make(const int *layers, unsigned nlayers, int userns, const char *upper,
-		   const char *work, struct cx_err *err)
+int cx_rootfs_make(const int *layers, unsigned nlayers, int userns,
+		   const struct cx_rootfs_writable *writable, struct cx_err *err)
 {
 	CX_AUTO(close_clones) struct clones clones = { .n = 0 };
 	CX_AUTO(close_writable) struct writable w = { .upper = -EBADF, .work = -EBADF };
 
-	if (check_layers(nlayers, err) < 0 || open_writable(upper, work, &w, err) < 0 ||
+	if (check_layers(nlayers, err) < 0 || open_writable(writable, &w, err) < 0 ||
 	    clone_layers(layers, nlayers, userns, &clones, err) < 0)
 		return -err->errnum;
 	return make_overlay(&clones, layers[0], &w, err);
@@ -337,7 +353,7 @@ int cx_rootfs_view(const int *layers, unsigned nlayers, int userns, const char *
 		   struct cx_err *err)
 {
 	CX_AUTO(close_clones) struct clones clones = { .n = 0 };
-	const struct writable none = { .at = at, .upper = -EBADF, .work = -EBADF };
+	const struct writable none = { .at = at, .mount = -EBADF, .upper = -EBADF, .work = -EBADF };
 
 	if (check_layers(nlayers, err) < 0 || make_empty(&clones, err) < 0 ||
 	    clone_layers(layers, nlayers, userns, &clones, err) < 0)
@@ -345,16 +361,34 @@ int cx_rootfs_view(const int *layers, unsigned nlayers, int userns, const char *
 	return make_overlay(&clones, layers[0], &none, err);
 }
 
-int cx_rootfs_upper(const char *upper, struct cx_err *err)
+static int clone_upper(int dir)
+{
+	return open_tree(dir, "upper", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+}
+
+/* A kernel before 6.15 clones only what is attached. */
+static int clone_attached(const struct cx_rootfs_writable *w)
+{
+	int fd;
+
+	if (move_mount(w->dir, "", AT_FDCWD, w->at, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return -1;
+	fd = clone_upper(w->dir);
+	(void)umount2(w->at, MNT_DETACH | UMOUNT_NOFOLLOW);
+	return fd;
+}
+
+int cx_rootfs_upper(const struct cx_rootfs_writable *writable, struct cx_err *err)
 {
 	struct mount_attr restricted = { .attr_set = VIEW_ATTRS };
-	cx_autofd int fd = open_tree(AT_FDCWD, upper,
-				     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+	cx_autofd int fd = clone_upper(writable->dir);
 
+	if (fd < 0 && errno == EINVAL && writable->is_mount)
+		fd = clone_attached(writable);
 	if (fd < 0)
-		return cx_fail(err, errno, "clone '%s'", upper);
+		return cx_fail(err, errno, "clone what was written at '%s'", writable->at);
 	if (mount_setattr(fd, "", AT_EMPTY_PATH, &restricted, sizeof restricted) < 0)
-		return cx_fail(err, errno, "make '%s' read-only", upper);
+		return cx_fail(err, errno, "make what was written at '%s' read-only", writable->at);
 	return cx_take_fd(&fd);
 }
 

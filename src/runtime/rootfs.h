@@ -2,6 +2,7 @@
 #ifndef CX_RUNTIME_ROOTFS_H
 #define CX_RUNTIME_ROOTFS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -15,13 +16,21 @@ CX_MUST int cx_layer_mount(int file, const char *at, struct cx_err *err);
 /* Lazily; the last sandbox that uses it keeps its own reference. */
 void cx_layer_unmount(const char *at);
 
+/* Where a sandbox writes: upper and work in `dir` (O_PATH), which may be that of a detached mount.
+ */
+struct cx_rootfs_writable {
+	int dir;
+	bool is_mount;
+	const char *at; /* the directory by name, where a kernel before 6.15 mounts for a moment */
+};
+
 /*
  * The root of one sandbox as a detached mount: the layers (lowest first), each through a clone
- * idmapped by the sandbox's user namespace, under writable/<id>/upper, which belongs to uid_base.
- * nodev, nosuid; userxattr, volatile. The same descriptor may come twice.
+ * idmapped by the sandbox's user namespace, under upper, which belongs to uid_base. nodev, nosuid;
+ * userxattr, volatile. The same descriptor may come twice.
  */
-CX_MUST int cx_rootfs_make(const int *layers, unsigned nlayers, int userns, const char *upper,
-			   const char *work, struct cx_err *err);
+CX_MUST int cx_rootfs_make(const int *layers, unsigned nlayers, int userns,
+			   const struct cx_rootfs_writable *writable, struct cx_err *err);
 
 /*
  * Detached mounts to be read by a worker, whose root they become: read-only, nodev, nosuid, noexec.
@@ -31,7 +40,7 @@ CX_MUST int cx_rootfs_make(const int *layers, unsigned nlayers, int userns, cons
  */
 CX_MUST int cx_rootfs_view(const int *layers, unsigned nlayers, int userns, const char *at,
 			   struct cx_err *err);
-CX_MUST int cx_rootfs_upper(const char *upper, struct cx_err *err);
+CX_MUST int cx_rootfs_upper(const struct cx_rootfs_writable *writable, struct cx_err *err);
 
 /* A detached tmpfs with the devices of policy/devices.c, owned by uid_base: the sandbox's /dev. */
 CX_MUST int cx_devfs_make(uint32_t uid_base, struct cx_err *err);

@@ -3,6 +3,7 @@
 
 import base64
 import contextlib
+import fcntl
 import glob
 import http.client
 import json
@@ -561,6 +562,29 @@ class Engine:
                  if any(f"/{key}/" in path + "/" for path in cgroups_of(pid).values())]
         assert len(found) == 1, f"agents of {key}: {found}"
         return found[0]
+
+
+def disk_of(key):
+    """The loop device that a sandbox writes to, or None."""
+    for path in glob.glob("/sys/block/loop*/loop"):
+        device = "/dev/" + path.split("/")[3]
+        info = bytearray(232)  # struct loop_info64; the name begins at 56
+        with contextlib.suppress(OSError), open(device, "rb") as file:
+            fcntl.ioctl(file, 0x4C05, info)
+            if info[56:120].split(b"\0")[0].endswith(b"/" + key.encode()):
+                return device
+    return None
+
+
+def written(engine, key):
+    """What a sandbox has written, as the host has it: (uid, gid, kind, path) of each file."""
+    top = os.path.join(engine.state, "writable", key)
+    device = disk_of(key)
+    show = f"mount -t ext4 -o nosuid,nodev {device} {top} &&" if device else ""
+    out = subprocess.run(["unshare", "-m", "sh", "-c", f"{show} find {top}/upper -printf '%U %G %y %P\\n'"],
+                         stdout=subprocess.PIPE, check=True, text=True).stdout
+    return [(int(uid), int(gid), kind, path)
+            for uid, gid, kind, path in (line.split(" ", 3) for line in out.splitlines())]
 
 
 def leaks(before, engine, alone=not SHARED):

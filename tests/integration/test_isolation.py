@@ -65,14 +65,11 @@ def test_host_files_carry_ids_of_the_range_only(api, engine, make):
     api.exec(key, "mkdir -p /a/b; echo x >/a/b/c; chown 1000:1000 /a/b/c; chown -R 65535:65535 /home; "
                   "mkfifo /a/f; ln -s c /a/b/l; touch /etc/passwd; chmod 4755 /a/b/c")
     top = os.path.join(engine.state, "writable", key)
-    found = 0
-    for at, directories, files in os.walk(os.path.join(top, "upper")):
-        for name in directories + files:
-            status = os.lstat(os.path.join(at, name))
-            assert base <= status.st_uid < base + RANGE and base <= status.st_gid < base + RANGE, name
-            assert not stat.S_ISBLK(status.st_mode)
-            found += 1
-    assert found >= 5
+    found = harness.written(engine, key)
+    for uid, gid, kind, path in found:
+        assert base <= uid < base + RANGE and base <= gid < base + RANGE, path
+        assert kind != "b", path
+    assert len(found) >= 6
     assert os.stat(top).st_uid == 0 and os.stat(top).st_mode & 0o777 == 0o700
 
 

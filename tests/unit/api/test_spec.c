@@ -10,7 +10,9 @@
 #include "api/spec.h"
 #include "proto/agent_msgs.h"
 
-static const struct cx_host host = { .cpus = 4, .memory_bytes = (uint64_t)8 << 30 };
+static const struct cx_host host = { .cpus = 4,
+				     .memory_bytes = (uint64_t)8 << 30,
+				     .disks = "none" };
 
 #define IMAGE "\"docker_image\":\"debian\""
 
@@ -38,6 +40,7 @@ static const struct {
 	{ "{" IMAGE ",\"memory_gb\":9}", "memory_gb" },
 	{ "{" IMAGE ",\"memory_gb\":-2}", "memory_gb" },
 	{ "{" IMAGE ",\"disk_size_gb\":0}", "disk_size_gb" },
+	{ "{" IMAGE ",\"scratch\":\"tape\"}", "scratch" },
 	{ "{" IMAGE ",\"pids_limit\":0}", "pids_limit" },
 	{ "{" IMAGE ",\"pids_limit\":10.5}", "pids_limit" },
 	{ "{" IMAGE ",\"pids_limit\":99999999}", "pids_limit" },
@@ -183,7 +186,7 @@ END_TEST
 /* Which notices a document gets; the defaults are judged like what a client wrote. */
 static const struct {
 	const char *fields;
-	bool disk, network, unknown, effectless;
+	bool disk, less, network, unknown, effectless;
 } noticed[] = {
 	{ "", .disk = true, .network = true },
 	{ ",\"network_access\":true", .disk = true, .network = true },
@@ -194,6 +197,9 @@ static const struct {
 	{ ",\"network_allowlist\":[]", .disk = true },
 	{ ",\"network_access\":false,\"frobnicate\":2", .disk = true, .unknown = true },
 	{ ",\"network_access\":false,\"guaranteed\":false,\"advanced_configs\":{}", .disk = true },
+	{ ",\"network_access\":false,\"scratch\":\"memory\"", .less = true },
+	{ ",\"network_access\":false,\"scratch\":\"memory\",\"disk_size_gb\":1", .disk = false },
+	{ ",\"network_access\":false,\"scratch\":\"disk\"", .disk = true },
 	{ ",\"network_access\":false,\"guaranteed\":true", .disk = true, .effectless = true },
 	{ ",\"network_access\":false,\"advanced_configs\":{\"a\":1}", .disk = true,
 	  .effectless = true },
@@ -205,7 +211,8 @@ START_TEST(what_is_not_enforced_is_said)
 		const char *text;
 		bool said;
 	} each[] = {
-		{ "not enforced yet: disk_size_gb", noticed[_i].disk },
+		{ "not enforced: disk_size_gb", noticed[_i].disk },
+		{ "smaller than asked for: disk_size_gb", noticed[_i].less },
 		{ "timeout_minutes", false },
 		{ "not in force: network_access", noticed[_i].network },
 		{ "'frobnicate' is unknown", noticed[_i].unknown },

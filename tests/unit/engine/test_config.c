@@ -10,6 +10,8 @@
 #include "base/str.h"
 #include "check_main.h"
 
+#include "runtime/quota.h"
+
 static struct cx_config config;
 static enum cx_config_verb verb;
 static struct cx_err err;
@@ -112,6 +114,24 @@ START_TEST(exposed_names)
 	ck_assert_str_eq(config.expose_domain, "apps.x-1.example");
 	ck_assert_str_eq(config.expose_tls.key, "/k");
 	ck_assert_int_eq(ntohs(config.expose_listen.sin6_port), 8443);
+}
+END_TEST
+
+START_TEST(disks)
+{
+	ck_assert_int_eq(parse("", NULL, NULL, NULL, NULL), 0);
+	ck_assert_uint_eq(config.disk_backend, CX_QUOTA_AUTO);
+	ck_assert_uint_eq(config.disk_size, (uint64_t)5 << 30);
+	ck_assert_int_eq(parse("[disk]\nbackend = btrfs\nsize = 100\npool = 3\nreserve = 2\n"
+			       "inodes = 1024\n",
+			       NULL, NULL, NULL, NULL),
+			 0);
+	ck_assert_uint_eq(config.disk_backend, CX_QUOTA_BTRFS);
+	ck_assert_uint_eq(config.disk_size, 100 << 20);
+	ck_assert_uint_eq(config.disk_pool, 3 << 20);
+	ck_assert_uint_eq(config.disk_reserve, 2 << 20);
+	ck_assert_uint_eq(config.disk_inodes, 1024);
+	ck_assert_int_lt(parse("[disk]\nbackend = floppy\n", NULL, NULL, NULL, NULL), 0);
 }
 END_TEST
 
@@ -304,6 +324,7 @@ int main(void)
 	tcase_add_test(tc, other_hosts_come_with_tls);
 	tcase_add_test(tc, doors_to_sandboxes_are_on_the_loopback);
 	tcase_add_test(tc, exposed_names);
+	tcase_add_test(tc, disks);
 	tcase_add_test(tc, name_servers);
 	tcase_add_loop_test(tc, bad_options_are_named, 0, (int)CX_LEN(bad));
 	tcase_add_loop_test(tc, bad_files_are_named, 0, (int)CX_LEN(bad_files));

@@ -63,7 +63,7 @@ static void setup(void)
 		ck_assert_int_eq(umount(top), 0);
 	ck_assert_int_eq(chdir(top), 0);
 	shell("mkdir -p a/many; (cd a/many; seq 0 126 | xargs mkdir);"
-	      "mkdir -p a/etc a/opq a/dir b/opq m0 m1 upper work; echo low > a/etc/passwd;"
+	      "mkdir -p a/etc a/opq a/dir b/opq m0 m1 at upper work; echo low > a/etc/passwd;"
 	      "echo gone > a/gone; echo x > a/opq/hidden; echo low > a/both; echo high > b/both;"
 	      "chown 1000:1000 a/dir; cp /bin/true a/suid; chmod 4755 a/suid; mknod b/gone c 0 0;"
 	      "setfattr -n user.overlay.opaque -v y b/opq 2>/dev/null || true;"
@@ -91,15 +91,25 @@ static void teardown(void)
 	shell(command);
 }
 
+/* By name, as a plain directory; a kernel before 6.15 mounts at "at" for a moment. */
+static struct cx_rootfs_writable writable_at(const char *dir)
+{
+	static char path[64];
+	struct cx_rootfs_writable w = { .dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC),
+					.at = path };
+
+	ck_assert_int_ge(w.dir, 0);
+	(void)snprintf(path, sizeof path, "%s/at", top);
+	return w;
+}
+
 static int make_root(void)
 {
-	char upper[64], work[64];
-	int fd;
+	struct cx_rootfs_writable w = writable_at(".");
+	int fd = cx_rootfs_make(layers, 2, userns, &w, &err);
 
-	(void)snprintf(upper, sizeof upper, "%s/upper", top);
-	(void)snprintf(work, sizeof work, "%s/work", top);
-	fd = cx_rootfs_make(layers, 2, userns, upper, work, &err);
 	ck_assert_msg(fd >= 0, "%s", err.msg);
+	cx_close(&w.dir);
 	return fd;
 }
 
@@ -237,27 +247,32 @@ END_TEST
 
 START_TEST(upper_as_it_is)
 {
-	cx_autofd int upper = -EBADF;
+	struct cx_rootfs_writable w = writable_at(".");
+	cx_autofd int upper = -EBADF, none = -EBADF;
 	struct stat st;
 
 	shell("echo x > upper/f; mknod upper/gone c 0 0; mkdir upper/m; mount -t tmpfs none "
 	      "upper/m;"
 	      "touch upper/m/inside");
-	upper = cx_rootfs_upper("upper", &err);
+	upper = cx_rootfs_upper(&w, &err);
 	ck_assert_msg(upper >= 0, "%s", err.msg);
 	expect_inert(upper, ST_NOEXEC);
 	ck_assert_int_eq(fstatat(upper, "gone", &st, AT_SYMLINK_NOFOLLOW), 0);
 	ck_assert(S_ISCHR(st.st_mode));
 	ck_assert_int_lt(fstatat(upper, "m/inside", &st, AT_SYMLINK_NOFOLLOW), 0);
 	shell("touch upper/still-writable; umount upper/m");
-	ck_assert_int_lt(cx_rootfs_upper("missing", &err), 0);
+	cx_close(&w.dir);
+	none = open("a", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	w.dir = none;
+	ck_assert_int_lt(cx_rootfs_upper(&w, &err), 0);
 }
 END_TEST
 
 START_TEST(as_many_layers_as_an_image_may_have)
 {
-	char upper[64], work[64], name[16];
+	struct cx_rootfs_writable w = writable_at(".");
 	cx_autofd int root = -EBADF;
+	char name[16];
 	int many[127];
 
 	for (size_t i = 0; i < CX_LEN(many); i++) { /* no two may be the same */
@@ -265,15 +280,14 @@ START_TEST(as_many_layers_as_an_image_may_have)
 		many[i] = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		ck_assert_int_ge(many[i], 0);
 	}
-	(void)snprintf(upper, sizeof upper, "%s/upper", top);
-	(void)snprintf(work, sizeof work, "%s/work", top);
-	root = cx_rootfs_make(many, CX_LEN(many), userns, upper, work, &err);
+	root = cx_rootfs_make(many, CX_LEN(many), userns, &w, &err);
 	ck_assert_msg(root >= 0, "%s", err.msg);
 	cx_close(&root);
-	root = cx_rootfs_view(many, CX_LEN(many), userns, work, &err);
+	root = cx_rootfs_view(many, CX_LEN(many), userns, w.at, &err);
 	ck_assert_msg(root >= 0, "%s", err.msg);
 	for (size_t i = 0; i < CX_LEN(many); i++)
 		close(many[i]);
+	cx_close(&w.dir);
 }
 END_TEST
 
@@ -288,6 +302,33 @@ START_TEST(writes_land_in_the_upper_directory)
 	ck_assert_int_eq(unlinkat(root, "both", 0), 0);
 	ck_assert_int_eq(stat("a/both", &st), 0);
 	ck_assert_int_lt(fstatat(root, "both", &st, 0), 0);
+}
+END_TEST
+
+/* Of a file system of the sandbox's own, which is attached nowhere before and after. */
+START_TEST(writes_land_in_a_detached_mount)
+{
+	cx_autofd int fs = fsopen("tmpfs", FSOPEN_CLOEXEC), mnt = -EBADF, root = -EBADF;
+	struct cx_rootfs_writable w = writable_at(".");
+	char path[64];
+	struct stat st;
+
+	ck_assert_int_eq(fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0), 0);
+	mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	ck_assert_int_ge(mnt, 0);
+	ck_assert_int_eq(mkdirat(mnt, "upper", 0755), 0);
+	ck_assert_int_eq(mkdirat(mnt, "work", 0700), 0);
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d/work", mnt);
+	if (setxattr(path, "user.x", "", 0, 0) < 0)
+		return; /* no overlay over this tmpfs: before 6.6 */
+	cx_close(&w.dir);
+	w.dir = mnt;
+	w.is_mount = true;
+	root = cx_rootfs_make(layers, 2, userns, &w, &err);
+	ck_assert_msg(root >= 0, "%s", err.msg);
+	ck_assert_int_eq(mkdirat(root, "new", 0700), 0);
+	ck_assert_int_eq(fstatat(mnt, "upper/new", &st, 0), 0);
+	ck_assert_int_lt(access("at/upper", F_OK), 0);
 }
 END_TEST
 
@@ -311,10 +352,13 @@ END_TEST
 
 START_TEST(no_layer_or_too_many_are_refused)
 {
-	ck_assert_int_lt(cx_rootfs_make(layers, 0, userns, "upper", "work", &err), 0);
+	struct cx_rootfs_writable w = writable_at(".");
+
+	ck_assert_int_lt(cx_rootfs_make(layers, 0, userns, &w, &err), 0);
 	ck_assert_int_eq(err.kind, CX_INVALID);
-	ck_assert_int_lt(cx_rootfs_make(layers, 128, userns, "upper", "work", &err), 0);
+	ck_assert_int_lt(cx_rootfs_make(layers, 128, userns, &w, &err), 0);
 	ck_assert_int_eq(err.kind, CX_INVALID);
+	cx_close(&w.dir);
 }
 END_TEST
 
@@ -417,6 +461,7 @@ int main(void)
 	tcase_add_test(tc, upper_as_it_is);
 	tcase_add_test(tc, as_many_layers_as_an_image_may_have);
 	tcase_add_test(tc, writes_land_in_the_upper_directory);
+	tcase_add_test(tc, writes_land_in_a_detached_mount);
 	tcase_add_test(tc, devices_and_set_user_id_are_inert);
 	tcase_add_test(tc, no_layer_or_too_many_are_refused);
 	tcase_add_test(tc, what_is_no_layer_is_refused);

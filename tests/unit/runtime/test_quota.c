@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One suite for every back end that limits what sandboxes write, each on a file system of its own
+ * in a private mount namespace. CAISSON_TEST_DISKS names those that must work; the others are
+ * passed over where the kernel or a tool is missing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "check_main.h"
+
+#include "runtime/loopdev.h"
+#include "runtime/process.h"
+#include "runtime/quota.h"
+#include "runtime/rootfs.h"
+
+enum { OWNER = 1000013824, MIB = 1 << 20 };
+
+static char top[] = "/tmp/caisson-quota-XXXXXX";
+static struct cx_err err;
+static struct cx_quota *quota;
+static int at = -EBADF;
+
+static const struct back_end {
+	const char *name;
+	enum cx_quota_kind kind;
+	const char *make; /* mounts a file system at "at" */
+	bool counts_inodes, shows_limit, found_again;
+} back_ends[] = {
+	{ "loop", CX_QUOTA_LOOP, "true", true, true, true },
+	{ "memory", CX_QUOTA_MEMORY, "true", true, true, false },
+	{ "btrfs", CX_QUOTA_BTRFS,
+	  "truncate -s 512M img && mkfs.btrfs -q img && mount -o loop img at && btrfs quota enable "
+	  "at",
+	  false, false, true },
+	{ "ext4", CX_QUOTA_PROJECT,
+	  "truncate -s 256M img && mkfs.ext4 -qF -O quota,project -E quotatype=prjquota img && "
+	  "mount -o loop,prjquota img at",
+	  true, true, true },
+	{ "xfs", CX_QUOTA_PROJECT,
+	  "truncate -s 512M img && mkfs.xfs -q img && mount -o loop,prjquota img at", true, true,
+	  true },
+};
+
+static bool must_work(const char *name)
+{
+	const char *all = getenv("CAISSON_TEST_DISKS");
+	const char *found = strstr(all != NULL ? all : "loop memory", name);
+
+	return found != NULL;
+}
+
+static struct cx_quota *open_quota(enum cx_quota_kind kind)
+{
+	const struct cx_quota_plan plan = {
+		.kind = kind, .at = at, .name = "test", .usual = { 64 * MIB, 4096 }
+	};
+	struct cx_quota *ret = NULL;
+
+	return cx_quota_open(&plan, &ret, &err) == 0 ? ret : NULL;
+}
+
+static void setup(void)
+{
+	ck_assert_int_eq(cx_mounts_unshare(&err), 0);
+	(void)strcpy(top + sizeof top - 7, "XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(top));
+	ck_assert_int_eq(chdir(top), 0);
+	ck_assert_int_eq(mkdir("at", 0700), 0);
+}
+
+static void teardown(void)
+{
+	char command[128];
+
+	cx_quota_close(quota);
+	quota = NULL;
+	cx_close(&at);
+	ck_assert_int_eq(chdir("/"), 0);
+	(void)snprintf(command, sizeof command, "umount %s/at 2>/dev/null; rm -rf %s", top, top);
+	(void)!system(command);
+}
+
+/* False: there is no such back end here. */
+static bool begin(const struct back_end *b)
+{
+	char command[512];
+
+	(void)snprintf(command, sizeof command, "{ %s; } 2>&1", b->make);
+	if (system(command) != 0) {
+		ck_assert_msg(!must_work(b->name), "%s cannot be tried here", b->name);
+		(void)printf("%s: not here\n", b->name);
+		return false;
+	}
+	ck_assert_int_eq(cx_process_trim_supervisor(&err), 0);
+	at = open("at", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_ge(at, 0);
+	quota = open_quota(b->kind);
+	ck_assert_msg(quota != NULL, "%s", err.msg);
+	return true;
+}
+
+static void make(const char *id, const struct cx_quota_limit *limit, struct cx_writable *w)
+{
+	ck_assert_msg(cx_quota_make(quota, id, OWNER, w, &err) == 0, "%s", err.msg);
+	ck_assert_msg(cx_quota_set(quota, id, OWNER, cx_quota_kind(quota), limit, w, &err) == 0,
+		      "%s", err.msg);
+}
+
+/* What can be written until the disk is full. */
+static uint64_t fill_bytes(int dir, const char *name)
+{
+	static const char block[4 * 4096] = { 1 };
+	cx_autofd int fd = openat(dir, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	uint64_t sum = 0;
+	ssize_t n;
+
+	ck_assert_int_ge(fd, 0);
+	while ((n = write(fd, block, sizeof block)) > 0 && sum < 512 * (uint64_t)MIB)
+		sum += (uint64_t)n;
+	ck_assert_msg(n < 0 && (errno == ENOSPC || errno == EDQUOT), "%s", strerror(errno));
+	return sum;
+}
+
+static unsigned fill_inodes(int dir)
+{
+	char name[32];
+	unsigned n = 0;
+
+	for (;; n++) {
+		(void)snprintf(name, sizeof name, "upper/%u", n);
+		if (mknodat(dir, name, S_IFREG | 0600, 0) < 0)
+			break;
+		ck_assert_uint_lt(n, 100000);
+	}
+	ck_assert(errno == ENOSPC || errno == EDQUOT);
+	return n;
+}
+
+static void end(const char *id, struct cx_writable *w)
+{
+	cx_quota_release(w);
+	ck_assert_int_eq(w->dir, -EBADF);
+	ck_assert_msg(cx_quota_remove(quota, id, &err) == 0, "%s", err.msg);
+}
+
+START_TEST(bytes_end_at_the_limit)
+{
+	static const struct cx_quota_limit limit = { 24 * MIB, 1024 };
+	const struct back_end *b = &back_ends[_i];
+	struct cx_writable w, other;
+	uint64_t n;
+
+	if (!begin(b))
+		return;
+	make("abcdefghijk0", &limit, &w);
+	make("abcdefghijk1", &limit, &other);
+	n = fill_bytes(w.dir, "upper/f");
+	ck_assert_uint_le(n, limit.bytes);
+	ck_assert_uint_ge(n, limit.bytes / 10 * 9);
+	ck_assert_int_eq(mkdirat(other.dir, "upper/d", 0700), 0);
+	ck_assert_uint_ge(fill_bytes(other.dir, "upper/f"), limit.bytes / 10 * 9);
+	ck_assert_int_eq(unlinkat(w.dir, "upper/f", 0), 0);
+	ck_assert_uint_ge(fill_bytes(w.dir, "upper/g"), limit.bytes / 10 * 8);
+	end("abcdefghijk0", &w);
+	end("abcdefghijk1", &other);
+}
+END_TEST
+
+START_TEST(inodes_end_at_the_limit)
+{
+	static const struct cx_quota_limit limit = { 16 * MIB, 512 };
+	const struct back_end *b = &back_ends[_i];
+	struct cx_writable w;
+	unsigned n;
+
+	if (!begin(b))
+		return;
+	make("abcdefghijk0", &limit, &w);
+	n = fill_inodes(w.dir);
+	if (b->counts_inodes) { /* upper, work and what a file system has itself count, too */
+		ck_assert_uint_le(n, 600);
+		ck_assert_uint_ge(n, 450);
+	}
+	end("abcdefghijk0", &w);
+}
+END_TEST
+
+START_TEST(statfs_shows_the_limit)
+{
+	static const struct cx_quota_limit limit = { 100 * MIB, 4096 };
+	const struct back_end *b = &back_ends[_i];
+	cx_autofd int upper = -EBADF;
+	struct cx_writable w;
+	struct statvfs fs;
+	struct stat st;
+	uint64_t size;
+
+	if (!begin(b))
+		return;
+	make("abcdefghijk0", &limit, &w);
+	upper = openat(w.dir, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(fstatvfs(upper, &fs), 0);
+	ck_assert_int_eq(fstat(upper, &st), 0);
+	ck_assert_uint_eq(st.st_uid, OWNER);
+	ck_assert_uint_eq(st.st_mode & 07777, 0755);
+	size = (uint64_t)fs.f_blocks * fs.f_frsize;
+	if (b->shows_limit) {
+		ck_assert_uint_le(size, limit.bytes);
+		ck_assert_uint_ge(size, limit.bytes / 100 * 98);
+		ck_assert_uint_ge((uint64_t)fs.f_bavail * fs.f_frsize, limit.bytes / 100 * 95);
+		ck_assert_uint_ge(fs.f_files, 4096);
+		ck_assert_uint_le(fs.f_files, 4500);
+	}
+	end("abcdefghijk0", &w);
+}
+END_TEST
+
+START_TEST(limits_change_both_ways)
+{
+	static const struct cx_quota_limit sizes[] = { { 8 * MIB, 512 },
+						       { 40 * MIB, 2048 },
+						       { 20 * MIB, 1024 } };
+	struct cx_writable w;
+
+	if (!begin(&back_ends[_i]))
+		return;
+	ck_assert_msg(cx_quota_make(quota, "abcdefghijk0", OWNER, &w, &err) == 0, "%s", err.msg);
+	for (size_t i = 0; i < CX_LEN(sizes); i++) {
+		uint64_t n;
+
+		ck_assert_msg(cx_quota_set(quota, "abcdefghijk0", OWNER, cx_quota_kind(quota),
+					   &sizes[i], &w, &err) == 0,
+			      "%s", err.msg);
+		n = fill_bytes(w.dir, "upper/f");
+		ck_assert_uint_le(n, sizes[i].bytes);
+		ck_assert_uint_ge(n, sizes[i].bytes / 10 * 8);
+		ck_assert_int_eq(unlinkat(w.dir, "upper/f", 0), 0);
+	}
+	end("abcdefghijk0", &w);
+}
+END_TEST
+
+START_TEST(memory_instead)
+{
+	static const struct cx_quota_limit limit = { 8 * MIB, 512 };
+	struct cx_writable w;
+
+	if (!begin(&back_ends[_i]))
+		return;
+	ck_assert_int_eq(cx_quota_make(quota, "abcdefghijk0", OWNER, &w, &err), 0);
+	ck_assert_msg(
+		cx_quota_set(quota, "abcdefghijk0", OWNER, CX_QUOTA_MEMORY, &limit, &w, &err) == 0,
+		"%s", err.msg);
+	ck_assert_uint_eq(w.kind, CX_QUOTA_MEMORY);
+	ck_assert(cx_quota_is_mount(&w));
+	ck_assert_uint_le(fill_bytes(w.dir, "upper/f"), limit.bytes);
+	end("abcdefghijk0", &w);
+}
+END_TEST
+
+START_TEST(found_by_the_next_daemon)
+{
+	static const struct cx_quota_limit limit = { 16 * MIB, 512 };
+	const struct back_end *b = &back_ends[_i];
+	struct cx_writable w, again;
+	struct stat st;
+
+	if (!begin(b))
+		return;
+	make("abcdefghijk0", &limit, &w);
+	ck_assert_int_eq(mkdirat(w.dir, "upper/here", 0700), 0);
+	cx_quota_close(quota);
+	quota = open_quota(b->kind);
+	ck_assert_msg(quota != NULL, "%s", err.msg);
+	again = (struct cx_writable){ .dir = -EBADF, .kind = w.kind, .device = w.device };
+	if (cx_quota_find(quota, "abcdefghijk0", &again, &err) < 0)
+		ck_assert_msg(!b->found_again, "%s", err.msg);
+	else
+		ck_assert_int_eq(fstatat(again.dir, "upper/here", &st, 0), 0);
+	cx_close(&again.dir);
+	if (w.kind == CX_QUOTA_LOOP)
+		ck_assert_int_lt(cx_quota_find(quota, "abcdefghijk1", &again, &err), 0);
+	end("abcdefghijk0", &w);
+}
+END_TEST
+
+/* Devices go with their last user, a moment later; directories are the caller's. */
+START_TEST(nothing_is_left)
+{
+	static const struct cx_quota_limit limit = { 16 * MIB, 512 };
+	char name[] = "caisson-test/abcdefghijk0", path[32];
+	struct cx_writable w;
+	int fd;
+
+	if (!begin(&back_ends[_i]))
+		return;
+	make("abcdefghijk0", &limit, &w);
+	(void)fill_bytes(w.dir, "upper/f");
+	end("abcdefghijk0", &w);
+	ck_assert_int_lt(faccessat(at, "probe", F_OK, 0), 0);
+	for (int i = 0; w.kind == CX_QUOTA_LOOP && i < 500; i++) {
+		fd = cx_loopdev_find(w.device, name, path, sizeof path, &err);
+		if (fd < 0)
+			return;
+		cx_close(&fd);
+		(void)usleep(10000);
+	}
+	ck_assert_uint_ne(w.kind, CX_QUOTA_LOOP);
+}
+END_TEST
+
+START_TEST(what_does_not_work_is_refused)
+{
+	ck_assert_int_eq(mount("tmpfs", "at", "tmpfs", 0, NULL), 0);
+	at = open("at", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(cx_process_trim_supervisor(&err), 0);
+	ck_assert_ptr_null(open_quota(CX_QUOTA_PROJECT));
+	ck_assert_ptr_nonnull(strstr(err.msg, "prjquota"));
+	ck_assert_ptr_null(open_quota(CX_QUOTA_BTRFS));
+	ck_assert_ptr_nonnull(strstr(err.msg, "no btrfs"));
+	quota = open_quota(CX_QUOTA_AUTO);
+	ck_assert_msg(quota != NULL, "%s", err.msg);
+	ck_assert_str_eq(cx_quota_name(cx_quota_kind(quota)), "loop");
+}
+END_TEST
+
+START_TEST(without_limits_it_is_a_directory)
+{
+	static const struct cx_quota_limit limit = { MIB, 1 };
+	struct cx_writable w;
+
+	at = open("at", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	quota = open_quota(CX_QUOTA_NONE);
+	ck_assert_ptr_nonnull(quota);
+	make("abcdefghijk0", &limit, &w);
+	ck_assert(!cx_quota_is_mount(&w));
+	ck_assert_int_eq(mkdirat(w.dir, "upper/a", 0700), 0);
+	ck_assert_int_eq(access("at/abcdefghijk0/upper/a", F_OK), 0);
+	end("abcdefghijk0", &w);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("runtime/quota");
+	TCase *each = tcase_create("each"), *once = tcase_create("once");
+
+	tcase_add_checked_fixture(each, setup, teardown);
+	tcase_add_loop_test(each, bytes_end_at_the_limit, 0, CX_LEN(back_ends));
+	tcase_add_loop_test(each, inodes_end_at_the_limit, 0, CX_LEN(back_ends));
+	tcase_add_loop_test(each, statfs_shows_the_limit, 0, CX_LEN(back_ends));
+	tcase_add_loop_test(each, limits_change_both_ways, 0, CX_LEN(back_ends));
+	tcase_add_loop_test(each, memory_instead, 0, CX_LEN(back_ends));
+	tcase_add_loop_test(each, found_by_the_next_daemon, 0, CX_LEN(back_ends));
+	tcase_add_loop_test(each, nothing_is_left, 0, CX_LEN(back_ends));
+	suite_add_tcase(suite, each);
+	tcase_add_checked_fixture(once, setup, teardown);
+	tcase_add_test(once, what_does_not_work_is_refused);
+	tcase_add_test(once, without_limits_it_is_a_directory);
+	suite_add_tcase(suite, once);
+	return run_root_suite(suite);
+}
