@@ -239,6 +239,8 @@ int cx_blob_put(const struct cx_blobs *blobs, const struct cx_buf *bytes, const 
 		errno = err->errnum;
 		return failed("write", "of an image's document", err);
 	}
+	if (fdatasync(fd) < 0) /* documents are small, and nothing works without them */
+		return failed("sync", "of an image's document", err);
 	return cx_blob_keep(blobs, fd, id, err);
 }
 

@@ -586,7 +586,17 @@ static int put_parts(struct cx_store *store, const struct cx_image_row *image, s
 	return 0;
 }
 
-int cx_store_image_put(struct cx_store *store, const struct cx_image_row *image, struct cx_err *err)
+/*
+ * Files come before the rows of an image and go after them. So these are on the disk when a change
+ * of them is done: else a power cut would leave an image whose files are gone.
+ */
+static int set_durable(struct cx_store *store, bool on, struct cx_err *err)
+{
+	return cx_store_exec(store, on ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+			     "change how the database is synced", err);
+}
+
+static int put_image(struct cx_store *store, const struct cx_image_row *image, struct cx_err *err)
 {
 	struct cx_err ignored;
 
@@ -597,6 +607,17 @@ int cx_store_image_put(struct cx_store *store, const struct cx_image_row *image,
 		return 0;
 	(void)!run_plain(store, ROLLBACK, "record the image", &ignored);
 	return -err->errnum;
+}
+
+int cx_store_image_put(struct cx_store *store, const struct cx_image_row *image, struct cx_err *err)
+{
+	struct cx_err ignored;
+	int r = set_durable(store, true, err);
+
+	if (r == 0)
+		r = put_image(store, image, err);
+	(void)!set_durable(store, false, &ignored);
+	return r;
 }
 
 static int read_layers(struct cx_store *store, int64_t row, struct cx_image_row *image,
@@ -703,7 +724,13 @@ int cx_store_image_each(struct cx_store *store,
 
 int cx_store_image_remove(struct cx_store *store, const char *name, struct cx_err *err)
 {
-	return remove_image(store, name, err);
+	struct cx_err ignored;
+	int r = set_durable(store, true, err);
+
+	if (r == 0)
+		r = remove_image(store, name, err);
+	(void)!set_durable(store, false, &ignored);
+	return r;
 }
 
 int cx_store_image_users(struct cx_store *store, const char *name, int64_t *ret, struct cx_err *err)

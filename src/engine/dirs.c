@@ -39,20 +39,27 @@ static const struct subdir {
 	{ "layers", true, false, offsetof(struct cx_dirs, layer_mounts), "mount points" },
 };
 
+/* A file system of its own begins with a lost+found. */
+static bool is_nothing(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0;
+}
+
 static bool is_empty(int dirfd)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	unsigned n = 0;
+	const struct dirent *entry;
 
 	if (dir == NULL) {
 		cx_close(&fd);
 		return false;
 	}
-	while (n <= 2 && readdir(dir) != NULL)
-		n++;
+	do
+		entry = readdir(dir);
+	while (entry != NULL && is_nothing(entry->d_name));
 	(void)closedir(dir);
-	return n <= 2; /* "." and ".." */
+	return entry == NULL;
 }
 
 /* Opens (or makes) one top directory, as root's and, by group, passable for the gateway. */
