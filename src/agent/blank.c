@@ -177,6 +177,23 @@ static const struct {
 	{ "processors", step_sys, "then /sys becomes read-only" },
 };
 
+int cx_blank_attach(const struct cx_blank *blank, const int *dirs, unsigned n, struct cx_err *err)
+{
+	for (unsigned i = 0; i < n; i++) {
+		char name[16];
+		struct stat st;
+
+		if (fstat(dirs[i], &st) == 0 && !S_ISDIR(st.st_mode))
+			continue;
+		(void)snprintf(name, sizeof name, "group%u", i);
+		if (mkdirat(blank->skeleton, name, 0755) < 0)
+			return cx_fail(err, errno, "make directory '%s'", name);
+		if (cx_mount_move(dirs[i], "", blank->skeleton, name, err) < 0)
+			return cx_wrap(err, "attach '%s'", name);
+	}
+	return 0;
+}
+
 int cx_blank_prepare(struct cx_blank *ret, int dev, unsigned cpus, struct cx_err *err)
 {
 	struct making b = { .skeleton = -EBADF, .dev = dev, .devpts = -EBADF, .cpus = cpus };

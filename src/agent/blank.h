@@ -17,6 +17,14 @@ struct cx_blank {
 /* dev is the detached mount with the device nodes, made by the host. */
 CX_MUST int cx_blank_prepare(struct cx_blank *ret, int dev, unsigned cpus, struct cx_err *err);
 
+/*
+ * Puts detached mounts of control groups (those of the n descriptors that are directories) below
+ * the skeleton: they go with it, at once. A detached mount of its own keeps who closes it last
+ * waiting for all processors.
+ */
+CX_MUST int cx_blank_attach(const struct cx_blank *blank, const int *dirs, unsigned n,
+			    struct cx_err *err);
+
 /* The trees that a claim moves below the new root, up to NULL: names in both. */
 extern const char *const cx_blank_trees[];
 

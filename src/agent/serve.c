@@ -90,6 +90,8 @@ int cx_serve(struct cx_agent *agent, unsigned nwork, unsigned cpus, struct cx_er
 	cx_groups_init(&agent->groups, &agent->loop, work, nwork);
 	if (cx_blank_prepare(&agent->blank, CX_AGENT_FD_DEV, cpus, err) < 0)
 		return cx_wrap(err, "prepare a blank");
+	if (cx_blank_attach(&agent->blank, work, nwork, err) < 0)
+		return cx_wrap(err, "control groups");
 	/* Last: a connection that is accepted proves that all of this was done. */
 	if (listen_on(&listener, agent, CX_AGENT_FD_LISTEN, err) < 0)
 		return -err->errnum;

@@ -163,6 +163,7 @@ static void created(struct cx_create *create, struct cx_sandbox *sb, const struc
 	}
 	m.id = cx_str_of(sb->record.id);
 	m.uid_base = sb->record.uid_base;
+	cx_cgroup_close_work(&sb->group);
 	if (cx_reply_created_fds(d->gateway->link, asker.request, &m, reach.fds, reach.n, &err) < 0)
 		cx_gateway_kill(d->gateway, &err);
 }

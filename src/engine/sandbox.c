@@ -137,15 +137,13 @@ static int make_listener(struct cx_sandbox *sb, struct cx_err *err)
 	return cx_take_fd(&sock);
 }
 
-/* What only the agent needs from now on; usage and limits go by the top directories. */
+/* What only the agent needs from now on; the gateway is to have the work groups, too. */
 static void drop_handed_over(struct cx_cgroup *group)
 {
-	for (unsigned i = 0; i < group->n; i++)
-		cx_close(&group->work[i]);
 	for (unsigned i = 0; i < group->ntasks; i++)
 		cx_close(&group->tasks[i]);
 	cx_close(&group->ns);
-	group->n = group->ntasks = 0;
+	group->ntasks = 0;
 }
 
 static void process_exited(void *owner, const struct cx_child_end *end)

@@ -170,12 +170,18 @@ static void forget(struct cx_cgroup *group)
 		group->top[i] = group->work[i] = group->tasks[i] = -EBADF;
 }
 
+void cx_cgroup_close_work(struct cx_cgroup *group)
+{
+	for (unsigned i = 0; i < group->n; i++)
+		cx_close(&group->work[i]);
+	group->n = 0;
+}
+
 void cx_cgroup_close(struct cx_cgroup *group)
 {
 	for (unsigned i = 0; i < group->ntop; i++)
 		cx_close(&group->top[i]);
-	for (unsigned i = 0; i < group->n; i++)
-		cx_close(&group->work[i]);
+	cx_cgroup_close_work(group);
 	for (unsigned i = 0; i < group->ntasks; i++)
 		cx_close(&group->tasks[i]);
 	cx_close(&group->ns);

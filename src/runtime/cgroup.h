@@ -43,10 +43,11 @@ struct cx_usage {
 struct cx_cgroup { /* of one sandbox; cx_cgroup_close() releases the descriptors, not the groups */
 	int top[CX_CGROUP_TREES_MAX]; /* <id>, a directory in each tree; ntop of them */
 	/*
-	 * What the agent inherits, n of them: first the directory <id>/work of the tree that limits
-	 * the pids, where it makes exec-N; then (v1) of each other tree either the directory
-	 * <id>/work, where commands are counted, or its "tasks", open for writing. A directory is
-	 * the root of a detached mount: from a plain one ".." would lead to the host's files.
+	 * What the agent inherits, n of them, in the order of top: first the directory <id>/work of
+	 * the tree that limits the pids, where it makes exec-N; then (v1) of each other tree either
+	 * the directory <id>/work, where commands are counted, or its "tasks", open for writing. A
+	 * directory is the root of a detached mount: from a plain one ".." would lead to the host's
+	 * files.
 	 */
 	int work[CX_CGROUP_TREES_MAX];
 	int tasks[CX_CGROUP_TREES_MAX]; /* where the agent's process writes "0"; ntasks of them */
@@ -76,6 +77,7 @@ CX_MUST int cx_cgroup_make(struct cx_cgroups *groups, const char *id, uint32_t u
 CX_MUST int cx_cgroup_find(struct cx_cgroups *groups, const char *id, struct cx_cgroup *ret,
 			   struct cx_err *err);
 void cx_cgroup_close(struct cx_cgroup *group);
+void cx_cgroup_close_work(struct cx_cgroup *group); /* the descriptors in work only */
 
 /* The claim's part: only writes to prepared files. */
 CX_MUST int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
@@ -91,7 +93,8 @@ CX_MUST int cx_cgroup_slot(struct cx_cgroups *groups, const struct cx_cgroup *gr
 			   uint32_t number, uint32_t uid_base, struct cx_err *err);
 /*
  * Where the reader finds them: directories, the caller's, *ret_n of them: on v1 those of memory,
- * cpuacct and pids, on v2 the one.
+ * cpuacct and pids, on v2 the one. They are those of work as long as these are there, which costs
+ * less to close, and no way leads out of them.
  */
 CX_MUST int cx_cgroup_accounts(struct cx_cgroups *groups, const struct cx_cgroup *group,
 			       int ret[CX_CGROUP_ACCOUNTS_MAX], unsigned *ret_n,

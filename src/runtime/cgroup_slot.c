@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,17 +78,34 @@ int cx_cgroup_slot(struct cx_cgroups *groups, const struct cx_cgroup *group, uin
 	return 0;
 }
 
-/* Memory's where there is no such tree: what is looked for is not there either. */
-static int open_work(const struct cx_cgroups *groups, const struct cx_cgroup *group,
-		     unsigned controller, struct cx_err *err)
+/* A detached mount as the agent's, or the same one. */
+static int open_work(const struct cx_cgroup *group, unsigned i, struct cx_err *err)
 {
-	unsigned i = 0, memory = 0;
+	cx_autofd int work = -EBADF;
+	int fd;
+
+	if (i < group->n) {
+		fd = fcntl(group->work[i], F_DUPFD_CLOEXEC, 3);
+	} else {
+		work = cx_cgroup_child(group->top[i], "work", err);
+		if (work < 0)
+			return -err->errnum;
+		fd = open_tree(work, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	}
+	return fd >= 0 ? fd : cx_fail(err, errno, "open the work group for the gateway");
+}
+
+/* Memory's where there is no such tree: what is looked for is not there either. */
+static unsigned find_tree(const struct cx_cgroups *groups, const struct cx_cgroup *group,
+			  unsigned controller)
+{
+	unsigned i = 0;
 
 	while (i < group->ntop && (groups->trees[i].controllers & controller) == 0)
 		i++;
-	while (memory < group->ntop && (groups->trees[memory].controllers & CX_CTL_MEMORY) == 0)
-		memory++;
-	return cx_cgroup_child(group->top[i < group->ntop ? i : memory], "work", err);
+	return i < group->ntop || controller == CX_CTL_MEMORY
+		       ? i
+		       : find_tree(groups, group, CX_CTL_MEMORY);
 }
 
 int cx_cgroup_accounts(struct cx_cgroups *groups, const struct cx_cgroup *group,
@@ -99,7 +117,7 @@ int cx_cgroup_accounts(struct cx_cgroups *groups, const struct cx_cgroup *group,
 	unsigned n = 0;
 
 	for (; n < (v2 ? 1 : CX_LEN(wanted)); n++) {
-		ret[n] = open_work(groups, group, wanted[n], err);
+		ret[n] = open_work(group, find_tree(groups, group, wanted[n]), err);
 		if (ret[n] >= 0)
 			continue;
 		while (n > 0)
