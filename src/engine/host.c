@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "engine/fwload.h"
 #include "net/setup.h"
@@ -144,6 +146,25 @@ static int measure(struct cx_host *h, struct cx_err *err)
 	return 0;
 }
 
+/* A shell gives a thousand descriptors, which are enough for a hundred sandboxes. */
+static int raise_files(const struct cx_config *config, struct cx_err *err)
+{
+	enum { EACH = 8, OWN = 256 };
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return cx_fail(err, errno, "getrlimit NOFILE");
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		return cx_fail(err, errno, "setrlimit NOFILE");
+	if (files.rlim_max < OWN + EACH * config->max_sandboxes)
+		cx_log(CX_LOG_WARNING,
+		       "the limit of open files (ulimit -Hn) is too low for as many sandboxes as "
+		       "--max-sandboxes says: each takes eight",
+		       NULL);
+	return 0;
+}
+
 static int open_network(struct cx_host *h, struct cx_err *err)
 {
 	const struct cx_config *c = h->config;
@@ -176,7 +197,7 @@ static int open_parts(struct cx_host *h, struct cx_err *err)
 	h->mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	/* The namespace comes first: clones can only be made of mounts of one's own. */
 	if (check_needs(c, err) < 0 || find_user(h, err) < 0 || measure(h, err) < 0 ||
-	    cx_mounts_unshare(err) < 0 ||
+	    raise_files(c, err) < 0 || cx_mounts_unshare(err) < 0 ||
 	    cx_dirs_open(c->state, c->run, h->uid, h->gid, &h->dirs, err) < 0 ||
 	    cx_ids_open(CX_IDS_DIR, c->ids.base, c->ids.count, &h->ids, err) < 0 ||
 	    cx_loop_open(&h->loop, err) < 0 || open_network(h, err) < 0 ||

@@ -8,6 +8,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import resource
 import statistics
 import time
 
@@ -23,7 +24,13 @@ ONE4 = worlds.NET4[0]
 
 @pytest.fixture(scope="module")
 def engine(world):
-    yield from conftest.run_engine(world, conftest.busybox)
+    """Started with what a shell gives: a thousand descriptors, and the right to more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+    try:
+        yield from conftest.run_engine(world, conftest.busybox)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def quiet(engine, router):
@@ -76,6 +83,7 @@ def same_again(what, now, before):
 
 @pytest.mark.timeout(1800)
 def test_come_and_go(engine):
+    assert len(set(resource.prlimit(engine.pid, resource.RLIMIT_NOFILE))) == 1
     router = conftest.router_of(engine)
     tasks = concurrent.futures.ThreadPoolExecutor(4)
 
