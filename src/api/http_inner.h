@@ -24,6 +24,10 @@ struct cx_listener {
 	struct cx_http *http;
 	struct MHD_Daemon *daemon;
 	struct cx_source source; /* a duplicate of the daemon's epoll descriptor */
+	struct cx_source door;	 /* the listening socket, unless connections come by the front */
+	struct cx_timer pause;	 /* while it is closed */
+	unsigned holders;	 /* both sources and the list: who is the last frees it */
+	unsigned most;		 /* connections */
 	bool local;		 /* a Unix socket, whose clients the kernel names */
 	bool tls;		 /* its connections come through the front */
 	bool closing;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -16,6 +17,8 @@
 enum {
 	HEADER_MEMORY = 128 * 1024, /* of one connection: its headers, then a window on its body */
 	SWEEP_MS = 5000,	    /* between looks at slow connections */
+	PAUSE_MS = 100,		    /* when nobody can be accepted */
+	ACCEPTS = 16,		    /* at a time: others are served in between */
 };
 
 /* ---- connections --------------------------------------------------------------------------- */
@@ -55,9 +58,20 @@ static bool sweep_streams(const struct cx_listener *at)
 	return again;
 }
 
+static void release(struct cx_listener *at)
+{
+	if (--at->holders == 0)
+		free(at);
+}
+
 static void listener_gone(struct cx_source *source)
 {
-	free(cx_container_of(source, struct cx_listener, source));
+	release(cx_container_of(source, struct cx_listener, source));
+}
+
+static void door_gone(struct cx_source *source)
+{
+	release(cx_container_of(source, struct cx_listener, door));
 }
 
 static void close_listener(struct cx_listener *at)
@@ -69,10 +83,10 @@ static void close_listener(struct cx_listener *at)
 	*link = at->next;
 	at->closing = true;
 	MHD_stop_daemon(at->daemon);
-	if (at->source.added)
-		cx_loop_drop(at->http->o.loop, &at->source);
-	else
-		free(at);
+	cx_timer_clear(&at->pause);
+	cx_loop_drop(at->http->o.loop, &at->door);
+	cx_loop_drop(at->http->o.loop, &at->source);
+	release(at);
 }
 
 static void on_sweep(struct cx_timer *timer)
@@ -297,21 +311,19 @@ int cx_http_open(const struct cx_http_options *options, struct cx_http **ret, st
 }
 
 /* MHD_USE_TURBO: it closes without shutdown(), so that there may be a last word of ours. */
-static struct MHD_Daemon *start_daemon(struct cx_listener *at, int sock, unsigned most)
+static struct MHD_Daemon *start_daemon(struct cx_listener *at)
 {
 	unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
-			 MHD_USE_ERROR_LOG | MHD_USE_TURBO |
-			 (at->tls ? MHD_USE_NO_LISTEN_SOCKET : 0);
+			 MHD_USE_ERROR_LOG | MHD_USE_TURBO | MHD_USE_NO_LISTEN_SOCKET;
 
 	return MHD_start_daemon(
 		flags, 0, NULL, NULL, cx_http_on_access, at, MHD_OPTION_EXTERNAL_LOGGER, log_mhd,
 		NULL, MHD_OPTION_NOTIFY_COMPLETED, cx_http_on_completed, NULL,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, at, MHD_OPTION_CONNECTION_LIMIT, most,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CX_HTTP_IDLE_SECONDS,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, at, MHD_OPTION_CONNECTION_LIMIT,
+		at->most, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CX_HTTP_IDLE_SECONDS,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_MEMORY,
 		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
-		at->tls ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, sock, MHD_OPTION_END);
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
 }
 
 /* A connection in the clear, from the front. */
@@ -323,29 +335,98 @@ static void take_plain(void *arg, int plain, const struct sockaddr *addr, sockle
 	cx_http_run_soon(at->http);
 }
 
+static void pause_accepting(struct cx_listener *at)
+{
+	struct cx_err err;
+
+	(void)!cx_loop_change(at->http->o.loop, &at->door, 0, &err);
+	cx_timer_set(at->http->o.loop, &at->pause, PAUSE_MS);
+}
+
+static void accept_again(struct cx_timer *timer)
+{
+	struct cx_listener *at = cx_container_of(timer, struct cx_listener, pause);
+	struct cx_err err;
+
+	if (cx_loop_change(at->http->o.loop, &at->door, EPOLLIN, &err) < 0)
+		cx_timer_set(at->http->o.loop, timer, PAUSE_MS);
+}
+
+static bool is_full(const struct cx_listener *at)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(at->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info != NULL && info->num_connections >= at->most;
+}
+
+/*
+ * libmicrohttpd would do it, but after one want of a descriptor or of memory it accepts nobody
+ * until a client leaves, which may be never.
+ */
+static void door_ready(struct cx_source *source, uint32_t events)
+{
+	struct cx_listener *at = cx_container_of(source, struct cx_listener, door);
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS; i++) {
+		struct sockaddr_storage addr = { 0 };
+		socklen_t len = sizeof addr;
+		int sock;
+
+		if (is_full(at)) {
+			pause_accepting(at);
+			return;
+		}
+		sock = accept4(source->fd, (struct sockaddr *)&addr, &len,
+			       SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (sock >= 0) {
+			take_plain(at, sock, (struct sockaddr *)&addr, len);
+			continue;
+		}
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			pause_accepting(at);
+		return;
+	}
+}
+
+static int open_door(struct cx_listener *at, int *sock, struct cx_err *err)
+{
+	at->door = (struct cx_source){ .fd = *sock, .ready = door_ready, .destroy = door_gone };
+	at->pause.fire = accept_again;
+	if (cx_loop_add(at->http->o.loop, &at->door, EPOLLIN, err) < 0)
+		return -err->errnum;
+	at->holders++;
+	(void)cx_take_fd(sock); /* the loop's now */
+	return 0;
+}
+
 /* Serves what connects to *sock, which is taken over when there is a daemon. */
 static int open_listener(struct cx_listener *at, int *sock, struct cx_err *err)
 {
 	struct cx_http *http = at->http;
-	unsigned most = at->local ? http->o.connections_max : http->o.strangers_max;
 	const union MHD_DaemonInfo *info;
 
-	cx_peers_open(&at->peers, most - most / 16, shut);
-	at->daemon = start_daemon(at, *sock, most);
+	at->most = at->local ? http->o.connections_max : http->o.strangers_max;
+	cx_peers_open(&at->peers, at->most - at->most / 16, shut);
+	at->daemon = start_daemon(at);
 	if (at->daemon == NULL)
 		return cx_fail(err, EIO, "start libmicrohttpd");
 	at->next = http->listeners;
 	http->listeners = at;
-	if (at->tls && cx_tlsfront_listen(http->front, sock, most, take_plain, at, err) < 0)
+	if ((at->tls ? cx_tlsfront_listen(http->front, sock, at->most, take_plain, at, err)
+		     : open_door(at, sock, err)) < 0)
 		return -err->errnum;
-	(void)cx_take_fd(sock);
 	info = MHD_get_daemon_info(at->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	at->source.ready = on_ready;
 	at->source.destroy = listener_gone;
 	at->source.fd = fcntl(info->epoll_fd, F_DUPFD_CLOEXEC, 3);
 	if (at->source.fd < 0)
 		return cx_fail(err, errno, "duplicate the epoll descriptor");
-	return cx_loop_add(http->o.loop, &at->source, EPOLLIN, err);
+	if (cx_loop_add(http->o.loop, &at->source, EPOLLIN, err) < 0)
+		return -err->errnum;
+	at->holders++;
+	return 0;
 }
 
 int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *err)
@@ -361,9 +442,9 @@ int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *e
 	at = calloc(1, sizeof *at);
 	if (at == NULL)
 		return cx_fail(err, ENOMEM, "http server");
-	*at = (struct cx_listener){ .http = http,
-				    .local = local,
-				    .tls = !local && http->front != NULL };
+	*at = (struct cx_listener){
+		.http = http, .local = local, .holders = 1, .tls = !local && http->front != NULL
+	};
 	if (open_listener(at, &taken, err) < 0) {
 		if (at->daemon == NULL)
 			free(at);

@@ -34,6 +34,7 @@ class World:
 
     def __init__(self, *options):
         self.engine = harness.Engine(*options)
+        self.engine.instance_path = None
         self.instance, self.blanks, self.starts, self.last = None, None, 0, []
         self.api = harness.Api(self.engine.socket, 20)
 
