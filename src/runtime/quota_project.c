@@ -30,7 +30,7 @@ static uint32_t project_of(const char *id)
 	return (uint32_t)(n % PROJECT_BIT) + PROJECT_BIT;
 }
 
-static int ask(const struct cx_quota *quota, int what, const char *id, struct if_dqblk *dq)
+static int ask(const struct cx_quota *quota, unsigned what, const char *id, struct if_dqblk *dq)
 {
 	return (int)syscall(SYS_quotactl_fd, quota->at, QCMD(what, PRJQUOTA), project_of(id), dq);
 }
