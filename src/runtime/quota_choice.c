@@ -212,16 +212,12 @@ static bool is_full(int error)
 	return error == ENOSPC || error == EDQUOT;
 }
 
-static int fill_bytes(int dir, struct cx_err *err)
+static int fill_bytes(int fd, struct cx_err *err)
 {
 	enum { CHUNK = 65536 };
 	static const char zeros[CHUNK];
-	cx_autofd int fd =
-		openat(dir, "upper/bytes", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	off_t at = 0;
 
-	if (fd < 0)
-		return cx_fail(err, errno, "make a file");
 	while (at < (off_t)PROBE_TRIES * PROBE_BYTES) {
 		ssize_t n = pwrite(fd, zeros, CHUNK, at);
 
@@ -256,8 +252,7 @@ static void clear_probe(struct cx_quota *quota, const char *id)
 
 	for (int i = 0; dir >= 0 && i < PROBE_TRIES * PROBE_INODES; i++) {
 		(void)snprintf(name, sizeof name, "upper/%d", i);
-		if (unlinkat(dir, name, 0) < 0)
-			break;
+		(void)unlinkat(dir, name, 0);
 	}
 	if (dir >= 0)
 		(void)unlinkat(dir, "upper/bytes", 0);
@@ -267,7 +262,19 @@ static void clear_probe(struct cx_quota *quota, const char *id)
 	(void)unlinkat(quota->at, id, AT_REMOVEDIR);
 }
 
-/* Inodes first: there may be none left when the bytes are used up. */
+/* The file for the bytes comes first: later no inode is left for it. */
+static int overrun(int dir, bool counts_inodes, struct cx_err *err)
+{
+	cx_autofd int fd =
+		openat(dir, "upper/bytes", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return cx_fail(err, errno, "make a file");
+	if (counts_inodes && fill_inodes(dir, err) < 0)
+		return -err->errnum;
+	return fill_bytes(fd, err);
+}
+
 static int probe(struct cx_quota *quota, struct cx_err *err)
 {
 	static const struct cx_quota_limit limit = { PROBE_BYTES, PROBE_INODES };
@@ -277,12 +284,8 @@ static int probe(struct cx_quota *quota, struct cx_err *err)
 
 	clear_probe(quota, id);
 	r = make(quota, id, 0, quota->kind, &limit, &w, err);
-	if (r == 0 && ops_of(quota->kind)->counts_inodes)
-		r = fill_inodes(w.dir, err);
-	if (r == 0 && ops_of(quota->kind)->counts_inodes && unlinkat(w.dir, "upper/0", 0) < 0)
-		r = cx_fail(err, errno, "delete a file");
 	if (r == 0)
-		r = fill_bytes(w.dir, err);
+		r = overrun(w.dir, ops_of(quota->kind)->counts_inodes, err);
 	cx_quota_release(&w);
 	clear_probe(quota, id);
 	return r;

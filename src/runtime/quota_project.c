@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/quota_inner.h"
@@ -20,6 +21,7 @@ enum {
 	DIGITS = 6,	       /* of base 36, the last of the name */
 	PROJECT_BIT = 1 << 30, /* far from those that people give */
 	QUOTA_BLOCK = 1024,
+	UNUSED_TRIES = 50,
 };
 
 static uint32_t project_of(const char *id)
@@ -47,17 +49,23 @@ static int limit_project(struct cx_quota *quota, const char *id, const struct cx
 	return 0;
 }
 
-static int check_unused(struct cx_quota *quota, const char *id, struct cx_err *err)
+/* XFS counts what was deleted for a moment more. */
+static int wait_unused(struct cx_quota *quota, const char *id, struct cx_err *err)
 {
+	static const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
 	struct if_dqblk dq = { 0 };
 
-	if (ask(quota, Q_GETQUOTA, id, &dq) < 0)
-		return errno == ENOENT ? 0
+	for (int i = 0; i < UNUSED_TRIES; i++) {
+		if (ask(quota, Q_GETQUOTA, id, &dq) < 0)
+			return errno == ENOENT
+				       ? 0
 				       : cx_fail(err, errno,
 						 "read a project's quota (mount option prjquota)");
-	if (dq.dqb_curspace > 0 || dq.dqb_curinodes > 0)
-		return cx_refuse(err, CX_CONFLICT, "project %u is in use", project_of(id));
-	return 0;
+		if (dq.dqb_curspace == 0 && dq.dqb_curinodes == 0)
+			return 0;
+		(void)nanosleep(&pause, NULL);
+	}
+	return cx_refuse(err, CX_CONFLICT, "project %u is in use", project_of(id));
 }
 
 static int mark(const struct cx_quota *quota, const char *id, struct cx_err *err)
@@ -77,7 +85,7 @@ static int mark(const struct cx_quota *quota, const char *id, struct cx_err *err
 static int make(struct cx_quota *quota, const char *id, const struct cx_quota_limit *limit,
 		struct cx_writable *w, struct cx_err *err)
 {
-	if (check_unused(quota, id, err) < 0 || cx_quota_mkdir(quota, id, err) < 0 ||
+	if (wait_unused(quota, id, err) < 0 || cx_quota_mkdir(quota, id, err) < 0 ||
 	    mark(quota, id, err) < 0 || limit_project(quota, id, limit, err) < 0)
 		return -err->errnum;
 	w->dir = cx_quota_opendir(quota, id, err);
