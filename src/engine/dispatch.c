@@ -310,9 +310,8 @@ static int do_resume(struct cx_dispatch *d, struct asker asker, const union requ
 	struct cx_sandbox *sb = find_running(d, m->resume.id, err);
 
 	(void)fds;
-	if (sb == NULL)
+	if (sb == NULL || cx_sandbox_resume(sb, err) < 0)
 		return -err->errnum;
-	cx_sandbox_resume(sb);
 	ANSWER_EMPTY(d, asker, changed);
 	return 0;
 }

@@ -57,11 +57,13 @@ static int record(struct cx_sandbox *sb, bool paused, struct cx_err *err)
 
 int cx_sandbox_pause(struct cx_sandbox *sb, struct cx_err *err)
 {
+	struct cx_err ignored;
+
 	if (sb->state != CX_SANDBOX_RUNNING)
 		return cx_refuse(err, CX_CONFLICT, "the sandbox has ended");
 	if (record(sb, true, err) == 0 && set(sb, CX_FREEZE_WORK, true, err) == 0)
 		return 0;
-	cx_sandbox_resume(sb);
+	(void)cx_sandbox_resume(sb, &ignored);
 	return -err->errnum;
 }
 
@@ -72,15 +74,17 @@ int cx_sandbox_is_paused(const struct cx_sandbox *sb, struct cx_err *err)
 	return cx_cgroup_is_frozen(sb->set->host->cgroups, &sb->group, CX_FREEZE_WORK, err);
 }
 
-void cx_sandbox_resume(struct cx_sandbox *sb)
+int cx_sandbox_resume(struct cx_sandbox *sb, struct cx_err *err)
 {
-	struct cx_err err;
+	struct cx_err ignored;
 
 	if (sb->record.paused == 0)
-		return;
-	if (record(sb, false, &err) < 0)
-		cx_log_err(CX_LOG_ERROR, &err, "sandbox not recorded", "id", sb->record.id, NULL);
-	let_go(sb, CX_FREEZE_WORK);
+		return 0;
+	if (record(sb, false, err) == 0 && set(sb, CX_FREEZE_WORK, false, err) == 0)
+		return 0;
+	cx_log_err(CX_LOG_ERROR, err, "sandbox not resumed", "id", sb->record.id, NULL);
+	(void)!record(sb, true, &ignored);
+	return -err->errnum;
 }
 
 /* ---- across daemons ------------------------------------------------------------------------- */

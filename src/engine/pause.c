@@ -46,6 +46,7 @@ static void end(struct cx_pausing *p, const struct cx_err *why)
 /* 1: it stands still; 0: not yet. */
 static int look_at(struct cx_pausing *p, struct cx_sandbox *sb, struct cx_err *err)
 {
+	struct cx_err ignored;
 	int r;
 
 	if (sb == NULL)
@@ -55,7 +56,7 @@ static int look_at(struct cx_pausing *p, struct cx_sandbox *sb, struct cx_err *e
 		r = cx_refuse(err, CX_TIMEOUT, "its processes did not stand still in %d seconds",
 			      CX_PAUSE_MS / 1000);
 	if (r < 0)
-		cx_sandbox_resume(sb);
+		(void)cx_sandbox_resume(sb, &ignored);
 	return r;
 }
 
@@ -104,9 +105,10 @@ void cx_pauses_close(struct cx_pauses *pauses)
 {
 	while (pauses->first != NULL) {
 		struct cx_sandbox *sb = find(pauses->first);
+		struct cx_err ignored;
 
 		if (sb != NULL)
-			cx_sandbox_resume(sb);
+			(void)cx_sandbox_resume(sb, &ignored);
 		forget(pauses->first);
 	}
 }

@@ -123,7 +123,8 @@ void cx_sandbox_thaw(struct cx_sandbox *sb); /* harmless when it does not */
 /* The same for its user; fine when it is paused already, or is not. */
 CX_MUST int cx_sandbox_pause(struct cx_sandbox *sb, struct cx_err *err);
 CX_MUST int cx_sandbox_is_paused(const struct cx_sandbox *sb, struct cx_err *err); /* 0, 1 */
-void cx_sandbox_resume(struct cx_sandbox *sb);
+/* When it cannot be let go it is paused still, and says so. */
+int cx_sandbox_resume(struct cx_sandbox *sb, struct cx_err *err);
 
 /* Both let it go on; the record is left alone. */
 void cx_sandbox_release(struct cx_sandbox *sb);

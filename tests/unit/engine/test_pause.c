@@ -230,9 +230,9 @@ START_TEST(a_pause_is_answered_when_it_holds)
 		pause_it();
 		ck_assert(!moves() && is_recorded());
 	}
-	cx_sandbox_resume(&sb);
+	(void)cx_sandbox_resume(&sb, &err);
 	ck_assert(moves() && !is_recorded());
-	cx_sandbox_resume(&sb);
+	(void)cx_sandbox_resume(&sb, &err);
 	ck_assert(moves());
 }
 END_TEST
@@ -245,7 +245,7 @@ START_TEST(a_pause_that_ends_before)
 	if (_i == 0)
 		sb.state = CX_SANDBOX_ENDING;
 	else
-		cx_sandbox_resume(&sb);
+		(void)cx_sandbox_resume(&sb, &err);
 	spin(&asked.done, WAIT_MS);
 	ck_assert_int_eq(asked.done, 1);
 	ck_assert_int_eq(asked.why.kind, CX_CONFLICT);
@@ -278,10 +278,10 @@ START_TEST(a_commit_leaves_it_paused)
 	if (_i == 0)
 		cx_sandbox_thaw(&sb);
 	else
-		cx_sandbox_resume(&sb);
+		(void)cx_sandbox_resume(&sb, &err);
 	ck_assert(!moves());
 	if (_i == 0)
-		cx_sandbox_resume(&sb);
+		(void)cx_sandbox_resume(&sb, &err);
 	else
 		cx_sandbox_thaw(&sb);
 	ck_assert(moves());
