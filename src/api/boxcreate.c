@@ -205,14 +205,17 @@ static void on_pulled(struct cx_pull_waiter *waiter, const struct cx_image_row *
 	cx_box_finish(box);
 }
 
-/* What its client gave to it, in one: the length of the environment, the environment, the command.
- */
+/* What its client gave to it is kept as one: this, the environment, the command. */
+struct wish {
+	uint32_t env_len, in_memory;
+};
+
 static int keep_wish(struct cx_box *box, struct cx_err *err)
 {
 	CX_AUTO(cx_buf_wipe) struct cx_buf plain = { .max = CX_SEALED_MAX / 2 };
-	uint32_t len = (uint32_t)box->wish.len;
+	struct wish wish = { .env_len = (uint32_t)box->wish.len, .in_memory = box->in_memory };
 
-	if (cx_buf_add(&plain, &len, sizeof len, err) < 0 ||
+	if (cx_buf_add(&plain, &wish, sizeof wish, err) < 0 ||
 	    cx_buf_add(&plain, box->wish.p, box->wish.len, err) < 0 ||
 	    cx_buf_add(&plain, box->start.p, box->start.len, err) < 0)
 		return cx_wrap(err, "the environment of the sandbox");
@@ -223,20 +226,21 @@ static int take_wish(struct cx_box *box, struct cx_err *err)
 {
 	CX_AUTO(cx_buf_wipe) struct cx_buf plain = { .max = CX_SEALED_MAX };
 	int found = cx_seal_get(&box->gw->seal, box->gw->store, box->row.row, &plain, err);
-	uint32_t len;
+	struct wish wish;
 
 	if (found <= 0)
 		return found < 0 ? found : cx_refuse(err, CX_NOT_FOUND, "nothing was kept of it");
-	if (plain.len < sizeof len)
+	if (plain.len < sizeof wish)
 		return cx_refuse(err, CX_INTERNAL, "what was kept of it was cut");
-	memcpy(&len, plain.p, sizeof len);
-	if (len > plain.len - sizeof len)
+	memcpy(&wish, plain.p, sizeof wish);
+	if (wish.env_len > plain.len - sizeof wish)
 		return cx_refuse(err, CX_INTERNAL, "what was kept of it was cut");
+	box->in_memory = wish.in_memory != 0;
 	box->wish.max = box->start.max = CX_SEALED_MAX;
-	if (cx_buf_add(&box->wish, plain.p + sizeof len, len, err) < 0)
+	if (cx_buf_add(&box->wish, plain.p + sizeof wish, wish.env_len, err) < 0)
 		return -err->errnum;
-	return cx_buf_add(&box->start, plain.p + sizeof len + len, plain.len - sizeof len - len,
-			  err);
+	return cx_buf_add(&box->start, plain.p + sizeof wish + wish.env_len,
+			  plain.len - sizeof wish - wish.env_len, err);
 }
 
 /* An image that was here already is not asked for again: it may be gone where it came from. */

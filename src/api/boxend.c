@@ -148,6 +148,8 @@ static void not_recorded(struct cx_box *box, const struct cx_err *err)
 		   box->row.id != NULL ? box->row.id : "none", NULL);
 	box->phase = CX_BOX_ENDING;
 	box->destroying = box->reading_log = false;
+	box->unrecorded = true;
+	cx_pull_leave(&box->pull);
 	say_ended(box, &ended);
 	cx_box_drop_sessions(box, &ended);
 	tell_watches(box);
@@ -224,6 +226,10 @@ void cx_box_remove(struct cx_box *box)
 {
 	struct cx_err err;
 
+	if (box->unrecorded) { /* nothing is left of it but its row */
+		cx_box_finish(box);
+		return;
+	}
 	box->reading_log = false;
 	say_ended(box, &err);
 	cx_box_drop_sessions(box, &err);

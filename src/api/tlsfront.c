@@ -231,6 +231,13 @@ static bool collect(struct pump *p)
 	return n > 0;
 }
 
+/* Whoever had the other end has closed it: its number may be another's by now. */
+static void lose_plain(struct pump *p)
+{
+	p->plain_gone = true;
+	p->theirs = -EBADF;
+}
+
 static bool deliver(struct pump *p)
 {
 	ssize_t n;
@@ -239,7 +246,7 @@ static bool deliver(struct pump *p)
 		return false;
 	n = send(p->plain.fd, p->in, p->nin, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		p->plain_gone = true;
+		lose_plain(p);
 		p->nin = 0;
 	}
 	if (n <= 0)
@@ -314,7 +321,8 @@ static void plain_ready(struct cx_source *source, uint32_t events)
 {
 	struct pump *p = cx_container_of(source, struct pump, plain);
 
-	p->plain_gone = p->plain_gone || (events & EPOLLHUP) != 0;
+	if ((events & EPOLLHUP) != 0)
+		lose_plain(p);
 	pump(p);
 }
 
@@ -333,6 +341,7 @@ static struct pump *new_pump(struct door *door)
 		return NULL;
 	}
 	p->door = door;
+	p->theirs = -EBADF;
 	door->holders++;
 	door->n++;
 	p->holders = 1;

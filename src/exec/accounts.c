@@ -313,6 +313,7 @@ static bool begin_anew(struct cx_accounts *a, uint32_t number)
 	slot->limited = slot->closed = false;
 	slot->base = slot->seen;
 	slot->refused = read_refused(a, number);
+	(void)!read_number(a, PIDS, number, "pids.peak", &slot->processes);
 	return (a->v2 ? begin_peak_v2(a, slot, number) : begin_peak_v1(a, number)) &&
 	       read_number(a, MEMORY, number, a->v2 ? "memory.current" : "memory.usage_in_bytes",
 			   &slot->memory_base);
@@ -335,14 +336,14 @@ void cx_accounts_give_back(struct cx_accounts *a, uint32_t number, bool closed)
 	slot->closed |= closed;
 }
 
-/* What was read at the end of a command is right as long as nobody was left. */
+/* Read anew: somebody may have been left at the end of the command, and be gone since. */
 static void settle(struct cx_accounts *a, uint32_t number)
 {
 	struct slot *slot = &a->slots[number - 1];
 
 	if (!is_empty(a, number))
 		slot->state = SLOT_LEFT;
-	else if (slot->state == SLOT_ENDED || read_cpu(a, number, &slot->seen))
+	else if (read_cpu(a, number, &slot->seen))
 		prepare(a, number);
 }
 

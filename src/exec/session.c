@@ -414,6 +414,12 @@ static void settle(struct cx_timer *timer)
 		cx_timer_set(session->loop, &session->settle, SETTLE_MS);
 }
 
+static void settle_soon(struct cx_session *session)
+{
+	cx_timer_clear(&session->settle);
+	cx_timer_set(session->loop, &session->settle, 0);
+}
+
 /* Its slot is looked at when who waits for the end has been told. */
 static void give_back(struct cx_session *session, struct pending *slot)
 {
@@ -421,8 +427,7 @@ static void give_back(struct cx_session *session, struct pending *slot)
 		return;
 	cx_accounts_give_back(session->accounts, slot->group, slot->closed);
 	slot->group = 0;
-	cx_timer_clear(&session->settle);
-	cx_timer_set(session->loop, &session->settle, 0);
+	settle_soon(session);
 }
 
 static int flush(struct cx_session *session, struct cx_err *err)
@@ -1142,10 +1147,10 @@ int cx_session_exec(struct cx_session *session, const struct cx_msg_exec *plan,
 		give_back(session, &want);
 		return r;
 	}
-	if (session->slotless != NULL)
-		need_slot(session);
 	exec->session = session;
 	exec->request = request;
+	if (session->slotless != NULL) /* a refusal must not come before this returns */
+		settle_soon(session);
 	if (session->events.used != NULL)
 		session->events.used(session, session->events.arg);
 	return 0;

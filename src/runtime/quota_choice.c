@@ -154,13 +154,11 @@ static bool same(const struct cx_quota_limit *a, const struct cx_quota_limit *b)
 }
 
 /* A plain directory that becomes a mount's may keep what is below: nobody sees it any more. */
-int cx_quota_set(struct cx_quota *quota, const char *id, uint32_t owner, enum cx_quota_kind kind,
-		 const struct cx_quota_limit *limit, struct cx_writable *w, struct cx_err *err)
+static int change(struct cx_quota *quota, const char *id, uint32_t owner, enum cx_quota_kind kind,
+		  const struct cx_quota_limit *limit, struct cx_writable *w, struct cx_err *err)
 {
 	const struct cx_quota_ops *ops = ops_of(w->kind);
 
-	if (kind == quota->kind)
-		quota->usual = *limit;
 	if (kind == w->kind && same(limit, &w->limit))
 		return 0;
 	if (kind == w->kind && ops->set != NULL) {
@@ -171,6 +169,17 @@ int cx_quota_set(struct cx_quota *quota, const char *id, uint32_t owner, enum cx
 	}
 	cx_quota_release(w);
 	return make(quota, id, owner, kind, limit, w, err);
+}
+
+/* Blanks come with a limit only when it was seen that one can be made with it. */
+int cx_quota_set(struct cx_quota *quota, const char *id, uint32_t owner, enum cx_quota_kind kind,
+		 const struct cx_quota_limit *limit, struct cx_writable *w, struct cx_err *err)
+{
+	if (change(quota, id, owner, kind, limit, w, err) < 0)
+		return -err->errnum;
+	if (kind == quota->kind)
+		quota->usual = *limit;
+	return 0;
 }
 
 int cx_quota_find(struct cx_quota *quota, const char *id, struct cx_writable *w, struct cx_err *err)
@@ -320,9 +329,9 @@ int cx_quota_open(const struct cx_quota_plan *plan, struct cx_quota **ret, struc
 
 	if (quota == NULL)
 		return cx_fail(err, ENOMEM, "disk limits");
-	*quota = (struct cx_quota){
-		.kind = plan->kind, .at = plan->at, .usual = plan->usual, .image = -EBADF
-	};
+	*quota = (struct cx_quota){ .kind = plan->kind, .at = plan->at, .usual = plan->usual };
+	for (size_t i = 0; i < CX_LEN(quota->images); i++)
+		quota->images[i].fd = -EBADF;
 	if (cx_format(quota->name, sizeof quota->name, "%s", err, plan->name) < 0)
 		r = -err->errnum;
 	else if (plan->kind == CX_QUOTA_AUTO)
@@ -339,7 +348,7 @@ int cx_quota_open(const struct cx_quota_plan *plan, struct cx_quota **ret, struc
 
 void cx_quota_close(struct cx_quota *quota)
 {
-	if (quota != NULL)
-		cx_close(&quota->image);
+	for (size_t i = 0; quota != NULL && i < CX_LEN(quota->images); i++)
+		cx_close(&quota->images[i].fd);
 	free(quota);
 }

@@ -10,8 +10,11 @@ struct cx_quota {
 	int at; /* the plan's */
 	char name[33];
 	struct cx_quota_limit usual; /* what was asked for last */
-	int image;		     /* of LOOP: an empty ext4 for image_limit, or -EBADF */
-	struct cx_quota_limit image_limit;
+	struct cx_quota_image {	     /* of LOOP: empty ones, for the limits asked for last */
+		int fd;		     /* or -EBADF */
+		struct cx_quota_limit limit;
+	} images[8];
+	unsigned next_image; /* which is replaced next */
 };
 
 struct cx_quota_ops {

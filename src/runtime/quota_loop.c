@@ -111,20 +111,34 @@ static int format(int fd, const struct cx_quota_limit *limit, struct cx_err *err
 	return wait_for_end(pidfd, err);
 }
 
-static int need_image(struct cx_quota *quota, const struct cx_quota_limit *limit,
-		      struct cx_err *err)
+static int make_image(struct cx_quota *quota, const struct cx_quota_limit *limit,
+		      struct cx_quota_image *ret, struct cx_err *err)
 {
-	cx_autofd int fd = -EBADF;
+	cx_autofd int fd = open_nameless(quota, err);
 
-	if (quota->image >= 0 && quota->image_limit.bytes == limit->bytes &&
-	    quota->image_limit.inodes == limit->inodes)
-		return 0;
-	fd = open_nameless(quota, err);
 	if (fd < 0 || set_size(fd, limit, err) < 0 || format(fd, limit, err) < 0)
 		return -err->errnum;
-	cx_close(&quota->image);
-	quota->image = cx_take_fd(&fd);
-	quota->image_limit = *limit;
+	cx_close(&ret->fd);
+	*ret = (struct cx_quota_image){ .fd = cx_take_fd(&fd), .limit = *limit };
+	return 0;
+}
+
+/* Its making is waited for, so those that clients alternate between are kept. */
+static int need_image(struct cx_quota *quota, const struct cx_quota_limit *limit,
+		      const struct cx_quota_image **ret, struct cx_err *err)
+{
+	struct cx_quota_image *next = &quota->images[quota->next_image];
+
+	for (size_t i = 0; i < CX_LEN(quota->images); i++) {
+		*ret = &quota->images[i];
+		if ((*ret)->fd >= 0 && (*ret)->limit.bytes == limit->bytes &&
+		    (*ret)->limit.inodes == limit->inodes)
+			return 0;
+	}
+	if (make_image(quota, limit, next, err) < 0)
+		return -err->errnum;
+	quota->next_image = (quota->next_image + 1) % CX_LEN(quota->images);
+	*ret = next;
 	return 0;
 }
 
@@ -142,21 +156,22 @@ static int copy_range(int from, int to, off_t at, off_t end, struct cx_err *err)
 	return 0;
 }
 
-static int copy_image(const struct cx_quota *quota, struct cx_err *err)
+static int copy_image(const struct cx_quota *quota, const struct cx_quota_image *image,
+		      struct cx_err *err)
 {
 	cx_autofd int fd = open_nameless(quota, err);
 	off_t end, at = 0;
 
-	if (fd < 0 || set_size(fd, &quota->image_limit, err) < 0)
+	if (fd < 0 || set_size(fd, &image->limit, err) < 0)
 		return -err->errnum;
 	for (;;) {
-		at = lseek(quota->image, at, SEEK_DATA);
-		end = at >= 0 ? lseek(quota->image, at, SEEK_HOLE) : -1;
+		at = lseek(image->fd, at, SEEK_DATA);
+		end = at >= 0 ? lseek(image->fd, at, SEEK_HOLE) : -1;
 		if (at < 0 && errno == ENXIO)
 			return cx_take_fd(&fd);
 		if (end < 0)
 			return cx_fail(err, errno, "look for blocks of an empty image");
-		if (copy_range(quota->image, fd, at, end, err) < 0)
+		if (copy_range(image->fd, fd, at, end, err) < 0)
 			return -err->errnum;
 		at = end;
 	}
@@ -190,11 +205,12 @@ static int make(struct cx_quota *quota, const char *id, const struct cx_quota_li
 {
 	char name[NAME_SIZE], path[32];
 	cx_autofd int file = -EBADF, device = -EBADF;
+	const struct cx_quota_image *image;
 
 	if (cx_quota_mkdir(quota, id, err) < 0 || name_device(quota, id, name, err) < 0 ||
-	    need_image(quota, limit, err) < 0)
+	    need_image(quota, limit, &image, err) < 0)
 		return -err->errnum;
-	file = copy_image(quota, err);
+	file = copy_image(quota, image, err);
 	if (file < 0)
 		return file;
 	device = cx_loopdev_make(file, name, &w->device, path, sizeof path, err);

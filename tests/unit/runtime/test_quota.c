@@ -358,6 +358,8 @@ int main(void)
 	Suite *suite = suite_create("runtime/quota");
 	TCase *each = tcase_create("each"), *once = tcase_create("once");
 
+	tcase_set_timeout(each, 60); /* s: filling one may take a while */
+	tcase_set_timeout(once, 60);
 	tcase_add_checked_fixture(each, setup, teardown);
 	tcase_add_loop_test(each, bytes_end_at_the_limit, 0, CX_LEN(back_ends));
 	tcase_add_loop_test(each, inodes_end_at_the_limit, 0, CX_LEN(back_ends));
