@@ -66,8 +66,8 @@ struct cx_box {
 	char *cwd, *user;
 	char told[16]; /* the status that watchers heard last */
 	bool destroying, reading_log;
-	bool unrecorded; /* it has ended, but its row could not be told yet */
-	bool promised;	 /* the client was told of it before it ran: it ends with a record */
+	unsigned unrecorded; /* how often its row could not be told that it has ended */
+	bool promised;	     /* the client was told of it before it ran: it ends with a record */
 	struct cx_adoption *adoption;
 	struct cx_box_net net;
 	struct cx_box *next, **link;

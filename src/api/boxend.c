@@ -14,8 +14,10 @@
  * ended, which the next one has removed.
  */
 enum {
-	LOG_MS = 1000,	       /* an agent that does not tell its log in time has none */
-	REMOVE_AGAIN_MS = 1000 /* after caissond could not */
+	LOG_MS = 1000,		/* an agent that does not tell its log in time has none */
+	REMOVE_AGAIN_MS = 1000, /* after caissond could not */
+	RECORD_SOON_MS = 50,
+	RECORD_SOON = 100, /* tries */
 };
 
 static const struct cx_ending deleted = { "TERMINATED", NULL, "DELETED", NULL };
@@ -139,25 +141,31 @@ static int record_end(struct cx_box *box, struct cx_err *err)
 			    : cx_store_sandbox_remove(box->gw->store, box->row.row, err);
 }
 
-/* As long as its row calls it alive the box stays: what is listed are the rows. */
+/*
+ * As long as its row calls it alive the box stays: what is listed are the rows. A full disk has
+ * room when the files of the sandbox have gone, so who waits for its end waits for that, too.
+ */
 static void not_recorded(struct cx_box *box, const struct cx_err *err)
 {
 	struct cx_err ended;
 
-	cx_log_err(CX_LOG_ERROR, err, "end of a sandbox not recorded", "id",
-		   box->row.id != NULL ? box->row.id : "none", NULL);
+	bool soon = ++box->unrecorded < RECORD_SOON;
+
+	if (box->unrecorded == 1)
+		cx_log_err(CX_LOG_ERROR, err, "end of a sandbox not recorded", "id",
+			   box->row.id != NULL ? box->row.id : "none", NULL);
 	box->phase = CX_BOX_ENDING;
 	box->destroying = box->reading_log = false;
-	box->unrecorded = true;
 	cx_pull_leave(&box->pull);
 	say_ended(box, &ended);
 	cx_box_drop_sessions(box, &ended);
 	tell_watches(box);
 	box->timer.fire = finish_again;
-	cx_timer_set(box->gw->loop, &box->timer, REMOVE_AGAIN_MS);
+	cx_timer_set(box->gw->loop, &box->timer, soon ? RECORD_SOON_MS : REMOVE_AGAIN_MS);
 	cx_box_tell(&box->changed, NULL, &ended);
 	cx_box_tell(&box->running, NULL, err);
-	cx_box_tell(&box->gone, NULL, err);
+	if (!soon)
+		cx_box_tell(&box->gone, NULL, err);
 }
 
 void cx_box_finish(struct cx_box *box)
@@ -226,7 +234,7 @@ void cx_box_remove(struct cx_box *box)
 {
 	struct cx_err err;
 
-	if (box->unrecorded) { /* nothing is left of it but its row */
+	if (box->unrecorded > 0) { /* nothing is left of it but its row */
 		cx_box_finish(box);
 		return;
 	}

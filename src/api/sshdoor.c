@@ -169,6 +169,10 @@ int cx_ssh_open(struct cx_gateway *gw, struct cx_err *err)
 
 int cx_ssh_where(const struct cx_gateway *gw, struct cx_ssh_where *ret, struct cx_err *err)
 {
+	if (gw->ssh != NULL && gw->ssh->why.errnum != 0 && gw->ssh->why.kind == CX_UNAVAILABLE) {
+		*err = gw->ssh->why;
+		return -err->errnum;
+	}
 	if (gw->ssh == NULL || gw->ssh->why.errnum != 0)
 		return cx_refuse(err, CX_INVALID, "SSH is not served by this engine%s%s",
 				 gw->ssh != NULL ? ": " : "",

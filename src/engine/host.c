@@ -265,14 +265,7 @@ int cx_host_open(const struct cx_config *config, struct cx_host *ret, struct cx_
 	 * rest. */
 	(void)umask(077);
 	if (open_parts(ret, err) < 0 || open_makers(ret, err) < 0) {
-		cx_hostaddrs_close(ret->hostaddrs);
-		ret->hostaddrs = NULL;
-		cx_firewall_close(ret->firewall, !ret->router.adopted);
-		ret->firewall = NULL;
-		cx_slots_close(ret->slots);
-		ret->slots = NULL;
-		cx_router_close(&ret->router, !ret->router.adopted);
-		cx_host_close(ret, false);
+		cx_host_close(ret, !ret->router.adopted);
 		return -err->errnum;
 	}
 	return 0;

@@ -460,7 +460,15 @@ def test_a_gateway_that_is_killed(engine, login):
     harness.wait_until(lambda: any(harness.comm(pid) == "caisson-gateway" and pid != old
                                    for pid in harness.children(engine.pid)), SECONDS, "a new gateway")
     harness.wait_until(engine.api.healthy, SECONDS, "its answer")
-    again = engine.api.request("POST", f"/api/v1/sandbox/{login.box}/ssh-session", {}).ok()
+    answers = []
+
+    def asked():  # until it listens it says that this is not yet
+        answers.append(engine.api.request("POST", f"/api/v1/sandbox/{login.box}/ssh-session", {}))
+        assert answers[-1].status in (200, 503), answers
+        return answers[-1].status == 200
+
+    harness.wait_until(asked, SECONDS, "SSH")
+    again = answers[-1]
     login.port = again["port"]
     assert again["host_key"] == login.session["host_key"]
     assert login.run("echo in").stdout == b"in\n"
