@@ -24,7 +24,8 @@ FULL = "(?i)disk.* full|space|free"
 @pytest.fixture(scope="module")
 def engine(servers, top):
     """Its state is on a file system of DISK_MIB."""
-    engine = harness.Engine("--registries", servers.configure(os.path.join(top, "configuration")), "--pool", "1")
+    engine = harness.Engine("--registries", servers.configure(os.path.join(top, "configuration")), "--pool", "1",
+                            "--disk-backend", "none", "--disk-reserve", "1")  # what is tried here is its last byte
     os.mkdir(engine.state)
     run("mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=755", "caisson-test", engine.state)
     try:
