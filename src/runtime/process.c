@@ -315,6 +315,20 @@ static int new_memfd(const char *path, struct cx_err *err)
 	return fd >= 0 ? fd : cx_fail(err, errno, "memory file for '%s'", path);
 }
 
+/* EBUSY: the kernel holds pages of it for a moment, as for moving or counting them. */
+static int seal(int fd)
+{
+	enum { TRIES = 50, PAUSE_MS = 10 };
+	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+	int r = fcntl(fd, F_ADD_SEALS, seals);
+
+	for (int i = 1; i < TRIES && r < 0 && errno == EBUSY; i++) {
+		(void)poll(NULL, 0, PAUSE_MS);
+		r = fcntl(fd, F_ADD_SEALS, seals);
+	}
+	return r;
+}
+
 int cx_process_seal_file(const char *path, mode_t mode, struct cx_err *err)
 {
 	cx_autofd int from = open(path, O_RDONLY | O_CLOEXEC), to = -EBADF;
@@ -334,7 +348,7 @@ int cx_process_seal_file(const char *path, mode_t mode, struct cx_err *err)
 	}
 	if (fchmod(to, mode) < 0)
 		return cx_fail(err, errno, "mode of the copy of '%s'", path);
-	if (fcntl(to, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+	if (seal(to) < 0)
 		return cx_fail(err, errno, "seal the copy of '%s'", path);
 	return cx_take_fd(&to);
 }
