@@ -42,6 +42,7 @@ struct cx_connection { /* of a client, from accept to close */
 	int fd;			 /* libmicrohttpd's */
 	bool asked;		 /* a request of it has come to us */
 	bool refused;		 /* what it sent is no request */
+	bool broken;		 /* its last answer is not whole */
 	uint64_t turn;		 /* in which its last request ended */
 	bool streams;		 /* the answer goes on for as long as it likes, or both ways */
 	struct cx_caller caller; /* of the stream */

@@ -297,8 +297,10 @@ void cx_http_on_completed(void *cls, struct MHD_Connection *connection, void **c
 		return;
 	*con_cls = NULL;
 	cx_http_enter(req, CX_PEER_WAITING);
-	if (req->from != NULL)
+	if (req->from != NULL) {
 		req->from->turn = req->from->at->turn;
+		req->from->broken = why != MHD_REQUEST_TERMINATED_COMPLETED_OK;
+	}
 	if (req->linger && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
 		linger(req->http, connection);
 	if (req->http->o.over != NULL)
