@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/tcp.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -144,6 +147,18 @@ static bool has_left(int fd)
 	return n == 0 || (n < 0 && errno != EAGAIN);
 }
 
+/* As whoever only looks whether somebody listens; of a Unix socket, whoever has left. */
+static bool said_nothing(int fd)
+{
+	struct pollfd left = { .fd = fd };
+	struct tcp_info tcp = { 0 };
+	socklen_t len = sizeof tcp;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &tcp, &len) == 0)
+		return tcp.tcpi_data_segs_in == 0;
+	return poll(&left, 1, 0) == 1 && (left.revents & POLLHUP) != 0;
+}
+
 /*
  * It was closed where a request should have begun: not after an answer that was the last one, which
  * takes one turn, nor because it was idle, or had to make room. Who has left after an answer had
@@ -155,6 +170,8 @@ static bool is_owed_an_answer(const struct cx_connection *c)
 
 	if (c->refused || c->broken || c->peer.told || c->at->closing ||
 	    c->peer.phase != CX_PEER_WAITING || waited_ms >= (CX_HTTP_IDLE_SECONDS - 1) * 1000)
+		return false;
+	if (said_nothing(c->fd))
 		return false;
 	return !c->asked || (c->turn != c->at->turn && !has_left(c->fd));
 }

@@ -2,6 +2,7 @@
 /* Answers that do not wait for the body: a client that sends all of it first still gets them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -15,18 +16,38 @@
 #include "api/linger.h"
 
 static pid_t server;
-static struct sockaddr_un address;
+static union {
+	struct sockaddr any;
+	struct sockaddr_un un;
+	struct sockaddr_in in;
+} address;
+static socklen_t address_len;
 
 static int listen_at(void)
 {
-	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int sock = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	ck_assert_int_ge(sock, 0);
-	address.sun_family = AF_UNIX; /* a name in the abstract, so there is nothing to remove */
-	(void)snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "test-http-%d", getpid());
-	ck_assert_int_eq(bind(sock, (struct sockaddr *)&address, sizeof address), 0);
+	ck_assert_int_eq(bind(sock, &address.any, address_len), 0);
+	ck_assert_int_eq(getsockname(sock, &address.any, &address_len), 0);
 	ck_assert_int_eq(listen(sock, 64), 0);
 	return sock;
+}
+
+/* In the abstract, so there is nothing to remove. */
+static void choose_name(void)
+{
+	address.un = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	address_len = sizeof address.un;
+	(void)snprintf(address.un.sun_path + 1, sizeof address.un.sun_path - 1, "test-http-%d",
+		       getpid());
+}
+
+static void choose_port(void)
+{
+	address.in = (struct sockaddr_in){ .sin_family = AF_INET,
+					   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	address_len = sizeof address.in;
 }
 
 static _Noreturn void serve(int sock, bool trusted)
@@ -64,11 +85,19 @@ static void start_server(bool trusted)
 
 static void start_trusted(void)
 {
+	choose_name();
 	start_server(true);
 }
 
 static void start_untrusted(void)
 {
+	choose_name();
+	start_server(false);
+}
+
+static void start_tcp(void)
+{
+	choose_port();
 	start_server(false);
 }
 
@@ -81,9 +110,9 @@ static void stop_server(void)
 static int connect_to(void)
 {
 	struct timeval patience = { .tv_sec = 10 };
-	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int sock = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	ck_assert_int_eq(connect(sock, (struct sockaddr *)&address, sizeof address), 0);
+	ck_assert_int_eq(connect(sock, &address.any, address_len), 0);
 	ck_assert_int_eq(setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
 	return sock;
 }
@@ -373,11 +402,34 @@ START_TEST(who_has_asked_all_hears_no_refusal)
 }
 END_TEST
 
+/* Whoever only looks whether somebody listens has asked nothing wrong; one byte is wrong. */
+START_TEST(who_says_nothing_hears_nothing)
+{
+	static const char *const said[] = { "", "x" };
+	char rest[1024];
+
+	for (size_t i = 0; i < CX_LEN(said); i++) {
+		size_t len = strlen(said[i]);
+		int sock = connect_to();
+
+		ck_assert_int_eq(send(sock, said[i], len, 0), (ssize_t)len);
+		ck_assert_int_eq(shutdown(sock, SHUT_WR), 0);
+		(void)read_rest(sock, rest, sizeof rest);
+		if (len == 0)
+			ck_assert_str_eq(rest, "");
+		else
+			expect_refusal(rest, 400, "invalid");
+		(void)close(sock);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("http");
 	TCase *tc = tcase_create("trusted");
 	TCase *stranger = tcase_create("untrusted");
+	TCase *tcp = tcase_create("tcp");
 
 	tcase_add_checked_fixture(tc, start_trusted, stop_server);
 	tcase_set_timeout(tc, 30);
@@ -392,5 +444,8 @@ int main(void)
 	tcase_add_checked_fixture(stranger, start_untrusted, stop_server);
 	tcase_add_test(stranger, who_may_not_is_told_so_after_the_body);
 	suite_add_tcase(suite, stranger);
+	tcase_add_checked_fixture(tcp, start_tcp, stop_server);
+	tcase_add_test(tcp, who_says_nothing_hears_nothing);
+	suite_add_tcase(suite, tcp);
 	return run_suite(suite);
 }
