@@ -14,7 +14,6 @@
 enum {
 	HTTPS = 443,
 	AGAIN_MS = 2000,
-	MOST = CX_PROXY_MAX / 2, /* who only opens connections leaves the other half to others */
 };
 
 struct cx_exposedoor {
@@ -52,9 +51,9 @@ static void on_listening(struct cx_engine_call *call, struct cx_engine_answer *a
 	struct cx_exposedoor *door = cx_container_of(call, struct cx_exposedoor, listen);
 	struct cx_err err;
 
-	if (why == NULL &&
-	    (cx_set_nonblock(answer->fd, true, &err) < 0 ||
-	     cx_tlsfront_listen(door->front, &answer->fd, MOST, take, door, &err) < 0))
+	if (why == NULL && (cx_set_nonblock(answer->fd, true, &err) < 0 ||
+			    cx_tlsfront_listen(door->front, &answer->fd, CX_PROXY_HTTPS_MAX, take,
+					       door, &err) < 0))
 		why = &err;
 	if (why != NULL) {
 		not_served(door, why);

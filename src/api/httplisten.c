@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -123,8 +122,6 @@ void cx_request_recheck(const struct cx_request *req)
 	cx_timer_set(req->http->o.loop, &req->http->sweep, 0);
 }
 
-enum { ORIGIN_UID = 1, ORIGIN_IPV4 = 2 }; /* above 32 bits; what is there of IPv6 is more */
-
 static uint64_t origin_of_uid(int fd)
 {
 	struct ucred peer;
@@ -133,29 +130,17 @@ static uint64_t origin_of_uid(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid == 0 ||
 	    peer.uid == geteuid())
 		return 0;
-	return (uint64_t)ORIGIN_UID << 32 | peer.uid;
+	return (uint64_t)CX_PEER_UID << 32 | peer.uid;
 }
 
-/* Of IPv6 a whole network of 64 bits, all addresses of which its owner may have. */
-static uint64_t origin_of_address(struct MHD_Connection *connection)
+static uint64_t origin_of(const struct cx_listener *at, struct MHD_Connection *connection, int fd)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	const struct sockaddr *addr = info != NULL ? info->client_addr : NULL;
-	const struct sockaddr_in *v4 = (const void *)addr;
-	const struct sockaddr_in6 *v6 = (const void *)addr;
-	uint64_t network;
-	uint32_t mapped;
 
-	if (addr != NULL && addr->sa_family == AF_INET)
-		return (uint64_t)ORIGIN_IPV4 << 32 | v4->sin_addr.s_addr;
-	if (addr == NULL || addr->sa_family != AF_INET6)
-		return 0;
-	memcpy(&mapped, v6->sin6_addr.s6_addr + 12, sizeof mapped);
-	memcpy(&network, v6->sin6_addr.s6_addr, sizeof network);
-	if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-		return (uint64_t)ORIGIN_IPV4 << 32 | mapped;
-	return network != 0 ? network : mapped;
+	if (at->local)
+		return origin_of_uid(fd);
+	return info != NULL ? cx_peer_origin(info->client_addr) : 0;
 }
 
 static void open_connection(struct cx_listener *at, struct MHD_Connection *connection,
@@ -170,8 +155,7 @@ static void open_connection(struct cx_listener *at, struct MHD_Connection *conne
 		return;
 	c->at = at;
 	c->fd = info != NULL ? info->connect_fd : -EBADF;
-	cx_peers_add(&at->peers, &c->peer,
-		     at->local ? origin_of_uid(c->fd) : origin_of_address(connection), cx_now_ms());
+	cx_peers_add(&at->peers, &c->peer, origin_of(at, connection, c->fd), cx_now_ms());
 	sweep_later(at->http);
 }
 
@@ -299,10 +283,13 @@ int cx_http_open(const struct cx_http_options *options, struct cx_http **ret, st
 	http->timer.fire = on_timer;
 	http->sweep.fire = on_sweep;
 	http->lingers.loop = options->loop;
-	if (cx_http_find_queue(http, err) < 0 ||
-	    (options->tls_cert != NULL &&
-	     cx_tlsfront_open(options->loop, options->tls_cert, options->tls_key, &http->front,
-			      err) < 0)) {
+	if (cx_http_find_queue(http, err) < 0) {
+		free(http);
+		return -err->errnum;
+	}
+	if (options->tls_cert != NULL &&
+	    cx_tlsfront_open(options->loop, options->tls_cert, options->tls_key, &http->front,
+			     err) < 0) {
 		free(http);
 		return cx_wrap(err, "--tls-cert and --tls-key");
 	}

@@ -1,6 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/peers.h"
 
+#include <netinet/in.h>
+#include <string.h>
+
+uint64_t cx_peer_origin(const struct sockaddr *addr)
+{
+	const struct sockaddr_in *v4 = (const void *)addr;
+	const struct sockaddr_in6 *v6 = (const void *)addr;
+	uint64_t network;
+	uint32_t mapped;
+
+	if (addr != NULL && addr->sa_family == AF_INET)
+		return (uint64_t)CX_PEER_IPV4 << 32 | v4->sin_addr.s_addr;
+	if (addr == NULL || addr->sa_family != AF_INET6)
+		return 0;
+	memcpy(&mapped, v6->sin6_addr.s6_addr + 12, sizeof mapped);
+	memcpy(&network, v6->sin6_addr.s6_addr, sizeof network);
+	if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+		return (uint64_t)CX_PEER_IPV4 << 32 | mapped;
+	return network != 0 ? network : mapped;
+}
+
 void cx_peers_open(struct cx_peers *ret, size_t most, void (*drop)(struct cx_peer *peer))
 {
 	*ret = (struct cx_peers){ .most = most, .share = most - most / 4, .drop = drop };

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 /*
  * The connections of a listener, and which of them have to go so that slow and idle ones cost the
@@ -38,6 +39,10 @@ struct cx_peer_list { /* the longest in it first */
 	struct cx_peer *first, **last;
 };
 
+/* Above 32 bits of an origin: a user of this host, an IPv4 address; what is there of IPv6 is more.
+ */
+enum { CX_PEER_UID = 1, CX_PEER_IPV4 = 2 };
+
 struct cx_peers {
 	struct cx_peer_list lists[CX_PEER_PHASES];
 	size_t n, most; /* from most on, one that waits goes for each that comes */
@@ -45,6 +50,9 @@ struct cx_peers {
 	/* It has to go; it is removed later. */
 	void (*drop)(struct cx_peer *peer);
 };
+
+/* Of IPv6 a whole network of 64 bits, all addresses of which its owner may have. NULL: 0. */
+uint64_t cx_peer_origin(const struct sockaddr *addr);
 
 void cx_peers_open(struct cx_peers *ret, size_t most, void (*drop)(struct cx_peer *peer));
 void cx_peers_add(struct cx_peers *peers, struct cx_peer *peer, uint64_t origin, uint64_t now_ms);

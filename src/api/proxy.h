@@ -13,11 +13,14 @@
  * Nothing that either side does blocks. A side that does not take what comes stops the other one;
  * a connection holds CX_PROXY_CHUNK bytes then for each direction, and none while it flows.
  *
- * What comes by https (exposedoor.h) is told apart by the name that the request is for.
+ * What comes by https (exposedoor.h) is told apart by the name that the request is for. One client
+ * (peers.h) has at most three quarters of the connections of either kind: who comes beyond that is
+ * cut off, so that it keeps nobody else out.
  */
 enum {
-	CX_PROXY_MAX = 2048,   /* connections */
-	CX_PROXY_BOX_MAX = 64, /* of one sandbox */
+	CX_PROXY_MAX = 2048,		       /* connections */
+	CX_PROXY_HTTPS_MAX = CX_PROXY_MAX / 2, /* of these by https, where nobody is known yet */
+	CX_PROXY_BOX_MAX = 64,		       /* of one sandbox */
 	CX_PROXY_CHUNK = 128 << 10,
 	CX_PROXY_HEAD_MS = 30000,    /* for a whole head of a request */
 	CX_PROXY_CONNECT_MS = 10000, /* for the server inside to take the connection */

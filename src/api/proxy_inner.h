@@ -37,6 +37,7 @@ struct cx_proxy {
 	struct cx_exposure *on;	   /* NULL: the head will say, or there is none */
 	struct cx_tlsfront *front; /* NULL: in the clear */
 	char from[INET6_ADDRSTRLEN];
+	uint64_t origin; /* peers.h */
 	enum cx_proxy_state state;
 	struct cx_source client, inside; /* inside: -EBADF until it is connected */
 	struct cx_lane up, down;	 /* to the sandbox, from it */

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "api/peers.h"
 #include "api/proxy_inner.h"
 #include "api/tlsfront.h"
 
@@ -358,16 +359,29 @@ static void write_from(char ret[INET6_ADDRSTRLEN], const struct sockaddr *from)
 		(void)strcpy(ret, "unknown");
 }
 
-static struct cx_proxy *make(struct cx_proxies *all, bool raw, int *sock,
+static bool has_its_share(const struct cx_proxies *all, const struct cx_tlsfront *front,
+			  uint64_t origin)
+{
+	unsigned most = front != NULL ? CX_PROXY_HTTPS_MAX : CX_PROXY_MAX, n = 0;
+
+	for (const struct cx_proxy *p = all->first; p != NULL; p = p->next)
+		n += p->origin == origin && p->front == front;
+	return n >= most - most / 4;
+}
+
+static struct cx_proxy *make(struct cx_proxies *all, bool raw, struct cx_tlsfront *front, int *sock,
 			     const struct sockaddr *from)
 {
 	cx_autofree struct cx_proxy *p = calloc(1, sizeof *p);
+	uint64_t origin = cx_peer_origin(from);
 	struct cx_err err;
 
-	if (p == NULL)
+	if (p == NULL || has_its_share(all, front, origin))
 		return NULL;
 	*p = (struct cx_proxy){
 		.all = all,
+		.front = front,
+		.origin = origin,
 		.client = { .fd = *sock, .ready = client_ready, .destroy = client_gone },
 		.inside = { .fd = -EBADF, .ready = inside_ready, .destroy = inside_gone },
 		.up = { .from = &p->client, .to = &p->inside, .kept.max = CX_PROXY_KEPT_MAX },
@@ -419,7 +433,7 @@ int cx_proxy_enter(struct cx_proxy *p, struct cx_exposure *on, struct cx_err *er
 
 void cx_proxy_begin(struct cx_exposure *on, int *sock, const struct sockaddr *from)
 {
-	struct cx_proxy *p = make(on->gw->proxies, !on->http, sock, from);
+	struct cx_proxy *p = make(on->gw->proxies, !on->http, NULL, sock, from);
 	struct cx_err err;
 
 	if (p == NULL)
@@ -434,12 +448,11 @@ void cx_proxy_begin(struct cx_exposure *on, int *sock, const struct sockaddr *fr
 void cx_proxy_begin_https(struct cx_gateway *gw, struct cx_tlsfront *front, int *sock,
 			  const struct sockaddr *from)
 {
-	struct cx_proxy *p = make(gw->proxies, false, sock, from);
+	struct cx_proxy *p = make(gw->proxies, false, front, sock, from);
 	struct cx_err err;
 
 	if (p == NULL)
 		return;
-	p->front = front;
 	if (check_all(p->all, &err) < 0)
 		fail(p, &err);
 	arm_both(p);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+
 #include "check_main.h"
 
 #include "api/peers.h"
+#include "base/cleanup.h"
 
 enum { N = 8 };
 
@@ -123,6 +126,41 @@ START_TEST(nobody_gets_more_than_a_share)
 }
 END_TEST
 
+static const struct {
+	const char *a, *b;
+	bool same;
+} addresses[] = {
+	{ "192.0.2.1", "192.0.2.1", true },
+	{ "192.0.2.1", "192.0.2.2", false },
+	{ "192.0.2.1", "::ffff:192.0.2.1", true },
+	{ "::ffff:192.0.2.1", "::ffff:192.0.2.2", false },
+	{ "2001:db8:1:2::1", "2001:db8:1:2:3:4:5:6", true },
+	{ "2001:db8:1:2::1", "2001:db8:1:3::1", false },
+	{ "::1", "127.0.0.1", false },
+};
+
+static uint64_t origin_of(const char *text)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+
+	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+		return cx_peer_origin((struct sockaddr *)&v4);
+	ck_assert_int_eq(inet_pton(AF_INET6, text, &v6.sin6_addr), 1);
+	return cx_peer_origin((struct sockaddr *)&v6);
+}
+
+START_TEST(who_is_at_the_other_end)
+{
+	uint64_t a = origin_of(addresses[_i].a), b = origin_of(addresses[_i].b);
+
+	ck_assert_uint_ne(a, 0);
+	ck_assert_uint_ne(b, 0);
+	ck_assert_int_eq(a == b, addresses[_i].same);
+	ck_assert_uint_eq(cx_peer_origin(NULL), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("api/peers");
@@ -135,6 +173,7 @@ int main(void)
 	tcase_add_test(tc, in_a_crowd_the_idlest_goes);
 	tcase_add_test(tc, who_is_served_is_never_pushed_out);
 	tcase_add_test(tc, nobody_gets_more_than_a_share);
+	tcase_add_loop_test(tc, who_is_at_the_other_end, 0, CX_LEN(addresses));
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
