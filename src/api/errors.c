@@ -16,7 +16,8 @@ const struct cx_error_row cx_error_rows[CX_KIND_MAX] = {
 	{ CX_LIMIT, 507, "a finite resource of the host is used up; repeating at once is no use" },
 	{ CX_TIMEOUT, 504, "something inside did not answer in time" },
 	{ CX_UNAVAILABLE, 503, "not now; the same request may succeed in a moment" },
-	{ CX_BUSY, 429, "the caller has as much as it may at a time; clients sleep, then repeat" },
+	{ CX_BUSY, 429,
+	  "the caller, or the host, has as much as may be at a time; clients sleep, then repeat" },
 	{ CX_SPENT, 402, "the caller has used up what it was given" },
 };
 

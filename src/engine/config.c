@@ -17,7 +17,7 @@
 
 /* systemd sets these ids aside for containers; nobody else should be using them. */
 enum { ID_RANGE = 65536, ID_FIRST = 524288, ID_LAST = 1879048191 };
-enum { SSH_PORT = 2222, HTTPS_PORT = 443, MIB_MAX = 1 << 30 };
+enum { SSH_PORT = 2222, HTTPS_PORT = 443, MIB_MAX = 1 << 30, FACTOR_MAX = 1000000 };
 
 struct row {
 	const char *option, *arg;
@@ -121,6 +121,29 @@ static int set_mib(struct cx_config *c, const struct row *row, const char *value
 	if (set_number(c, row, value, err) < 0)
 		return -err->errnum;
 	*out <<= 20;
+	return 0;
+}
+
+/* "1.5" in thousandths. */
+static int set_thousandths(struct cx_config *c, const struct row *row, const char *value,
+			   struct cx_err *err)
+{
+	const char *dot = strchr(value, '.');
+	uint64_t whole = 0, part = 0, *out = member(c, row);
+	char text[16], digits[4] = "000";
+	size_t n = dot != NULL ? strlen(dot + 1) : 0;
+
+	if (!cx_str_copy((struct cx_str){ value, dot != NULL ? (uint32_t)(dot - value)
+							     : (uint32_t)strlen(value) },
+			 text, sizeof text) ||
+	    (dot != NULL && (n == 0 || n > 3)))
+		return cx_refuse(err, CX_INVALID, "'%.40s' is no number like 1.5", value);
+	if (dot != NULL)
+		memcpy(digits, dot + 1, n);
+	if (cx_parse_u64(text, row->min, row->max, "the number", &whole, err) < 0 ||
+	    cx_parse_u64(digits, 0, 999, "the number", &part, err) < 0)
+		return -err->errnum;
+	*out = whole * 1000 + part;
 	return 0;
 }
 
@@ -398,6 +421,23 @@ static const struct row rows[] = {
 	  "what the disks of all sandboxes may add up to; 0 is no bound" },
 	{ "disk-reserve", "MIB", "disk", "reserve", set_mib, AT(disk_reserve), 0, MIB_MAX, NULL,
 	  "what stays free on the host; 0 is a twentieth, at most 1024" },
+	{ "disk-overcommit", "FACTOR", "disk", "overcommit", set_thousandths, AT(disk_overcommit),
+	  0, FACTOR_MAX, NULL,
+	  "how often the disk less its reserve may be promised; 0 is no bound" },
+	{ "memory-reserve", "MIB", "host", "memory_reserve", set_mib, AT(memory_reserve), 0,
+	  MIB_MAX, NULL, "memory that stays free; 0 is a twentieth, at most 1024" },
+	{ "memory-overcommit", "FACTOR", "host", "memory_overcommit", set_thousandths,
+	  AT(memory_overcommit), 0, FACTOR_MAX, NULL,
+	  "how often the rest may be promised; 0 is no bound" },
+	{ "cpu-reserve", "CORES", "host", "cpu_reserve", set_thousandths, AT(cpu_reserve), 0, 1024,
+	  NULL, "cores that are not promised" },
+	{ "cpu-overcommit", "FACTOR", "host", "cpu_overcommit", set_thousandths, AT(cpu_overcommit),
+	  0, FACTOR_MAX, NULL, "how often the rest may be promised; 0 is no bound" },
+	{ "pids-reserve", "N", "host", "pids_reserve", set_number, AT(pids_reserve), 0, 4194304,
+	  NULL, "processes that stay free; 0 is a twentieth, at most 1024" },
+	{ "pids-overcommit", "FACTOR", "host", "pids_overcommit", set_thousandths,
+	  AT(pids_overcommit), 0, FACTOR_MAX, NULL,
+	  "how often the rest may be promised; 0 is no bound" },
 	{ "service", "NAME=ADDR:PORT", "services", "name", add_service, AT(services), 0, 0, NULL,
 	  "what sandboxes reach whatever their policy says, by this name (repeatable)" },
 	{ "dns-upstream", "ADDR[:PORT]", "dns", "upstream", set_upstream, AT(upstream), 0, 0, NULL,

@@ -52,6 +52,10 @@ struct cx_config {
 	uint64_t disk_backend; /* enum cx_quota_kind */
 	/* Bytes; pool 0: no bound, reserve 0: by the size of the disk. inodes: of each GiB. */
 	uint64_t disk_size, disk_pool, disk_reserve, disk_inodes;
+	/* Bytes, processes and thousandths; reserves 0: by what there is, overcommits 0: no bound.
+	 */
+	uint64_t memory_reserve, memory_overcommit, cpu_reserve, cpu_overcommit;
+	uint64_t pids_reserve, pids_overcommit, disk_overcommit;
 	uint64_t network, network_forward; /* 0, 1 */
 	struct cx_slots_plan network_pool;
 	struct cx_netrule private_nets[CX_PRIVATE_MAX]; /* that sandboxes may reach */

@@ -48,6 +48,7 @@ union request {
 	struct cx_msg_bundle bundle;
 	struct cx_msg_networking networking;
 	struct cx_msg_disks disks;
+	struct cx_msg_capacity capacity;
 	struct cx_msg_network network;
 	struct cx_msg_egress egress;
 	struct cx_msg_listen listen;
@@ -168,17 +169,7 @@ static void created(struct cx_create *create, struct cx_sandbox *sb, const struc
 		cx_gateway_kill(d->gateway, &err);
 }
 
-static uint64_t promised_disks(const struct cx_dispatch *d)
-{
-	uint64_t sum = 0;
-
-	for (const struct cx_sandbox *sb = d->sandboxes->first; sb != NULL; sb = sb->next)
-		if (sb->record.disk != CX_QUOTA_MEMORY && sb->record.disk != CX_QUOTA_NONE)
-			sum += sb->record.disk_bytes;
-	return sum;
-}
-
-static int plan_create(const struct cx_dispatch *d, const struct cx_msg_create *m,
+static int plan_create(struct cx_dispatch *d, const struct cx_msg_create *m,
 		       struct cx_claim_plan *plan, struct cx_err *err)
 {
 	*plan = (struct cx_claim_plan){ .limits = { .cpu_milli = m->cpu_milli,
@@ -191,10 +182,12 @@ static int plan_create(const struct cx_dispatch *d, const struct cx_msg_create *
 		return cx_refuse(err, CX_INVALID, "a host name of %u bytes", m->hostname.len);
 	memcpy(plan->layers, m->layers.p, m->layers.len);
 	plan->in_memory = m->in_memory != 0;
-	if (cx_host_plan_disk(d->host, m->disk_bytes, plan->in_memory, m->memory_bytes,
-			      promised_disks(d), &plan->disk, err) < 0)
+	if (cx_host_plan_disk(d->host, m->disk_bytes, plan->in_memory, m->memory_bytes, &plan->disk,
+			      err) < 0 ||
+	    cx_host_check_limits(d->host, &plan->limits, err) < 0)
 		return -err->errnum;
-	return cx_host_check_limits(d->host, &plan->limits, err);
+	cx_capacity_look(d->host, d->pool, &d->capacity);
+	return cx_capacity_check(&d->capacity, plan, err);
 }
 
 static int do_create(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
@@ -561,6 +554,26 @@ static int do_listen(struct cx_dispatch *d, struct asker asker, const union requ
 	return 0;
 }
 
+#define RESOURCE(name, i)                                                                          \
+	.name##_total = of[i].total, .name##_reserve = of[i].reserve, .name##_limit = of[i].limit, \
+	.name##_promised = of[i].promised, .name##_left = of[i].left
+
+static int do_capacity(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		       struct cx_err *err)
+{
+	const struct cx_resource_state *of = d->capacity.of;
+
+	(void)m;
+	(void)fds;
+	(void)err;
+	cx_capacity_look(d->host, d->pool, &d->capacity);
+	ANSWER(d, asker, capacity_is, -EBADF, RESOURCE(sandboxes, CX_RESOURCE_SANDBOXES),
+	       RESOURCE(files, CX_RESOURCE_FILES), RESOURCE(cpu, CX_RESOURCE_CPU),
+	       RESOURCE(memory, CX_RESOURCE_MEMORY), RESOURCE(disk, CX_RESOURCE_DISK),
+	       RESOURCE(pids, CX_RESOURCE_PIDS));
+	return 0;
+}
+
 static int do_disks(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
 		    struct cx_err *err)
 {
@@ -662,6 +675,7 @@ DECODER(commit)
 DECODER(bundle)
 DECODER(networking)
 DECODER(disks)
+DECODER(capacity)
 DECODER(network)
 DECODER(egress)
 DECODER(listen)
@@ -689,7 +703,7 @@ static const struct op {
 	OP(network, CX_PEER_READY, 0, false),	  OP(egress, CX_PEER_READY, 0, false),
 	OP(listen, CX_PEER_READY, 0, false),	  OP(networking, CX_PEER_READY, 0, false),
 	OP(ssh, CX_PEER_READY, 2, true),	  OP(command_slot, CX_PEER_READY, 0, false),
-	OP(disks, CX_PEER_READY, 0, false),
+	OP(disks, CX_PEER_READY, 0, false),	  OP(capacity, CX_PEER_READY, 0, false),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)

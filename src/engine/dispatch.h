@@ -3,6 +3,7 @@
 #define CX_ENGINE_DISPATCH_H
 
 #include "engine/archive.h"
+#include "engine/capacity.h"
 #include "engine/gateway.h"
 #include "engine/pause.h"
 #include "engine/pool.h"
@@ -21,6 +22,7 @@ struct cx_dispatch {
 	struct cx_host *host;
 	struct cx_sandboxes *sandboxes;
 	struct cx_pool *pool;
+	struct cx_capacity capacity;
 	struct cx_builds *builds;
 	struct cx_archives *archives;
 	struct cx_pauses *pauses;

@@ -261,7 +261,7 @@ static int start(struct engine *e, struct cx_err *err)
 	const struct cx_resolver_watch resolver = { .started = on_resolver, .arg = e };
 
 	cx_sandboxes_open(&e->sandboxes, &e->host, &sandboxes);
-	cx_pool_open(&e->pool, &e->sandboxes, (unsigned)c->pool, c->max_sandboxes);
+	cx_pool_open(&e->pool, &e->sandboxes, (unsigned)c->pool);
 	cx_builds_open(&e->builds, &e->host);
 	cx_ssh_open(&e->ssh, &e->host);
 	cx_archives_open(&e->archives, &e->sandboxes, &e->builds);
@@ -278,6 +278,7 @@ static int start(struct engine *e, struct cx_err *err)
 					    .state = CX_PEER_NEW,
 					    .ready = on_ready,
 					    .arg = e };
+	cx_capacity_open(&e->host, &e->dispatch.capacity);
 	e->stop_timer.fire = stop_step;
 	if (cx_gateway_open(&e->gateway, &e->host, &gateway, err) < 0 ||
 	    cx_resolver_open(&e->resolver, &e->host, &resolver, err) < 0 ||

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -134,10 +135,11 @@ static int find_user(struct cx_host *h, struct cx_err *err)
 static int measure(struct cx_host *h, struct cx_err *err)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t allowed;
+	int cpus = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 0;
 	ssize_t n = readlink("/proc/self/exe", h->self, sizeof h->self - 1);
 
-	if (pages <= 0 || size <= 0 || cpus <= 0)
+	if (pages <= 0 || size <= 0 || cpus == 0)
 		return cx_refuse(err, CX_INTERNAL, "the host's memory and cores are unknown");
 	if (n <= 0 || (size_t)n == sizeof h->self - 1)
 		return cx_fail(err, n < 0 ? errno : ENAMETOOLONG, "find this program");
@@ -147,9 +149,8 @@ static int measure(struct cx_host *h, struct cx_err *err)
 }
 
 /* A shell gives a thousand descriptors, which are enough for a hundred sandboxes. */
-static int raise_files(const struct cx_config *config, struct cx_err *err)
+static int raise_files(struct cx_err *err)
 {
-	enum { EACH = 8, OWN = 256 };
 	struct rlimit files;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
@@ -157,11 +158,6 @@ static int raise_files(const struct cx_config *config, struct cx_err *err)
 	files.rlim_cur = files.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
 		return cx_fail(err, errno, "setrlimit NOFILE");
-	if (files.rlim_max < OWN + EACH * config->max_sandboxes)
-		cx_log(CX_LOG_WARNING,
-		       "the limit of open files (ulimit -Hn) is too low for as many sandboxes as "
-		       "--max-sandboxes says: each takes eight",
-		       NULL);
 	return 0;
 }
 
@@ -193,17 +189,21 @@ static int open_network(struct cx_host *h, struct cx_err *err)
 static int open_parts(struct cx_host *h, struct cx_err *err)
 {
 	const struct cx_config *c = h->config;
+	struct cx_cgroup_bounds bounds;
 
 	h->mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	/* The namespace comes first: clones can only be made of mounts of one's own. */
 	if (check_needs(c, err) < 0 || find_user(h, err) < 0 || measure(h, err) < 0 ||
-	    raise_files(c, err) < 0 || cx_mounts_unshare(err) < 0 ||
+	    raise_files(err) < 0 || cx_mounts_unshare(err) < 0 ||
 	    cx_dirs_open(c->state, c->run, h->uid, h->gid, &h->dirs, err) < 0 ||
 	    cx_ids_open(CX_IDS_DIR, c->ids.base, c->ids.count, &h->ids, err) < 0 ||
 	    cx_loop_open(&h->loop, err) < 0 || open_network(h, err) < 0 ||
 	    cx_cgroups_open(h->dirs.instance, &h->cgroups, err) < 0)
 		return -err->errnum;
 	cx_cgroups_set_reader(h->cgroups, h->uid, h->gid);
+	cx_cgroups_bounds(h->cgroups, &bounds);
+	if (bounds.memory < h->memory_bytes)
+		h->memory_bytes = bounds.memory;
 	cx_layers_open(&h->layers, &h->loop, h->dirs.layers, h->dirs.layer_mounts, c->run);
 	return 0;
 }
@@ -376,19 +376,25 @@ int cx_host_check_limits(const struct cx_host *host, const struct cx_limits *lim
 
 /* ---- disks ----------------------------------------------------------------------------------- */
 
+uint64_t cx_host_disk_reserve(const struct cx_host *host, uint64_t disk_bytes)
+{
+	enum { GIB = 1 << 30, PART = 20 };
+
+	if (host->config->disk_reserve > 0)
+		return host->config->disk_reserve;
+	return disk_bytes / PART < GIB ? disk_bytes / PART : GIB;
+}
+
 /* Besides `bytes` there stays what the operator keeps free, or a twentieth of a small disk. */
 static int check_room(const struct cx_host *h, uint64_t bytes, struct cx_err *err)
 {
-	enum { GIB = 1 << 30, PART = 20 };
-	uint64_t reserve = h->config->disk_reserve, size, left;
+	uint64_t reserve, left;
 	struct statvfs fs;
 
 	if (fstatvfs(h->dirs.writable, &fs) < 0)
 		return cx_fail(err, errno, "look at the state directory's disk");
-	size = (uint64_t)fs.f_blocks * fs.f_frsize;
+	reserve = cx_host_disk_reserve(h, (uint64_t)fs.f_blocks * fs.f_frsize);
 	left = (uint64_t)fs.f_bavail * fs.f_frsize;
-	if (reserve == 0)
-		reserve = size / PART < GIB ? size / PART : GIB;
 	if (left < reserve || bytes > left - reserve)
 		return cx_refuse(err, CX_LIMIT,
 				 "no room for a disk of %llu MiB: the host has %llu MiB left, of "
@@ -399,11 +405,9 @@ static int check_room(const struct cx_host *h, uint64_t bytes, struct cx_err *er
 }
 
 int cx_host_plan_disk(const struct cx_host *host, uint64_t bytes, bool in_memory,
-		      uint64_t memory_bytes, uint64_t promised, struct cx_quota_limit *ret,
-		      struct cx_err *err)
+		      uint64_t memory_bytes, struct cx_quota_limit *ret, struct cx_err *err)
 {
 	const enum cx_quota_kind kind = in_memory ? CX_QUOTA_MEMORY : cx_quota_kind(host->quota);
-	const uint64_t pool = host->config->disk_pool;
 
 	if (bytes < DISK_MIN)
 		return cx_refuse(err, CX_INVALID, "%llu bytes of disk; at least %d",
@@ -411,12 +415,6 @@ int cx_host_plan_disk(const struct cx_host *host, uint64_t bytes, bool in_memory
 	/* Beyond its memory it would be killed where a disk would be full. */
 	if (kind == CX_QUOTA_MEMORY && bytes > memory_bytes / MEMORY_PART)
 		bytes = memory_bytes / MEMORY_PART;
-	else if (kind != CX_QUOTA_MEMORY && pool > 0 &&
-		 (promised > pool || bytes > pool - promised))
-		return cx_refuse(err, CX_LIMIT,
-				 "%llu MiB of disk are more than is left of the %llu MiB for all "
-				 "sandboxes",
-				 (unsigned long long)bytes >> 20, (unsigned long long)pool >> 20);
 	*ret = (struct cx_quota_limit){ .bytes = bytes, .inodes = inodes_for(host, bytes) };
 	/* Who writes to a file system of its own would not hear that the host's is full. */
 	return check_room(host, kind == CX_QUOTA_LOOP ? bytes : 0, err);

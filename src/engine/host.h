@@ -58,12 +58,14 @@ void cx_host_drop_spawner(struct cx_host *host);
 CX_MUST int cx_host_check_limits(const struct cx_host *host, const struct cx_limits *limits,
 				 struct cx_err *err);
 
+/* What stays free of the disk that has the sandboxes' files, which is so large. */
+uint64_t cx_host_disk_reserve(const struct cx_host *host, uint64_t disk_bytes);
 /*
- * The limits of a disk that a client asks for, for the back end that it gets. promised: the bytes
- * of all that exist. Refuses what can never be kept, and what the host has no room for now.
+ * The limits of a disk that a client asks for, for the back end that it gets. Refuses what can
+ * never be kept, and what the host has no room for now.
  */
 CX_MUST int cx_host_plan_disk(const struct cx_host *host, uint64_t bytes, bool in_memory,
-			      uint64_t memory_bytes, uint64_t promised, struct cx_quota_limit *ret,
+			      uint64_t memory_bytes, struct cx_quota_limit *ret,
 			      struct cx_err *err);
 
 /* Environment of every program that caissond starts. */

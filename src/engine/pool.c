@@ -74,14 +74,11 @@ static void make_next(struct cx_timer *timer)
 	schedule(pool);
 }
 
-void cx_pool_open(struct cx_pool *ret, struct cx_sandboxes *set, unsigned target,
-		  uint64_t max_sandboxes)
+void cx_pool_open(struct cx_pool *ret, struct cx_sandboxes *set, unsigned target)
 {
-	*ret = (struct cx_pool){ .set = set,
-				 .target = target,
-				 .max_sandboxes = max_sandboxes,
-				 .stopped = true,
-				 .timer = { .fire = make_next } };
+	*ret = (struct cx_pool){
+		.set = set, .target = target, .stopped = true, .timer = { .fire = make_next }
+	};
 	ret->last = &ret->first;
 }
 
@@ -135,22 +132,12 @@ static void waited_too_long(struct cx_timer *timer)
 	create->done(create, NULL, &err);
 }
 
-static unsigned in_use(const struct cx_pool *pool)
-{
-	return pool->set->count[CX_SANDBOX_CLAIMING] + pool->set->count[CX_SANDBOX_RUNNING] +
-	       pool->nwaiting;
-}
-
 int cx_pool_create(struct cx_pool *pool, struct cx_create *create, struct cx_err *err)
 {
 	struct cx_sandbox *blank = cx_sandbox_find_state(pool->set, CX_SANDBOX_BLANK);
 
 	if (pool->stopped)
 		return cx_refuse(err, CX_UNAVAILABLE, "the engine is stopping");
-	if (in_use(pool) >= pool->max_sandboxes)
-		return cx_refuse(err, CX_LIMIT,
-				 "all %llu sandboxes that this host may have exist; remove some",
-				 (unsigned long long)pool->max_sandboxes);
 	create->pool = pool;
 	if (blank != NULL) {
 		give(blank, create);
@@ -158,7 +145,7 @@ int cx_pool_create(struct cx_pool *pool, struct cx_create *create, struct cx_err
 		return 0;
 	}
 	if (pool->nwaiting == CX_POOL_QUEUE_MAX)
-		return cx_refuse(err, CX_UNAVAILABLE, "%d creations are waiting already",
+		return cx_refuse(err, CX_BUSY, "%d creations are waiting already",
 				 CX_POOL_QUEUE_MAX);
 	create->next = NULL;
 	create->timer = (struct cx_timer){ .fire = waited_too_long };

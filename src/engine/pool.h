@@ -28,7 +28,6 @@ struct cx_create {
 struct cx_pool {
 	struct cx_sandboxes *set;
 	unsigned target;
-	uint64_t max_sandboxes;
 	bool stopped;
 	struct cx_create *first, **last; /* waiting */
 	unsigned nwaiting, failures;
@@ -37,8 +36,7 @@ struct cx_pool {
 	struct cx_err why;     /* of the last failure */
 };
 
-void cx_pool_open(struct cx_pool *ret, struct cx_sandboxes *set, unsigned target,
-		  uint64_t max_sandboxes);
+void cx_pool_open(struct cx_pool *ret, struct cx_sandboxes *set, unsigned target);
 void cx_pool_start(struct cx_pool *pool);
 /* Makes no more, and tells those who wait. */
 void cx_pool_stop(struct cx_pool *pool);

@@ -68,6 +68,8 @@
 	M(0x5a, networking_is, CX_FIELDS_NETWORKING)                                               \
 	M(0x5b, disks, CX_FIELDS_NONE) /* -> disks_are */                                          \
 	M(0x5c, disks_are, CX_FIELDS_DISKS)                                                        \
+	M(0x5d, capacity, CX_FIELDS_NONE) /* -> capacity_is */                                     \
+	M(0x5e, capacity_is, CX_FIELDS_CAPACITY)                                                   \
 	M(0x60, certificate, CX_FIELDS_NONE) /* event, fd: a pipe with a new one, NUL, its key */  \
 	M(0x61, expose_certificate, CX_FIELDS_NONE) /* the same of exposed ports */
 
@@ -128,6 +130,20 @@
 /* What limits the disks of sandboxes (engine/config.h: "none" is nothing), and their size if none
  * is asked for. */
 #define CX_FIELDS_DISKS(F) F(str, backend, 16) F(u64, default_bytes, UINT64_MAX)
+/* What the host has for sandboxes: engine/capacity.h. cpu in thousandths of a core. */
+#define CX_FIELDS_RESOURCE(F, name)                        \
+	F(u64, name##_total, UINT64_MAX)                   \
+	F(u64, name##_reserve, UINT64_MAX)                 \
+	F(u64, name##_limit, UINT64_MAX) /* 0: no bound */ \
+	F(u64, name##_promised, UINT64_MAX)                \
+	F(u64, name##_left, UINT64_MAX) /* its maximum: unknown */
+#define CX_FIELDS_CAPACITY(F)            \
+	CX_FIELDS_RESOURCE(F, sandboxes) \
+	CX_FIELDS_RESOURCE(F, files)     \
+	CX_FIELDS_RESOURCE(F, cpu)       \
+	CX_FIELDS_RESOURCE(F, memory)    \
+	CX_FIELDS_RESOURCE(F, disk)      \
+	CX_FIELDS_RESOURCE(F, pids)
 /* Are sandboxes made with a link? Without one network, egress and the event resolver do not come.
  */
 #define CX_FIELDS_NETWORKING(F) F(u32, enabled, 1)

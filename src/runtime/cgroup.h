@@ -61,6 +61,14 @@ struct cx_cgroup { /* of one sandbox; cx_cgroup_close() releases the descriptors
  * this process is the root.
  */
 CX_MUST int cx_cgroups_open(const char *instance, struct cx_cgroups **ret, struct cx_err *err);
+
+/* What the groups around the instance allow to all sandboxes together; UINT64_MAX: no bound. */
+struct cx_cgroup_bounds {
+	uint64_t memory, memory_left; /* bytes; cache that is idle counts as left */
+	uint64_t pids, pids_left;
+};
+void cx_cgroups_bounds(const struct cx_cgroups *groups, struct cx_cgroup_bounds *ret);
+
 /* Releases the descriptors; with remove, also the instance's (then empty) directories. */
 void cx_cgroups_close(struct cx_cgroups *groups, bool remove);
 const char *cx_cgroups_mode(const struct cx_cgroups *groups); /* "v1", "hybrid" or "v2" */

@@ -202,7 +202,28 @@ START_TEST(bad_options_are_named)
 }
 END_TEST
 
-/* Of a bad file the error says which, where and what. */
+START_TEST(room_on_the_host)
+{
+	ck_assert_int_eq(parse("[host]\nmemory_reserve = 2\nmemory_overcommit = 1.5\n"
+			       "cpu_reserve = 0.25\ncpu_overcommit = 40\npids_reserve = 7\n"
+			       "pids_overcommit = 0.5\n[disk]\novercommit = 2.125\n",
+			       NULL, NULL, NULL, NULL),
+			 0);
+	ck_assert_uint_eq(config.memory_reserve, 2 << 20);
+	ck_assert_uint_eq(config.memory_overcommit, 1500);
+	ck_assert_uint_eq(config.cpu_reserve, 250);
+	ck_assert_uint_eq(config.cpu_overcommit, 40000);
+	ck_assert_uint_eq(config.pids_reserve, 7);
+	ck_assert_uint_eq(config.pids_overcommit, 500);
+	ck_assert_uint_eq(config.disk_overcommit, 2125);
+	for (const char *const *wrong = (const char *const[]){ "1.", "1.2345", "-1", ".", "x",
+							       "1.x", "1000001", NULL };
+	     *wrong != NULL; wrong++)
+		ck_assert_int_lt(parse("", "--memory-overcommit", *wrong, NULL, NULL), 0);
+}
+END_TEST
+
+/* Of a wrong file the error says which, where and what. */
 static const struct {
 	const char *text, *line, *what;
 } bad_files[] = {
@@ -325,6 +346,7 @@ int main(void)
 	tcase_add_test(tc, doors_to_sandboxes_are_on_the_loopback);
 	tcase_add_test(tc, exposed_names);
 	tcase_add_test(tc, disks);
+	tcase_add_test(tc, room_on_the_host);
 	tcase_add_test(tc, name_servers);
 	tcase_add_loop_test(tc, bad_options_are_named, 0, (int)CX_LEN(bad));
 	tcase_add_loop_test(tc, bad_files_are_named, 0, (int)CX_LEN(bad_files));

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/capacity.h"
+
+#include <string.h>
+
+#include "check_main.h"
+
+static struct cx_err err;
+
+/* Bounds for one resource only; everything else is free. */
+static struct cx_capacity only(enum cx_resource i, uint64_t limit, uint64_t promised)
+{
+	struct cx_capacity c = { .on_disk = true };
+
+	for (unsigned k = 0; k < CX_RESOURCE_MAX; k++)
+		c.of[k].left = UINT64_MAX;
+	c.of[i].limit = limit;
+	c.of[i].promised = promised;
+	return c;
+}
+
+static const struct cx_claim_plan plan = {
+	.limits = { .cpu_milli = 500, .memory_bytes = 64 << 20, .pids = 100 },
+	.disk = { .bytes = 32 << 20 },
+};
+static const uint64_t wanted[CX_RESOURCE_MAX] = {
+	[CX_RESOURCE_SANDBOXES] = 1,	 [CX_RESOURCE_FILES] = 8,	[CX_RESOURCE_CPU] = 500,
+	[CX_RESOURCE_MEMORY] = 64 << 20, [CX_RESOURCE_DISK] = 32 << 20, [CX_RESOURCE_PIDS] = 100,
+};
+
+START_TEST(a_limit_is_the_rest_times_the_factor)
+{
+	ck_assert_uint_eq(cx_capacity_limit(1000, 200, 1000), 800);
+	ck_assert_uint_eq(cx_capacity_limit(1000, 200, 1500), 1200);
+	ck_assert_uint_eq(cx_capacity_limit(1000, 200, 0), 0);
+	ck_assert_uint_eq(cx_capacity_limit(100, 200, 1000), 1); /* a bound still */
+	ck_assert_uint_eq(cx_capacity_limit((uint64_t)1 << 50, 0, 1000000),
+			  ((uint64_t)1 << 50) * 1000);
+}
+END_TEST
+
+/* Each resource alone: it fits to the last unit, not one beyond, and never when it is too much. */
+START_TEST(every_resource_bounds)
+{
+	enum cx_resource i = (enum cx_resource)_i;
+	struct cx_capacity c = only(i, 3 * wanted[i], 2 * wanted[i]);
+
+	ck_assert_int_eq(cx_capacity_check(&c, &plan, &err), 0);
+	c.of[i].promised++;
+	ck_assert_int_lt(cx_capacity_check(&c, &plan, &err), 0);
+	ck_assert_int_eq(err.kind, CX_BUSY);
+	c.of[i].promised = UINT64_MAX;
+	ck_assert_int_lt(cx_capacity_check(&c, &plan, &err), 0);
+	ck_assert_int_eq(err.kind, CX_BUSY);
+	c.of[i].limit = 0;
+	ck_assert_int_eq(cx_capacity_check(&c, &plan, &err), 0);
+	if (wanted[i] == 1)
+		return;
+	c = only(i, wanted[i] - 1, 0);
+	ck_assert_int_lt(cx_capacity_check(&c, &plan, &err), 0);
+	ck_assert_int_eq(err.kind, CX_INVALID);
+}
+END_TEST
+
+START_TEST(the_floor_holds_without_a_bound)
+{
+	static const enum cx_resource floors[] = { CX_RESOURCE_MEMORY, CX_RESOURCE_PIDS };
+
+	for (size_t i = 0; i < CX_LEN(floors); i++) {
+		struct cx_capacity c = only(floors[i], 0, 0);
+
+		c.of[floors[i]].reserve = 100;
+		c.of[floors[i]].left = 100;
+		ck_assert_int_eq(cx_capacity_check(&c, &plan, &err), 0);
+		c.of[floors[i]].left = 99;
+		ck_assert_int_lt(cx_capacity_check(&c, &plan, &err), 0);
+		ck_assert_int_eq(err.kind, CX_BUSY);
+	}
+}
+END_TEST
+
+START_TEST(a_disk_in_memory_is_not_promised)
+{
+	struct cx_capacity c = only(CX_RESOURCE_DISK, 1, 0);
+	struct cx_claim_plan p = plan;
+
+	p.in_memory = true;
+	ck_assert_int_eq(cx_capacity_check(&c, &p, &err), 0);
+	c.on_disk = false;
+	ck_assert_int_eq(cx_capacity_check(&c, &plan, &err), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("engine/capacity");
+	TCase *tc = tcase_create("capacity");
+
+	tcase_add_test(tc, a_limit_is_the_rest_times_the_factor);
+	tcase_add_loop_test(tc, every_resource_bounds, 0, CX_RESOURCE_MAX);
+	tcase_add_test(tc, the_floor_holds_without_a_bound);
+	tcase_add_test(tc, a_disk_in_memory_is_not_promised);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}
