@@ -257,6 +257,21 @@ bool cx_answer_leads(const struct cx_answer *answer,
 	return false;
 }
 
+/* With the name as it was asked for: name servers repeat it with the cases of our question. */
+static ldns_rr *copy_for(const ldns_rr *rr, const ldns_rdf *owner)
+{
+	ldns_rdf *name = ldns_rdf_clone(owner);
+	ldns_rr *copy = name != NULL ? ldns_rr_clone(rr) : NULL;
+
+	if (copy == NULL) {
+		ldns_rdf_deep_free(name);
+		return NULL;
+	}
+	ldns_rdf_deep_free(ldns_rr_owner(copy));
+	ldns_rr_set_owner(copy, name);
+	return copy;
+}
+
 /* Copies the records that owner has of a type. Returns how many there are, or -1: no memory. */
 static int copy_of(struct cx_answer *a, const ldns_rr_list *from, const ldns_rdf *owner,
 		   ldns_rr_type type, unsigned most)
@@ -271,7 +286,7 @@ static int copy_of(struct cx_answer *a, const ldns_rr_list *from, const ldns_rdf
 			continue;
 		if ((unsigned)n >= most)
 			break;
-		if (!add_record(a, ldns_rr_clone(rr)))
+		if (!add_record(a, copy_for(rr, owner)))
 			return -1;
 		if (ldns_rr_ttl(rr) < a->ttl_s)
 			a->ttl_s = ldns_rr_ttl(rr);

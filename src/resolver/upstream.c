@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/str.h"
+#include "resolver/cases.h"
 
 enum { FAILURE_TTL_S = 5, PREFIX = 2 /* bytes of length in front, over TCP */ };
 
@@ -23,7 +24,9 @@ struct attempt {
 	struct cx_asking *asking; /* NULL: given up */
 	bool tcp, sent;
 	uint16_t id;
-	size_t got; /* bytes over TCP, prefix included */
+	uint8_t question[PREFIX + CX_DNS_QUERY_MAX];
+	size_t question_len; /* without the prefix */
+	size_t got;	     /* bytes over TCP, prefix included */
 	uint8_t *bytes;
 };
 
@@ -114,12 +117,23 @@ static void fail(struct cx_asking *asking)
 
 /* ---- one try --------------------------------------------------------------------------------- */
 
+/* Over UDP an answer may be a guess of anybody's: TCP tells, also of servers that change cases. */
+static bool may_be_guessed(const struct attempt *attempt, const uint8_t *packet, size_t len)
+{
+	return !attempt->tcp &&
+	       !cx_cases_same(attempt->question + PREFIX, attempt->question_len, packet, len);
+}
+
 static void heard(struct cx_asking *asking, const uint8_t *packet, size_t len)
 {
 	const struct attempt *attempt = asking->attempt;
 	CX_AUTO(cx_answer_unref) struct cx_answer *answer = NULL;
+	enum cx_said said =
+		cx_answer_parse(packet, len, asking->name, asking->type, attempt->id, &answer);
 
-	switch (cx_answer_parse(packet, len, asking->name, asking->type, attempt->id, &answer)) {
+	if (said == CX_SAID_ANSWER && may_be_guessed(attempt, packet, len))
+		said = CX_SAID_TRUNCATED;
+	switch (said) {
 	case CX_SAID_ANSWER:
 		asking->up->first = asking->server;
 		finish(asking, answer);
@@ -172,21 +186,32 @@ static void read_tcp(struct attempt *attempt)
 		heard(attempt->asking, attempt->bytes + PREFIX, attempt->got - PREFIX);
 }
 
+static int write_question(struct attempt *attempt, struct cx_err *err)
+{
+	const struct cx_asking *asking = attempt->asking;
+	uint8_t cases[CX_CASES];
+	int len;
+
+	if (getrandom(&attempt->id, sizeof attempt->id, 0) != (ssize_t)sizeof attempt->id ||
+	    getrandom(cases, sizeof cases, 0) != (ssize_t)sizeof cases)
+		return cx_fail(err, errno, "random bytes");
+	len = cx_question_build(asking->name, asking->type, attempt->id, attempt->question + PREFIX,
+				err);
+	if (len < 0)
+		return len;
+	cx_cases_set(attempt->question + PREFIX, (size_t)len, cases);
+	attempt->question_len = (size_t)len;
+	attempt->question[0] = (uint8_t)(len >> 8);
+	attempt->question[1] = (uint8_t)len;
+	return 0;
+}
+
 /* Over TCP the question and its length go in one piece: a fresh connection has room for it. */
 static int send_question(struct attempt *attempt, struct cx_err *err)
 {
-	const struct cx_asking *asking = attempt->asking;
-	uint8_t out[PREFIX + CX_DNS_QUERY_MAX];
-	size_t skip = attempt->tcp ? 0 : PREFIX;
-	int len = cx_question_build(asking->name, asking->type, attempt->id, out + PREFIX, err);
+	size_t skip = attempt->tcp ? 0 : PREFIX, len = PREFIX + attempt->question_len - skip;
 
-	if (len < 0)
-		return len;
-	out[0] = (uint8_t)(len >> 8);
-	out[1] = (uint8_t)len;
-	len += PREFIX;
-	if (send(attempt->source.fd, out + skip, (size_t)len - skip, MSG_NOSIGNAL) !=
-	    (ssize_t)((size_t)len - skip))
+	if (send(attempt->source.fd, attempt->question + skip, len, MSG_NOSIGNAL) != (ssize_t)len)
 		return cx_fail(err, errno, "ask a name server");
 	attempt->sent = true;
 	return 0;
@@ -246,15 +271,13 @@ static int begin(struct cx_asking *asking, bool tcp, struct cx_err *err)
 
 	if (attempt != NULL && tcp)
 		attempt->bytes = malloc(PREFIX + 65535);
-	if (attempt == NULL || (tcp && attempt->bytes == NULL) ||
-	    getrandom(&attempt->id, sizeof attempt->id, 0) != (ssize_t)sizeof attempt->id) {
-		if (attempt != NULL)
-			destroy_attempt(&attempt->source);
+	if (attempt == NULL || (tcp && attempt->bytes == NULL)) {
+		free(attempt);
 		return cx_fail(err, ENOMEM, "ask a name server");
 	}
 	attempt->asking = asking;
 	attempt->tcp = tcp;
-	if (watch(attempt, err) < 0) {
+	if (write_question(attempt, err) < 0 || watch(attempt, err) < 0) {
 		destroy_attempt(&attempt->source);
 		return -err->errnum;
 	}

@@ -9,7 +9,8 @@ A, NS, CNAME, SOA, TXT, AAAA, OPT, HTTPS, ANY = 1, 2, 5, 6, 16, 28, 41, 65, 255
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
 
 Record = namedtuple("Record", "name type ttl data")
-Message = namedtuple("Message", "id flags rcode name type records edns")
+# The name in lower case, and as it was spelled: who asks writes letters in either case.
+Message = namedtuple("Message", "id flags rcode name type records edns spelled")
 
 
 def pack_name(name):
@@ -53,7 +54,7 @@ def answer(asked, answers=(), rcode=NOERROR, authority=(), truncated=False, numb
     """The packet that answers a parsed question."""
     flags = 0x8180 | rcode | (0x0200 if truncated else 0)
     message = struct.pack("!6H", asked.id if number is None else number, flags, 1, len(answers), len(authority), 0)
-    message += pack_name(asked.name if name is None else name) + struct.pack("!HH", asked.type, 1)
+    message += pack_name(asked.spelled if name is None else name) + struct.pack("!HH", asked.type, 1)
     return message + b"".join(map(pack_record, [*answers, *authority]))
 
 
@@ -93,7 +94,7 @@ def parse(packet):
         else:
             records.append(Record(owner, rtype, ttl, data))
     assert at == len(packet)
-    return Message(number, flags, rcode, name, kind, records, edns)
+    return Message(number, flags, rcode, name and name.lower(), kind, records, edns, name)
 
 
 def addresses(message):

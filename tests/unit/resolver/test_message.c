@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "resolver/cases.h"
 #include "resolver/message.h"
 
 #include "check_main.h"
@@ -29,6 +30,7 @@ END_TEST
 /* What we ask a name server is what another resolver would understand. */
 START_TEST(asked)
 {
+	static const uint8_t cases[CX_CASES] = { 2 };
 	uint8_t out[CX_DNS_QUERY_MAX];
 	struct cx_query q;
 	struct cx_err err;
@@ -39,6 +41,10 @@ START_TEST(asked)
 	ck_assert(q.id == 0x1234 && q.type == CX_TYPE_AAAA && q.edns && q.rd);
 	ck_assert_uint_eq(q.room, CX_DNS_UDP_MAX);
 	ck_assert_str_eq(q.name, "www.a.com");
+	cx_cases_set(out, (size_t)len, cases);
+	ck_assert_mem_eq(out + CX_DNS_HEADER, "\3Www\1a\3com", 11);
+	ck_assert(cx_cases_same(out, (size_t)len, out, CX_DNS_HEADER + 15));
+	ck_assert(!cx_cases_same(out, (size_t)len, out, CX_DNS_HEADER + 14));
 }
 END_TEST
 
