@@ -48,6 +48,7 @@ void cx_box_free(struct cx_box *box)
 	cx_timer_clear(&box->life);
 	cx_session_close(box->broken);
 	cx_session_close(box->session);
+	cx_freep(&box->oom_message);
 	cx_box_forget_config(box);
 	cx_buf_free(&box->log);
 	cx_sandbox_row_clear(&box->row);

@@ -64,7 +64,8 @@ struct cx_box {
 	struct cx_buf env;  /* strv of configure; wiped when it was taken */
 	struct cx_buf start;
 	char *cwd, *user;
-	char told[16]; /* the status that watchers heard last */
+	char told[16];	   /* the status that watchers heard last */
+	char *oom_message; /* NULL: caissond has not told what filled its memory */
 	bool destroying, reading_log;
 	unsigned unrecorded; /* how often its row could not be told that it has ended */
 	bool promised;	     /* the client was told of it before it ran: it ends with a record */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/metrics.h"
+#include "api/oomreport.h"
 #include "base/fault.h"
 #include "base/log.h"
 
@@ -346,24 +347,46 @@ bool cx_box_wait_gone(struct cx_box *box, struct cx_box_waiter *waiter)
 void cx_boxes_ended(struct cx_gateway *gw, const char *id, enum cx_end reason)
 {
 	struct cx_box *box = cx_box_find_engine(gw, id);
-	const struct cx_ending *how = &gone[reason];
+	struct cx_ending how = gone[reason];
 
 	if (box == NULL)
 		return;
-	cx_box_mark(box, how);
+	if (reason == CX_END_OOM && box->oom_message != NULL)
+		how.message = box->oom_message;
+	cx_box_mark(box, &how);
 	if (box->why.errnum == 0)
 		(void)cx_refuse(&box->why, CX_CONFLICT, "the sandbox ended while it started: %s",
-				how->message != NULL ? how->message : "destroyed");
+				how.message != NULL ? how.message : "destroyed");
 	cx_box_finish(box);
 }
 
 void cx_boxes_oom(struct cx_gateway *gw, const char *id)
 {
 	struct cx_box *box = cx_box_find_engine(gw, id);
+	struct cx_ending how = gone[CX_END_OOM];
 
 	if (box == NULL || box->phase == CX_BOX_ENDING)
 		return;
+	if (box->oom_message != NULL)
+		how.message = box->oom_message;
 	if (box->why.errnum == 0)
-		(void)cx_refuse(&box->why, CX_CONFLICT, "%s", gone[CX_END_OOM].message);
-	cx_box_end(box, &gone[CX_END_OOM]);
+		(void)cx_refuse(&box->why, CX_CONFLICT, "%s", how.message);
+	cx_box_end(box, &how);
+}
+
+/* It is told again to a gateway that connects; what is recorded stays. */
+void cx_boxes_oom_report(struct cx_gateway *gw, const char *id,
+			 const struct cx_msg_oom_report *report)
+{
+	struct cx_box *box = cx_box_find_engine(gw, id);
+	char message[CX_OOM_MESSAGE_MAX];
+	struct cx_err err;
+
+	if (box == NULL || has_ended(&box->row) || box->oom_message != NULL)
+		return;
+	cx_oom_message(report, message);
+	set_or_log(box, &box->oom_message, message);
+	if (cx_oom_json(report, &box->row.oom_report, &err) < 0)
+		cx_log_err(CX_LOG_ERROR, &err, "want of memory not recorded", "id", box->row.id,
+			   NULL);
 }

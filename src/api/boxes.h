@@ -116,6 +116,10 @@ bool cx_box_wait_gone(struct cx_box *box, struct cx_box_waiter *waiter);
 /* caissond says that it is gone, or that the kernel has killed in it for want of memory. */
 void cx_boxes_ended(struct cx_gateway *gw, const char *id, enum cx_end reason);
 void cx_boxes_oom(struct cx_gateway *gw, const char *id);
+/* What filled its memory; one of the two follows. */
+struct cx_msg_oom_report;
+void cx_boxes_oom_report(struct cx_gateway *gw, const char *id,
+			 const struct cx_msg_oom_report *report);
 
 /*
  * At start: compares the database with what caissond lists, adopts what lives in both, ends the

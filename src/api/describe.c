@@ -238,6 +238,28 @@ static const struct cx_field ready[] = {
 	{ "disks", TEXT | NEEDED, 0, 0, "loop", "what limits the disks of sandboxes" },
 };
 
+static const struct cx_field out_of_memory[] = {
+	{ "limitBytes", INT | NEEDED, 0, 0, NULL, "" },
+	{ "peakBytes", INT | NEEDED, 0, 0, NULL, "the most that it ever had" },
+	{ "anonymousBytes", INT | NEEDED, 0, 0, NULL,
+	  "what processes have; this and the next three: when the host looked, just before or "
+	  "after "
+	  "the kernel killed" },
+	{ "sharedBytes", INT | NEEDED, 0, 0, NULL, "files in memory: tmpfs, shared memory" },
+	{ "fileBytes", INT | NEEDED, 0, 0, NULL, "of files, which can be read again" },
+	{ "kernelBytes", INT | NEEDED, 0, 0, NULL, "of the kernel for it" },
+	{ "processes", INT | NEEDED, 0, 0, NULL, "that were there" },
+	{ "process", OBJECT | CX_IS_NULL | NEEDED, 0, 0, "OutOfMemoryProcess",
+	  "the largest, or the one that was killed; null: it was gone before the host looked" },
+};
+
+static const struct cx_field out_of_memory_process[] = {
+	{ "name", TEXT | NEEDED, 0, 0, NULL,
+	  "as it calls itself: at most 15 letters, digits and -_.:/+@, others are '?'" },
+	{ "pid", INT | NEEDED, 0, 0, NULL, "inside; 0: not known" },
+	{ "residentBytes", INT_OR_NONE | NEEDED, 0, 0, NULL, "null: it had given them back" },
+};
+
 static const struct cx_field sandbox[] = {
 	{ "id", TEXT | NEEDED, 0, 0, NULL, "" },
 	{ "name", TEXT | NEEDED, 0, 0, NULL, "" },
@@ -253,6 +275,7 @@ static const struct cx_field sandbox[] = {
 	{ "exitCode", INT_OR_NONE | NEEDED, 0, 0, NULL, "of the start command" },
 	{ "errorType", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "one word for programs" },
 	{ "errorMessage", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "outOfMemory", OBJECT | CX_IS_NULL, 0, 0, "OutOfMemory", "when that was its end" },
 	{ "terminationReason", TEXT_OR_NONE, 0, 0, NULL, "one word for programs" },
 	{ "lastActiveAt", TEXT_OR_NONE, 0, 0, NULL, "" },
 	{ "pausedAt", TEXT_OR_NONE, 0, 0, NULL, "" },
@@ -399,6 +422,7 @@ static const struct cx_field change[] = {
 	{ "image", TEXT | NEEDED, 0, 0, NULL, "" },
 	{ "errorType", TEXT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
 	{ "errorMessage", TEXT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
+	{ "outOfMemory", OBJECT, 0, 0, "OutOfMemory", "when that was its end" },
 	{ "exitCode", INT, 0, 0, NULL, "of the start command" },
 };
 
@@ -530,6 +554,8 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("Deleted", deleted),
 	SCHEMA("DeletedMany", deleted_many),
 	SCHEMA("NotDeleted", not_deleted),
+	SCHEMA("OutOfMemory", out_of_memory),
+	SCHEMA("OutOfMemoryProcess", out_of_memory_process),
 	SCHEMA("Logs", logs),
 	SCHEMA("Usage", usage),
 	SCHEMA("SandboxChange", sandbox_change),

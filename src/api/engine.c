@@ -351,6 +351,17 @@ static bool on_oom(struct cx_engine *engine, struct cx_packet *pkt)
 	return true;
 }
 
+static bool on_oom_report(struct cx_engine *engine, struct cx_packet *pkt)
+{
+	struct cx_msg_oom_report m;
+	char id[33];
+
+	if (!cx_msg_oom_report_get(&pkt->body, &m) || !decode_id(m.id, id))
+		return false;
+	engine->events.oom_report(engine->events.arg, id, &m);
+	return true;
+}
+
 static bool on_resolver(struct cx_engine *engine, struct cx_packet *pkt)
 {
 	if (pkt->nfds != 1 || pkt->body.left != 0)
@@ -375,6 +386,8 @@ static bool on_event(struct cx_engine *engine, struct cx_packet *pkt)
 		return on_ended(engine, pkt);
 	case CX_MSG_oom:
 		return on_oom(engine, pkt);
+	case CX_MSG_oom_report:
+		return on_oom_report(engine, pkt);
 	case CX_MSG_resolver:
 		return on_resolver(engine, pkt);
 	case CX_MSG_certificate:

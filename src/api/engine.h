@@ -57,6 +57,8 @@ struct cx_engine_call {
 
 struct cx_engine_events {
 	void (*ended)(void *arg, const char *id, enum cx_end reason);
+	/* What filled its memory; oom() or ended() follows. */
+	void (*oom_report)(void *arg, const char *id, const struct cx_msg_oom_report *report);
 	void (*oom)(void *arg, const char *id); /* it ran out of its memory; it has not ended */
 	/* A new resolver (resolver_msgs.h), instead of any before; *sock may be taken. */
 	void (*resolver)(void *arg, int *sock);

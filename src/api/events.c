@@ -30,6 +30,8 @@ static void write_event(struct cx_jsonw *w, const struct cx_sandbox_row *row, in
 	cx_jsonw_text(w, "image", row->image);
 	cx_jsonw_text(w, "errorType", row->error_type);
 	cx_jsonw_text(w, "errorMessage", row->error_message);
+	if (row->oom_report != NULL)
+		cx_jsonw_raw(w, "outOfMemory", row->oom_report);
 	if (row->exit_code >= 0)
 		cx_jsonw_int(w, "exitCode", row->exit_code);
 	cx_jsonw_end(w);

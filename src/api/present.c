@@ -182,6 +182,7 @@ static void write_life(struct cx_jsonw *w, const struct cx_sandbox_row *row)
 		cx_jsonw_null(w, "exitCode");
 	cx_jsonw_text(w, "errorType", row->error_type);
 	cx_jsonw_text(w, "errorMessage", row->error_message);
+	write_json(w, "outOfMemory", row->oom_report);
 	cx_jsonw_text(w, "terminationReason", row->termination_reason);
 	cx_jsonw_time(w, "lastActiveAt", row->active_ms);
 	cx_jsonw_time(w, "pausedAt", row->paused_ms);

@@ -138,6 +138,7 @@ static const char *const migrations[] = {
 	"CREATE TRIGGER close_exposures AFTER UPDATE OF ended_ms ON sandboxes"
 	" WHEN NEW.ended_ms > 0 BEGIN DELETE FROM exposures WHERE sandbox_id = NEW.id; END;",
 	"ALTER TABLE sandboxes ADD COLUMN network_number INTEGER NOT NULL DEFAULT 0;",
+	"ALTER TABLE sandboxes ADD COLUMN oom_report TEXT;",
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

@@ -55,6 +55,7 @@ void cx_store_close(struct cx_store *store);
 	C(integer, exit_code)  /* of the start command; -1: none */                               \
 	C(text, error_type)                                                                       \
 	C(text, error_message)                                                                    \
+	C(text, oom_report)	    /* JSON: what filled its memory (oomreport.h) */              \
 	C(text, attributes)	    /* JSON: what the personality keeps that made it */           \
 	C(text, log)		    /* the last that the start command wrote, from its end on */  \
 	C(integer, log_bytes)	    /* what it wrote in all */                                    \

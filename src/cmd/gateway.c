@@ -219,6 +219,13 @@ static void on_ended(void *arg, const char *id, enum cx_end reason)
 	cx_boxes_ended(&prog->gw, id, reason);
 }
 
+static void on_oom_report(void *arg, const char *id, const struct cx_msg_oom_report *report)
+{
+	struct program *prog = arg;
+
+	cx_boxes_oom_report(&prog->gw, id, report);
+}
+
 static void on_oom(void *arg, const char *id)
 {
 	struct program *prog = arg;
@@ -310,6 +317,7 @@ static int open_state(struct program *prog, struct cx_err *err)
 static int start(struct program *prog, struct cx_err *err)
 {
 	struct cx_engine_events events = { .ended = on_ended,
+					   .oom_report = on_oom_report,
 					   .oom = on_oom,
 					   .resolver = on_resolver,
 					   .certificate = on_certificate,

@@ -326,12 +326,14 @@ static int do_list(struct cx_dispatch *d, struct asker asker, const union reques
 static int do_usage(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
 		    struct cx_err *err)
 {
-	const struct cx_sandbox *sb = find_running(d, m->usage.id, err);
+	struct cx_sandbox *sb = find_running(d, m->usage.id, err);
 	struct cx_usage u;
 
 	(void)fds;
 	if (sb == NULL || cx_cgroup_usage(d->host->cgroups, &sb->group, &u, err) < 0)
 		return -err->errnum;
+	if (u.oom_kills > 0) /* what it was is told before */
+		cx_oom_look(sb->oom);
 	ANSWER(d, asker, used, -EBADF, .cpu_us = u.cpu_us, .memory_bytes = u.memory_bytes,
 	       .memory_peak_bytes = u.memory_peak_bytes, .pids = u.pids, .oom_kills = u.oom_kills);
 	return 0;
@@ -765,9 +767,19 @@ void cx_dispatch_resolver(struct cx_dispatch *d, int sock)
 		cx_gateway_kill(d->gateway, &err);
 }
 
+/* One that has ended meanwhile is told of as such. */
 void cx_dispatch_oom(struct cx_dispatch *d, struct cx_sandbox *sb)
 {
+	const struct cx_memory_report *r = &sb->memory;
+
 	if (d->state == CX_PEER_READY)
+		ANSWER(d, event(d), oom_report, -EBADF, .id = cx_str_of(sb->record.id),
+		       .limit_bytes = r->limit_bytes, .peak_bytes = r->peak_bytes,
+		       .anonymous_bytes = r->anonymous_bytes, .shared_bytes = r->shared_bytes,
+		       .file_bytes = r->file_bytes, .kernel_bytes = r->kernel_bytes,
+		       .processes = r->processes, .process = cx_str_of(r->process), .pid = r->pid,
+		       .process_bytes = r->process_bytes);
+	if (d->state == CX_PEER_READY && sb->state == CX_SANDBOX_RUNNING)
 		ANSWER(d, event(d), oom, -EBADF, .id = cx_str_of(sb->record.id));
 }
 

@@ -3,8 +3,11 @@
 
 #include "base/log.h"
 
-/* The kernel of v1 tells before it kills: then the count is looked at again for a while. */
-enum { LOOK_MS = 10, LOOKS_MAX = 200 };
+/*
+ * The kernel tells before it kills: what fills the memory is asked at once, as long as it is there,
+ * and the count is looked at again for a while.
+ */
+enum { LOOK_MS = 10, LOOKS_MAX = 200, REPORT_AGAIN_MS = 20 };
 
 struct cx_oom {
 	struct cx_host *host;
@@ -12,9 +15,21 @@ struct cx_oom {
 	struct cx_source source;
 	struct cx_timer timer;
 	unsigned looks; /* that are left */
-	void (*found)(void *arg);
+	bool is_found;
+	uint64_t reported_ms;
+	struct cx_memory_report report;
+	cx_oom_found *found;
 	void *arg;
 };
+
+static void take_report(struct cx_oom *oom)
+{
+	struct cx_err err;
+
+	oom->reported_ms = cx_now_ms();
+	if (cx_cgroup_memory_report(oom->host->cgroups, oom->group, &oom->report, &err) < 0)
+		cx_log_err(CX_LOG_WARNING, &err, "want of memory not looked at", NULL);
+}
 
 static void look(struct cx_oom *oom)
 {
@@ -25,11 +40,21 @@ static void look(struct cx_oom *oom)
 		cx_log_err(CX_LOG_WARNING, &err, "want of memory not looked at", NULL);
 	if (kills > 0) {
 		cx_loop_drop(&oom->host->loop, &oom->source);
-		oom->found(oom->arg);
+		cx_timer_clear(&oom->timer);
+		oom->is_found = true;
+		if (oom->reported_ms == 0)
+			take_report(oom);
+		oom->found(oom->arg, &oom->report);
 	} else if (oom->looks > 0) {
 		oom->looks--;
 		cx_timer_set(&oom->host->loop, &oom->timer, LOOK_MS);
 	}
+}
+
+void cx_oom_look(struct cx_oom *oom)
+{
+	if (oom != NULL && !oom->is_found)
+		look(oom);
 }
 
 static void look_again(struct cx_timer *timer)
@@ -43,6 +68,8 @@ static void ready(struct cx_source *source, uint32_t events)
 
 	(void)events;
 	cx_cgroup_oom_heard(source->fd);
+	if (oom->reported_ms == 0 || cx_now_ms() - oom->reported_ms >= REPORT_AGAIN_MS)
+		take_report(oom);
 	oom->looks = LOOKS_MAX;
 	cx_timer_clear(&oom->timer);
 	look(oom);
@@ -56,7 +83,7 @@ static void destroy(struct cx_source *source)
 		free(oom);
 }
 
-int cx_oom_watch(struct cx_host *host, const struct cx_cgroup *group, void (*found)(void *arg),
+int cx_oom_watch(struct cx_host *host, const struct cx_cgroup *group, cx_oom_found *found,
 		 void *arg, struct cx_oom **ret, struct cx_err *err)
 {
 	cx_autofree struct cx_oom *oom = calloc(1, sizeof *oom);

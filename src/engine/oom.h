@@ -7,10 +7,13 @@
 /* Hears that the kernel has killed in a sandbox for want of memory, be it before this was asked. */
 struct cx_oom;
 
+typedef void cx_oom_found(void *arg, const struct cx_memory_report *report);
+
 /* found() comes once, never inside. The group must outlive the watch. */
-CX_MUST int cx_oom_watch(struct cx_host *host, const struct cx_cgroup *group,
-			 void (*found)(void *arg), void *arg, struct cx_oom **ret,
-			 struct cx_err *err);
+CX_MUST int cx_oom_watch(struct cx_host *host, const struct cx_cgroup *group, cx_oom_found *found,
+			 void *arg, struct cx_oom **ret, struct cx_err *err);
+/* Looks now: found() may come inside. NULL is fine. */
+void cx_oom_look(struct cx_oom *oom);
 void cx_oom_close(struct cx_oom *oom); /* NULL is fine */
 
 #endif

@@ -511,14 +511,21 @@ static void clean(struct cx_sandbox *sb)
 	forget(sb);
 }
 
+static bool ran_out_of_memory(struct cx_sandbox *sb)
+{
+	struct cx_err ignored;
+	uint32_t kills = 0;
+
+	cx_oom_look(sb->oom);
+	return sb->out_of_memory ||
+	       (sb->group.ntop > 0 &&
+		cx_cgroup_oom_kills(sb->set->host->cgroups, &sb->group, &kills, &ignored) == 0 &&
+		kills > 0);
+}
+
 static void find_reason(struct cx_sandbox *sb)
 {
-	struct cx_usage usage;
-	struct cx_err ignored;
-
-	if (sb->reason == CX_END_AGENT_EXITED && sb->group.ntop > 0 &&
-	    cx_cgroup_usage(sb->set->host->cgroups, &sb->group, &usage, &ignored) == 0 &&
-	    usage.oom_kills > 0)
+	if (sb->reason == CX_END_AGENT_EXITED && ran_out_of_memory(sb))
 		sb->reason = CX_END_OOM;
 }
 
@@ -571,11 +578,12 @@ int cx_sandbox_tree(const struct cx_sandbox *sb, struct cx_err *err)
 
 /* ---- want of memory -------------------------------------------------------------------------- */
 
-static void found_oom(void *arg)
+static void found_oom(void *arg, const struct cx_memory_report *report)
 {
 	struct cx_sandbox *sb = arg;
 
 	sb->out_of_memory = true;
+	sb->memory = *report;
 	sb->set->watch.oom(sb->set->watch.arg, sb);
 }
 

@@ -59,7 +59,8 @@ struct cx_sandbox {
 	bool made, was_running;
 	bool frozen; /* for a commit (freezer.h); record.paused: for its user */
 	bool out_of_memory;
-	struct cx_oom *oom; /* while it runs */
+	struct cx_memory_report memory; /* when it was */
+	struct cx_oom *oom;		/* while it runs */
 	uint64_t ending_since_ms, retry_ms;
 	enum cx_end reason;
 	struct cx_err why;		  /* errnum 0: it did not fail */

@@ -55,7 +55,8 @@
 	M(0x41, counted, CX_FIELDS_COUNTED)                                                        \
 	M(0x42, command_slot, CX_FIELDS_COMMAND_SLOT) /* -> command_slot_made */                   \
 	M(0x43, command_slot_made, CX_FIELDS_NONE)                                                 \
-	M(0x50, network, CX_FIELDS_SANDBOX) /* -> network_is */                                    \
+	M(0x44, oom_report, CX_FIELDS_OOM_REPORT) /* event: before oom, or ended for CX_END_OOM */ \
+	M(0x50, network, CX_FIELDS_SANDBOX)	  /* -> network_is */                              \
 	M(0x51, network_is, CX_FIELDS_NETWORK_IS)                                                  \
 	M(0x52, egress, CX_FIELDS_EGRESS) /* -> egress_set, when it is in force */                 \
 	M(0x53, egress_set, CX_FIELDS_EGRESS_SET)                                                  \
@@ -96,6 +97,22 @@
 	F(u64, cpu_us, UINT64_MAX)       \
 	F(u64, memory_bytes, UINT64_MAX) \
 	F(u64, memory_peak_bytes, UINT64_MAX) F(u32, pids, UINT32_MAX) F(u32, oom_kills, UINT32_MAX)
+/*
+ * As the kernel tells it (runtime/cgroup.h, cx_memory_report); process: what one of the sandbox
+ * calls itself, any bytes, or empty.
+ */
+#define CX_FIELDS_OOM_REPORT(F)             \
+	F(str, id, 32)                      \
+	F(u64, limit_bytes, UINT64_MAX)     \
+	F(u64, peak_bytes, UINT64_MAX)      \
+	F(u64, anonymous_bytes, UINT64_MAX) \
+	F(u64, shared_bytes, UINT64_MAX)    \
+	F(u64, file_bytes, UINT64_MAX)      \
+	F(u64, kernel_bytes, UINT64_MAX)    \
+	F(u32, processes, UINT32_MAX)       \
+	F(str, process, 15)                 \
+	F(u32, pid, UINT32_MAX)             \
+	F(u64, process_bytes, UINT64_MAX)
 /* Sandboxes by state (engine/sandbox.h), and how many gateways were there before this one. */
 #define CX_FIELDS_COUNTED(F)      \
 	F(u32, starting, 1 << 20) \

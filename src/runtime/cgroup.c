@@ -418,8 +418,7 @@ int cx_cgroup_is_frozen(struct cx_cgroups *groups, const struct cx_cgroup *group
 
 /* ---- accounts -------------------------------------------------------------------------------- */
 
-/* The number at text, or behind the line that begins with key and a space. */
-static int find_number(const char *text, const char *key, uint64_t *ret)
+int cx_cgroup_number(const char *text, const char *key, uint64_t *ret)
 {
 	size_t len = key == NULL ? 0 : strlen(key);
 	char *end;
@@ -448,7 +447,7 @@ static int count_in(int dir, const struct cx_usage_row *row, uint64_t *sum, stru
 
 	if (cx_read_small_file(dir, row->file, text, sizeof text, err) < 0)
 		return -err->errnum;
-	if (find_number(text, row->key, &value) < 0)
+	if (cx_cgroup_number(text, row->key, &value) < 0)
 		return cx_refuse(err, CX_INTERNAL, "no number in '%s'", row->file);
 	*sum += value / row->divisor;
 	return 0;
@@ -462,7 +461,7 @@ static bool is_zero(int dir, const char *file, const char *key, bool otherwise)
 	uint64_t value;
 
 	if (cx_read_small_file(dir, file, text, sizeof text, &ignored) < 0 ||
-	    find_number(text, key, &value) < 0)
+	    cx_cgroup_number(text, key, &value) < 0)
 		return otherwise;
 	return value == 0;
 }
@@ -546,29 +545,6 @@ int cx_cgroup_oom_kills(struct cx_cgroups *groups, const struct cx_cgroup *group
 		return -err->errnum;
 	*ret = to_u32(values[CX_USAGE_OOM_KILLS]);
 	return 0;
-}
-
-int cx_cgroup_oom_watch(struct cx_cgroups *groups, const struct cx_cgroup *group,
-			uint32_t *ret_events, struct cx_err *err)
-{
-	for (unsigned i = 0; i < group->ntop; i++) {
-		cx_autofd int dir = -EBADF;
-
-		if ((groups->trees[i].controllers & CX_CTL_MEMORY) == 0)
-			continue;
-		dir = open_counted(group, i, err);
-		return dir >= 0 ? groups->version->oom_watch(dir, ret_events, err) : -err->errnum;
-	}
-	return cx_refuse(err, CX_UNAVAILABLE, "the host does not limit memory");
-}
-
-/* An event counter (v1) is read, or a file whose state was seen (v2). */
-void cx_cgroup_oom_heard(int fd)
-{
-	char seen[1024];
-
-	if (pread(fd, seen, sizeof seen, 0) < 0)
-		(void)!read(fd, seen, sizeof seen);
 }
 
 int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *group, struct cx_usage *ret,

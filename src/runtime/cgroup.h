@@ -116,6 +116,22 @@ CX_MUST int cx_cgroup_accounts(struct cx_cgroups *groups, const struct cx_cgroup
 CX_MUST int cx_cgroup_oom_watch(struct cx_cgroups *groups, const struct cx_cgroup *group,
 				uint32_t *ret_events, struct cx_err *err);
 void cx_cgroup_oom_heard(int fd);
+/*
+ * What fills the memory of a sandbox now. To be asked when it is full: who the kernel kills is soon
+ * gone. process: the largest one, or one that is dying just now, as it calls itself, so any bytes;
+ * empty when nobody is known who could have filled it.
+ */
+enum { CX_COMM_MAX = 15 };
+struct cx_memory_report {
+	uint64_t limit_bytes, peak_bytes, used_bytes;
+	/* Parts of used_bytes; shared: files in memory; file: what can be read again */
+	uint64_t anonymous_bytes, shared_bytes, file_bytes, kernel_bytes;
+	uint64_t process_bytes;	 /* resident; 0: it had given them back */
+	uint32_t pid, processes; /* pid: inside, 0: not known */
+	char process[CX_COMM_MAX + 1];
+};
+CX_MUST int cx_cgroup_memory_report(struct cx_cgroups *groups, const struct cx_cgroup *group,
+				    struct cx_memory_report *ret, struct cx_err *err);
 /* How often it has. */
 CX_MUST int cx_cgroup_oom_kills(struct cx_cgroups *groups, const struct cx_cgroup *group,
 				uint32_t *ret, struct cx_err *err);

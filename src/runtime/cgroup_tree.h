@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -77,6 +78,13 @@ struct cx_usage_row {
 	const char *below_file;		/* a group below counts if this number of it is 0 */
 };
 
+/* A part of what struct cx_memory_report tells (cgroup.h): read and added, or taken off. */
+struct cx_memory_row {
+	const char *file, *key; /* as in struct cx_usage_row; what is not there counts as 0 */
+	size_t part;		/* offset of an uint64_t */
+	bool less;
+};
+
 /* How all of a sandbox is stopped: one write to <id>, and what its state then is. */
 struct cx_freeze_row {
 	unsigned controller; /* of the tree */
@@ -98,7 +106,8 @@ struct cx_cgroup_version {
 	const struct cx_limit_row *limits;
 	const struct cx_usage_row *usage;
 	const struct cx_slot_row *slot;
-	size_t nlimits, nusage, nslot;
+	const struct cx_memory_row *memory;
+	size_t nlimits, nusage, nslot, nmemory;
 	const char *const *delegated; /* files of "work" that its owner may write; ended by NULL */
 	struct cx_freeze_row freeze;
 	const char *subtree; /* for cgroup.subtree_control, or NULL */
@@ -150,6 +159,10 @@ CX_MUST int cx_cgroup_child(int dir, const char *name, struct cx_err *err);
  */
 CX_MUST int cx_cgroup_children(int dir, int (*fn)(const char *name, void *arg, struct cx_err *err),
 			       void *arg, struct cx_err *err);
+
+/* The number at text, or behind the line that begins with key and a space. -errno: there is none.
+ */
+CX_MUST int cx_cgroup_number(const char *text, const char *key, uint64_t *ret);
 
 /* SIGKILL, through pidfds, to every process of this one group. */
 CX_MUST int cx_cgroup_kill_listed(int dir, struct cx_err *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -85,6 +86,20 @@ static const struct cx_slot_row slot_rows[] = {
 	  "whose limit was hit, the command's or the sandbox's" },
 };
 
+#define PART(name) offsetof(struct cx_memory_report, name##_bytes)
+
+/* In "cache" are the pages of tmpfs and shared memory, too. */
+static const struct cx_memory_row memory[] = {
+	{ "memory.limit_in_bytes", NULL, PART(limit), false },
+	{ "memory.max_usage_in_bytes", NULL, PART(peak), false },
+	{ "memory.usage_in_bytes", NULL, PART(used), false },
+	{ "memory.stat", "total_rss", PART(anonymous), false },
+	{ "memory.stat", "total_shmem", PART(shared), false },
+	{ "memory.stat", "total_cache", PART(file), false },
+	{ "memory.stat", "total_shmem", PART(file), true },
+	{ "memory.kmem.usage_in_bytes", NULL, PART(kernel), false },
+};
+
 static const char *const delegated[] = { "tasks", "cgroup.procs", NULL };
 
 static int restrict_devices(const struct cx_cgroup_tree *tree, struct cx_err *err)
@@ -152,6 +167,8 @@ const struct cx_cgroup_version cx_cgroup_v1 = {
 	.nusage = CX_LEN(usage),
 	.slot = slot_rows,
 	.nslot = CX_LEN(slot_rows),
+	.memory = memory,
+	.nmemory = CX_LEN(memory),
 	.delegated = delegated,
 	.freeze = { .controller = CX_CTL_FREEZER,
 		    .file = "freezer.state",

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -76,6 +77,21 @@ static const struct cx_slot_row slot_rows[] = {
 	  "a command that is out of memory ends as a whole" },
 	{ CX_CTL_MEMORY, "memory.peak", CX_SLOT_READER, true,
 	  "since Linux 6.12 a written peak begins again, for the next command" },
+};
+
+#define PART(name) offsetof(struct cx_memory_report, name##_bytes)
+
+/* "file" has the pages of tmpfs and shared memory, too. */
+static const struct cx_memory_row memory[] = {
+	{ "memory.max", NULL, PART(limit), false },
+	{ "memory.peak", NULL, PART(peak), false },
+	{ "memory.current", NULL, PART(used), false },
+	{ "memory.stat", "anon", PART(anonymous), false },
+	{ "memory.stat", "shmem", PART(shared), false },
+	{ "memory.stat", "file", PART(file), false },
+	{ "memory.stat", "shmem", PART(file), true },
+	{ "memory.stat", "kernel", PART(kernel), false },
+	{ "memory.stat", "sock", PART(kernel), false },
 };
 
 static const char *const delegated[] = { "cgroup.procs", "cgroup.threads", "cgroup.subtree_control",
@@ -226,6 +242,8 @@ const struct cx_cgroup_version cx_cgroup_v2 = {
 	.nusage = CX_LEN(usage),
 	.slot = slot_rows,
 	.nslot = CX_LEN(slot_rows),
+	.memory = memory,
+	.nmemory = CX_LEN(memory),
 	.delegated = delegated,
 	.freeze = { .controller = CX_CTL_PIDS,
 		    .file = "cgroup.freeze",

@@ -119,6 +119,32 @@ def test_out_of_memory_ends_the_sandbox(api, pending):
         ends_as(idle.result(60), "ERROR", "OOM_KILLED")
         stream_ends(stream, "ERROR")
     api.delete(key).ok()
+    row = api.get(key).ok()
+    report = row["outOfMemory"]
+    assert report["limitBytes"] == 128 << 20 and report["peakBytes"] > 120 << 20, report
+    assert report["process"]["name"] == "tail" and report["processes"] >= 4, report
+    assert "limit 128 MiB" in row["errorMessage"] and "process 'tail'" in row["errorMessage"], row
+    context = api.request("GET", f"/api/v1/sandbox/{key}/error-context").ok()
+    assert context["errorType"] == "OOM_KILLED" and context["errorMessage"] == row["errorMessage"]
+
+
+def test_who_is_out_of_memory_is_named_as_nothing_but_a_name(api):
+    """It is the sandbox's own word: it drives no terminal, no markup and no JSON."""
+    key = api.create(memory_gb=0.125).ok()["id"]
+    answer = api.exec_raw(key, r"""printf '\033]0;x\007[red]"}\n' >/proc/self/comm
+        x=0123456789; while :; do x=$x$x; done""", timeout=60)
+    assert answer.status == 409, answer
+    row = api.get(key).ok()
+    assert row["outOfMemory"]["process"]["name"] == "??0?x??red???", row
+    assert "process '??0?x??red???'" in row["errorMessage"], row
+
+
+def test_files_in_memory_are_told_of(api):
+    key = api.create(memory_gb=0.125).ok()["id"]
+    assert api.exec_raw(key, "dd if=/dev/zero of=/dev/shm/x bs=64k; sleep 5").status == 409
+    row = api.get(key).ok()
+    assert row["errorType"] == "OOM_KILLED", row
+    assert row["outOfMemory"]["sharedBytes"] > 100 << 20 or not row["outOfMemory"]["process"], row
 
 
 def test_out_of_memory_in_the_background_ends_the_sandbox(api):
@@ -195,7 +221,11 @@ def test_out_of_memory_while_nobody_looks(fresh_engine, who):
         assert harness.alive(agent), "only what was too big was killed"
         engine.start()
     harness.wait_until(lambda: engine.api.get(key)["status"] in ENDED, 20, "its end")
-    assert engine.api.get(key)["errorType"] == "OOM_KILLED"
+    row = engine.api.get(key).ok()
+    assert row["errorType"] == "OOM_KILLED"
+    assert row["outOfMemory"]["peakBytes"] > 120 << 20, row
+    # Where nobody saw who it was, nobody else is blamed.
+    assert (row["outOfMemory"]["process"] or {}).get("name") in (None, "tail"), row
 
 
 def test_many_end_in_one_request(api, engine):

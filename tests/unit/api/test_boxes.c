@@ -83,6 +83,11 @@ static void on_oom(void *arg, const char *name)
 	cx_boxes_oom(arg, name);
 }
 
+static void on_oom_report(void *arg, const char *name, const struct cx_msg_oom_report *report)
+{
+	cx_boxes_oom_report(arg, name, report);
+}
+
 static void on_lost(void *arg, const struct cx_err *why)
 {
 	(void)arg;
@@ -106,9 +111,11 @@ static void put_image(void)
 
 static void begin(void)
 {
-	struct cx_engine_events events = {
-		.ended = on_ended, .oom = on_oom, .lost = on_lost, .arg = &gw
-	};
+	struct cx_engine_events events = { .ended = on_ended,
+					   .oom_report = on_oom_report,
+					   .oom = on_oom,
+					   .lost = on_lost,
+					   .arg = &gw };
 	int pair[2];
 	char path[64];
 
@@ -382,6 +389,35 @@ START_TEST(out_of_memory_by_caissond)
 }
 END_TEST
 
+/* By "oom" while it runs, or by its end; what is told again later changes nothing. */
+START_TEST(out_of_memory_is_reported)
+{
+	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
+	struct cx_box *box = make("");
+	struct command c;
+
+	run(box, &c);
+	caissond_says(oom_report, 0, .id = cx_str_of(id), .limit_bytes = 64 << 20,
+		      .peak_bytes = 63 << 20, .process = cx_str_of("eater"), .pid = 7,
+		      .process_bytes = 60 << 20);
+	caissond_says(oom_report, 0, .id = cx_str_of(id), .process = cx_str_of("other"));
+	if (_i == 0)
+		caissond_says(oom, 0, .id = cx_str_of(id));
+	else
+		caissond_says(ended, 0, .id = cx_str_of(id), .reason = CX_END_OOM);
+	expect_told(&c, "ERROR");
+	expect_row("ERROR", "OOM_KILLED", "OOM_KILLED");
+	ck_assert_int_eq(cx_store_sandbox_by_id(gw.store, id, &row, &err), 1);
+	ck_assert_ptr_nonnull(strstr(row.oom_report, "\"limitBytes\":67108864"));
+	ck_assert_ptr_nonnull(strstr(row.oom_report, "\"name\":\"eater\""));
+	ck_assert_str_eq(row.error_message,
+			 "the sandbox ran out of its memory: limit 64 MiB, peak 63 MiB; largest "
+			 "process 'eater' with 60 MiB");
+	if (_i == 0)
+		expect_removal("x");
+}
+END_TEST
+
 START_TEST(out_of_memory_by_a_command)
 {
 	struct cx_box *box = make("");
@@ -551,6 +587,7 @@ int main(void)
 	tcase_add_loop_test(tc, start_command_ended, 0, 2);
 	tcase_add_loop_test(tc, its_time_is_over, 0, 2);
 	tcase_add_test(tc, out_of_memory_by_caissond);
+	tcase_add_loop_test(tc, out_of_memory_is_reported, 0, 2);
 	tcase_add_test(tc, out_of_memory_by_a_command);
 	tcase_add_test(tc, a_lost_agent_of_one_that_has_ended);
 	tcase_add_test(tc, a_lost_agent_of_one_that_lives);

@@ -314,8 +314,11 @@ END_TEST
 
 /* ---- want of memory -------------------------------------------------------------------------- */
 
-static void on_found(void *arg)
+static struct cx_memory_report report;
+
+static void on_found(void *arg, const struct cx_memory_report *is)
 {
+	report = *is;
 	++*(int *)arg;
 }
 

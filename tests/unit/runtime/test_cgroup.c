@@ -749,6 +749,49 @@ START_TEST(test_out_of_memory_is_heard)
 }
 END_TEST
 
+static int run_full(void)
+{
+	char *p = mmap(NULL, HOG_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED || prctl(PR_SET_NAME, ") R\n(full") < 0)
+		return 98;
+	memset(p, 1, HOG_BYTES);
+	(void)pause();
+	return 0;
+}
+
+static bool is_full(struct cx_memory_report *ret)
+{
+	ok(cx_cgroup_memory_report(groups, &group, ret, &err));
+	return ret->process_bytes >= HOG_BYTES;
+}
+
+START_TEST(test_who_fills_the_memory)
+{
+	struct cx_memory_report report = { 0 };
+	pid_t small, full;
+
+	limit(1000, HOG_BYTES + HOG_BYTES / 4, 16);
+	small = start_settled(enter_work, run_pause);
+	ok(cx_cgroup_memory_report(groups, &group, &report, &err));
+	ck_assert_str_eq(report.process, ""); /* who is small in an empty group has not filled it */
+	full = start(enter_work, run_full);
+	for (int i = 0; i < 500 && !is_full(&report); i++)
+		sleep_ms(10);
+	ck_assert_uint_ge(report.process_bytes, HOG_BYTES);
+	ck_assert_uint_eq(report.limit_bytes, HOG_BYTES + HOG_BYTES / 4);
+	ck_assert_uint_ge(report.peak_bytes + HOG_BYTES / 8, HOG_BYTES);
+	ck_assert_uint_ge(report.anonymous_bytes + report.anonymous_bytes / 8, HOG_BYTES);
+	ck_assert_uint_eq(report.processes, 2);
+	ck_assert_str_eq(report.process, ") R"); /* what is behind a line's end is not told */
+	ck_assert_uint_eq(report.pid, (uint32_t)full);
+	(void)kill(full, SIGKILL);
+	(void)kill(small, SIGKILL);
+	ck_assert_int_eq(waitpid(full, NULL, 0), full);
+	ck_assert_int_eq(waitpid(small, NULL, 0), small);
+}
+END_TEST
+
 START_TEST(test_remove_frozen)
 {
 	const char *file = v2 ? "cgroup.freeze" : "freezer.state";
@@ -905,6 +948,7 @@ int main(void)
 	tcase_add_loop_test(tcase, test_freeze_twice, 0, 2);
 	tcase_add_test(tcase, test_enter_frozen);
 	tcase_add_test(tcase, test_out_of_memory_is_heard);
+	tcase_add_test(tcase, test_who_fills_the_memory);
 	tcase_add_test(tcase, test_remove_frozen);
 	tcase_add_test(tcase, test_remove_nested);
 	tcase_add_test(tcase, test_two_instances);
