@@ -250,12 +250,19 @@ bool cx_told_until(const struct cx_guest *guest, const char *name, const struct 
 	return false;
 }
 
+uint32_t cx_told_again_s(const struct cx_told *told, uint64_t now_ms)
+{
+	uint64_t left_s = told->until_ms > now_ms ? (told->until_ms - now_ms) / 1000 + 1 : 0;
+
+	return left_s > CX_TOLD_AGAIN_S ? (uint32_t)left_s : CX_TOLD_AGAIN_S;
+}
+
 void cx_told_expire(struct cx_guests *guests, struct cx_guest *guest, uint64_t now_ms)
 {
 	struct cx_told **at = &guest->told;
 
 	while (*at != NULL) {
-		if ((*at)->until_ms <= now_ms)
+		if ((*at)->keep_ms <= now_ms)
 			drop_told(guests, guest, at);
 		else
 			at = &(*at)->next;
@@ -281,6 +288,7 @@ void cx_told_note(struct cx_guests *guests, struct cx_guest *guest, const char *
 	told->address = *address;
 	told->number = number;
 	told->until_ms = until_ms;
+	told->keep_ms = until_ms + 1000ULL * CX_TOLD_KEPT_S;
 	memcpy(told->name, name, strlen(name) + 1);
 	told->next = guest->told;
 	guest->told = told;

@@ -19,6 +19,8 @@ enum {
 	CX_TOLD_MAX = 256,	  /* addresses that are remembered of a slot */
 	CX_TOLD_ALL_MAX = 262144, /* of all together */
 	CX_MATCHES_MAX = 8,	  /* rules that one name is permitted by */
+	CX_TOLD_KEPT_S = 21600, /* beyond its time: so long the router knows a silent connection */
+	CX_TOLD_AGAIN_S = 60,	/* in which an open one shows that it is there */
 };
 
 struct cx_rule {
@@ -46,8 +48,9 @@ struct cx_names { /* one policy */
 struct cx_told {
 	struct cx_told *next; /* the newest is the first */
 	struct cx_address address;
-	uint32_t number; /* of the policy that it was permitted for */
-	uint64_t until_ms;
+	uint32_t number;   /* of the policy that it was permitted for */
+	uint64_t until_ms; /* it is permitted */
+	uint64_t keep_ms;  /* until then a connection to it may be open */
 	char name[];
 };
 
@@ -98,6 +101,12 @@ bool cx_told_until(const struct cx_guest *guest, const char *name, const struct 
 /* Notes that it is; when there is no room, the oldest is forgotten, and without memory this one. */
 void cx_told_note(struct cx_guests *guests, struct cx_guest *guest, const char *name,
 		  const struct cx_address *address, uint32_t number, uint64_t until_ms);
+/*
+ * For how many seconds it is to be permitted under another policy: those that are left, or so many
+ * that a connection to it that is open goes on.
+ */
+uint32_t cx_told_again_s(const struct cx_told *told, uint64_t now_ms);
+/* Forgets those that no connection can be open to. */
 void cx_told_expire(struct cx_guests *guests, struct cx_guest *guest, uint64_t now_ms);
 
 #endif

@@ -436,12 +436,12 @@ static void permit_told(struct change *change, struct cx_guest *guest)
 
 	cx_told_expire(change->r->guests, guest, now_ms);
 	for (struct cx_told *told = guest->told; told != NULL; told = told->next) {
-		uint32_t ttl_s = (uint32_t)((told->until_ms - now_ms) / 1000) + 1;
-
+		uint32_t ttl_s = cx_told_again_s(told, now_ms);
 		unsigned asked = ask_permits(change->r->permits, guest, told->name, &told->address,
 					     ttl_s, change_permitted, change, 0);
 
 		told->number = asked > 0 ? guest->names->number : 0;
+		told->until_ms = now_ms + 1000ULL * ttl_s;
 		change->waiting += asked;
 	}
 }

@@ -185,6 +185,20 @@ def test_change_of_names(allowed, world):
         allowed.force("close", name)
 
 
+@pytest.mark.skipif(not os.environ.get("CAISSON_NETWORK_SLOW"), reason="half a minute")
+def test_change_of_names_after_their_time(allowed, world):
+    """An open connection of a name goes on under another policy that allows it, however old the answer is."""
+    world.names.set("old.wild.test", f"A {TWO4}", ttl=1)
+    assert answers(allowed, "old.wild.test") == ("NOERROR", [TWO4])
+    assert allowed.force("open_tcp", "old", TWO4, 443) == "ok"
+    harness.wait_until(lambda: allowed.force("tcp", TWO4, 443) in REFUSED, 130, "expiry")
+    allowed.policy(allow=["*.wild.test", "www.site.test"])
+    assert allowed.force("say", "old") == "ok"
+    allowed.policy(allow=["www.site.test"])
+    assert allowed.force("say", "old") != "ok"
+    allowed.force("close", "old")
+
+
 def test_denied_names(make):
     box = make(network_denylist=["www.site.test", "*.wild.test"])
     assert answers(box, "www.site.test")[0] == "REFUSED"

@@ -133,7 +133,13 @@ START_TEST(told)
 	ck_assert_uint_eq(g->ntold, CX_TOLD_MAX);
 	ck_assert_uint_eq(guests.ntold, CX_TOLD_MAX);
 	ck_assert(cx_told_until(g, "b.com", &a, 8, 3000));
-	cx_told_expire(&guests, g, 3000);
+	/* Whose time is over may have a connection open. */
+	ck_assert_uint_eq(cx_told_again_s(g->told, 3000), CX_TOLD_AGAIN_S);
+	g->told->until_ms = 103000;
+	ck_assert_uint_eq(cx_told_again_s(g->told, 3000), 101);
+	cx_told_expire(&guests, g, 3000 + 1000 * CX_TOLD_KEPT_S - 1);
+	ck_assert_uint_eq(guests.ntold, CX_TOLD_MAX);
+	cx_told_expire(&guests, g, 3000 + 1000 * CX_TOLD_KEPT_S);
 	ck_assert_uint_eq(guests.ntold, 0);
 	cx_told_note(&guests, g, "b.com", &a, 8, 3000);
 	cx_guest_forget(&guests, g);
