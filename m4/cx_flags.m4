@@ -25,7 +25,10 @@ AC_DEFUN([CX_COMPILER_FLAGS], [
     -Wwrite-strings -Wformat=2 -Wvla -Wundef -Wnull-dereference -Wduplicated-cond dnl
     -Wlogical-op -Wimplicit-fallthrough=5 -Wswitch-enum -Wconversion -Wsign-conversion dnl
     -Wredundant-decls -Wnested-externs -fno-common])
-  AS_IF([test "$enable_werror" = yes], [CX_WARN="$CX_WARN -Werror"])
+  dnl A variable of make's, so that CI can hold the tree of "./setup" itself to it: make CX_WERROR=-Werror.
+  CX_WARN="$CX_WARN \$(CX_WERROR)"
+  AS_IF([test "$enable_werror" = yes], [CX_WERROR=-Werror], [CX_WERROR=])
+  AC_SUBST([CX_WERROR])
   CX_TRY_FLAGS([CX_HARDEN], [-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong dnl
     -fstack-clash-protection -fcf-protection -ftrivial-auto-var-init=zero])
   AGENT_CFLAGS="-std=c17 $CX_WARN $CX_HARDEN -ffunction-sections -fdata-sections"
