@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -630,3 +631,20 @@ def run_engine(*options, prepare=lambda engine: None, alone=not SHARED):
     if not left:
         engine.remove()
     assert not left, "left behind:\n" + "\n".join(left[:40]) + "\n" + engine.log()[-2000:]
+
+
+def around(command):
+    """Runs a command with engines that live beside each other, each of which looks for its own only; its status.
+
+    What none of them knows as its own is seen here, when all have ended.
+    """
+    before = settled()
+    status = subprocess.run(command, env={**os.environ, "CAISSON_SHARED": "1"}).returncode
+    if not SHARED:
+        wait_until(lambda: not Snapshot().beyond(before), LEAK_SECONDS,
+                   lambda: "left behind:\n" + "\n".join(Snapshot().beyond(before)) + "\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(around(sys.argv[1:]))
