@@ -312,7 +312,8 @@ int cx_ruleset_router(const struct cx_firewall_plan *plan, bool keep, struct cx_
 	struct writer w = { .plan = plan, .out = ret, .err = err };
 
 	if (keep)
-		put(&w, "flush table inet " CX_RULESET_TABLE "\n");
+		put(&w, "flush table inet " CX_RULESET_TABLE "\n"
+			"flush set inet " CX_RULESET_TABLE " packets\n");
 	else
 		put(&w, "add table inet " CX_RULESET_TABLE "\ndelete table inet " CX_RULESET_TABLE
 			"\n");

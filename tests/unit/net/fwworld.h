@@ -5,6 +5,8 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -25,9 +27,10 @@ enum { HOME, OUT, ROUTER, A, B, NPLACES };
 #define OUT4	 "198.51.100.1"
 #define OUT4B	 "198.51.100.2"
 #define OUT6	 "2001:db8::1"
-#define PRIVATE4 "10.6.6.6"    /* of out */
-#define ALLOWED4 "10.5.5.5"    /* the same; in allow_private */
-#define SERVICE4 "10.9.9.9"    /* the same; a service, on port 80 */
+#define PRIVATE4 "10.6.6.6" /* of out */
+#define ALLOWED4 "10.5.5.5" /* the same; in allow_private */
+#define SERVICE4 "10.9.9.9" /* the same; a service, on port 80 */
+#define SERVICE6 "2001:db8:9::9"
 #define HOST4	 "203.0.113.1" /* of home; a service on port 8080 */
 #define A4	 "100.96.0.1"
 #define B4	 "100.96.0.2"
@@ -289,10 +292,10 @@ static inline void make_places(struct world *w)
 	static const char *const of_home[] = { "169.254.9.0/31", "fd99::/127", NULL };
 	static const char *const of_home_lan[] = { HOST4 "/24", "fd98::1/64", NULL };
 	static const char *const of_out_lan[] = { "203.0.113.2/24", "fd98::2/64", NULL };
-	static const char *const of_out[] = {
-		OUT4 "/32",  OUT4B "/32", PRIVATE4 "/32", ALLOWED4 "/32", SERVICE4 "/32",
-		OUT6 "/128", NULL
-	};
+	static const char *const of_out[] = { OUT4 "/32",      OUT4B "/32",
+					      PRIVATE4 "/32",  ALLOWED4 "/32",
+					      SERVICE4 "/32",  OUT6 "/128",
+					      SERVICE6 "/128", NULL };
 
 	for (int i = 0; i < NPLACES; i++)
 		w->place[i] = new_place();
@@ -320,6 +323,10 @@ static const struct cx_netrule test_allowed[] = {
 };
 static const struct cx_service test_services[] = {
 	{ .name = "mirror", .family = 4, .port = 80, .address = { 10, 9, 9, 9 } },
+	{ .name = "mirror6",
+	  .family = 6,
+	  .port = 80,
+	  .address = { 0x20, 0x01, 0x0d, 0xb8, 0, 9, [15] = 9 } },
 	{ .name = "host", .family = 4, .port = 8080, .address = { 203, 0, 113, 1 } },
 };
 
@@ -412,6 +419,48 @@ static inline uint32_t set_names(struct world *w, uint32_t slot, const char *con
 
 	return put_policy(w, slot, policy, texts);
 }
+/* With other limits. */
+static inline void reopen(struct world *w, uint32_t connections, uint32_t packets)
+{
+	cx_firewall_close(w->fw, false);
+	w->plan.connections = connections;
+	w->plan.packets = packets;
+	enter(w, HOME);
+	open_firewall(w);
+}
+
+/* ---- packets by hand ------------------------------------------------------------------------- */
+
+static inline void send_packet(const struct world *w, const char *from, const char *to,
+			       uint16_t port, uint16_t id, uint16_t fragment)
+{
+	struct {
+		struct iphdr ip;
+		struct udphdr udp;
+		char text[4];
+	} packet = { .ip = { .version = 4, .ihl = 5, .ttl = 9, .protocol = IPPROTO_UDP } };
+	struct address a = address(to, 0);
+	cx_autofd int fd = -EBADF;
+
+	packet.ip.saddr = inet_addr(from);
+	packet.ip.daddr = inet_addr(to);
+	packet.ip.tot_len = htons(sizeof packet);
+	packet.ip.id = htons(id);
+	packet.ip.frag_off = htons(fragment);
+	packet.udp = (struct udphdr){ .source = htons(999),
+				      .dest = htons(port),
+				      .len = htons(sizeof packet - sizeof packet.ip) };
+	enter(w, A);
+	fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	ck_assert_int_eq(sendto(fd, &packet, sizeof packet, 0, (struct sockaddr *)&a.sa, a.len),
+			 sizeof packet);
+}
+
+static inline void send_raw(const struct world *w, const char *from, const char *to, uint16_t port)
+{
+	send_packet(w, from, to, port, 0, 0);
+}
+
 /* Of sandbox A in a file's own world. */
 #define PASSES(to, port)  ck_assert_int_eq(dial(&w, A, to, port, NULL), 0)
 #define REFUSED(to, port) ck_assert_int_eq(dial(&w, A, to, port, NULL), ECONNREFUSED)
