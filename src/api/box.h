@@ -47,7 +47,7 @@ struct cx_box {
 	struct cx_call agent_call;	   /* configure, main status or log */
 	struct cx_timer timer;		   /* the next try to reach the agent, or to remove it */
 	unsigned tries;
-	struct cx_engine_call doubt; /* usage: was it out of memory? */
+	struct cx_engine_call doubt; /* trouble: why did a command fail? */
 	unsigned doubts, asked;	     /* ends of commands that wait for that answer, by number */
 	struct cx_engine_call slot;  /* a control group for a command, by number */
 	uint32_t slot_number;

@@ -37,37 +37,38 @@ static void on_main_ended(struct cx_session *session, const struct cx_msg_main_s
 	main_ended(arg, state);
 }
 
-/* ---- a command's end: was it the kernel, for want of memory? --------------------------------- */
+/* ---- a command's end: did it want for memory, or for room on its disk? ----------------------- */
 
-static int ask_usage(struct cx_box *box, struct cx_err *err);
+static int ask_trouble(struct cx_box *box, struct cx_err *err);
 
-static void on_used(struct cx_engine_call *call, struct cx_engine_answer *answer,
-		    const struct cx_err *err)
+static void on_trouble(struct cx_engine_call *call, struct cx_engine_answer *answer,
+		       const struct cx_err *err)
 {
 	struct cx_box *box = cx_container_of(call, struct cx_box, doubt);
 	unsigned settled = box->asked;
+	bool disk_full = err == NULL && answer->trouble.disk_full != 0;
 	struct cx_err failed;
 
-	if (err == NULL && answer->used.oom_kills > 0) {
+	if (err == NULL && answer->trouble.oom_kills > 0) {
 		cx_boxes_oom(box->gw, box->row.engine_id);
 		return;
 	}
 	if (err != NULL && (err->kind == CX_NOT_FOUND || err->kind == CX_CONFLICT))
 		return; /* it has ended: they are told with that */
-	if (box->doubts != box->asked && ask_usage(box, &failed) < 0)
+	if (box->doubts != box->asked && ask_trouble(box, &failed) < 0)
 		settled = box->doubts;
 	if (box->broken != NULL)
-		cx_session_release(box->broken, settled);
+		cx_session_release(box->broken, settled, disk_full);
 	if (box->session != NULL)
-		cx_session_release(box->session, settled);
+		cx_session_release(box->session, settled, disk_full);
 }
 
 /* One question at a time; what ends after it was asked is a matter of the next one. */
-static int ask_usage(struct cx_box *box, struct cx_err *err)
+static int ask_trouble(struct cx_box *box, struct cx_err *err)
 {
-	box->doubt.done = on_used;
+	box->doubt.done = on_trouble;
 	box->asked = box->doubts;
-	return cx_engine_usage(box->gw->engine, box->row.engine_id, &box->doubt, err);
+	return cx_engine_trouble(box->gw->engine, box->row.engine_id, &box->doubt, err);
 }
 
 static unsigned on_hold(struct cx_session *session, void *arg)
@@ -81,7 +82,7 @@ static unsigned on_hold(struct cx_session *session, void *arg)
 		return 0;
 	if (!under_way || box->doubts == box->asked)
 		box->doubts++;
-	if (!under_way && ask_usage(box, &err) < 0)
+	if (!under_way && ask_trouble(box, &err) < 0)
 		return 0;
 	return box->doubts;
 }
@@ -115,7 +116,7 @@ static void give_up(struct cx_session **slot)
 	if (session == NULL)
 		return;
 	(void)cx_refuse(&err, CX_UNAVAILABLE, "the connection to the sandbox was lost");
-	cx_session_fail(session, &err);
+	cx_session_fail(session, CX_REASON_ENGINE_ERROR, &err);
 	cx_session_close(session);
 }
 

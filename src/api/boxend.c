@@ -104,14 +104,33 @@ static void say_ended(const struct cx_box *box, struct cx_err *ret)
 			message != NULL ? message : "");
 }
 
-static void fail_session(struct cx_session **slot, const struct cx_err *why)
+/* For commands that ran. Without its agent we only know no more. */
+static enum cx_reason reason_of_end(const struct cx_box *box)
+{
+	static const struct {
+		const char *type;
+		enum cx_reason reason;
+	} reasons[] = {
+		{ "OOM_KILLED", CX_REASON_OOM },
+		{ "AGENT_LOST", CX_REASON_ENGINE_ERROR },
+		{ "LOST", CX_REASON_ENGINE_ERROR },
+	};
+
+	for (size_t i = 0; i < CX_LEN(reasons); i++)
+		if (cx_box_is(box->row.error_type, reasons[i].type))
+			return reasons[i].reason;
+	return CX_REASON_SANDBOX_STOPPED;
+}
+
+static void fail_session(const struct cx_box *box, struct cx_session **slot,
+			 const struct cx_err *why)
 {
 	struct cx_session *session = *slot;
 
 	*slot = NULL;
 	if (session == NULL)
 		return;
-	cx_session_fail(session, why);
+	cx_session_fail(session, reason_of_end(box), why);
 	cx_session_close(session);
 }
 
@@ -119,8 +138,8 @@ void cx_box_drop_sessions(struct cx_box *box, const struct cx_err *why)
 {
 	cx_call_forget(&box->agent_call);
 	cx_timer_clear(&box->timer);
-	fail_session(&box->broken, why);
-	fail_session(&box->session, why);
+	fail_session(box, &box->broken, why);
+	fail_session(box, &box->session, why);
 }
 
 /* The record is a text, which a NUL would cut. */
@@ -309,9 +328,9 @@ void cx_box_end(struct cx_box *box, const struct cx_ending *how)
 	cx_call_forget(&box->agent_call);
 	say_ended(box, &why);
 	tell_watches(box);
-	fail_session(&box->broken, &why);
+	fail_session(box, &box->broken, &why);
 	if (talks)
-		cx_session_give_up(box->session, &why);
+		cx_session_give_up(box->session, reason_of_end(box), &why);
 	cx_engine_forget(&box->change);
 	cx_box_tell(&box->changed, NULL, &why);
 	if (!talks) {

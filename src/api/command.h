@@ -11,8 +11,12 @@ enum { CX_EXIT_SIGNALLED = 128, CX_EXIT_TIMED_OUT = 124 };
 /* As a shell has it: 128 and the signal, or 124 when its time was up. */
 int cx_command_exit_code(const struct cx_result *end);
 
-/* Members of the open object: exit_code, signal, timed_out and what it used. */
-void cx_command_write_end(struct cx_jsonw *w, const struct cx_result *end);
+/*
+ * Members of the open object: exit_code, signal, timed_out, detail and what it used. why: what was
+ * told along with the end, or NULL.
+ */
+void cx_command_write_end(struct cx_jsonw *w, const struct cx_result *end,
+			  const struct cx_err *why);
 
 /* The part of it that other formats have beside their own members: reason and what it used. */
 void cx_command_write_used(struct cx_jsonw *w, const struct cx_result *end);

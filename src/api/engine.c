@@ -169,6 +169,14 @@ int cx_engine_usage(struct cx_engine *engine, const char *id, struct cx_engine_c
 	ASK(usage, used, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
 }
 
+int cx_engine_trouble(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
+		      struct cx_err *err)
+{
+	struct cx_msg_trouble m = { .id = cx_str_of(id) };
+
+	ASK(trouble, trouble_is, CX_ENGINE_ANSWER_MS, &m, NULL, 0);
+}
+
 int cx_engine_count(struct cx_engine *engine, struct cx_engine_call *call, struct cx_err *err)
 {
 	struct cx_msg_count m;
@@ -480,6 +488,8 @@ static bool decode_answer(struct cx_packet *pkt, struct cx_engine_answer *a)
 		return has_reach(pkt) && r->left == 0;
 	case CX_MSG_used:
 		return cx_msg_used_get(r, &a->used);
+	case CX_MSG_trouble_is:
+		return cx_msg_trouble_is_get(r, &a->trouble);
 	case CX_MSG_counted:
 		return cx_msg_counted_get(r, &a->counted);
 	case CX_MSG_layer_built:

@@ -31,6 +31,7 @@ struct cx_engine_answer { /* the member that belongs to the request; valid in do
 	struct cx_msg_ready ready;
 	struct cx_msg_created created;
 	struct cx_msg_used used;
+	struct cx_msg_trouble_is trouble;
 	struct cx_msg_counted counted;
 	struct cx_msg_layer_built layer_built;
 	struct cx_msg_layer_info layer_info;
@@ -93,6 +94,9 @@ CX_MUST int cx_engine_resume(struct cx_engine *engine, const char *id, struct cx
 			     struct cx_err *err);
 CX_MUST int cx_engine_usage(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
 			    struct cx_err *err);
+/* What a command of it may have failed for. */
+CX_MUST int cx_engine_trouble(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
+			      struct cx_err *err);
 /* A control group for commands: proto/control_msgs.h. */
 CX_MUST int cx_engine_slot(struct cx_engine *engine, const char *id, uint32_t number,
 			   struct cx_engine_call *call, struct cx_err *err);

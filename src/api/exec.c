@@ -24,14 +24,14 @@ static void write_figure(struct cx_jsonw *w, const char *name, bool is_known, ui
 		cx_jsonw_null(w, name);
 }
 
-void cx_command_write_end(struct cx_jsonw *w, const struct cx_result *end)
+void cx_command_write_end(struct cx_jsonw *w, const struct cx_result *end, const struct cx_err *why)
 {
-	cx_jsonw_int(w, "exit_code", cx_command_exit_code(end));
-	if (end->how == CX_EXITED_SIGNAL)
-		cx_jsonw_int(w, "signal", end->status);
-	else
-		cx_jsonw_null(w, "signal");
+	char text[sizeof why->msg + 128];
+
+	write_figure(w, "exit_code", !end->unseen, (uint64_t)cx_command_exit_code(end));
+	write_figure(w, "signal", !end->unseen && end->how == CX_EXITED_SIGNAL, end->status);
 	cx_jsonw_bool(w, "timed_out", end->how == CX_EXITED_TIMEOUT);
+	cx_jsonw_text(w, "detail", why != NULL ? cx_err_render(why, text, sizeof text) : NULL);
 	cx_command_write_used(w, end);
 }
 
@@ -91,14 +91,15 @@ static void write_counts(struct cx_jsonw *w, const struct cx_run_result *result)
 	cx_jsonw_int(w, "pid", result->pid);
 }
 
-static int write_answer(const struct cx_run_result *result, struct cx_buf *json, struct cx_err *err)
+static int write_answer(const struct cx_run_result *result, const struct cx_err *why,
+			struct cx_buf *json, struct cx_err *err)
 {
 	struct cx_jsonw w = { .out = json };
 
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_bytes(&w, "stdout", result->out.p, result->out.len);
 	cx_jsonw_bytes(&w, "stderr", result->err.p, result->err.len);
-	cx_command_write_end(&w, result->end);
+	cx_command_write_end(&w, result->end, why);
 	write_counts(&w, result);
 	cx_jsonw_end(&w);
 	return cx_jsonw_finish(&w, err);
@@ -111,9 +112,11 @@ static void answer(struct cx_request *req, const struct cx_run_result *result,
 	struct cx_err failed;
 
 	(void)arg;
-	if (err == NULL && write_answer(result, &json, &failed) < 0)
+	if (result != NULL && write_answer(result, err, &json, &failed) < 0) {
+		result = NULL;
 		err = &failed;
-	if (err == NULL) {
+	}
+	if (result != NULL) {
 		cx_request_answer(req, 200, &json);
 		return;
 	}

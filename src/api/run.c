@@ -184,7 +184,7 @@ static void on_ended(struct cx_exec *exec, const struct cx_result *end, const st
 	result.out = told(&run->out[0]);
 	result.err = told(&run->out[1]);
 	run->req->gone = NULL;
-	run->done(run->req, err == NULL ? &result : NULL, err, run->arg);
+	run->done(run->req, end != NULL ? &result : NULL, err, run->arg);
 	leave_open(run);
 	close_streams(run);
 	release(run);

@@ -25,7 +25,8 @@ struct cx_run_result { /* valid in done() only */
 
 /*
  * Runs spec (its input is taken) for req, whose gone and owner it uses: a client that leaves takes
- * its command along. 0: done() follows once, later, with result or err set; it answers req.
+ * its command along. 0: done() follows once, later, with result or err set, or with both when the
+ * sandbox or its agent was lost while the command ran (exec/session.h); it answers req.
  * -errno: nothing runs, and nothing follows.
  */
 typedef void cx_run_done(struct cx_request *req, const struct cx_run_result *result,

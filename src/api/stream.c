@@ -500,13 +500,13 @@ static int write_last(struct stream *s, const struct cx_result *end, const struc
 	CX_AUTO(cx_buf_free) struct cx_buf json = { .max = 8192 };
 	struct cx_jsonw w = { .out = &json };
 
-	if (why != NULL) {
+	if (end == NULL) {
 		if (cx_error_body(why, s->request_id, &json, err) < 0)
 			return -err->errnum;
 		return cx_frame_add(&s->last, CX_FRAME_ERROR, json.p, json.len, err);
 	}
 	cx_jsonw_object(&w, NULL);
-	cx_command_write_end(&w, end);
+	cx_command_write_end(&w, end, why);
 	cx_jsonw_int(&w, "stdout_bytes", (int64_t)all_bytes(&s->out[0]));
 	cx_jsonw_int(&w, "stderr_bytes", (int64_t)all_bytes(&s->out[1]));
 	cx_jsonw_end(&w);

@@ -132,16 +132,12 @@ static int run_for_result(struct cx_cli *cli, const char *id, json_t *body, stru
 {
 	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
 	CX_AUTO(json_decrefp) json_t *result = NULL;
-	json_t *code;
 
 	if (cx_cli_sandbox_path(&path, id, "/exec", err) < 0 ||
 	    cx_cli_call(cli, "POST", path.p, body, &result, err) < 0 ||
 	    cx_output_data(cli, result, err) < 0)
 		return -err->errnum;
-	code = json_object_get(result, "exit_code");
-	if (!json_is_integer(code)) /* never a success by accident */
-		return cx_refuse(err, CX_INTERNAL, "the server did not say how the command ended");
-	return (int)(json_integer_value(code) & 255);
+	return cx_stream_status(result, err);
 }
 
 /* Runs the command of the arguments in sandbox id. env: for the command alone. */

@@ -121,15 +121,21 @@ static int write_output(struct state *st, struct cx_err *err)
 	return 0;
 }
 
-static int exit_status(json_t *exited, struct cx_err *err)
+int cx_stream_status(json_t *exited, struct cx_err *err)
 {
 	json_t *signal = json_object_get(exited, "signal");
 	json_t *code = json_object_get(exited, "exit_code");
+	json_t *reason = json_object_get(exited, "reason");
+	const char *detail = json_string_value(json_object_get(exited, "detail"));
 
 	if (json_is_true(json_object_get(exited, "timed_out")))
 		return CX_EXIT_TIMEOUT;
 	if (json_is_integer(signal) && json_integer_value(signal) > 0)
 		return CX_EXIT_SIGNAL + (int)(json_integer_value(signal) & 127);
+	if (json_is_string(reason) && json_is_null(code))
+		return cx_refuse(err, CX_UNAVAILABLE, "%s, nobody saw the command's end: %s",
+				 json_string_value(reason),
+				 detail != NULL ? detail : "the server says no more");
 	if (!json_is_integer(code)) /* never a success by accident */
 		return cx_refuse(err, CX_INTERNAL, "the server did not say how the command ended");
 	return (int)(json_integer_value(code) & 255);
@@ -144,7 +150,7 @@ static int take_json(struct state *st, const struct cx_frame *f, struct cx_err *
 		return cx_refuse(err, CX_INTERNAL, "the stream's last frame is not a JSON object");
 	if (f->channel == CX_CHANNEL_ERROR)
 		return cx_cli_error_of(json, 0, err);
-	st->status = exit_status(json, err);
+	st->status = cx_stream_status(json, err);
 	return st->status < 0 ? -err->errnum : 0;
 }
 

@@ -2,6 +2,7 @@
 #ifndef CX_CLI_STREAM_H
 #define CX_CLI_STREAM_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "base/buf.h"
@@ -28,5 +29,7 @@ struct cx_stream {
  * after a timeout. A failure of kind CX_NOT_FOUND or CX_DENIED: the command could not be started.
  */
 CX_MUST int cx_stream_run(struct cx_stream *stream, struct cx_err *err);
+/* The same of a result, as /exec answers it. */
+CX_MUST int cx_stream_status(json_t *result, struct cx_err *err);
 
 #endif

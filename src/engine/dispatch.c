@@ -31,6 +31,7 @@ union request {
 	struct cx_msg_destroy destroy;
 	struct cx_msg_list list;
 	struct cx_msg_usage usage;
+	struct cx_msg_trouble trouble;
 	struct cx_msg_count count;
 	struct cx_msg_command_slot command_slot;
 	struct cx_msg_pause pause;
@@ -336,6 +337,20 @@ static int do_usage(struct cx_dispatch *d, struct asker asker, const union reque
 		cx_oom_look(sb->oom);
 	ANSWER(d, asker, used, -EBADF, .cpu_us = u.cpu_us, .memory_bytes = u.memory_bytes,
 	       .memory_peak_bytes = u.memory_peak_bytes, .pids = u.pids, .oom_kills = u.oom_kills);
+	return 0;
+}
+
+static int do_trouble(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		      struct cx_err *err)
+{
+	const struct cx_sandbox *sb = find_running(d, m->trouble.id, err);
+	uint32_t kills;
+
+	(void)fds;
+	if (sb == NULL || cx_cgroup_oom_kills(d->host->cgroups, &sb->group, &kills, err) < 0)
+		return -err->errnum;
+	ANSWER(d, asker, trouble_is, -EBADF, .oom_kills = kills,
+	       .disk_full = cx_quota_is_full(d->host->quota, sb->record.id, &sb->writable));
 	return 0;
 }
 
@@ -662,6 +677,7 @@ DECODER(list)
 DECODER(usage)
 DECODER(count)
 DECODER(command_slot)
+DECODER(trouble)
 DECODER(pause)
 DECODER(resume)
 DECODER(layer_build)
@@ -706,6 +722,7 @@ static const struct op {
 	OP(listen, CX_PEER_READY, 0, false),	  OP(networking, CX_PEER_READY, 0, false),
 	OP(ssh, CX_PEER_READY, 2, true),	  OP(command_slot, CX_PEER_READY, 0, false),
 	OP(disks, CX_PEER_READY, 0, false),	  OP(capacity, CX_PEER_READY, 0, false),
+	OP(trouble, CX_PEER_READY, 0, false),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)

@@ -11,6 +11,9 @@ const char *cx_reason_name(enum cx_reason reason)
 		[CX_REASON_OOM] = "oom",
 		[CX_REASON_PIDS_LIMIT] = "pids_limit",
 		[CX_REASON_OUTPUT_LIMIT] = "output_limit",
+		[CX_REASON_DISK_FULL] = "disk_full",
+		[CX_REASON_SANDBOX_STOPPED] = "sandbox_stopped",
+		[CX_REASON_ENGINE_ERROR] = "engine_error",
 	};
 
 	return names[reason];

@@ -14,6 +14,9 @@ enum cx_reason {
 	CX_REASON_OOM,	      /* the kernel killed in it for want of memory */
 	CX_REASON_PIDS_LIMIT, /* it was refused a process, and ended or was ended for that */
 	CX_REASON_OUTPUT_LIMIT,
+	CX_REASON_DISK_FULL,	   /* it failed, and its sandbox's disk had no room at its end */
+	CX_REASON_SANDBOX_STOPPED, /* the sandbox ended before it */
+	CX_REASON_ENGINE_ERROR,	   /* we have lost sight of it */
 	CX_REASON_MAX,
 };
 
@@ -24,6 +27,7 @@ enum cx_reason {
 struct cx_result {
 	enum cx_exited how;
 	uint32_t status; /* exit code or signal number */
+	bool unseen;	 /* nobody saw its end: how and status say nothing */
 	enum cx_reason reason;
 	uint64_t wall_us; /* from when the sandbox was asked to when it told of the end */
 	struct cx_figures used;

@@ -77,13 +77,18 @@ void cx_session_measure(struct cx_session *session, struct cx_accounts *accounts
 void cx_session_slot_made(struct cx_session *session, uint32_t number, const struct cx_err *err);
 /* No callback follows, not even for what is pending. Commands go on inside. NULL is fine. */
 void cx_session_close(struct cx_session *session);
-/* Ends the connection if there is still one, and whatever is pending with err; lost() is not told.
+/*
+ * Ends the connection if there is still one, and whatever is pending with err; lost() is not told.
+ * why: the reason for commands that had begun.
  */
-void cx_session_fail(struct cx_session *session, const struct cx_err *err);
+void cx_session_fail(struct cx_session *session, enum cx_reason why, const struct cx_err *err);
 /* Ends whatever is pending with err; the connection stays, for what its owner has yet to ask. */
-void cx_session_give_up(struct cx_session *session, const struct cx_err *err);
-/* The ends of commands that hold() kept back with numbers up to this one are told now. */
-void cx_session_release(struct cx_session *session, unsigned number);
+void cx_session_give_up(struct cx_session *session, enum cx_reason why, const struct cx_err *err);
+/*
+ * The ends of commands that hold() kept back with numbers up to this one are told now. disk_full:
+ * the sandbox's disk has no room.
+ */
+void cx_session_release(struct cx_session *session, unsigned number, bool disk_full);
 bool cx_session_alive(const struct cx_session *session);
 /* Somebody waits for an answer or for a command of it. */
 bool cx_session_busy(const struct cx_session *session);
@@ -123,9 +128,10 @@ CX_MUST int cx_session_port(struct cx_session *session, uint16_t port, uint32_t 
 /*
  * A command. started() comes at most once, then ended() exactly once: with end set when it ran,
  * with err when it could not be started (kind and text say why, for the client) or was lost sight
- * of. An exec whose start nobody confirmed within CX_SESSION_ANSWER_MS is ended with CX_TIMEOUT,
- * and killed should it start after all. One with timeout_ms that the agent does not end in time is
- * ended with CX_TIMEOUT, CX_SESSION_ANSWER_MS later.
+ * of; with both when it had begun and the sandbox or the connection ended: end is what is known of
+ * it, err says more. An exec whose start nobody confirmed within CX_SESSION_ANSWER_MS is ended with
+ * CX_TIMEOUT, and killed should it start after all. One with timeout_ms that the agent does not end
+ * in time is ended with CX_TIMEOUT, CX_SESSION_ANSWER_MS later.
  */
 struct cx_exec {
 	void (*started)(struct cx_exec *exec, uint32_t pid); /* may be NULL */

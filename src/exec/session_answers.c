@@ -33,7 +33,7 @@ static int on_ok(struct cx_session *session, struct cx_pending *slot, struct cx_
 	}
 	if (session->events.used != NULL)
 		session->events.used(session, session->events.arg);
-	cx_pending_fail(slot, false, NULL);
+	cx_pending_fail(slot, false, NULL, NULL);
 	return 0;
 }
 
@@ -125,7 +125,7 @@ static int on_port_opened(struct cx_session *session, struct cx_pending *slot,
 		return 0;
 	}
 	(void)cx_refuse(&cut, CX_UNAVAILABLE, "the server closed the connection at once");
-	cx_pending_fail(slot, false, &cut);
+	cx_pending_fail(slot, false, NULL, &cut);
 	return 0;
 }
 

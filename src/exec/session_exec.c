@@ -106,11 +106,21 @@ int cx_session_on_started(struct cx_session *session, struct cx_pending *slot,
 	return 0;
 }
 
-void cx_pending_tell_end(struct cx_pending *slot)
+/* Signals that a program gets, or gives itself, when what it writes has no room. */
+static bool can_be_for_disk(const struct cx_result *end)
+{
+	if (end->reason == CX_REASON_SIGNALLED)
+		return end->status == SIGBUS || end->status == SIGABRT;
+	return end->reason == CX_REASON_EXITED && end->status != 0;
+}
+
+void cx_pending_tell_end(struct cx_pending *slot, bool disk_full)
 {
 	struct cx_result end = slot->end;
 	struct cx_exec *exec = cx_pending_release(slot);
 
+	if (disk_full && can_be_for_disk(&end))
+		end.reason = CX_REASON_DISK_FULL;
 	cx_pending_free(slot);
 	if (exec != NULL)
 		exec->ended(exec, &end, NULL);
@@ -136,6 +146,15 @@ static enum cx_reason judge(struct cx_session *session, const struct cx_pending 
 }
 
 /* What it used is read at once: only so long is the slot its own. */
+static void read_used(struct cx_session *session, const struct cx_pending *slot,
+		      struct cx_result *ret)
+{
+	if (slot->group == 0)
+		return;
+	ret->source = cx_accounts_source(session->accounts);
+	cx_accounts_read(session->accounts, slot->group, &ret->used);
+}
+
 static void measure(struct cx_session *session, struct cx_pending *slot,
 		    const struct cx_msg_exited *said)
 {
@@ -151,8 +170,7 @@ static void measure(struct cx_session *session, struct cx_pending *slot,
 					.wall_us = cx_now_us() - slot->asked_us };
 	if (slot->group == 0)
 		return;
-	slot->end.source = cx_accounts_source(session->accounts);
-	cx_accounts_read(session->accounts, slot->group, &slot->end.used);
+	read_used(session, slot, &slot->end);
 	slot->end.reason = judge(session, slot);
 	slot->closed |= slot->end.how == CX_EXITED_TIMEOUT;
 	cx_session_give_back(session, slot);
@@ -178,8 +196,35 @@ int cx_session_on_exited(struct cx_session *session, struct cx_pending *slot,
 	if (!fine && session->events.hold != NULL)
 		slot->held = session->events.hold(session, session->events.arg);
 	if (slot->held == 0)
-		cx_pending_tell_end(slot);
+		cx_pending_tell_end(slot, false);
 	return 0;
+}
+
+/* An end that was kept back is known, but it may have been that of its sandbox. */
+static bool came_with_sandbox(const struct cx_result *end, enum cx_reason why)
+{
+	if (end->reason == CX_REASON_EXITED)
+		return why == CX_REASON_OOM;
+	return end->reason == CX_REASON_SIGNALLED &&
+	       (end->status == SIGKILL || why == CX_REASON_OOM);
+}
+
+bool cx_session_last_seen(struct cx_session *session, const struct cx_pending *slot,
+			  enum cx_reason why, struct cx_result *ret)
+{
+	if (slot->waits == CX_WAIT_HELD) {
+		*ret = slot->end;
+		if (came_with_sandbox(ret, why))
+			ret->reason = why;
+		return true;
+	}
+	if (slot->waits != CX_WAIT_EXIT)
+		return false;
+	*ret = (struct cx_result){ .unseen = true,
+				   .reason = slot->why != CX_REASON_EXITED ? slot->why : why,
+				   .wall_us = cx_now_us() - slot->asked_us };
+	read_used(session, slot, ret);
+	return true;
 }
 
 int cx_session_exec(struct cx_session *session, const struct cx_msg_exec *plan,

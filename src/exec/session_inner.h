@@ -92,7 +92,8 @@ void cx_pending_free(struct cx_pending *slot); /* NULL is fine */
 /* Detaches the owner, so that it may free or reuse its struct within the callback. */
 void *cx_pending_release(struct cx_pending *slot);
 /* The callback may ask again and so move the slots: it comes last. */
-void cx_pending_fail(struct cx_pending *slot, bool keep_slot, const struct cx_err *err);
+void cx_pending_fail(struct cx_pending *slot, bool keep_slot, const struct cx_result *end,
+		     const struct cx_err *err);
 void cx_pending_answer(struct cx_pending *slot, const struct cx_answer *answer);
 /* cx_pending_fail() for a request that the sandbox may or may not have got. NULL is fine. */
 void cx_session_fail_pending(struct cx_session *session, struct cx_pending *slot,
@@ -151,7 +152,10 @@ CX_MUST int cx_session_on_started(struct cx_session *session, struct cx_pending 
 				  struct cx_reader *body, struct cx_err *err);
 CX_MUST int cx_session_on_exited(struct cx_session *session, struct cx_pending *slot,
 				 struct cx_reader *body, struct cx_err *err);
-void cx_pending_tell_end(struct cx_pending *slot);
+void cx_pending_tell_end(struct cx_pending *slot, bool disk_full);
+/* What is known of a command that had begun, now that nothing more will be; else false. */
+bool cx_session_last_seen(struct cx_session *session, const struct cx_pending *slot,
+			  enum cx_reason why, struct cx_result *ret);
 
 /* ---- session_ask.c --------------------------------------------------------------------------- */
 

@@ -53,12 +53,15 @@ static void expire(struct cx_session *session, unsigned i, const struct cx_err *
 {
 	struct cx_pending *slot = &session->slots[i];
 	uint32_t request = slot->request;
+	struct cx_result end;
+	bool begun;
 
 	slot->deadline_ms = 0;
 	slot->kill_late = (slot->waits & (CX_WAIT_START | CX_WAIT_INFO)) != 0;
 	if ((slot->waits & (CX_WAIT_EXIT | CX_WAIT_DONE)) != 0)
 		cx_session_kill_latecomer(session, request); /* may move the slots */
-	cx_pending_fail(&session->slots[i], true, err);
+	begun = cx_session_last_seen(session, &session->slots[i], CX_REASON_ENGINE_ERROR, &end);
+	cx_pending_fail(&session->slots[i], true, begun ? &end : NULL, err);
 }
 
 static void tick(struct cx_timer *timer)
@@ -139,32 +142,41 @@ static void end_walk(struct cx_session *session)
 		free_session(session);
 }
 
-void cx_session_fail(struct cx_session *session, const struct cx_err *err)
+static void fail_all(struct cx_session *session, bool keep_slots, enum cx_reason why,
+		     const struct cx_err *err)
+{
+	session->telling++;
+	for (unsigned i = 0; i < session->nslots; i++) {
+		struct cx_pending *slot = &session->slots[i];
+		struct cx_result end;
+		bool begun = cx_session_last_seen(session, slot, why, &end);
+
+		cx_pending_fail(slot, keep_slots && slot->waits != CX_WAIT_HELD,
+				begun ? &end : NULL, err);
+	}
+	end_walk(session);
+}
+
+void cx_session_fail(struct cx_session *session, enum cx_reason why, const struct cx_err *err)
 {
 	if (session->closed)
 		return;
 	if (!session->lost)
 		disconnect(session);
-	session->telling++;
-	for (unsigned i = 0; i < session->nslots; i++)
-		cx_pending_fail(&session->slots[i], false, err);
-	end_walk(session);
+	fail_all(session, false, why, err);
 }
 
-void cx_session_give_up(struct cx_session *session, const struct cx_err *err)
+void cx_session_give_up(struct cx_session *session, enum cx_reason why, const struct cx_err *err)
 {
-	session->telling++;
-	for (unsigned i = 0; i < session->nslots; i++)
-		cx_pending_fail(&session->slots[i], session->slots[i].waits != CX_WAIT_HELD, err);
-	end_walk(session);
+	fail_all(session, true, why, err);
 }
 
-void cx_session_release(struct cx_session *session, unsigned number)
+void cx_session_release(struct cx_session *session, unsigned number, bool disk_full)
 {
 	session->telling++;
 	for (unsigned i = 0; i < session->nslots; i++)
 		if (session->slots[i].waits == CX_WAIT_HELD && session->slots[i].held <= number)
-			cx_pending_tell_end(&session->slots[i]);
+			cx_pending_tell_end(&session->slots[i], disk_full);
 	end_walk(session);
 }
 

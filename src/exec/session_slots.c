@@ -71,7 +71,8 @@ void *cx_pending_release(struct cx_pending *slot)
 	return owner;
 }
 
-void cx_pending_fail(struct cx_pending *slot, bool keep_slot, const struct cx_err *err)
+void cx_pending_fail(struct cx_pending *slot, bool keep_slot, const struct cx_result *end,
+		     const struct cx_err *err)
 {
 	unsigned waits = slot->waits;
 	void *owner = cx_pending_release(slot);
@@ -81,7 +82,7 @@ void cx_pending_fail(struct cx_pending *slot, bool keep_slot, const struct cx_er
 	if (owner == NULL)
 		return;
 	if ((waits & CX_WAIT_EXEC) != 0)
-		((struct cx_exec *)owner)->ended(owner, NULL, err);
+		((struct cx_exec *)owner)->ended(owner, end, err);
 	else if ((waits & CX_WAIT_FILE) != 0)
 		((struct cx_file *)owner)->ended(owner, err);
 	else
@@ -94,7 +95,7 @@ void cx_session_fail_pending(struct cx_session *session, struct cx_pending *slot
 	if (slot == NULL)
 		return;
 	cx_session_give_back(session, slot);
-	cx_pending_fail(slot, false, err);
+	cx_pending_fail(slot, false, NULL, err);
 }
 
 void cx_pending_answer(struct cx_pending *slot, const struct cx_answer *answer)

@@ -56,7 +56,9 @@
 	M(0x42, command_slot, CX_FIELDS_COMMAND_SLOT) /* -> command_slot_made */                   \
 	M(0x43, command_slot_made, CX_FIELDS_NONE)                                                 \
 	M(0x44, oom_report, CX_FIELDS_OOM_REPORT) /* event: before oom, or ended for CX_END_OOM */ \
-	M(0x50, network, CX_FIELDS_SANDBOX)	  /* -> network_is */                              \
+	M(0x45, trouble, CX_FIELDS_SANDBOX) /* -> trouble_is: why a command may have failed */     \
+	M(0x46, trouble_is, CX_FIELDS_TROUBLE)                                                     \
+	M(0x50, network, CX_FIELDS_SANDBOX) /* -> network_is */                                    \
 	M(0x51, network_is, CX_FIELDS_NETWORK_IS)                                                  \
 	M(0x52, egress, CX_FIELDS_EGRESS) /* -> egress_set, when it is in force */                 \
 	M(0x53, egress_set, CX_FIELDS_EGRESS_SET)                                                  \
@@ -113,6 +115,9 @@
 	F(str, process, 15)                 \
 	F(u32, pid, UINT32_MAX)             \
 	F(u64, process_bytes, UINT64_MAX)
+#define CX_FIELDS_TROUBLE(F)                                              \
+	F(u32, oom_kills, UINT32_MAX) /* in it, for want of its memory */ \
+	F(u32, disk_full, 1)	      /* what it writes has no room (runtime/quota.h) */
 /* Sandboxes by state (engine/sandbox.h), and how many gateways were there before this one. */
 #define CX_FIELDS_COUNTED(F)      \
 	F(u32, starting, 1 << 20) \

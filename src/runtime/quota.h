@@ -73,6 +73,13 @@ CX_MUST int cx_quota_set(struct cx_quota *quota, const char *id, uint32_t owner,
  */
 CX_MUST int cx_quota_find(struct cx_quota *quota, const char *id, struct cx_writable *w,
 			  struct cx_err *err);
+/*
+ * No inode is left of its limit or of the file system that it is on, or so few bytes that writes
+ * fail: less than 1 % and less than CX_QUOTA_ROOM, which file systems may keep for their own needs.
+ * False also where nothing can be seen of it.
+ */
+enum { CX_QUOTA_ROOM = 1 << 20 };
+bool cx_quota_is_full(const struct cx_quota *quota, const char *id, const struct cx_writable *w);
 /* Whether ->dir is the root of a mount that is attached nowhere. */
 bool cx_quota_is_mount(const struct cx_writable *w);
 /*

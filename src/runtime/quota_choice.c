@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -108,6 +109,22 @@ enum cx_quota_kind cx_quota_kind(const struct cx_quota *quota)
 bool cx_quota_is_mount(const struct cx_writable *w)
 {
 	return ops_of(w->kind)->is_mount;
+}
+
+/* statvfs() tells of the limit, where the limit is of a file system or of a project. */
+bool cx_quota_is_full(const struct cx_quota *quota, const char *id, const struct cx_writable *w)
+{
+	const struct cx_quota_ops *ops = ops_of(w->kind);
+	struct statvfs fs;
+
+	if (w->dir < 0)
+		return false;
+	if (ops->is_full != NULL && ops->is_full(quota, id, w))
+		return true;
+	if (fstatvfs(w->dir, &fs) < 0)
+		return false;
+	return (fs.f_bavail * fs.f_frsize < CX_QUOTA_ROOM && fs.f_bavail < fs.f_blocks / 100) ||
+	       (fs.f_files > 0 && fs.f_favail == 0);
 }
 
 /* ---- one sandbox's --------------------------------------------------------------------------- */

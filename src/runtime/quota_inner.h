@@ -27,6 +27,8 @@ struct cx_quota_ops {
 	/* w->dir of one that an earlier daemon made; NULL: that is a plain directory. */
 	int (*find)(struct cx_quota *quota, const char *id, struct cx_writable *w,
 		    struct cx_err *err);
+	/* What statvfs() does not tell; NULL: it tells all. */
+	bool (*is_full)(const struct cx_quota *quota, const char *id, const struct cx_writable *w);
 	void (*discard)(const struct cx_writable *w); /* NULL: nothing to do */
 	int (*remove)(struct cx_quota *quota, const char *id, struct cx_err *err); /* the same */
 	bool is_mount, counts_inodes;

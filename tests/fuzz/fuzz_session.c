@@ -24,7 +24,7 @@ static void on_lost(struct cx_session *session, const struct cx_err *err, void *
 	(void)arg;
 	if (err->errnum == 0 || nlost++ > 0)
 		abort();
-	cx_session_fail(session, err);
+	cx_session_fail(session, CX_REASON_ENGINE_ERROR, err);
 }
 
 static void on_done(struct cx_call *call, const struct cx_answer *answer, const struct cx_err *err)

@@ -39,7 +39,7 @@ def test_cpu_time_is_that_of_getrusage(api, box, what):
     answer = api.exec_raw(box, f"exec /known {what}").ok()
     own = int(answer["stdout"].split()[0])
     starts = 101 if "tree" in what else 1
-    assert close_to(used(answer), own, 2000 * starts), (answer.json, own)
+    assert close_to(used(answer), own, 2000 * starts), (answer, own)
     assert used(answer) >= 0.98 * own
 
 
@@ -48,7 +48,7 @@ def test_memory_peak_is_that_of_getrusage(api, box):
     for mib in (100, 60, 8):
         answer = api.exec_raw(box, f"exec /known touch {mib}").ok()
         own = int(answer["stdout"].split()[1])
-        assert close_to(answer["memory_peak_bytes"], own, 2 * MIB), (mib, answer.json, own)
+        assert close_to(answer["memory_peak_bytes"], own, 2 * MIB), (mib, answer, own)
 
 
 def test_processes_at_once_are_counted(api, make):
@@ -85,10 +85,37 @@ REASONS = [
 @pytest.mark.parametrize("command, limits, reason, code", REASONS)
 def test_every_reason_is_the_true_one(api, box, command, limits, reason, code):
     answer = api.exec_raw(box, command, **limits).ok()
-    assert (answer["reason"], answer["exit_code"]) == (reason, code), answer.json
+    assert (answer["reason"], answer["exit_code"]) == (reason, code), answer
     after = api.exec_raw(box, "exec /known touch 8").ok()
-    assert after["reason"] == "exited" and after["memory_peak_bytes"] < 20 * MIB, after.json
+    assert after["reason"] == "exited" and after["memory_peak_bytes"] < 20 * MIB, after
     assert api.get(box)["status"] == "RUNNING", "a command's limit ends the command alone"
+
+
+def test_a_full_disk_is_the_reason(api, make):
+    key = make(disk_size_gb=0.05)
+    full = api.exec_raw(key, "dd if=/dev/zero of=/f bs=1M").ok()
+    assert (full["reason"], full["exit_code"]) == ("disk_full", 1), full
+    assert api.exec_raw(key, "kill -TERM $$").ok()["reason"] == "signalled"
+    assert api.exec_raw(key, "true").ok()["reason"] == "exited"
+    assert api.exec_raw(key, "rm /f; exit 1").ok()["reason"] == "exited"
+
+
+def test_the_end_of_the_sandbox_is_the_reason(api, engine):
+    """Who waits for a command hears what is known of it; nobody saw its end."""
+    key = api.create().ok()["id"]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool, api.stream(key, "echo begun; sleep 100") as stream:
+        stream.until(b"begun")
+        told = pool.submit(engine.cli, "exec", "--json", key, "--", "sh", "-c", "echo begun; sleep 100")
+        shown = pool.submit(engine.cli, "exec", key, "--", "sh", "-c", "echo begun; sleep 100")
+        harness.wait_until(lambda: api.exec(key, "pidof sleep | wc -w").stdout.strip() == "3", 10, "the commands")
+        api.delete(key).ok()
+        end, told, shown = stream.wait(), told.result(20), shown.result(20)
+    result = json.loads(told.stdout)
+    for one in (end, result):
+        assert one["reason"] == "sandbox_stopped" and one["exit_code"] is None and one["signal"] is None, one
+        assert "TERMINATED" in one["detail"], one
+    assert result["stdout"] == "begun\n" and told.returncode == shown.returncode == 125
+    assert "sandbox_stopped" in shown.stderr, shown
 
 
 def test_limits_of_a_process_are_set(api, box):
@@ -123,7 +150,7 @@ def test_the_next_gateway_goes_on_measuring(api, engine, box):
     harness.wait_until(api.healthy, 20, "the next gateway")
     for mib in (60, 8):
         answer = api.exec_raw(box, f"exec /known touch {mib}").ok()
-        assert close_to(answer["memory_peak_bytes"], mib * MIB, 3 * MIB), answer.json
+        assert close_to(answer["memory_peak_bytes"], mib * MIB, 3 * MIB), answer
 
 
 def test_the_command_line_tells_all_of_it(engine, box):

@@ -248,7 +248,7 @@ static void on_command(struct cx_exec *exec, const struct cx_result *how, const 
 	c->n++;
 	if (how != NULL)
 		c->end = *how;
-	else
+	if (why != NULL)
 		c->why = *why;
 	ck_assert_int_eq(cx_store_sandbox_by_id(gw.store, id, &row, &e), 1);
 	(void)snprintf(c->status, sizeof c->status, "%s", row.status);
@@ -267,9 +267,10 @@ static void run(struct cx_box *box, struct command *c)
 	agent_says(started, c->request, .pid = 7);
 }
 
-static void expect_told(struct command *c, const char *status)
+static void expect_told(struct command *c, const char *status, enum cx_reason reason)
 {
 	ck_assert_int_eq(c->n, 1);
+	ck_assert_int_eq(c->end.reason, reason);
 	ck_assert_int_eq(c->why.kind, CX_CONFLICT);
 	ck_assert_ptr_nonnull(strstr(c->why.msg, status));
 	ck_assert_str_eq(c->status, status);
@@ -316,7 +317,7 @@ START_TEST(deleted)
 	run(box, &c);
 	cx_box_watch(box, &watch.watch);
 	cx_box_destroy(box, &told.waiter);
-	expect_told(&c, "TERMINATED");
+	expect_told(&c, "TERMINATED", CX_REASON_SANDBOX_STOPPED);
 	expect_row("TERMINATED", NULL, "DELETED");
 	ck_assert_int_eq(watch.n, 1);
 	ck_assert_str_eq(watch.status, "TERMINATED");
@@ -339,7 +340,7 @@ START_TEST(start_command_ended)
 	run(box, &c);
 	agent_says(main_state, 0, .state = CX_MAIN_ENDED, .how = CX_EXITED_CODE,
 		   .status = (uint32_t)_i);
-	expect_told(&c, _i == 0 ? "TERMINATED" : "ERROR");
+	expect_told(&c, _i == 0 ? "TERMINATED" : "ERROR", CX_REASON_SANDBOX_STOPPED);
 	expect_removal("x");
 	if (_i == 0)
 		expect_row("TERMINATED", NULL, "START_COMMAND_ENDED");
@@ -369,7 +370,7 @@ START_TEST(its_time_is_over)
 	}
 	spin(400);
 	if (_i == 0)
-		expect_told(&c, "TIMEOUT");
+		expect_told(&c, "TIMEOUT", CX_REASON_SANDBOX_STOPPED);
 	expect_row("TIMEOUT", "TIMEOUT", _i == 0 ? "TIMEOUT" : "IDLE_TIMEOUT");
 	expect_removal("x");
 }
@@ -382,7 +383,7 @@ START_TEST(out_of_memory_by_caissond)
 
 	run(box, &c);
 	caissond_says(oom, 0, .id = cx_str_of(id));
-	expect_told(&c, "ERROR");
+	expect_told(&c, "ERROR", CX_REASON_OOM);
 	expect_row("ERROR", "OOM_KILLED", "OOM_KILLED");
 	caissond_says(oom, 0, .id = cx_str_of(id)); /* once is enough */
 	expect_removal("x");
@@ -405,7 +406,7 @@ START_TEST(out_of_memory_is_reported)
 		caissond_says(oom, 0, .id = cx_str_of(id));
 	else
 		caissond_says(ended, 0, .id = cx_str_of(id), .reason = CX_END_OOM);
-	expect_told(&c, "ERROR");
+	expect_told(&c, "ERROR", CX_REASON_OOM);
 	expect_row("ERROR", "OOM_KILLED", "OOM_KILLED");
 	ck_assert_int_eq(cx_store_sandbox_by_id(gw.store, id, &row, &err), 1);
 	ck_assert_ptr_nonnull(strstr(row.oom_report, "\"limitBytes\":67108864"));
@@ -427,17 +428,17 @@ START_TEST(out_of_memory_by_a_command)
 	run(box, &killed);
 	run(box, &other);
 	agent_says(exited, killed.request, .how = CX_EXITED_SIGNAL, .status = SIGKILL);
-	first = hear(caissond, CX_MSG_usage);
+	first = hear(caissond, CX_MSG_trouble);
 	ck_assert_int_eq(killed.n, 0); /* not before caissond has answered */
 	agent_says(exited, other.request, .how = CX_EXITED_CODE, .status = 1);
 	ck_assert(is_silent(caissond)); /* one question at a time */
-	caissond_says(used, first, .oom_kills = 0);
+	caissond_says(trouble_is, first, .oom_kills = 0);
 	ck_assert_int_eq(killed.n, 1);
 	ck_assert_uint_eq(killed.end.status, SIGKILL);
 	ck_assert_int_eq(other.n, 0); /* its end came after the question */
 	cx_pipes_close(&killed.pipes);
-	caissond_says(used, hear(caissond, CX_MSG_usage), .oom_kills = 1);
-	expect_told(&other, "ERROR");
+	caissond_says(trouble_is, hear(caissond, CX_MSG_trouble), .oom_kills = 1);
+	expect_told(&other, "ERROR", CX_REASON_OOM);
 	expect_row("ERROR", "OOM_KILLED", "OOM_KILLED");
 	expect_removal("x");
 }
@@ -455,7 +456,7 @@ START_TEST(a_lost_agent_of_one_that_has_ended)
 	ck_assert_ptr_null(cx_box_session(box, &err));
 	ck_assert_int_eq(err.kind, CX_CONFLICT);
 	caissond_says(ended, 0, .id = cx_str_of(id), .reason = CX_END_AGENT_EXITED);
-	expect_told(&c, "ERROR");
+	expect_told(&c, "ERROR", CX_REASON_SANDBOX_STOPPED);
 	expect_row("ERROR", "AGENT_EXITED", "AGENT_EXITED");
 	ck_assert_ptr_null(cx_box_find(&gw, id));
 }
@@ -478,6 +479,7 @@ START_TEST(a_lost_agent_of_one_that_lives)
 	agent_says(main_state, hear(agent, CX_MSG_main_status), .state = CX_MAIN_NONE);
 	ck_assert_int_eq(c.n, 1);
 	ck_assert_int_eq(c.why.kind, CX_UNAVAILABLE);
+	ck_assert(c.end.unseen && c.end.reason == CX_REASON_ENGINE_ERROR);
 	ck_assert_str_eq(c.status, "RUNNING");
 	cx_pipes_close(&c.pipes);
 	ck_assert_ptr_nonnull(cx_box_session(box, &err));

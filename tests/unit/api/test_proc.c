@@ -107,7 +107,7 @@ static void tear_down(void)
 	for (unsigned i = 0; i < 3; i++)
 		cx_close(&theirs[i]);
 	(void)cx_refuse(&err, CX_CONFLICT, "the test is over");
-	cx_session_fail(session, &err);
+	cx_session_fail(session, CX_REASON_ENGINE_ERROR, &err);
 	spin();
 	cx_session_close(session);
 	skipped_s += 2 * CX_PROC_KEPT_MS / 1000;
@@ -602,7 +602,7 @@ START_TEST(the_sandbox_ends)
 		cx_close(&theirs[i]);
 	(void)run("me", &live);
 	(void)cx_refuse(&why, CX_CONFLICT, "the sandbox has ended");
-	cx_session_fail(session, &why);
+	cx_session_fail(session, CX_REASON_SANDBOX_STOPPED, &why);
 	spin();
 	take_all(&seen);
 	take_all(&live);

@@ -7,20 +7,21 @@
 static const struct {
 	unsigned type, states, nfds;
 } legal[] = {
-	{ CX_MSG_hello, CX_PEER_NEW, 0 },	  { CX_MSG_create, CX_PEER_READY, 0 },
-	{ CX_MSG_connect, CX_PEER_READY, 0 },	  { CX_MSG_destroy, CX_PEER_READY, 0 },
-	{ CX_MSG_list, CX_PEER_READY, 0 },	  { CX_MSG_usage, CX_PEER_READY, 0 },
-	{ CX_MSG_layer_build, CX_PEER_READY, 3 }, { CX_MSG_layer_commit, CX_PEER_READY, 0 },
-	{ CX_MSG_layer_abort, CX_PEER_READY, 0 }, { CX_MSG_layer_remove, CX_PEER_READY, 0 },
-	{ CX_MSG_layer_stat, CX_PEER_READY, 0 },  { CX_MSG_scan, CX_PEER_READY, 3 },
-	{ CX_MSG_fetch, CX_PEER_READY, 1 },	  { CX_MSG_layer_check, CX_PEER_READY, 1 },
-	{ CX_MSG_export, CX_PEER_READY, 3 },	  { CX_MSG_commit, CX_PEER_READY, 3 },
-	{ CX_MSG_bundle, CX_PEER_READY, 3 },	  { CX_MSG_count, CX_PEER_READY, 0 },
-	{ CX_MSG_pause, CX_PEER_READY, 0 },	  { CX_MSG_resume, CX_PEER_READY, 0 },
-	{ CX_MSG_networking, CX_PEER_READY, 0 },  { CX_MSG_listen, CX_PEER_READY, 0 },
-	{ CX_MSG_ssh, CX_PEER_READY, 2 },	  { CX_MSG_network, CX_PEER_READY, 0 },
-	{ CX_MSG_egress, CX_PEER_READY, 0 },	  { CX_MSG_command_slot, CX_PEER_READY, 0 },
-	{ CX_MSG_disks, CX_PEER_READY, 0 },	  { CX_MSG_capacity, CX_PEER_READY, 0 },
+	{ CX_MSG_hello, CX_PEER_NEW, 0 },	   { CX_MSG_create, CX_PEER_READY, 0 },
+	{ CX_MSG_connect, CX_PEER_READY, 0 },	   { CX_MSG_destroy, CX_PEER_READY, 0 },
+	{ CX_MSG_list, CX_PEER_READY, 0 },	   { CX_MSG_usage, CX_PEER_READY, 0 },
+	{ CX_MSG_trouble, CX_PEER_READY, 0 },	   { CX_MSG_layer_build, CX_PEER_READY, 3 },
+	{ CX_MSG_layer_commit, CX_PEER_READY, 0 }, { CX_MSG_layer_abort, CX_PEER_READY, 0 },
+	{ CX_MSG_layer_remove, CX_PEER_READY, 0 }, { CX_MSG_layer_stat, CX_PEER_READY, 0 },
+	{ CX_MSG_scan, CX_PEER_READY, 3 },	   { CX_MSG_fetch, CX_PEER_READY, 1 },
+	{ CX_MSG_layer_check, CX_PEER_READY, 1 },  { CX_MSG_export, CX_PEER_READY, 3 },
+	{ CX_MSG_commit, CX_PEER_READY, 3 },	   { CX_MSG_bundle, CX_PEER_READY, 3 },
+	{ CX_MSG_count, CX_PEER_READY, 0 },	   { CX_MSG_pause, CX_PEER_READY, 0 },
+	{ CX_MSG_resume, CX_PEER_READY, 0 },	   { CX_MSG_networking, CX_PEER_READY, 0 },
+	{ CX_MSG_listen, CX_PEER_READY, 0 },	   { CX_MSG_ssh, CX_PEER_READY, 2 },
+	{ CX_MSG_network, CX_PEER_READY, 0 },	   { CX_MSG_egress, CX_PEER_READY, 0 },
+	{ CX_MSG_command_slot, CX_PEER_READY, 0 }, { CX_MSG_disks, CX_PEER_READY, 0 },
+	{ CX_MSG_capacity, CX_PEER_READY, 0 },
 };
 
 static bool is_listed(unsigned type, unsigned state, unsigned nfds)

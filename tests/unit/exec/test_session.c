@@ -57,7 +57,7 @@ static void on_lost(struct cx_session *s, const struct cx_err *why, void *arg)
 	nlost++;
 	lost_why = *why;
 	if (!leave_when_lost)
-		cx_session_fail(s, why);
+		cx_session_fail(s, CX_REASON_ENGINE_ERROR, why);
 	if (close_when_lost) {
 		cx_session_close(s);
 		session = NULL;
@@ -189,6 +189,7 @@ struct run {
 	struct cx_result end;
 	struct cx_err why;
 	int started, ended;
+	bool has_end;
 };
 
 static void on_started(struct cx_exec *exec, uint32_t pid)
@@ -201,11 +202,12 @@ static void on_ended(struct cx_exec *exec, const struct cx_result *end, const st
 {
 	struct run *run = cx_container_of(exec, struct run, exec);
 
-	ck_assert((end == NULL) == (why != NULL));
+	ck_assert(end != NULL || why != NULL);
 	run->ended++;
+	run->has_end = end != NULL;
 	if (end != NULL)
 		run->end = *end;
-	else
+	if (why != NULL)
 		run->why = *why;
 }
 
@@ -735,7 +737,7 @@ START_TEST(what_is_pending_waits_for_the_owner_of_a_lost_session)
 	ck_assert(!cx_session_alive(session) && cx_session_busy(session));
 	ck_assert_int_eq(run.ended + first.done, 0);
 	(void)cx_refuse(&why, CX_CONFLICT, "it ran out of memory");
-	cx_session_fail(session, &why);
+	cx_session_fail(session, CX_REASON_OOM, &why);
 	ck_assert_int_eq(run.ended, 1);
 	ck_assert_int_eq(run.why.kind, CX_CONFLICT);
 	ck_assert_int_eq(first.done, 1);
@@ -748,10 +750,14 @@ END_TEST
 static const struct {
 	struct cx_result end;
 	int held;
+	bool disk_full;
+	enum cx_reason reason;
 } ways_to_end[] = {
-	{ { .how = CX_EXITED_CODE, .status = 0 }, 0 },
-	{ { .how = CX_EXITED_CODE, .status = 1 }, 1 },
-	{ { .how = CX_EXITED_SIGNAL, .status = SIGKILL }, 1 },
+	{ { .how = CX_EXITED_CODE, .status = 0 }, 0, true, CX_REASON_EXITED },
+	{ { .how = CX_EXITED_CODE, .status = 1 }, 1, false, CX_REASON_EXITED },
+	{ { .how = CX_EXITED_CODE, .status = 1 }, 1, true, CX_REASON_DISK_FULL },
+	{ { .how = CX_EXITED_SIGNAL, .status = SIGBUS }, 1, true, CX_REASON_DISK_FULL },
+	{ { .how = CX_EXITED_SIGNAL, .status = SIGKILL }, 1, true, CX_REASON_SIGNALLED },
 };
 
 START_TEST(a_bad_end_can_be_kept_back)
@@ -767,16 +773,27 @@ START_TEST(a_bad_end_can_be_kept_back)
 	ck_assert_int_eq(run.ended, !ways_to_end[_i].held);
 	ck_assert(cx_session_busy(session) == (ways_to_end[_i].held == 1));
 	(void)begin(&other);
-	cx_session_release(session, 1);
+	cx_session_release(session, 1, ways_to_end[_i].disk_full);
 	ck_assert_int_eq(run.ended, !ways_to_end[_i].held);
-	cx_session_release(session, 2);
+	cx_session_release(session, 2, ways_to_end[_i].disk_full);
 	ck_assert_int_eq(run.ended, 1);
 	ck_assert_uint_eq(run.end.status, ways_to_end[_i].end.status);
+	ck_assert_int_eq(run.end.reason, ways_to_end[_i].reason);
 	ck_assert_int_eq(other.ended, 0);
 	drop(&run);
 	drop(&other);
 }
 END_TEST
+
+static const struct {
+	uint32_t how, status;
+	enum cx_reason sandbox, command;
+} last_words[] = {
+	{ CX_EXITED_SIGNAL, SIGKILL, CX_REASON_OOM, CX_REASON_OOM },
+	{ CX_EXITED_CODE, 137, CX_REASON_OOM, CX_REASON_OOM },
+	{ CX_EXITED_SIGNAL, SIGKILL, CX_REASON_SANDBOX_STOPPED, CX_REASON_SANDBOX_STOPPED },
+	{ CX_EXITED_CODE, 3, CX_REASON_SANDBOX_STOPPED, CX_REASON_EXITED },
+};
 
 START_TEST(a_kept_end_gives_way_to_a_better_reason)
 {
@@ -786,12 +803,33 @@ START_TEST(a_kept_end_gives_way_to_a_better_reason)
 
 	hold_ends = true;
 	say(started, r, .pid = 7);
-	say(exited, r, .how = CX_EXITED_SIGNAL, .status = SIGKILL);
+	say(exited, r, .how = last_words[_i].how, .status = last_words[_i].status);
 	(void)cx_refuse(&why, CX_CONFLICT, "it ran out of memory");
-	cx_session_fail(session, &why);
+	cx_session_fail(session, last_words[_i].sandbox, &why);
 	ck_assert_int_eq(run.ended, 1);
 	ck_assert_int_eq(run.why.kind, CX_CONFLICT);
+	ck_assert(run.has_end && !run.end.unseen);
+	ck_assert_int_eq(run.end.reason, last_words[_i].command);
 	drop(&run);
+}
+END_TEST
+
+START_TEST(a_command_that_nobody_saw_end_says_so)
+{
+	struct run begun, waits;
+	uint32_t r = begin(&begun);
+	struct cx_err why;
+
+	say(started, r, .pid = 7);
+	(void)begin(&waits);
+	(void)cx_refuse(&why, CX_CONFLICT, "its time is over");
+	cx_session_fail(session, CX_REASON_SANDBOX_STOPPED, &why);
+	ck_assert(begun.has_end && begun.end.unseen);
+	ck_assert_int_eq(begun.end.reason, CX_REASON_SANDBOX_STOPPED);
+	ck_assert(!waits.has_end);
+	ck_assert_int_eq(waits.why.kind, CX_CONFLICT);
+	drop(&begun);
+	drop(&waits);
 }
 END_TEST
 
@@ -806,7 +844,7 @@ START_TEST(a_session_that_gives_up_still_asks)
 	ck_assert_int_eq(cx_session_main(session, &state.call, &err), 0);
 	m = hear(CX_MSG_main_status);
 	(void)cx_refuse(&why, CX_CONFLICT, "its time is over");
-	cx_session_give_up(session, &why);
+	cx_session_give_up(session, CX_REASON_SANDBOX_STOPPED, &why);
 	ck_assert_int_eq(run.ended, 1);
 	ck_assert_int_eq(run.why.kind, CX_CONFLICT);
 	ck_assert_int_eq(state.done, 1);
@@ -1025,7 +1063,8 @@ int main(void)
 	tcase_add_loop_test(tc, a_lie_ends_the_session, 0, CX_LEN(lies));
 	tcase_add_loop_test(tc, what_is_pending_waits_for_the_owner_of_a_lost_session, 0, 2);
 	tcase_add_loop_test(tc, a_bad_end_can_be_kept_back, 0, CX_LEN(ways_to_end));
-	tcase_add_test(tc, a_kept_end_gives_way_to_a_better_reason);
+	tcase_add_loop_test(tc, a_kept_end_gives_way_to_a_better_reason, 0, CX_LEN(last_words));
+	tcase_add_test(tc, a_command_that_nobody_saw_end_says_so);
 	tcase_add_test(tc, a_session_that_gives_up_still_asks);
 	tcase_add_test(tc, closing_in_between_fails_what_waits);
 	tcase_add_test(tc, no_answer_in_time);

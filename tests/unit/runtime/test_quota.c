@@ -170,6 +170,8 @@ START_TEST(bytes_end_at_the_limit)
 	n = fill_bytes(w.dir, "upper/f");
 	ck_assert_uint_le(n, limit.bytes);
 	ck_assert_uint_ge(n, limit.bytes / 10 * 9);
+	ck_assert(cx_quota_is_full(quota, "abcdefghijk0", &w));
+	ck_assert(!cx_quota_is_full(quota, "abcdefghijk1", &other));
 	ck_assert_int_eq(mkdirat(other.dir, "upper/d", 0700), 0);
 	ck_assert_uint_ge(fill_bytes(other.dir, "upper/f"), limit.bytes / 10 * 9);
 	ck_assert_int_eq(unlinkat(w.dir, "upper/f", 0), 0);
@@ -193,6 +195,7 @@ START_TEST(inodes_end_at_the_limit)
 	if (b->counts_inodes) { /* upper, work and what a file system has itself count, too */
 		ck_assert_uint_le(n, 600);
 		ck_assert_uint_ge(n, 450);
+		ck_assert(cx_quota_is_full(quota, "abcdefghijk0", &w));
 	}
 	end("abcdefghijk0", &w);
 }
