@@ -3,13 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <seccomp.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -24,6 +29,7 @@
 enum {
 	PROGRAM_MAX = BPF_MAXINSNS,
 	ALTERNATIVES_MAX = 64,
+	COMPILE_CPU_S = 3,
 	UNLISTED = ENOSYS, /* what no row names: as a kernel without it would say */
 };
 
@@ -179,17 +185,74 @@ static int join(struct program *first, const struct program *second, struct cx_e
 	return 0;
 }
 
-int cx_seccomp_compile(struct cx_err *err)
+static int compile_both(int fd, struct cx_err *err)
 {
 	cx_autofree struct program *first = calloc(1, sizeof *first);
 	cx_autofree struct program *second = calloc(1, sizeof *second);
-	cx_autofd int fd = memfd_create("caisson-filter", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (first == NULL || second == NULL || fd < 0)
-		return cx_fail(err, fd < 0 ? errno : ENOMEM, "filter");
+	if (first == NULL || second == NULL)
+		return cx_fail(err, ENOMEM, "filter");
 	if (compile(true, first, err) < 0 || compile(false, second, err) < 0 ||
-	    join(first, second, err) < 0 ||
-	    cx_write_all(fd, first->insns, first->len * sizeof first->insns[0], err) < 0)
+	    join(first, second, err) < 0)
+		return -err->errnum;
+	return cx_write_all(fd, first->insns, first->len * sizeof first->insns[0], err);
+}
+
+/* Memory for all of it, which malloc() then has; some 3 MiB are used. */
+static int reserve_memory(struct cx_err *err)
+{
+	enum { RESERVE = 16 << 20 };
+	void *p = NULL;
+
+	if (mallopt(M_TRIM_THRESHOLD, INT_MAX) == 1 && mallopt(M_MMAP_THRESHOLD, 2 * RESERVE) == 1)
+		p = malloc(RESERVE);
+	if (p == NULL)
+		return cx_fail(err, ENOMEM, "memory for a filter");
+	free(p);
+	return 0;
+}
+
+/*
+ * When malloc() fails libseccomp follows lists without end, frees twice, or makes a filter in which
+ * rules are missing. So it works in a process of its own, where malloc() has what it takes and the
+ * kernel sees to an end. `shared` is a page of both: what went wrong.
+ */
+static int compile_apart(int fd, struct cx_err *shared, struct cx_err *err)
+{
+	const struct rlimit limit = { .rlim_cur = COMPILE_CPU_S, .rlim_max = COMPILE_CPU_S };
+	siginfo_t end = { 0 };
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return cx_fail(err, errno, "fork");
+	if (pid == 0) {
+		if (setrlimit(RLIMIT_CPU, &limit) < 0)
+			_exit(1);
+		_exit(reserve_memory(shared) < 0 || compile_both(fd, shared) < 0);
+	}
+	while (waitid(P_PID, (id_t)pid, &end, WEXITED) < 0)
+		if (errno != EINTR)
+			return cx_fail(err, errno, "wait for a child");
+	if (end.si_code == CLD_EXITED && end.si_status == 0)
+		return 0;
+	if (shared->errnum == 0)
+		return cx_refuse(err, CX_INTERNAL, "libseccomp came to no end");
+	*err = *shared;
+	return -err->errnum;
+}
+
+int cx_seccomp_compile(struct cx_err *err)
+{
+	cx_autofd int fd = memfd_create("caisson-filter", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct cx_err *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int r;
+
+	if (fd < 0 || shared == MAP_FAILED)
+		return cx_fail(err, fd < 0 ? errno : ENOMEM, "filter");
+	r = compile_apart(fd, shared, err);
+	(void)munmap(shared, sizeof *shared);
+	if (r < 0)
 		return cx_wrap(err, "compile the sandbox's filter");
 	if (lseek(fd, 0, SEEK_SET) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
