@@ -25,7 +25,8 @@
 #include "runtime/rootfs.h"
 #include "runtime/seccomp.h"
 
-enum { STRAY_MS = 1000 }; /* long enough for what is ready in the loop to have its turn */
+/* Long enough for what is ready in the loop to have its turn; and how often. */
+enum { STRAY_MS = 1000, STRAY_LOOKS = 60 };
 enum {
 	INODES_MIN = 256,
 	DISK_MIN = 4 << 20,
@@ -322,7 +323,8 @@ int cx_host_need_spawner(struct cx_host *host, struct cx_err *err)
 
 /*
  * A clone whose spawner ended before it told of it is our child, and nobody's here. It ends by
- * itself. What is dead at two looks is it: all others have been reaped by the loop in between.
+ * itself, on a busy host not at once. What is dead at two looks is it: all others have been reaped
+ * by the loop in between.
  */
 static void reap_stray(struct cx_timer *timer)
 {
@@ -334,7 +336,7 @@ static void reap_stray(struct cx_timer *timer)
 	if (info.si_pid != 0 && info.si_pid == host->stray)
 		(void)waitid(P_PID, (id_t)host->stray, &info, WEXITED | WNOHANG | __WALL);
 	host->stray = info.si_pid;
-	if (host->stray != 0)
+	if (host->stray != 0 || --host->stray_looks > 0)
 		cx_timer_set(&host->loop, timer, STRAY_MS);
 }
 
@@ -343,6 +345,7 @@ void cx_host_drop_spawner(struct cx_host *host)
 	if (host->spawner.pidfd >= 0) {
 		cx_spawner_stop(&host->spawner);
 		host->strays.fire = reap_stray;
+		host->stray_looks = STRAY_LOOKS;
 		cx_timer_set(&host->loop, &host->strays, STRAY_MS);
 	}
 	host->spawner = (struct cx_spawner){ .control = -EBADF, .pidfd = -EBADF };
@@ -395,13 +398,18 @@ static int check_room(const struct cx_host *h, uint64_t bytes, struct cx_err *er
 		return cx_fail(err, errno, "look at the state directory's disk");
 	reserve = cx_host_disk_reserve(h, (uint64_t)fs.f_blocks * fs.f_frsize);
 	left = (uint64_t)fs.f_bavail * fs.f_frsize;
-	if (left < reserve || bytes > left - reserve)
+	if (left >= reserve && bytes <= left - reserve)
+		return 0;
+	if (bytes == 0)
 		return cx_refuse(err, CX_LIMIT,
-				 "no room for a disk of %llu MiB: the host has %llu MiB left, of "
-				 "which it keeps %llu",
-				 (unsigned long long)bytes >> 20, (unsigned long long)left >> 20,
-				 (unsigned long long)reserve >> 20);
-	return 0;
+				 "no room for another sandbox: the host's disk has %llu MiB left, "
+				 "of which it keeps %llu",
+				 (unsigned long long)left >> 20, (unsigned long long)reserve >> 20);
+	return cx_refuse(err, CX_LIMIT,
+			 "no room for a disk of %llu MiB: the host has %llu MiB left, of which it "
+			 "keeps %llu",
+			 (unsigned long long)bytes >> 20, (unsigned long long)left >> 20,
+			 (unsigned long long)reserve >> 20);
 }
 
 int cx_host_plan_disk(const struct cx_host *host, uint64_t bytes, bool in_memory,

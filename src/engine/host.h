@@ -36,6 +36,7 @@ struct cx_host {
 	struct cx_spawner spawner;	/* control is -EBADF while there is none */
 	struct cx_timer strays;		/* looks for what a spawner's end left without an owner */
 	pid_t stray;			/* seen at the last look; 0: none */
+	int stray_looks;		/* that are left */
 	int agent_image, filter;
 	char self[CX_CONFIG_TEXT]; /* this program, for the sweeper */
 	struct cx_packet packet;   /* scratch of every connection */

@@ -90,8 +90,8 @@ void cx_quota_discard(const struct cx_writable *w);
 /* The same, and closes it, which takes a moment for a mount whose last user that is. */
 void cx_quota_release(struct cx_writable *w);
 /*
- * When no process uses it any more: frees what the kernel keeps by the name. A directory that is
- * left is the caller's to delete.
+ * When no process uses it any more: frees what the kernel keeps by the name, whatever back end an
+ * earlier daemon made it with. A directory that is left is the caller's to delete.
  */
 CX_MUST int cx_quota_remove(struct cx_quota *quota, const char *id, struct cx_err *err);
 

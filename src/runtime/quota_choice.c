@@ -224,11 +224,18 @@ void cx_quota_release(struct cx_writable *w)
 	cx_close(&w->dir);
 }
 
+/* Another back end than this daemon's may be off by now; what it kept is then kept by nobody. */
 int cx_quota_remove(struct cx_quota *quota, const char *id, struct cx_err *err)
 {
-	const struct cx_quota_ops *ops = ops_of(quota->kind);
+	struct cx_err ignored;
+	int r = 0;
 
-	return ops->remove != NULL ? ops->remove(quota, id, err) : 0;
+	for (unsigned kind = 0; kind < CX_QUOTA_MAX; kind++)
+		if (kinds[kind].ops->remove != NULL &&
+		    kinds[kind].ops->remove(quota, id, kind == quota->kind ? err : &ignored) < 0 &&
+		    kind == quota->kind)
+			r = -err->errnum;
+	return r;
 }
 
 /* ---- trying ---------------------------------------------------------------------------------- */

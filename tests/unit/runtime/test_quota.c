@@ -325,6 +325,33 @@ START_TEST(nothing_is_left)
 }
 END_TEST
 
+/* An operator may change the back end between two starts. */
+START_TEST(removed_by_a_daemon_with_another_back_end)
+{
+	static const struct cx_quota_limit limit = { 16 * MIB, 512 };
+	const struct back_end *b = &back_ends[_i];
+	struct cx_writable w;
+	struct statvfs fs;
+
+	if (!begin(b))
+		return;
+	make("abcdefghijk0", &limit, &w);
+	cx_quota_release(&w);
+	cx_quota_close(quota);
+	quota = open_quota(CX_QUOTA_NONE);
+	ck_assert_msg(quota != NULL, "%s", err.msg);
+	end("abcdefghijk0", &w);
+	if (b->kind == CX_QUOTA_BTRFS)
+		ck_assert_int_lt(faccessat(at, "abcdefghijk0", F_OK, 0), 0);
+	if (b->kind == CX_QUOTA_PROJECT) {
+		cx_autofd int dir = openat(at, "abcdefghijk0", O_RDONLY | O_CLOEXEC);
+
+		ck_assert_int_eq(fstatvfs(dir, &fs), 0);
+		ck_assert_uint_gt((uint64_t)fs.f_blocks * fs.f_frsize, limit.bytes);
+	}
+}
+END_TEST
+
 START_TEST(what_does_not_work_is_refused)
 {
 	ck_assert_int_eq(mount("tmpfs", "at", "tmpfs", 0, NULL), 0);
@@ -371,6 +398,7 @@ int main(void)
 	tcase_add_loop_test(each, memory_instead, 0, CX_LEN(back_ends));
 	tcase_add_loop_test(each, found_by_the_next_daemon, 0, CX_LEN(back_ends));
 	tcase_add_loop_test(each, nothing_is_left, 0, CX_LEN(back_ends));
+	tcase_add_loop_test(each, removed_by_a_daemon_with_another_back_end, 0, CX_LEN(back_ends));
 	suite_add_tcase(suite, each);
 	tcase_add_checked_fixture(once, setup, teardown);
 	tcase_add_test(once, what_does_not_work_is_refused);
