@@ -11,9 +11,12 @@
  * any other build has neither the functions nor the points, and reads no file for them.
  *
  * A program of a fault build looks for faults/NAME beside its own file (NAME.ARGUMENT when it has
- * one argument), before main(), and shares its first page, a struct cx_fault_plan, with the test.
- * Without that file nothing happens. Points are counted in the program itself, not in what it
- * forks, so the n-th point is the same one each time that it does the same.
+ * one argument), before main(), and shares it, a struct cx_fault_plan, with the test. Without that
+ * file nothing happens. Points are counted in the program itself, not in what it forks.
+ *
+ * A point is passed at a place: the functions from main() to it, as a number that is the same in
+ * each process of this build. Places are remembered until a fault happens, so that a test can take
+ * each once, however often and in which order they are passed.
  */
 enum cx_fault_kind {
 	CX_FAULT_STEP = 1,   /* cx_fault_step(): something is about to be done that was recorded */
@@ -29,14 +32,22 @@ enum cx_fault_action {
 	CX_FAULT_FAIL, /* plus an errno: the point fails with it */
 };
 
+enum { CX_FAULT_FRAMES = 40, CX_FAULT_PLACES = 16384 };
+
 struct cx_fault_plan {
 	uint64_t kinds; /* which points count */
+	uint64_t place; /* only those here; 0: everywhere */
 	uint64_t left;	/* the action is taken at the point that makes it 0; 0: at none */
 	uint64_t times; /* and at so many of the next points */
 	uint64_t action;
 	uint64_t count; /* points since the test made it 0 */
 	uint64_t fired;
 	char name[64]; /* of the point at which it fired last */
+	/* Where that was, innermost first: addresses in the program's file, 0 in a library. */
+	uint64_t stack[CX_FAULT_FRAMES];
+	struct cx_fault_place {
+		uint64_t place, count; /* 0: a free row */
+	} places[CX_FAULT_PLACES];     /* by place modulo their number, or behind */
 };
 
 #ifdef CX_FAULT_INJECTION

@@ -1,66 +1,132 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs of a fault build in a directory of their own, and what each is to do at which point.
 
-See src/base/fault.h: the first page of faults/PROGRAM is shared with the running program.
+See src/base/fault.h: the file faults/PROGRAM is shared with the running program. caisson-agent has none, as it runs
+where no file of ours is: strace counts its system calls and injects the faults.
 """
 
+import collections
+import contextlib
 import errno
 import mmap
 import os
+import re
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
+import time
 
 STEP, CALL, OPEN, MEMORY = 1, 2, 4, 8
 NOTHING, KILL, STOP, FAIL = range(4)
-PROGRAMS = ("caissond", "caisson-gateway", "caisson-spawner", "caisson-resolver", "caisson-image")
-LAYOUT = struct.Struct("<6Q64s")  # kinds, left, times, action, count, fired, name
+WORKERS = tuple("caisson-image." + verb for verb in ("scan", "read", "write", "walk", "changes", "pack", "bundle", "same"))
+AGENT = "caisson-agent"
+PROGRAMS = ("caissond", "caisson-gateway", "caisson-spawner", "caisson-resolver", "caisson-firewall", "caisson-fetch",
+            "caisson-ssh", "caissond.--sweep", *WORKERS)
+HEAD = struct.Struct("<7Q64s40Q")  # kinds, place, left, times, action, count, fired, name, stack
+PLACE, PLACES = struct.Struct("<2Q"), 16384  # place, how often it was passed
+SIZE = HEAD.size + PLACES * PLACE.size
 
-# What happens at a point: which points count, what is done, how often.
+# What happens at a point: which points count, what is done.
 MODES = {
-    "kill": (STEP | CALL, KILL, 0),
-    "ENOSPC": (STEP | CALL, FAIL + errno.ENOSPC, 0),
-    "EIO": (STEP | CALL, FAIL + errno.EIO, 0),
-    "EMFILE": (OPEN, FAIL + errno.EMFILE, 0),
-    "ENOMEM": (MEMORY, FAIL + errno.ENOMEM, 0),
+    "kill": (STEP | CALL, KILL),
+    "ENOSPC": (STEP | CALL, FAIL + errno.ENOSPC),
+    "EIO": (STEP | CALL, FAIL + errno.EIO),
+    "EMFILE": (OPEN, FAIL + errno.EMFILE),
+    "ENOMEM": (MEMORY, FAIL + errno.ENOMEM),
 }
 
 
 class Plan:
     """What one program is to do; it is told while it runs, or before it starts."""
 
-    def __init__(self, path):
+    def __init__(self, path, program):
+        self.program = program
         with open(path, "wb+") as file:
-            file.truncate(mmap.PAGESIZE)
+            file.truncate(SIZE)
             os.fchmod(file.fileno(), 0o666)
-            self.page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+            self.page = mmap.mmap(file.fileno(), SIZE)
 
-    def _set(self, *values):
-        LAYOUT.pack_into(self.page, 0, *values)
-
-    def arm(self, mode, point):
-        """At the point-th point from now on, 1 is the next; 0 only counts."""
-        kinds, action, times = MODES[mode]
-        self._set(0, 0, 0, 0, 0, 0, b"")
-        self._set(0, point, times, action, 0, 0, b"")
+    def arm(self, mode, place=None, nth=1):
+        """At the nth time that it comes to the place ("any": wherever); without one it only remembers places."""
+        kinds, action = MODES[mode]
+        self.page[:] = bytes(SIZE)
+        at = int(place, 16) if place not in (None, "any") else 0
+        HEAD.pack_into(self.page, 0, 0, at, nth if place else 0, 0, action, 0, 0, b"", *[0] * 40)
         struct.pack_into("<Q", self.page, 0, kinds)
 
     def disarm(self):
-        struct.pack_into("<4Q", self.page, 0, 0, 0, 0, 0)
-
-    @property
-    def count(self):
-        return LAYOUT.unpack_from(self.page)[4]
+        struct.pack_into("<Q", self.page, 0, 0)
 
     @property
     def fired(self):
-        return LAYOUT.unpack_from(self.page)[5] > 0
+        """The name of the point at which it happened, or None."""
+        head = HEAD.unpack_from(self.page)
+        return head[7].rstrip(b"\0").decode() if head[6] > 0 else None
+
+    def places(self):
+        """Place -> how often it was passed before anything happened."""
+        end = HEAD.size + PLACES * PLACE.size
+        return {f"{place:016x}": n for place, n in PLACE.iter_unpack(self.page[HEAD.size:end]) if place}
+
+    def where(self, build):
+        """The functions that led to where it happened."""
+        stack = [f"{address - 1:#x}" for address in HEAD.unpack_from(self.page)[8:] if address]
+        told = subprocess.run(["addr2line", "-f", "-s", "-e", os.path.join(build, self.program.split(".")[0]), *stack],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.splitlines()
+        return " < ".join(f"{name} ({line})" for name, line in zip(told[::2], told[1::2]) if "fault" not in line)
+
+
+class AgentPlan:
+    """The same of the first processes of sandboxes; a place is the name of a system call."""
+    SECONDS = 10
+    CALLED = re.compile(r"^(?:\d+ +)?(\w+)\(", re.M)
+    INJECTED = {"kill": "signal=SIGKILL"}
+
+    def __init__(self, path):
+        self.path, self.strace, self.pids = path, None, lambda: ()
+
+    def arm(self, mode, place=None, nth=1):
+        self.disarm()
+        self.at = f"{place} {nth}" if place else None
+        inject = self.INJECTED.get(mode, "error=" + mode)
+        pids = [str(pid) for pid in self.pids()]
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self.path)
+        options = ["-e", f"inject={place}:{inject}:when={nth}"] if place else []
+        self.strace = subprocess.Popen(["strace", "-qq", "-o", self.path, *options, "-p", ",".join(pids)],
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + self.SECONDS
+        while not all(self.traced(pid) for pid in pids):
+            assert time.monotonic() < end and self.strace.poll() is None, "strace does not trace"
+            time.sleep(0.005)
+
+    def traced(self, pid):
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            return f"TracerPid:\t{self.strace.pid}\n" in file.read()
+
+    def disarm(self):
+        if self.strace is None:
+            return
+        self.strace.send_signal(signal.SIGINT)  # it lets go what it traces
+        self.strace.wait(self.SECONDS)
+        self.strace = None
+
+    def log(self):
+        with contextlib.suppress(FileNotFoundError), open(self.path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+        return ""
 
     @property
-    def name(self):
-        """Of the point at which it happened."""
-        return LAYOUT.unpack_from(self.page)[6].rstrip(b"\0").decode()
+    def fired(self):
+        return self.at if self.at and re.search(r"\(INJECTED\)|killed by SIGKILL", self.log()) else None
+
+    def places(self):
+        return dict(collections.Counter(self.CALLED.findall(self.log())))
+
+    def where(self, _):
+        return self.at or ""
 
 
 def has_faults(build):
@@ -75,17 +141,20 @@ class Programs:
     def __init__(self, build):
         self.path = tempfile.mkdtemp(prefix="caisson-faults.")
         os.chmod(self.path, 0o755)
-        os.mkdir(os.path.join(self.path, "faults"))
-        os.chmod(os.path.join(self.path, "faults"), 0o755)
+        plans = os.path.join(self.path, "faults")
+        os.mkdir(plans)
+        os.chmod(plans, 0o755)
         for name in os.listdir(build):
             source = os.path.join(build, name)
             if name.startswith("caisson") and os.path.isfile(source) and os.access(source, os.X_OK):
                 shutil.copy(source, os.path.join(self.path, name))
-        self.plans = {name: Plan(os.path.join(self.path, "faults", name)) for name in PROGRAMS}
+        self.plans = {name: Plan(os.path.join(plans, name), name) for name in PROGRAMS}
+        self.plans[AGENT] = AgentPlan(os.path.join(self.path, "strace"))
 
     def disarm(self):
         for plan in self.plans.values():
             plan.disarm()
 
     def remove(self):
+        self.disarm()
         shutil.rmtree(self.path)

@@ -52,6 +52,20 @@ class Scene:
         """After the engine is at rest again; cleans up."""
         raise NotImplementedError
 
+    def agents(self):
+        """First processes of sandboxes that take part."""
+        return [self.world.agents()[self.target]]
+
+
+class Idle(Scene):
+    """What goes on without anybody, but for the looks at whether all is well."""
+
+    def act(self):
+        time.sleep(0.3)
+
+    def check(self):
+        self.works(self.target)
+
 
 class Create(Scene):
     def prepare(self):
@@ -72,6 +86,10 @@ class Create(Scene):
         said = self.must("POST", f"/api/v1/sandbox/{made['id']}/exec", {"command": "echo $WORD"})
         assert said["stdout"] == "kept\n", said
         self.must("DELETE", f"/api/v1/sandbox/{made['id']}")
+
+    def agents(self):
+        """Of the blanks: one of them becomes it."""
+        return [pid for key, pid in self.world.agents().items() if key not in self.world.rows()]
 
 
 class Exec(Scene):
@@ -272,20 +290,72 @@ class First(Scene):
         assert not left, left
 
 
+class Files(Scene):
+    """An upload is there as a whole or not at all."""
+
+    def act(self):
+        self.data = os.urandom(100000)
+        self.answer = self.ask("PUT", f"/api/v1/sandbox/{self.target}/files?path=/up", raw=self.data)
+        self.ask("GET", f"/api/v1/sandbox/{self.target}/files/list?path=/")
+
+    def check(self):
+        got = self.ask("GET", f"/api/v1/sandbox/{self.target}/files?path=/up")
+        assert got.status == 200 or (got.status == 404 and not self.said_yes()), got
+        assert got.status == 404 or got.body == self.data, "another file than was sent"
+        self.must("PUT", f"/api/v1/sandbox/{self.target}/files?path=/up", raw=b"again")
+        self.must("POST", f"/api/v1/sandbox/{self.target}/exec", {"command": "rm /up"})
+
+
+class Save(Scene):
+    """An archive is whole, or cut so that one sees it."""
+    PATH = "/api/v1/image-archive?image=busybox&format=oci"
+
+    def act(self):
+        self.answer = self.ask("GET", self.PATH)
+
+    def check(self):
+        again = self.ask("GET", self.PATH)
+        assert again is not None and again.status == 200 and len(again.body) > 100000, again
+        assert not self.said_yes() or len(self.answer.body) == len(again.body), "an archive without its end"
+
+
+class Export(Save):
+    PATH = "/api/v1/image-rootfs?image=busybox"
+
+
+class Verify(Scene):
+    def verify(self):
+        answer = self.ask("POST", "/api/v1/images/verify", raw=b"{}")
+        return answer and json.loads(answer.body.splitlines()[-1])
+
+    def act(self):
+        self.verify()
+
+    def check(self):
+        last = self.verify()
+        assert last["status"] == "done" and last["bad"] == [], last
+
+
 BOTH = ("caissond", "caisson-gateway")
+AGENT = "caisson-agent"
 # name: the scene, and in which programs faults are worth it
 SCENES = {
-    "create": (Create, (*BOTH, "caisson-spawner", "caisson-resolver")),
-    "exec": (Exec, BOTH),
-    "job": (Job, ("caisson-gateway",)),
+    "idle": (Idle, (*BOTH, "caisson-resolver")),
+    "create": (Create, (*BOTH, "caisson-spawner", "caisson-resolver", AGENT)),
+    "exec": (Exec, (*BOTH, AGENT)),
+    "job": (Job, ("caisson-gateway", AGENT)),
     "pause": (Pause, BOTH),
     "resume": (Resume, BOTH),
-    "delete": (Delete, (*BOTH, "caisson-spawner")),
+    "delete": (Delete, (*BOTH, "caisson-spawner", "caissond.--sweep")),
     "expiry": (Expiry, BOTH),
-    "import": (Import, (*BOTH, "caisson-image")),
-    "commit": (Commit, (*BOTH, "caisson-image")),
+    "files": (Files, ("caisson-gateway", AGENT)),
+    "import": (Import, (*BOTH, "caisson-image.scan", "caisson-image.read", "caisson-image.write")),
+    "commit": (Commit, (*BOTH, "caisson-image.changes", "caisson-image.pack", "caisson-image.write")),
+    "save": (Save, ("caisson-gateway", "caisson-image.bundle")),
+    "export": (Export, ("caisson-gateway", "caisson-image.walk", "caisson-image.pack")),
+    "verify": (Verify, ("caisson-gateway", "caisson-image.same")),
     "egress": (Egress, (*BOTH, "caisson-resolver")),
-    "restart": (Restart, ("caissond", "caisson-spawner", "caisson-gateway")),
-    "gateway": (Gateway, BOTH),
-    "first": (First, ("caissond",)),
+    "restart": (Restart, (*BOTH, "caisson-spawner", "caisson-resolver", "caisson-firewall")),
+    "gateway": (Gateway, (*BOTH, "caisson-resolver")),
+    "first": (First, (*BOTH, "caisson-spawner", "caisson-resolver", "caisson-firewall")),
 }
