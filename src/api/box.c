@@ -191,14 +191,6 @@ int cx_box_set(char **slot, const char *text, struct cx_err *err)
 	return 0;
 }
 
-void cx_box_announce(struct cx_box *box)
-{
-	if (strcmp(box->told, box->row.status) == 0)
-		return;
-	(void)snprintf(box->told, sizeof box->told, "%s", box->row.status);
-	cx_events_sandbox(box->gw, &box->row);
-}
-
 void cx_box_save(struct cx_box *box)
 {
 	struct cx_err err;
@@ -206,5 +198,5 @@ void cx_box_save(struct cx_box *box)
 	box->row.updated_ms = cx_wall_ms();
 	if (cx_store_sandbox_update(box->gw->store, &box->row, &err) < 0)
 		cx_log_err(CX_LOG_ERROR, &err, "sandbox not recorded", "id", box->row.id, NULL);
-	cx_box_announce(box);
+	cx_events_written(box->gw);
 }

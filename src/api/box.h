@@ -86,10 +86,11 @@ struct cx_box *cx_box_find_engine(struct cx_gateway *gw, const char *engine_id);
 bool cx_box_is(const char *a, const char *b); /* the same text; a may be NULL */
 /* Replaces a text of the row by a copy. */
 CX_MUST int cx_box_set(char **slot, const char *text, struct cx_err *err);
-/* A record that cannot be written is told to the log; the sandbox itself is what counts. */
+/*
+ * Watchers hear of it. A record that cannot be written is told to the log; the sandbox itself is
+ * what counts.
+ */
 void cx_box_save(struct cx_box *box);
-/* Watchers hear of a status that they have not heard of. cx_box_save() does it. */
-void cx_box_announce(struct cx_box *box);
 void cx_box_tell(struct cx_box_waiter **list, const struct cx_sandbox_row *row,
 		 const struct cx_err *err);
 

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "api/budget.h"
+#include "api/events.h"
 #include "api/imageconfig.h"
 #include "api/metrics.h"
 #include "api/registries.h"
@@ -51,7 +52,7 @@ static void on_configured(struct cx_call *call, const struct cx_answer *answer,
 	cx_lifetime_look(box);
 	cx_metrics_created(box->gw->metrics,
 			   (uint64_t)(box->row.started_ms - box->row.created_ms) * 1000);
-	cx_box_announce(box);
+	cx_events_written(box->gw);
 	cx_log(CX_LOG_INFO, "sandbox running", "id", box->row.id, "name", box->row.name, NULL);
 	cx_box_tell(&box->running, &box->row, NULL);
 }
@@ -284,7 +285,7 @@ static int promise(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_e
 	if (make_id(box, err) < 0 || begin_row(box, "PENDING", err) < 0 || keep_wish(box, err) < 0)
 		return -err->errnum;
 	box->promised = true;
-	cx_box_announce(box);
+	cx_events_written(box->gw);
 	cx_box_wait_running(box, waiter);
 	cx_box_tell(&box->running, &box->row, NULL);
 	return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/box.h"
+#include "api/events.h"
 
 #include <string.h>
 
@@ -204,8 +205,7 @@ void cx_box_finish(struct cx_box *box)
 		not_recorded(box, &err);
 		return;
 	}
-	if (is_kept(box))
-		cx_box_announce(box);
+	cx_events_written(box->gw);
 	cx_metrics_gone(box->gw->metrics, box->row.started_ms != 0,
 			box->row.error_type != NULL	      ? box->row.error_type
 			: box->row.termination_reason != NULL ? box->row.termination_reason

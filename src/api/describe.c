@@ -410,11 +410,13 @@ static const struct cx_field usage_now[] = {
 };
 
 static const struct cx_field watch[] = {
-	{ "follow", BOOL, 0, 0, NULL, "false: the present only (default: true)" },
+	{ "follow", BOOL, 0, 0, NULL, "false: what there is so far (default: true)" },
+	{ "after", INT, 0, 0, NULL,
+	  "seq of an event: all behind it; without: the last one of each sandbox that lives" },
 };
 
 static const struct cx_field change[] = {
-	{ "seq", INT | NEEDED, 0, 0, NULL, "from 1; a gap: some were missed" },
+	{ "seq", INT | NEEDED, 0, 0, NULL, "grows; where to go on (after)" },
 	{ "time", TEXT | NEEDED, 0, 0, NULL, "" },
 	{ "id", TEXT | NEEDED, 0, 0, NULL, "" },
 	{ "name", TEXT | NEEDED, 0, 0, NULL, "" },

@@ -5,16 +5,16 @@
 #include "api/store.h"
 
 /*
- * Who watches hears of every change of status of the sandboxes that he may see: first of those that
- * live, then of each change. A watcher who does not read misses events, and sees it by their
- * numbers; nobody waits for him.
+ * Who watches hears of every change of status of the sandboxes that he may see, each once and in
+ * order: first the last one of those that live, or all behind the number where he was, then each as
+ * it comes. They are read from the store, as fast as he takes them; nobody waits for him.
  */
 struct cx_gateway;
 struct cx_watcher;
 
 enum { CX_WATCHERS_MAX = 256 };
 
-/* The row's status is another than before. Rows without an id are nobody's business yet. */
-void cx_events_sandbox(struct cx_gateway *gw, const struct cx_sandbox_row *row);
+/* A row was written. */
+void cx_events_written(struct cx_gateway *gw);
 
 #endif

@@ -210,6 +210,11 @@ void cx_flow_line(struct cx_flow *flow, const char *json, size_t len, bool passi
 		cx_pieces_wake(&flow->body);
 }
 
+bool cx_flow_has_room(const struct cx_flow *flow)
+{
+	return flow->queue.len < CX_FLOW_PASSING_MAX;
+}
+
 void cx_flow_last(struct cx_flow *flow, const char *json, size_t len)
 {
 	struct cx_err err;

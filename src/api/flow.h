@@ -32,6 +32,9 @@ CX_MUST int cx_flow_lines(struct cx_request *req, void (*gone)(void *arg), void 
  */
 void cx_flow_line(struct cx_flow *flow, const char *json, size_t len, bool passing);
 
+/* Whether a passing line would be taken. */
+bool cx_flow_has_room(const struct cx_flow *flow);
+
 /* The last line, at most CX_FLOW_LAST_MAX bytes, never dropped; and the end. */
 void cx_flow_last(struct cx_flow *flow, const char *json, size_t len);
 

@@ -4,6 +4,10 @@
 #include "api/caller.h"
 #include "api/store_inner.h"
 
+#define NEW_EVENT                                                                                 \
+	"NULL, NEW.row, NEW.updated_ms, NEW.id, NEW.name, NEW.image, NEW.status, NEW.error_type," \
+	" NEW.error_message, NEW.exit_code, NEW.oom_report, NEW.team_id, NEW.user_id"
+
 /* One row per schema version, applied in order; a released row is never changed. */
 static const char *const migrations[] = {
 	"CREATE TABLE sandboxes (row INTEGER PRIMARY KEY, id TEXT UNIQUE, name TEXT NOT NULL,"
@@ -139,6 +143,24 @@ static const char *const migrations[] = {
 	" WHEN NEW.ended_ms > 0 BEGIN DELETE FROM exposures WHERE sandbox_id = NEW.id; END;",
 	"ALTER TABLE sandboxes ADD COLUMN network_number INTEGER NOT NULL DEFAULT 0;",
 	"ALTER TABLE sandboxes ADD COLUMN oom_report TEXT;",
+	/* A change and its event are one transaction. What lives has an event, however old it is.
+	 */
+	"CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL,"
+	" time_ms INTEGER NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, image TEXT,"
+	" status TEXT NOT NULL, error_type TEXT, error_message TEXT, exit_code INTEGER NOT NULL,"
+	" oom_report TEXT, team_id TEXT, user_id TEXT);"
+	"CREATE INDEX row_events ON events (row);"
+	"INSERT INTO events SELECT NULL, row, updated_ms, id, name, image, status, error_type,"
+	" error_message, exit_code, oom_report, team_id, user_id FROM sandboxes"
+	" WHERE id IS NOT NULL AND status IN " CX_STORE_LIVE " ORDER BY row;"
+	"CREATE TRIGGER first_event AFTER INSERT ON sandboxes WHEN NEW.id IS NOT NULL"
+	" BEGIN INSERT INTO events VALUES (" NEW_EVENT "); END;"
+	"CREATE TRIGGER next_event AFTER UPDATE OF id, status ON sandboxes"
+	" WHEN NEW.id IS NOT NULL AND (OLD.id IS NULL OR NEW.status <> OLD.status)"
+	" BEGIN INSERT INTO events VALUES (" NEW_EVENT "); END;"
+	"CREATE TRIGGER old_events AFTER INSERT ON events BEGIN DELETE FROM events"
+	" WHERE seq <= NEW.seq - 20000" /* CX_EVENTS_KEPT */
+	" AND row NOT IN (SELECT row FROM sandboxes WHERE status IN " CX_STORE_LIVE "); END;",
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

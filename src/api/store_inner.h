@@ -9,8 +9,8 @@
 
 /*
  * The inside of the store, for the files that are its door to sqlite3: schema.c, store.c
- * (sandboxes, images), accounts_store.c, sealed_store.c, network_store.c, ssh_store.c and
- * exposure_store.c. All others use their headers.
+ * (sandboxes, images), accounts_store.c, sealed_store.c, network_store.c, ssh_store.c,
+ * exposure_store.c and event_store.c. All others use their headers.
  */
 #define CX_STORE_LIVE "('PENDING', 'PROVISIONING', 'RUNNING', 'PAUSED')"
 
@@ -24,6 +24,7 @@ struct cx_store {
 	sqlite3_stmt *networks[CX_STORE_STATEMENTS_MAX];
 	sqlite3_stmt *ssh[CX_STORE_STATEMENTS_MAX];
 	sqlite3_stmt *exposures[CX_STORE_STATEMENTS_MAX];
+	sqlite3_stmt *events[CX_STORE_STATEMENTS_MAX];
 	sqlite3_stmt *lists[CX_STORE_STATEMENTS_MAX],
 		*counts[CX_STORE_STATEMENTS_MAX]; /* by filter */
 };

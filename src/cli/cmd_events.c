@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <string.h>
 
 #include "cli/commands.h"
 #include "cli/lines.h"
@@ -14,6 +15,13 @@ struct watch {
 static const char *text_of(const json_t *event, const char *key)
 {
 	return json_string_value(json_object_get(event, key));
+}
+
+static const char *text_or_empty(const json_t *event, const char *key)
+{
+	const char *text = text_of(event, key);
+
+	return text != NULL ? text : "";
 }
 
 static int print(const json_t *event, struct cx_err *err)
@@ -39,11 +47,10 @@ static int take_line(void *arg, const char *text, size_t len, struct cx_err *err
 	CX_AUTO(json_decrefp) json_t *event = json_loadb(text, len, 0, NULL);
 	json_int_t seq = json_integer_value(json_object_get(event, "seq"));
 
+	if (seq <= watch->seq && strcmp(text_or_empty(event, "status"), "error") == 0)
+		return cx_refuse(err, CX_UNAVAILABLE, "%s", text_or_empty(event, "detail"));
 	if (seq <= watch->seq)
 		return cx_refuse(err, CX_INTERNAL, "the server's answer is not a list of events");
-	if (seq > watch->seq + 1)
-		(void)fprintf(stderr, "caisson: %lld events were missed\n",
-			      (long long)(seq - watch->seq - 1));
 	watch->seq = seq;
 	return cx_cli_wants_events(watch->cli) ? cx_cli_print_event(event, err) : print(event, err);
 }
@@ -52,13 +59,17 @@ int cx_cmd_events(struct cx_cli *cli, struct cx_err *err)
 {
 	struct watch watch = { .cli = cli };
 	CX_AUTO(cx_lines_free) struct cx_lines lines = { .line = take_line, .arg = &watch };
+	char path[96], after[40] = "";
 	struct cx_call call = { .method = "GET",
-				.path = cli->args.follow ? "/api/v1/events"
-							 : "/api/v1/events?follow=false",
+				.path = path,
 				.take = cx_lines_take,
 				.take_arg = &lines,
 				.timeout_ms = PATIENCE_MS };
 
+	if (cli->args.after >= 0)
+		(void)snprintf(after, sizeof after, "&after=%.0f", cli->args.after);
+	(void)snprintf(path, sizeof path, "/api/v1/events?follow=%s%s",
+		       cli->args.follow ? "true" : "false", after);
 	if (cx_cli_call_raw(cli, &call, NULL, NULL, err) < 0)
 		return -err->errnum;
 	return cx_lines_end(&lines, err);

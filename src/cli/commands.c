@@ -168,6 +168,8 @@ static const struct cx_opt live_opts[] = {
 
 static const struct cx_opt follow_opts[] = {
 	{ "follow", 'f', CX_OPT_FLAG, AT(follow), NULL, "go on with what happens" },
+	{ "after", 0, CX_OPT_COUNT, AT(after), "SEQ",
+	  "only what came after this event, all of it (seq of --json)" },
 	{ "json", 0, CX_OPT_JSON, AT(output), NULL, "print each event as an object on a line" },
 	END,
 };

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Create, get, list, delete; names; every kind of bad input with its own message and nothing left."""
 
+import contextlib
 import datetime
 import json
 import os
+import re
+import signal
+import socket
 import subprocess
+import time
 
 import pytest
 
@@ -274,6 +279,62 @@ def test_events(api, engine, make):
     present = engine.cli("events").stdout
     assert f" {old} " in present and f" {new} " not in present
     assert api.request("GET", "/api/v1/events?follow=maybe").status == 400
+
+
+def events(engine, *arguments):
+    """What `caisson events` prints: an object each."""
+    out = engine.cli("events", "--json", *arguments)
+    assert out.returncode == 0, out.stderr
+    return [json.loads(line) for line in out.stdout.splitlines()]
+
+
+def test_events_go_on_behind_a_number(fresh_engine):
+    """Each change is told once and in order, whoever died meanwhile; also to one who reads slowly."""
+    engine, api = fresh_engine, fresh_engine.api
+    first = api.create().ok()["id"]
+    start = events(engine)[-1]["seq"]
+    api.request("POST", f"/api/v1/sandbox/{first}/pause").ok()
+    middle = events(engine, "--after", str(start))
+    os.kill(engine.gateway, signal.SIGKILL)
+    harness.wait_until(api.healthy, 10)
+    harness.wait_until(lambda: api.request("POST", f"/api/v1/sandbox/{first}/resume").status == 200, 10)
+    second = api.create().ok()["id"]
+    engine.kill()
+    os.kill(engine.agent_of(first), signal.SIGKILL)  # nobody is there to see it
+    engine.start()
+    harness.wait_until(lambda: api.get(first)["status"] == "ERROR", 10)
+    api.delete(second)
+    told = [(event["id"], event["status"]) for event in events(engine, "--after", str(start))]
+    assert told[:1] == [(event["id"], event["status"]) for event in middle] == [(first, "PAUSED")]
+    assert [status for key, status in told if key == first] == ["PAUSED", "RUNNING", "ERROR"]
+    assert [status for key, status in told if key == second][-2:] == ["RUNNING", "TERMINATED"]
+    seqs = [event["seq"] for event in events(engine, "--after", str(start))]
+    assert seqs == sorted(set(seqs)) and seqs[0] > start
+    assert len(events(engine, "--after", str(seqs[0]))) == len(seqs) - 1
+    assert events(engine, "--after", str(seqs[-1])) == [] == events(engine)
+    assert api.request("GET", f"/api/v1/events?after={seqs[-1] + 1}").status == 409
+    assert api.request("GET", "/api/v1/events?after=-1").status == 400
+
+
+def test_events_wait_for_who_is_slow(api, engine, make):
+    """More than is kept for one who does not read: nothing of it is missed."""
+    key = make()
+    last = events(engine)[-1]["seq"]
+    watcher = socket.socket(socket.AF_UNIX)
+    watcher.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    watcher.connect(engine.socket)
+    watcher.sendall(f"GET /api/v1/events?after={last} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    for _ in range(40):
+        assert api.request("POST", f"/api/v1/sandbox/{key}/pause").status == 200
+        assert api.request("POST", f"/api/v1/sandbox/{key}/resume").status == 200
+    got, end = b"", time.monotonic() + 20
+    watcher.settimeout(1)
+    while got.count(b'"status"') < 80 and time.monotonic() < end:
+        with contextlib.suppress(TimeoutError):
+            got += watcher.recv(4096)
+    watcher.close()
+    mine = [json.loads(line)["status"] for line in re.findall(rb"^\{.*\}", got, re.M) if key.encode() in line]
+    assert mine == ["PAUSED", "RUNNING"] * 40
 
 
 def test_usage_of_all(api, engine, make):
