@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -185,6 +186,25 @@ static void check_forwarding(struct cx_cli *cli, struct finding *f)
 		find(f, OK, "this host forwards packets");
 	else
 		find(f, OK, "caissond switches it on, unless [network] forward = no");
+}
+
+/* Every connection of a sandbox is one of the host's, too: in a full table nobody's begins. */
+static void check_connections(struct cx_cli *cli, struct finding *f)
+{
+	enum { ENOUGH = 65536 }; /* for sixteen sandboxes with all that one may have */
+	char text[2][24];
+	uint64_t now, most;
+
+	(void)cli;
+	if (!read_text("/proc/sys/net/netfilter/nf_conntrack_count", text[0], sizeof text[0]) ||
+	    !read_text("/proc/sys/net/netfilter/nf_conntrack_max", text[1], sizeof text[1])) {
+		find(f, OK, "none are tracked yet");
+		return;
+	}
+	now = strtoull(text[0], NULL, 10);
+	most = strtoull(text[1], NULL, 10);
+	find(f, most < ENOUGH || now > most / 4 * 3 ? WARN : OK,
+	     "%" PRIu64 " are tracked, of %" PRIu64 " at most", now, most);
 }
 
 static void check_userns(struct cx_cli *cli, struct finding *f)
@@ -379,6 +399,8 @@ static const struct check {
 	{ "links", check_links, "modprobe veth nf_tables; or [network] enabled = no" },
 	{ "forwarding", check_forwarding, "mount /proc" },
 	{ "firewalls", check_firewalls, "see NETWORK in caissond(8) if sandboxes reach nothing" },
+	{ "connections", check_connections,
+	  "sysctl net.netfilter.nf_conntrack_max=1048576; or a smaller [network] connections" },
 	{ "user namespaces", check_userns, "sysctl user.max_user_namespaces=65536" },
 	{ "seccomp", check_seccomp, "a kernel with CONFIG_SECCOMP_FILTER" },
 	{ "control groups", check_cgroups, "boot without cgroup_disable=; mount /sys/fs/cgroup" },
