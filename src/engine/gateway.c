@@ -236,6 +236,39 @@ static int make_pipes(const struct cx_gateway *g, int fds[1 + 2 * CX_CERTIFICATE
 	return 0;
 }
 
+/* As execve(2) wants them: of our own. */
+enum { OPTIONS = 5 };
+struct arguments {
+	char name[16], text[OPTIONS][2][CX_CONFIG_TEXT];
+	char *argv[1 + 2 * OPTIONS + 1];
+};
+
+static int write_arguments(const struct cx_config *c, struct arguments *ret, struct cx_err *err)
+{
+	char tcp[8];
+	const char *const options[OPTIONS][2] = {
+		{ "--tcp", tcp },
+		{ "--log-level", cx_config_level_name((enum cx_level)c->log_level) },
+		{ "--registries", c->registries },
+		{ "--templates", c->templates },
+		{ "--domain", c->expose_domain },
+	};
+	size_t n = c->expose_domain[0] != '\0' ? OPTIONS : OPTIONS - 1;
+
+	(void)snprintf(tcp, sizeof tcp, "%u", (unsigned)c->nlisten);
+	(void)snprintf(ret->name, sizeof ret->name, "caisson-gateway");
+	ret->argv[0] = ret->name;
+	for (size_t i = 0; i < 2 * n; i++) {
+		char *text = ret->text[i / 2][i % 2];
+
+		if (cx_format(text, CX_CONFIG_TEXT, "%s", err, options[i / 2][i % 2]) < 0)
+			return -err->errnum;
+		ret->argv[1 + i] = text;
+	}
+	ret->argv[1 + 2 * n] = NULL;
+	return 0;
+}
+
 static int execute(struct cx_gateway *g, int control, struct cx_err *err)
 {
 	struct cx_host *h = g->host;
@@ -243,21 +276,10 @@ static int execute(struct cx_gateway *g, int control, struct cx_err *err)
 		-EBADF, STDERR_FILENO, STDERR_FILENO, control, h->dirs.gateway, g->unix_socket,
 		-EBADF, -EBADF,	       -EBADF,	      -EBADF,  -EBADF,
 	};
-	char path[CX_CONFIG_TEXT + 32],
-		name[] = "caisson-gateway", tcp_option[] = "--tcp", level_option[] = "--log-level",
-		tcp[8], level[16], registries_option[] = "--registries", registries[CX_CONFIG_TEXT],
-		templates_option[] = "--templates", templates[CX_CONFIG_TEXT],
-		domain_option[] = "--domain", domain[CX_DOMAIN_MAX + 1];
-	char *argv[] = {
-		name,	    tcp_option,
-		tcp,	    level_option,
-		level,	    registries_option,
-		registries, templates_option,
-		templates,  h->config->expose_domain[0] != '\0' ? domain_option : NULL,
-		domain,	    NULL,
-	};
+	char path[CX_CONFIG_TEXT + 32];
+	struct arguments args;
 	struct cx_process_plan plan = { .path = path,
-					.argv = argv,
+					.argv = args.argv,
 					.envp = cx_host_environment,
 					.fds = fds,
 					.nfds = FIXED_FDS + (unsigned)h->config->nlisten,
@@ -268,15 +290,10 @@ static int execute(struct cx_gateway *g, int control, struct cx_err *err)
 					.die_with_parent = 1 };
 	int r;
 
-	if (cx_format(path, sizeof path, "%s/caisson-gateway", err, h->config->libexec) < 0)
+	if (cx_format(path, sizeof path, "%s/caisson-gateway", err, h->config->libexec) < 0 ||
+	    write_arguments(h->config, &args, err) < 0)
 		return -err->errnum;
 	memcpy(&fds[FIXED_FDS], g->tcp, sizeof g->tcp);
-	(void)snprintf(tcp, sizeof tcp, "%u", (unsigned)h->config->nlisten);
-	(void)snprintf(registries, sizeof registries, "%s", h->config->registries);
-	(void)snprintf(templates, sizeof templates, "%s", h->config->templates);
-	(void)snprintf(domain, sizeof domain, "%s", h->config->expose_domain);
-	(void)snprintf(level, sizeof level, "%s",
-		       cx_config_level_name((enum cx_level)h->config->log_level));
 	r = make_pipes(g, &fds[FIRST_PIPE], err);
 	if (r == 0)
 		r = cx_child_start(&h->loop, &plan, exited, g, &g->child, err);
