@@ -211,6 +211,16 @@ def test_a_shell_without_a_terminal(login):
     assert (ran.stdout, ran.returncode) == (b"42\n", 4)
 
 
+def test_the_best_shell_that_there_is(api, box, login):
+    try:
+        for name in ("zsh", "bash"):  # which also runs the line that looks for the best one
+            text = f"#!/bin/sh\n[ $1 = -c ] && exec /bin/sh \"$@\"\necho {name} $1\n"
+            api.raw("PUT", f"/api/v1/sandbox/{box}/files?path=/bin/{name}&mode=0755", text.encode()).ok()
+            assert login.run().stdout == f"{name} -l\n".encode()
+    finally:
+        api.exec(box, "rm -f /bin/zsh /bin/bash")
+
+
 # ---- ports -----------------------------------------------------------------------------------------
 
 def free_port():

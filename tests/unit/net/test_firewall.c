@@ -752,6 +752,7 @@ int main(void)
 	TCase *tc = tcase_create("all");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, without_a_policy_there_is_the_resolver_and_nothing_else);
 	tcase_add_test(tc, none_is_services_only);
 	tcase_add_test(tc, all_is_what_is_not_private);

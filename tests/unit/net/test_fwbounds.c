@@ -162,6 +162,7 @@ int main(void)
 	TCase *tc = tcase_create("bounds");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, connections_are_bounded_for_each_sandbox);
 	tcase_add_test(tc, packets_are_bounded);
 	tcase_add_test(tc, fragments_are_bounded);

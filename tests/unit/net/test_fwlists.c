@@ -174,6 +174,7 @@ int main(void)
 	TCase *tc = tcase_create("all");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, each_kind_of_rule_allows_what_it_says);
 	tcase_add_test(tc, each_kind_of_rule_denies_what_it_says);
 	tcase_add_test(tc, no_element_is_left);
