@@ -8,8 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { LOOK_MS = 200, LOOKS = 300 };
+
 struct cx_child {
 	struct cx_source source;
+	struct cx_timer later; /* looks again whether it can be reaped */
+	unsigned looks;
 	struct cx_loop *loop;
 	cx_child_exited *exited;
 	void *owner;
@@ -17,21 +21,49 @@ struct cx_child {
 
 static void destroy(struct cx_source *source)
 {
-	free(cx_container_of(source, struct cx_child, source));
+	struct cx_child *child = cx_container_of(source, struct cx_child, source);
+
+	cx_timer_clear(&child->later);
+	free(child);
 }
 
-static void reap(struct cx_source *source, uint32_t events)
+/* False: a tracer has to hear of its end first. */
+static bool reap(struct cx_child *child, struct cx_child_end *ret)
 {
-	struct cx_child *child = cx_container_of(source, struct cx_child, source);
-	struct cx_child_end end = { 0 };
 	siginfo_t info = { 0 };
 
+	if (waitid(P_PIDFD, (id_t)child->source.fd, &info, WEXITED | WNOHANG | __WALL) < 0)
+		return true; /* not ours */
+	*ret = (struct cx_child_end){ .code = info.si_code, .status = info.si_status };
+	return info.si_pid != 0;
+}
+
+static void look_again(struct cx_timer *timer)
+{
+	struct cx_child *child = cx_container_of(timer, struct cx_child, later);
+	struct cx_child_end ignored;
+
+	if (reap(child, &ignored) || ++child->looks == LOOKS)
+		cx_loop_drop(child->loop, &child->source);
+	else
+		cx_timer_set(child->loop, timer, LOOK_MS);
+}
+
+static void ended(struct cx_source *source, uint32_t events)
+{
+	struct cx_child *child = cx_container_of(source, struct cx_child, source);
+	cx_child_exited *exited = child->exited;
+	struct cx_child_end end = { 0 };
+	struct cx_err ignored;
+
 	(void)events;
-	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG | __WALL) == 0)
-		end = (struct cx_child_end){ .code = info.si_code, .status = info.si_status };
-	cx_loop_drop(child->loop, source);
-	if (child->exited != NULL)
-		child->exited(child->owner, &end);
+	child->exited = NULL;
+	if (reap(child, &end) || cx_loop_change(child->loop, source, 0, &ignored) < 0)
+		cx_loop_drop(child->loop, source);
+	else
+		cx_timer_set(child->loop, &child->later, LOOK_MS);
+	if (exited != NULL)
+		exited(child->owner, &end);
 }
 
 int cx_child_adopt(struct cx_loop *loop, int *pidfd, cx_child_exited *exited, void *owner,
@@ -42,7 +74,8 @@ int cx_child_adopt(struct cx_loop *loop, int *pidfd, cx_child_exited *exited, vo
 	if (child == NULL)
 		return cx_fail(err, ENOMEM, "watch a process");
 	*child = (struct cx_child){
-		.source = { .fd = *pidfd, .ready = reap, .destroy = destroy },
+		.source = { .fd = *pidfd, .ready = ended, .destroy = destroy },
+		.later = { .fire = look_again },
 		.loop = loop,
 		.exited = exited,
 		.owner = owner,
