@@ -5,7 +5,9 @@
 #include "api/handlers.h"
 #include "api/run.h"
 
-enum { ANSWER_MAX = 2 * 6 * CX_RUN_KEPT_MAX + 65536 }; /* one byte can become \u001b */
+enum {
+	ANSWER_MAX = 2 * 6 * (CX_RUN_KEPT_MAX + CX_RUN_TAIL_MAX) + 65536
+}; /* one byte can become \u001b */
 
 /* ---- shared with stream.c ------------------------------------------------------------------- */
 
@@ -42,6 +44,7 @@ void cx_command_write_used(struct cx_jsonw *w, const struct cx_result *end)
 	write_figure(w, "user_us", end->used.has_cpu, end->used.user_us);
 	write_figure(w, "system_us", end->used.has_cpu, end->used.system_us);
 	write_figure(w, "memory_peak_bytes", end->used.has_memory, end->used.memory_peak_bytes);
+	write_figure(w, "memory_file_bytes", end->used.has_memory, end->used.memory_file_bytes);
 	write_figure(w, "processes_peak", end->used.has_processes, end->used.processes_peak);
 	cx_jsonw_text(w, "source", end->source);
 }
@@ -82,6 +85,14 @@ unsigned cx_command_status(const struct cx_err *err)
 
 /* ---- the answer ----------------------------------------------------------------------------- */
 
+static void write_tail(struct cx_jsonw *w, const char *name, const struct cx_run_output *out)
+{
+	if (out->tail_len > 0)
+		cx_jsonw_bytes(w, name, out->tail, out->tail_len);
+	else
+		cx_jsonw_null(w, name);
+}
+
 static void write_counts(struct cx_jsonw *w, const struct cx_run_result *result)
 {
 	cx_jsonw_int(w, "stdout_bytes", (int64_t)result->out.bytes);
@@ -99,6 +110,8 @@ static int write_answer(const struct cx_run_result *result, const struct cx_err 
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_bytes(&w, "stdout", result->out.p, result->out.len);
 	cx_jsonw_bytes(&w, "stderr", result->err.p, result->err.len);
+	write_tail(&w, "stdout_tail", &result->out);
+	write_tail(&w, "stderr_tail", &result->err);
 	cx_command_write_end(&w, result->end, why);
 	write_counts(&w, result);
 	cx_jsonw_end(&w);

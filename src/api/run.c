@@ -17,7 +17,7 @@ struct run;
 struct output {
 	struct cx_source source;
 	struct run *run;
-	struct cx_buf kept;
+	struct cx_buf kept, tail;
 	uint64_t bytes; /* also of what was not kept */
 };
 
@@ -41,9 +41,11 @@ static void release(struct run *run)
 {
 	if (--run->holders > 0)
 		return;
-	run->gw->output_bytes -= run->out[0].kept.len + run->out[1].kept.len;
-	cx_buf_free(&run->out[0].kept);
-	cx_buf_free(&run->out[1].kept);
+	for (unsigned i = 0; i < 2; i++) {
+		run->gw->output_bytes -= run->out[i].kept.len + run->out[i].tail.len;
+		cx_buf_free(&run->out[i].kept);
+		cx_buf_free(&run->out[i].tail);
+	}
 	cx_buf_free(&run->input);
 	free(run);
 }
@@ -60,19 +62,44 @@ static void input_closed(struct cx_source *source)
 
 /* ---- streams -------------------------------------------------------------------------------- */
 
-static void keep(struct output *out, const char *p, size_t len)
+static bool add(struct cx_gateway *gw, struct cx_buf *to, const char *p, size_t len)
 {
-	struct cx_gateway *gw = out->run->gw;
-	size_t room = CX_RUN_KEPT_MAX - out->kept.len;
-	size_t n = len < room ? len : room;
 	struct cx_err err;
 
+	if (gw->output_bytes + len > CX_OUTPUT_BYTES_MAX || cx_buf_add(to, p, len, &err) < 0)
+		return false;
+	gw->output_bytes += len;
+	return true;
+}
+
+/* Bytes in front go when there are twice as many as are told. */
+static void keep_last(struct output *out, const char *p, size_t len)
+{
+	struct cx_gateway *gw = out->run->gw;
+	size_t old = out->tail.len < CX_RUN_TAIL_MAX ? 0 : out->tail.len - CX_RUN_TAIL_MAX;
+
+	if (out->tail.len + len > out->tail.max || gw->output_bytes + len > CX_OUTPUT_BYTES_MAX) {
+		cx_buf_drop_front(&out->tail, old);
+		gw->output_bytes -= old;
+	}
+	if (!add(gw, &out->tail, p, len)) { /* what comes now would not be the last */
+		gw->output_bytes -= out->tail.len;
+		out->tail.len = 0;
+	}
+}
+
+static void keep(struct output *out, const char *p, size_t len)
+{
+	size_t room = CX_RUN_KEPT_MAX - out->kept.len;
+	size_t n = len < room ? len : room;
+
+	if (out->bytes > out->kept.len) /* a gap is not closed later */
+		n = 0;
 	out->bytes += len;
-	if (out->bytes - len > out->kept.len) /* a gap is not closed later */
-		return;
-	if (gw->output_bytes + n > CX_OUTPUT_BYTES_MAX || cx_buf_add(&out->kept, p, n, &err) < 0)
-		return;
-	gw->output_bytes += n;
+	if (n > 0 && !add(out->run->gw, &out->kept, p, n))
+		n = 0;
+	if (n < len)
+		keep_last(out, p + n, len - n);
 }
 
 static void bound_output(struct run *run)
@@ -136,6 +163,7 @@ static int open_streams(struct run *run, struct cx_pipes *pipes, struct cx_err *
 
 		*out = (struct output){ .run = run,
 					.kept.max = CX_RUN_KEPT_MAX,
+					.tail.max = 2 * CX_RUN_TAIL_MAX,
 					.source.ready = output_ready,
 					.source.destroy = output_closed };
 		if (add_source(run, &out->source, &pipes->ours[1 + i], EPOLLIN, err) < 0)
@@ -170,7 +198,13 @@ static void on_started(struct cx_exec *exec, uint32_t pid)
 
 static struct cx_run_output told(const struct output *out)
 {
-	return (struct cx_run_output){ out->kept.p, out->kept.len, out->bytes };
+	size_t n = out->tail.len < CX_RUN_TAIL_MAX ? out->tail.len : CX_RUN_TAIL_MAX;
+
+	return (struct cx_run_output){ .p = out->kept.p,
+				       .len = out->kept.len,
+				       .tail = n > 0 ? out->tail.p + out->tail.len - n : NULL,
+				       .tail_len = n,
+				       .bytes = out->bytes };
 }
 
 static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *err)

@@ -6,15 +6,18 @@
 #include "api/http.h"
 
 /*
- * A command with one answer: its output is kept up to a bound while it runs, the rest is read and
- * counted, so that it never waits for us. What the answer looks like is a matter of who asked.
+ * A command with one answer: the beginning and the end of its output are kept while it runs, the
+ * rest is read and counted, so that it never waits for us. What the answer looks like is a matter
+ * of who asked.
  */
-enum { CX_RUN_KEPT_MAX = 10 << 20 }; /* bytes of each stream */
+enum { CX_RUN_KEPT_MAX = 10 << 20, CX_RUN_TAIL_MAX = 1 << 20 }; /* bytes of each stream */
 
 struct cx_run_output {
-	const char *p;
+	const char *p; /* the beginning */
 	size_t len;
-	uint64_t bytes; /* also of what was not kept */
+	const char *tail; /* the last of what is not in it */
+	size_t tail_len;  /* 0 when that is all */
+	uint64_t bytes;	  /* also of what was not kept */
 };
 
 struct cx_run_result { /* valid in done() only */

@@ -29,6 +29,7 @@ struct slot {
 	} state;
 	struct cpu base, seen;	     /* at the beginning of its command, and when last read */
 	uint64_t memory_base;	     /* what earlier commands left there, files above all */
+	uint64_t files_base;	     /* these */
 	uint64_t processes, refused; /* the kernel's counts when last read */
 	bool limited, closed;	     /* until the slot is prepared anew */
 	int peak; /* v2: an open memory.peak, whose peak begins where it was written */
@@ -136,6 +137,19 @@ static bool read_peak(const struct cx_accounts *a, uint32_t number, uint64_t *re
 			   ret);
 }
 
+/* The kernel counts what tmpfs holds among files; here it is the command's own. */
+static uint64_t read_files(const struct cx_accounts *a, uint32_t number)
+{
+	char text[1024];
+	uint64_t files = 0, shared = 0;
+
+	if (read_text(a, MEMORY, number, "memory.stat", text, sizeof text)) {
+		(void)find_field(text, a->v2 ? "file " : "cache ", &files);
+		(void)find_field(text, "shmem ", &shared);
+	}
+	return files > shared ? files - shared : 0;
+}
+
 static uint64_t beyond(uint64_t value, uint64_t base)
 {
 	return value > base ? value - base : 0;
@@ -212,6 +226,9 @@ void cx_accounts_read(struct cx_accounts *a, uint32_t number, struct cx_figures 
 		divide(&slot->base, &slot->seen, ret);
 	ret->has_memory = read_peak(a, number, &peak);
 	ret->memory_peak_bytes = beyond(peak, slot->memory_base);
+	ret->memory_file_bytes = beyond(read_files(a, number), slot->files_base);
+	if (ret->memory_file_bytes > ret->memory_peak_bytes)
+		ret->memory_file_bytes = ret->memory_peak_bytes;
 	read_processes(a, number, ret);
 }
 
@@ -313,6 +330,7 @@ static bool begin_anew(struct cx_accounts *a, uint32_t number)
 	slot->limited = slot->closed = false;
 	slot->base = slot->seen;
 	slot->refused = read_refused(a, number);
+	slot->files_base = read_files(a, number);
 	(void)!read_number(a, PIDS, number, "pids.peak", &slot->processes);
 	return (a->v2 ? begin_peak_v2(a, slot, number) : begin_peak_v1(a, number)) &&
 	       read_number(a, MEMORY, number, a->v2 ? "memory.current" : "memory.usage_in_bytes",

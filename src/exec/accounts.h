@@ -18,7 +18,8 @@ struct cx_accounts;
 
 struct cx_figures { /* of one command, as of its end */
 	uint64_t user_us, system_us;
-	uint64_t memory_peak_bytes; /* all that the kernel charged: with files it read first */
+	uint64_t memory_peak_bytes; /* all that the kernel charged, kernel memory and files too */
+	uint64_t memory_file_bytes; /* files that it was first to read, or wrote; cached still */
 	uint32_t processes_peak;    /* and threads; the one that starts the command is one */
 	bool has_cpu, has_memory, has_processes; /* else the kernel does not tell */
 };

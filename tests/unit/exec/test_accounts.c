@@ -82,6 +82,7 @@ static void open_v1(void)
 	put("memory", "cmd-1/memory.usage_in_bytes", "4096\n");
 	put("memory", "cmd-1/memory.limit_in_bytes", "9223372036854771712\n");
 	put("memory", "cmd-1/memory.failcnt", "0\n");
+	put("memory", "cmd-1/memory.stat", "cache 0\nrss 0\nshmem 0\n");
 	put("memory", "cmd-1/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n");
 	put("pids", "cmd-1/pids.max", "max\n");
 	put("pids", "cmd-1/pids.peak", "2\n");
@@ -119,7 +120,9 @@ START_TEST(test_a_command_has_what_was_added)
 	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
 	ck_assert_uint_eq(cx_accounts_take(accounts), 0);
 	count_v1("8000000\n", "30000000\n", "10000000\n", "1000000\n");
+	put("memory", "cmd-1/memory.stat", "cache 300000\nrss 0\nshmem 100000\n");
 	cx_accounts_read(accounts, 1, &used);
+	ck_assert_uint_eq(used.memory_file_bytes, 200000);
 	ck_assert(used.has_cpu && used.has_memory && used.has_processes);
 	ck_assert_uint_eq(used.user_us, 6000); /* the whole, divided as it was sampled */
 	ck_assert_uint_eq(used.system_us, 2000);
@@ -135,6 +138,7 @@ START_TEST(test_a_command_has_what_was_added)
 	ck_assert_uint_eq(used.user_us, 1000);
 	ck_assert_uint_eq(used.system_us, 0);
 	ck_assert_uint_eq(used.memory_peak_bytes, 20000);
+	ck_assert_uint_eq(used.memory_file_bytes, 0); /* they were there */
 	ck_assert(!used.has_processes); /* the same peak as before may be the earlier one's */
 }
 END_TEST
