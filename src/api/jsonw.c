@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { ESCAPED_MAX = 6 }; /* bytes that one becomes */
+
 static void put(struct cx_jsonw *w, const char *p, size_t len)
 {
 	if (w->err.errnum == 0)
@@ -45,18 +47,20 @@ static size_t utf8_length(const unsigned char *p, size_t left)
 	return 0;
 }
 
-static void put_escaped(struct cx_jsonw *w, unsigned char c)
+static size_t escape(unsigned char c, char to[ESCAPED_MAX])
 {
-	static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
+	static const char from[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt",
+			  hex[] = "0123456789abcdef";
 	const char *at = c != '\0' ? strchr(from, c) : NULL;
-	char text[8];
-	int n;
 
+	to[0] = '\\';
+	to[1] = at != NULL ? names[at - from] : 'u';
 	if (at != NULL)
-		n = snprintf(text, sizeof text, "\\%c", to[at - from]);
-	else
-		n = snprintf(text, sizeof text, "\\u%04x", c);
-	put(w, text, (size_t)n);
+		return 2;
+	to[2] = to[3] = '0';
+	to[4] = hex[c >> 4];
+	to[5] = hex[c & 15];
+	return ESCAPED_MAX;
 }
 
 static bool is_plain(unsigned char c)
@@ -64,30 +68,39 @@ static bool is_plain(unsigned char c)
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+/* The character at p, or what stands for it; *ret_n: how many bytes it was. */
+static size_t encode(const unsigned char *p, size_t left, char to[ESCAPED_MAX], size_t *ret_n)
+{
+	static const char unknown[] = "\xef\xbf\xbd";
+	size_t n = p[0] >= 0x80 ? utf8_length(p, left) : 1;
+
+	*ret_n = n > 0 ? n : 1;
+	if (p[0] < 0x80)
+		return escape(p[0], to);
+	memcpy(to, n > 0 ? (const void *)p : unknown, n > 0 ? n : sizeof unknown - 1);
+	return n > 0 ? n : sizeof unknown - 1;
+}
+
+/* In pieces: tens of megabytes of hostile output must not hold up the others for long. */
 static void put_string(struct cx_jsonw *w, const char *s, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)s;
+	char piece[4096];
+	size_t used = 0, n;
 
 	put(w, "\"", 1);
-	for (size_t i = 0; i < len && w->err.errnum == 0;) {
-		size_t run = 0, n;
-
-		while (i + run < len && is_plain(p[i + run]))
-			run++;
-		if (run > 0) {
-			put(w, s + i, run);
-			i += run;
-			continue;
+	for (size_t i = 0; i < len && w->err.errnum == 0; i += n) {
+		if (used > sizeof piece - ESCAPED_MAX) {
+			put(w, piece, used);
+			used = 0;
 		}
-		n = p[i] >= 0x80 ? utf8_length(p + i, len - i) : 0;
-		if (n > 0)
-			put(w, s + i, n);
-		else if (p[i] >= 0x80)
-			put_text(w, "\xef\xbf\xbd");
+		n = 1;
+		if (is_plain(p[i]))
+			piece[used++] = s[i];
 		else
-			put_escaped(w, p[i]);
-		i += n > 0 ? n : 1;
+			used += encode(p + i, len - i, piece + used, &n);
 	}
+	put(w, piece, used);
 	put(w, "\"", 1);
 }
 

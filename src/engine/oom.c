@@ -8,12 +8,13 @@
  * and the count is looked at again for a while.
  */
 enum { LOOK_MS = 10, LOOKS_MAX = 200, REPORT_AGAIN_MS = 20 };
+enum { SOCKETS_MS = 500 }; /* what waits in those of v1 nobody tells of */
 
 struct cx_oom {
 	struct cx_host *host;
 	const struct cx_cgroup *group;
 	struct cx_source source;
-	struct cx_timer timer;
+	struct cx_timer timer, sockets;
 	unsigned looks; /* that are left */
 	bool is_found;
 	uint64_t reported_ms;
@@ -31,6 +32,17 @@ static void take_report(struct cx_oom *oom)
 		cx_log_err(CX_LOG_WARNING, &err, "want of memory not looked at", NULL);
 }
 
+static void tell(struct cx_oom *oom)
+{
+	cx_loop_drop(&oom->host->loop, &oom->source);
+	cx_timer_clear(&oom->timer);
+	cx_timer_clear(&oom->sockets);
+	oom->is_found = true;
+	if (oom->reported_ms == 0)
+		take_report(oom);
+	oom->found(oom->arg, &oom->report);
+}
+
 static void look(struct cx_oom *oom)
 {
 	uint32_t kills = 0;
@@ -39,16 +51,23 @@ static void look(struct cx_oom *oom)
 	if (cx_cgroup_oom_kills(oom->host->cgroups, oom->group, &kills, &err) < 0)
 		cx_log_err(CX_LOG_WARNING, &err, "want of memory not looked at", NULL);
 	if (kills > 0) {
-		cx_loop_drop(&oom->host->loop, &oom->source);
-		cx_timer_clear(&oom->timer);
-		oom->is_found = true;
-		if (oom->reported_ms == 0)
-			take_report(oom);
-		oom->found(oom->arg, &oom->report);
+		tell(oom);
 	} else if (oom->looks > 0) {
 		oom->looks--;
 		cx_timer_set(&oom->host->loop, &oom->timer, LOOK_MS);
 	}
+}
+
+static void look_at_sockets(struct cx_timer *timer)
+{
+	struct cx_oom *oom = cx_container_of(timer, struct cx_oom, sockets);
+	struct cx_err ignored;
+	int full = cx_cgroup_sockets_full(oom->host->cgroups, oom->group, &ignored);
+
+	if (full > 0)
+		tell(oom);
+	else if (full == 0)
+		cx_timer_set(&oom->host->loop, &oom->sockets, SOCKETS_MS);
 }
 
 void cx_oom_look(struct cx_oom *oom)
@@ -99,12 +118,14 @@ int cx_oom_watch(struct cx_host *host, const struct cx_cgroup *group, cx_oom_fou
 				.group = group,
 				.source = { .fd = fd, .ready = ready, .destroy = destroy },
 				.timer = { .fire = look_again },
+				.sockets = { .fire = look_at_sockets },
 				.found = found,
 				.arg = arg };
 	if (cx_loop_add(&host->loop, &oom->source, events, err) < 0)
 		return -err->errnum;
 	(void)cx_take_fd(&fd);
 	cx_timer_set(&host->loop, &oom->timer, 0); /* what was before */
+	cx_timer_set(&host->loop, &oom->sockets, 0);
 	*ret = cx_take_ptr(&oom);
 	return 0;
 }
@@ -115,6 +136,7 @@ void cx_oom_close(struct cx_oom *oom)
 		return;
 	oom->found = NULL;
 	cx_timer_clear(&oom->timer);
+	cx_timer_clear(&oom->sockets);
 	if (!oom->source.added) {
 		free(oom);
 		return;

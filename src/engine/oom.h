@@ -4,7 +4,10 @@
 
 #include "engine/host.h"
 
-/* Hears that the kernel has killed in a sandbox for want of memory, be it before this was asked. */
+/*
+ * Hears that the kernel has killed in a sandbox for want of memory, be it before this was asked; on
+ * v1 it looks also whether too much waits in sockets, for which the kernel kills nobody.
+ */
 struct cx_oom;
 
 typedef void cx_oom_found(void *arg, const struct cx_memory_report *report);

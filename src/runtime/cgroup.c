@@ -15,7 +15,10 @@
 #include "base/str.h"
 #include "runtime/cgroup_tree.h"
 
-enum { PERIOD_US = 100000 };
+enum {
+	PERIOD_US = 100000,
+	SOCKETS_PART = 4, /* of the memory, on top of it: what waits in sockets of v1 */
+};
 static_assert((int)CX_CGROUP_FOUND_MAX <= (int)CX_CGROUP_TREES_MAX,
 	      "a sandbox has a group in each");
 
@@ -195,6 +198,7 @@ static int write_limits(const struct cx_cgroups *groups, const struct cx_cgroup_
 	const uint64_t values[] = {
 		[CX_LIMIT_QUOTA_US] = (uint64_t)limits->cpu_milli * (PERIOD_US / 1000),
 		[CX_LIMIT_MEMORY] = limits->memory_bytes,
+		[CX_LIMIT_SOCKETS] = limits->memory_bytes / SOCKETS_PART,
 		[CX_LIMIT_PIDS] = limits->pids,
 	};
 

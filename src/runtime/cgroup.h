@@ -132,6 +132,13 @@ struct cx_memory_report {
 };
 CX_MUST int cx_cgroup_memory_report(struct cx_cgroups *groups, const struct cx_cgroup *group,
 				    struct cx_memory_report *ret, struct cx_err *err);
+/*
+ * On v1 what waits in TCP and UDP sockets is not memory: it may be a quarter of the limit on top,
+ * at which senders wait, but each socket has a little more all the same. 1: these come to half of
+ * the limit; 0: not; on v2, where they are memory, an error.
+ */
+CX_MUST int cx_cgroup_sockets_full(struct cx_cgroups *groups, const struct cx_cgroup *group,
+				   struct cx_err *err);
 /* How often it has. */
 CX_MUST int cx_cgroup_oom_kills(struct cx_cgroups *groups, const struct cx_cgroup *group,
 				uint32_t *ret, struct cx_err *err);

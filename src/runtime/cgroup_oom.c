@@ -43,6 +43,29 @@ void cx_cgroup_oom_heard(int fd)
 		(void)!read(fd, seen, sizeof seen);
 }
 
+static int read_sockets(int dir, const char *file, uint64_t *ret, struct cx_err *err)
+{
+	char text[32];
+
+	if (cx_read_small_file(dir, file, text, sizeof text, err) < 0)
+		return -err->errnum;
+	return cx_cgroup_number(text, NULL, ret) == 0
+		       ? 0
+		       : cx_refuse(err, CX_INTERNAL, "no number in '%s'", file);
+}
+
+int cx_cgroup_sockets_full(struct cx_cgroups *groups, const struct cx_cgroup *group,
+			   struct cx_err *err)
+{
+	cx_autofd int dir = open_memory(groups, group, err);
+	uint64_t waiting = 0, limit = 0;
+
+	if (dir < 0 || read_sockets(dir, "memory.kmem.tcp.usage_in_bytes", &waiting, err) < 0 ||
+	    read_sockets(dir, "memory.kmem.tcp.limit_in_bytes", &limit, err) < 0)
+		return -err->errnum;
+	return waiting / 2 > limit;
+}
+
 /* ---- who it was ------------------------------------------------------------------------------ */
 
 struct looking {
@@ -163,6 +186,13 @@ static void read_parts(const struct cx_cgroup_version *version, int dir,
 	}
 }
 
+/* The kernel's part may be counted apart: what waits in sockets of v1. */
+static bool is_full(const struct cx_memory_report *report)
+{
+	return report->used_bytes >= report->limit_bytes - report->limit_bytes / 8 ||
+	       report->kernel_bytes >= report->limit_bytes / 2;
+}
+
 static void blame_nobody(struct cx_memory_report *report)
 {
 	report->process[0] = '\0';
@@ -186,8 +216,7 @@ int cx_cgroup_memory_report(struct cx_cgroups *groups, const struct cx_cgroup *g
 	if (dir < 0 || look_in(".", &l, err) < 0 || cx_cgroup_children(dir, look_in, &l, err) < 0)
 		return cx_wrap(err, "look who fills the memory");
 	read_parts(groups->version, dir, &report);
-	if (!l.dying && report.process_bytes < report.limit_bytes / 4 &&
-	    report.used_bytes < report.limit_bytes - report.limit_bytes / 8)
+	if (!l.dying && report.process_bytes < report.limit_bytes / 4 && !is_full(&report))
 		blame_nobody(&report);
 	*ret = report;
 	return 0;

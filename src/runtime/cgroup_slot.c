@@ -30,8 +30,8 @@ static int prepare_file(const struct cx_cgroups *groups, const struct cx_slot_ro
 	uid_t owner = row->who == CX_SLOT_READER ? groups->reader : uid_base;
 	bool both = row->who == CX_SLOT_BOTH;
 
-	if (row->who == CX_SLOT_SET_1)
-		return cx_cgroup_write(dir, row->file, "1", row->optional, err);
+	if (row->who == CX_SLOT_SET)
+		return cx_cgroup_write(dir, row->file, row->text, row->optional, err);
 	if (fchownat(dir, row->file, owner, both ? groups->reader_gid : (gid_t)-1,
 		     AT_SYMLINK_NOFOLLOW) < 0)
 		return row->optional && errno == ENOENT

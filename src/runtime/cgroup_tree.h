@@ -43,7 +43,13 @@ struct cx_cgroup_tree {
 	enum cx_cgroup_kind kind;
 };
 
-enum cx_limit_value { CX_LIMIT_TEXT, CX_LIMIT_QUOTA_US, CX_LIMIT_MEMORY, CX_LIMIT_PIDS };
+enum cx_limit_value {
+	CX_LIMIT_TEXT,
+	CX_LIMIT_QUOTA_US,
+	CX_LIMIT_MEMORY,
+	CX_LIMIT_SOCKETS,
+	CX_LIMIT_PIDS,
+};
 
 /* A limit is one write of "<value><text>". Rows are written in order. */
 struct cx_limit_row {
@@ -92,12 +98,13 @@ struct cx_freeze_row {
 	const char *state, *frozen; /* a file and a word in it */
 };
 
-/* A file of a command's group that others than root may write, or in which there is to be a 1. */
+/* A file of a command's group that others than root may write, or what is to be in it. */
 struct cx_slot_row {
 	unsigned controller;
 	const char *file;
-	enum { CX_SLOT_SANDBOX, CX_SLOT_READER, CX_SLOT_BOTH, CX_SLOT_SET_1 } who;
-	bool optional; /* some kernels have no such file */
+	enum { CX_SLOT_SANDBOX, CX_SLOT_READER, CX_SLOT_BOTH, CX_SLOT_SET } who;
+	const char *text; /* of CX_SLOT_SET */
+	bool optional;	  /* some kernels have no such file */
 	const char *why;
 };
 

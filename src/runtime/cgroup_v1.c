@@ -45,6 +45,13 @@ static const struct cx_limit_row limits[] = {
 	  .text = "0",
 	  .optional = true,
 	  .why = "no swap where the kernel does not account it" },
+	{ .controller = CX_CTL_MEMORY,
+	  .file = "memory.kmem.tcp.limit_in_bytes",
+	  .value = CX_LIMIT_SOCKETS,
+	  .text = "",
+	  .optional = true,
+	  .why = "what waits in TCP and UDP sockets is counted apart, and only where a limit is "
+		 "set" },
 	{ .controller = CX_CTL_PIDS,
 	  .file = "pids.max",
 	  .value = CX_LIMIT_PIDS,
@@ -76,14 +83,18 @@ static const struct cx_usage_row usage[] = {
 };
 
 static const struct cx_slot_row slot_rows[] = {
-	{ CX_CTL_COUNTED, "tasks", CX_SLOT_SANDBOX, false, "the agent starts the command there" },
-	{ CX_CTL_PIDS, "pids.max", CX_SLOT_BOTH, false,
+	{ CX_CTL_COUNTED, "tasks", CX_SLOT_SANDBOX, NULL, false,
+	  "the agent starts the command there" },
+	{ CX_CTL_PIDS, "pids.max", CX_SLOT_BOTH, NULL, false,
 	  "the command's limit; while all of it is killed it may have no new ones" },
-	{ CX_CTL_MEMORY, "memory.max_usage_in_bytes", CX_SLOT_READER, false,
+	{ CX_CTL_MEMORY, "memory.max_usage_in_bytes", CX_SLOT_READER, NULL, false,
 	  "a written peak begins again, for the next command" },
-	{ CX_CTL_MEMORY, "memory.limit_in_bytes", CX_SLOT_READER, false, "the command's limit" },
-	{ CX_CTL_MEMORY, "memory.failcnt", CX_SLOT_READER, false,
+	{ CX_CTL_MEMORY, "memory.limit_in_bytes", CX_SLOT_READER, NULL, false,
+	  "the command's limit" },
+	{ CX_CTL_MEMORY, "memory.failcnt", CX_SLOT_READER, NULL, false,
 	  "whose limit was hit, the command's or the sandbox's" },
+	{ CX_CTL_MEMORY, "memory.kmem.tcp.limit_in_bytes", CX_SLOT_SET, "-1", true,
+	  "a group without a limit does not count for those above it" },
 };
 
 #define PART(name) offsetof(struct cx_memory_report, name##_bytes)
@@ -98,6 +109,7 @@ static const struct cx_memory_row memory[] = {
 	{ "memory.stat", "total_cache", PART(file), false },
 	{ "memory.stat", "total_shmem", PART(file), true },
 	{ "memory.kmem.usage_in_bytes", NULL, PART(kernel), false },
+	{ "memory.kmem.tcp.usage_in_bytes", NULL, PART(kernel), false },
 };
 
 static const char *const delegated[] = { "tasks", "cgroup.procs", NULL };

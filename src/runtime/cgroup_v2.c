@@ -67,15 +67,15 @@ static const struct cx_usage_row usage[] = {
 };
 
 static const struct cx_slot_row slot_rows[] = {
-	{ CX_CTL_PIDS, "cgroup.procs", CX_SLOT_SANDBOX, false,
+	{ CX_CTL_PIDS, "cgroup.procs", CX_SLOT_SANDBOX, NULL, false,
 	  "the agent starts the command there" },
-	{ CX_CTL_PIDS, "cgroup.kill", CX_SLOT_SANDBOX, true, "and ends all of it" },
-	{ CX_CTL_PIDS, "pids.max", CX_SLOT_BOTH, false,
+	{ CX_CTL_PIDS, "cgroup.kill", CX_SLOT_SANDBOX, NULL, true, "and ends all of it" },
+	{ CX_CTL_PIDS, "pids.max", CX_SLOT_BOTH, NULL, false,
 	  "the command's limit; while all of it is killed it may have no new ones" },
-	{ CX_CTL_MEMORY, "memory.max", CX_SLOT_READER, false, "the command's limit" },
-	{ CX_CTL_MEMORY, "memory.oom.group", CX_SLOT_SET_1, true,
+	{ CX_CTL_MEMORY, "memory.max", CX_SLOT_READER, NULL, false, "the command's limit" },
+	{ CX_CTL_MEMORY, "memory.oom.group", CX_SLOT_SET, "1", true,
 	  "a command that is out of memory ends as a whole" },
-	{ CX_CTL_MEMORY, "memory.peak", CX_SLOT_READER, true,
+	{ CX_CTL_MEMORY, "memory.peak", CX_SLOT_READER, NULL, true,
 	  "since Linux 6.12 a written peak begins again, for the next command" },
 };
 

@@ -6,10 +6,12 @@
 #include "engine/pause.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -350,6 +352,50 @@ START_TEST(want_of_memory_is_found)
 }
 END_TEST
 
+/* Connections that nobody reads from. */
+static void flood(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	static char much[1 << 16];
+	socklen_t len = sizeof at;
+	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(server, (struct sockaddr *)&at, sizeof at) < 0 || listen(server, 1) < 0 ||
+	    getsockname(server, (struct sockaddr *)&at, &len) < 0)
+		return;
+	for (int i = 0; i < 300; i++) {
+		int one = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (connect(one, (struct sockaddr *)&at, sizeof at) < 0 ||
+		    accept4(server, NULL, NULL, SOCK_CLOEXEC) < 0)
+			return;
+		while (send(one, much, sizeof much, MSG_DONTWAIT) > 0)
+			continue;
+	}
+	for (;;)
+		(void)pause();
+}
+
+START_TEST(too_much_in_sockets_is_found)
+{
+	struct cx_oom *oom = NULL;
+	int found = 0;
+	pid_t pid;
+
+	if (is_v2())
+		return; /* there it is memory like any other */
+	ck_assert_int_eq(cx_oom_watch(&host, &sb.group, on_found, &found, &oom, &err), 0);
+	pid = start(flood);
+	spin(&found, WAIT_MS);
+	ck_assert_int_eq(found, 1);
+	ck_assert_uint_gt(report.kernel_bytes, report.limit_bytes / 2);
+	cx_oom_close(oom);
+	(void)kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+END_TEST
+
 START_TEST(a_closed_watch_is_silent)
 {
 	struct cx_oom *oom = NULL;
@@ -380,6 +426,7 @@ int main(void)
 	tcase_add_loop_test(tc, the_next_daemon_does_as_the_record_says, 0, 2);
 	tcase_add_test(tc, what_ends_is_let_go_on);
 	tcase_add_loop_test(tc, want_of_memory_is_found, 0, 2);
+	tcase_add_test(tc, too_much_in_sockets_is_found);
 	tcase_add_test(tc, a_closed_watch_is_silent);
 	suite_add_tcase(suite, tc);
 	status = run_root_suite(suite);

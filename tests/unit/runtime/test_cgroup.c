@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -9,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -483,6 +485,75 @@ START_TEST(test_slots)
 }
 END_TEST
 
+/* Two ends that nobody reads, both full. */
+static void fill_pair(int server)
+{
+	struct sockaddr_in at;
+	socklen_t len = sizeof at;
+	int one = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), other;
+	static char much[65536];
+
+	if (getsockname(server, (struct sockaddr *)&at, &len) < 0 ||
+	    connect(one, (struct sockaddr *)&at, sizeof at) < 0)
+		_exit(20);
+	other = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+	while (send(one, much, sizeof much, MSG_DONTWAIT) > 0)
+		continue;
+	while (send(other, much, sizeof much, MSG_DONTWAIT) > 0)
+		continue;
+}
+
+static int run_sockets(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	for (unsigned i = 0; i < group.n; i++)
+		if (attach_file(group.work[i], "cmd-1") < 0)
+			(void)!write(group.work[i], "0", 1);
+	if (bind(server, (struct sockaddr *)&at, sizeof at) < 0 || listen(server, 1) < 0)
+		return 21;
+	for (int i = 0; i < 64; i++)
+		fill_pair(server);
+	return run_pause();
+}
+
+static uint64_t waiting_in_sockets(void)
+{
+	uint64_t bytes = 0;
+	char text[32];
+
+	for (unsigned i = 0; i < group.ntop; i++)
+		if (cx_read_small_file(group.top[i], "work/memory.kmem.tcp.usage_in_bytes", text,
+				       sizeof text, &err) > 0)
+			bytes = strtoull(text, NULL, 10);
+	return bytes;
+}
+
+/* Version 2 counts it as memory like any other. Each socket has a little beyond the limit. */
+START_TEST(test_sockets_are_limited)
+{
+	uint64_t memory = _i == 0 ? HOG_BYTES : HOG_BYTES / 8;
+	pid_t pid;
+
+	limit(1000, memory, 16);
+	ok(cx_cgroup_slot(groups, &group, 1, UID_BASE, &err));
+	if (!v2)
+		ck_assert_int_eq(cx_cgroup_sockets_full(groups, &group, &err), 0);
+	pid = start_settled(enter_agent, run_sockets);
+	if (!v2) {
+		ck_assert_uint_gt(waiting_in_sockets(), memory / 8);
+		ck_assert_uint_lt(waiting_in_sockets(), HOG_BYTES / 2);
+		ck_assert_int_eq(cx_cgroup_sockets_full(groups, &group, &err), _i);
+	} else {
+		ck_assert_int_lt(cx_cgroup_sockets_full(groups, &group, &err), 0);
+	}
+	(void)kill(pid, SIGKILL);
+	ck_assert(WIFSIGNALED(reap(pid)));
+}
+END_TEST
+
 static const struct {
 	unsigned major, minor;
 	mode_t type;
@@ -940,6 +1011,7 @@ int main(void)
 	tcase_add_test(tcase, test_delegation);
 	tcase_add_test(tcase, test_no_way_out);
 	tcase_add_test(tcase, test_slots);
+	tcase_add_loop_test(tcase, test_sockets_are_limited, 0, 2);
 	tcase_add_test(tcase, test_devices);
 	tcase_add_test(tcase, test_names);
 	tcase_add_test(tcase, test_each);
