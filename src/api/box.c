@@ -38,6 +38,7 @@ void cx_box_free(struct cx_box *box)
 	if (box->next != NULL)
 		box->next->link = box->link;
 	cx_pull_leave(&box->pull);
+	cx_queue_leave(box);
 	cx_engine_forget(&box->engine_call);
 	cx_call_forget(&box->agent_call);
 	cx_engine_forget(&box->doubt);
@@ -112,6 +113,7 @@ const struct cx_sandbox_row *cx_box_row(const struct cx_box *box)
 struct cx_session *cx_box_agent(struct cx_box *box, struct cx_err *err)
 {
 	static const char *const phases[] = { [CX_BOX_PULLING] = "waiting for its image",
+					      [CX_BOX_QUEUED] = "waiting for room on the host",
 					      [CX_BOX_CREATING] = "starting",
 					      [CX_BOX_CONFIGURING] = "starting" };
 

@@ -4,12 +4,13 @@
 
 #include "api/boxes.h"
 #include "api/pull.h"
+#include "api/queue.h"
 #include "api/resolver.h"
 
 /*
  * The inside of a live sandbox, for the files that share its life: box.c keeps the list, and
- * boxcreate.c, boxnet.c, boxagent.c, boxpause.c, boxend.c, boxadopt.c and lifetime.c each do what
- * their names say. All others use api/boxes.h.
+ * boxcreate.c, boxqueue.c, boxnet.c, boxagent.c, boxpause.c, boxend.c, boxadopt.c and lifetime.c
+ * each do what their names say. All others use api/boxes.h.
  */
 enum {
 	CX_BOX_LOG_MAX = 1 << 20, /* bytes kept of a start command's output */
@@ -43,6 +44,7 @@ struct cx_box {
 	struct cx_session *session;
 	struct cx_session *broken; /* lost; what is pending of it waits to hear why */
 	struct cx_pull_waiter pull;
+	struct cx_queue_place place;	   /* in line for room */
 	struct cx_engine_call engine_call; /* create, connect or destroy */
 	struct cx_call agent_call;	   /* configure, main status or log */
 	struct cx_timer timer;		   /* the next try to reach the agent, or to remove it */
@@ -105,13 +107,37 @@ CX_MUST int cx_box_open_session(struct cx_box *box, struct cx_engine_answer *ans
 /* ---- boxcreate.c ---------------------------------------------------------------------------- */
 
 /*
- * Goes on with a promised sandbox that an earlier gateway did not bring to run. CX_NOT_FOUND when
- * nothing was kept of what its client gave to it.
+ * Goes on with a promised sandbox that an earlier gateway did not bring to run, or whose turn it is
+ * now. CX_NOT_FOUND when nothing was kept of what its client gave to it.
  */
 CX_MUST int cx_box_go_on(struct cx_box *box, struct cx_err *err);
 
 /* Everything before its configuration is done. */
 CX_MUST int cx_box_configure(struct cx_box *box, struct cx_err *err);
+
+/* ---- boxqueue.c ----------------------------------------------------------------------------- */
+
+/* May caissond be asked for a sandbox at once? */
+bool cx_queue_is_open(const struct cx_gateway *gw);
+/* Is there a place for one more of this owner? CX_BUSY when not. */
+CX_MUST int cx_queue_check(const struct cx_gateway *gw, const char *owner, struct cx_err *err);
+
+/*
+ * Its row has queued_ms. cx_box_go_on() follows when it is its turn, or its end. Who was asked for
+ * and refused enters again, and has the same place still.
+ */
+void cx_queue_enter(struct cx_box *box);
+/* The same for what an earlier gateway left, in any order; cx_queue_adopted() puts them in line. */
+void cx_queue_adopt(struct cx_box *box);
+void cx_queue_adopted(struct cx_gateway *gw);
+/* It ends, or is freed. Idempotent. */
+void cx_queue_leave(struct cx_box *box);
+
+/* caissond is asked for it, and has answered: NULL, or why not. */
+void cx_queue_asked(struct cx_box *box);
+void cx_queue_answered(struct cx_box *box, const struct cx_err *err);
+/* There may be room now. */
+void cx_queue_look(struct cx_gateway *gw);
 
 /* ---- boxnet.c ------------------------------------------------------------------------------- */
 

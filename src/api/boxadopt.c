@@ -109,6 +109,10 @@ static int adopt_one(struct cx_adoption *adoption, const char *id, struct cx_err
 	if (copy_row(adoption->gw, id, &box, err) < 0)
 		return -err->errnum;
 	box->promised = true; /* clients know it */
+	if (box->row.engine_id == NULL && box->row.queued_ms != 0) {
+		cx_queue_adopt(box);
+		return 0;
+	}
 	if (box->row.engine_id == NULL && cx_box_go_on(box, &box->why) == 0)
 		return 0;
 	if (box->row.engine_id == NULL) {
@@ -161,6 +165,7 @@ static int adopt_all(struct cx_adoption *adoption, struct cx_err *err)
 			return -err->errnum;
 	}
 	destroy_strangers(adoption);
+	cx_queue_adopted(gw);
 	return 0;
 }
 

@@ -14,6 +14,117 @@
 #include "base/log.h"
 #include "image/oci.h"
 
+/* ---- creations that clients hear of before they run ------------------------------------------ */
+
+static int begin_row(struct cx_box *box, const char *status, struct cx_err *err)
+{
+	box->row.exit_code = -1;
+	box->row.created_ms = box->row.updated_ms = cx_wall_ms();
+	if (cx_box_set(&box->row.status, status, err) < 0)
+		return -err->errnum;
+	return cx_store_sandbox_insert(box->gw->store, &box->row, err);
+}
+
+/* What its client gave to it is kept as one: this, the environment, the command. */
+struct wish {
+	uint32_t env_len, in_memory;
+};
+
+static int keep_wish(struct cx_box *box, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_wipe) struct cx_buf plain = { .max = CX_SEALED_MAX / 2 };
+	struct wish wish = { .env_len = (uint32_t)box->wish.len, .in_memory = box->in_memory };
+
+	if (cx_buf_add(&plain, &wish, sizeof wish, err) < 0 ||
+	    cx_buf_add(&plain, box->wish.p, box->wish.len, err) < 0 ||
+	    cx_buf_add(&plain, box->start.p, box->start.len, err) < 0)
+		return cx_wrap(err, "the environment of the sandbox");
+	return cx_seal_put(&box->gw->seal, box->gw->store, box->row.row, &plain, err);
+}
+
+static int take_wish(struct cx_box *box, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_wipe) struct cx_buf plain = { .max = CX_SEALED_MAX };
+	int found = cx_seal_get(&box->gw->seal, box->gw->store, box->row.row, &plain, err);
+	struct wish wish;
+
+	if (found <= 0)
+		return found < 0 ? found : cx_refuse(err, CX_NOT_FOUND, "nothing was kept of it");
+	if (plain.len < sizeof wish)
+		return cx_refuse(err, CX_INTERNAL, "what was kept of it was cut");
+	memcpy(&wish, plain.p, sizeof wish);
+	if (wish.env_len > plain.len - sizeof wish)
+		return cx_refuse(err, CX_INTERNAL, "what was kept of it was cut");
+	box->in_memory = wish.in_memory != 0;
+	box->wish.max = box->start.max = CX_SEALED_MAX;
+	if (cx_buf_add(&box->wish, plain.p + sizeof wish, wish.env_len, err) < 0)
+		return -err->errnum;
+	return cx_buf_add(&box->start, plain.p + sizeof wish + wish.env_len,
+			  plain.len - sizeof wish - wish.env_len, err);
+}
+
+/* As those of caissond look, so that nobody has to tell them apart. */
+static int make_id(struct cx_box *box, struct cx_err *err)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	uint8_t random[12];
+	char id[sizeof random + 1] = "";
+
+	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+		return cx_fail(err, errno, "an id");
+	for (size_t i = 0; i < sizeof random; i++)
+		id[i] = letters[random[i] % (i == 0 ? 26 : 36)];
+	return cx_box_set(&box->row.id, id, err);
+}
+
+/* From here on it is on record with all that it was given, and its client may hear of it. */
+static int promise(struct cx_box *box, struct cx_err *err)
+{
+	bool is_new = box->row.row == 0;
+
+	if (make_id(box, err) < 0 || cx_box_set(&box->row.status, "PENDING", err) < 0 ||
+	    (is_new ? begin_row(box, "PENDING", err)
+		    : cx_store_sandbox_update(box->gw->store, &box->row, err)) < 0 ||
+	    keep_wish(box, err) < 0)
+		return -err->errnum;
+	box->promised = true;
+	cx_events_written(box->gw);
+	return 0;
+}
+
+/* What it is to begin with is read again when it is its turn: many may wait. */
+static int stand_in_line(struct cx_box *box, struct cx_err *err)
+{
+	bool is_new = box->row.queued_ms == 0;
+
+	if (is_new)
+		box->row.queued_ms = cx_wall_ms();
+	if (!box->promised && promise(box, err) < 0)
+		return -err->errnum;
+	if (cx_box_set(&box->row.status, "PENDING", err) < 0)
+		return -err->errnum;
+	if (is_new)
+		cx_box_save(box);
+	cx_box_forget_config(box);
+	cx_queue_enter(box);
+	cx_box_tell(&box->running, &box->row, NULL);
+	return 0;
+}
+
+/* caissond has none now. A place in line is promised to who was promised the sandbox already. */
+static int wait_for_room(struct cx_box *box, const struct cx_err *full, struct cx_err *ret_why)
+{
+	struct cx_err err;
+
+	if (box->gw->queue.max == 0)
+		err = *full;
+	else if ((box->promised || cx_queue_check(box->gw, box->row.user_id, &err) == 0) &&
+		 stand_in_line(box, &err) == 0)
+		return 0;
+	*ret_why = err;
+	return -err.errnum;
+}
+
 /* ---- creation ------------------------------------------------------------------------------- */
 
 /* It has all that it was given. What cannot be forgotten now goes at the sandbox's end. */
@@ -77,12 +188,24 @@ static int go_on(struct cx_box *box, struct cx_engine_answer *answer, struct cx_
 	return cx_boxnet_begin(box, err);
 }
 
+/* Who waits already has patience for a caissond that stops, too: the next one goes on. */
+static bool is_told_to_wait(const struct cx_box *box, const struct cx_err *err)
+{
+	return box->phase == CX_BOX_CREATING &&
+	       (err->kind == CX_BUSY || (err->kind == CX_UNAVAILABLE && box->row.queued_ms != 0));
+}
+
 static void on_created(struct cx_engine_call *call, struct cx_engine_answer *answer,
 		       const struct cx_err *err)
 {
 	struct cx_box *box = cx_container_of(call, struct cx_box, engine_call);
 	char id[33];
 
+	if (err != NULL && box->promised && cx_engine_is_lost(box->gw->engine))
+		return;
+	cx_queue_answered(box, err);
+	if (err != NULL && is_told_to_wait(box, err) && wait_for_room(box, err, &box->why) == 0)
+		return;
 	if (err != NULL) {
 		if (box->why.errnum == 0)
 			box->why = *err;
@@ -122,7 +245,6 @@ static int prepare_config(struct cx_box *box, const struct cx_image_row *image, 
 	    cx_buf_add(&box->env, config.env.p, config.env.len, err) < 0 ||
 	    cx_buf_add(&box->env, box->wish.p, box->wish.len, err) < 0)
 		return cx_wrap(err, "the environment of image and sandbox");
-	cx_buf_wipe(&box->wish);
 	box->cwd = cx_take_ptr(&config.cwd);
 	box->user = cx_take_ptr(&config.user);
 	return 0;
@@ -149,7 +271,10 @@ static int ask_create(struct cx_box *box, const struct cx_image_row *image, stru
 		return -err->errnum;
 	box->engine_call.done = on_created;
 	box->phase = CX_BOX_CREATING;
-	return cx_engine_create(box->gw->engine, &plan, &box->engine_call, err);
+	if (cx_engine_create(box->gw->engine, &plan, &box->engine_call, err) < 0)
+		return -err->errnum;
+	cx_queue_asked(box);
+	return 0;
 }
 
 static void take_spec(struct cx_box *box, struct cx_spec *spec)
@@ -161,15 +286,6 @@ static void take_spec(struct cx_box *box, struct cx_spec *spec)
 	spec->env = (struct cx_buf){ 0 };
 	box->start = spec->start;
 	spec->start = (struct cx_buf){ 0 };
-}
-
-static int begin_row(struct cx_box *box, const char *status, struct cx_err *err)
-{
-	box->row.exit_code = -1;
-	box->row.created_ms = box->row.updated_ms = cx_wall_ms();
-	if (cx_box_set(&box->row.status, status, err) < 0)
-		return -err->errnum;
-	return cx_store_sandbox_insert(box->gw->store, &box->row, err);
 }
 
 static void undo_row(struct cx_box *box)
@@ -185,11 +301,19 @@ static void undo_row(struct cx_box *box)
 
 static int create_pulled(struct cx_box *box, const struct cx_image_row *image, struct cx_err *err)
 {
+	if (!cx_queue_is_open(box->gw))
+		return stand_in_line(box, err);
 	if (prepare_config(box, image, err) < 0 ||
 	    cx_box_set(&box->row.status, "PROVISIONING", err) < 0)
 		return -err->errnum;
 	cx_box_save(box);
 	return ask_create(box, image, err);
+}
+
+/* It stays PENDING until it runs: caissond may say no once more. */
+static int create_queued(struct cx_box *box, const struct cx_image_row *image, struct cx_err *err)
+{
+	return prepare_config(box, image, err) < 0 ? -err->errnum : ask_create(box, image, err);
 }
 
 static void on_pulled(struct cx_pull_waiter *waiter, const struct cx_image_row *image,
@@ -206,44 +330,6 @@ static void on_pulled(struct cx_pull_waiter *waiter, const struct cx_image_row *
 	cx_box_finish(box);
 }
 
-/* What its client gave to it is kept as one: this, the environment, the command. */
-struct wish {
-	uint32_t env_len, in_memory;
-};
-
-static int keep_wish(struct cx_box *box, struct cx_err *err)
-{
-	CX_AUTO(cx_buf_wipe) struct cx_buf plain = { .max = CX_SEALED_MAX / 2 };
-	struct wish wish = { .env_len = (uint32_t)box->wish.len, .in_memory = box->in_memory };
-
-	if (cx_buf_add(&plain, &wish, sizeof wish, err) < 0 ||
-	    cx_buf_add(&plain, box->wish.p, box->wish.len, err) < 0 ||
-	    cx_buf_add(&plain, box->start.p, box->start.len, err) < 0)
-		return cx_wrap(err, "the environment of the sandbox");
-	return cx_seal_put(&box->gw->seal, box->gw->store, box->row.row, &plain, err);
-}
-
-static int take_wish(struct cx_box *box, struct cx_err *err)
-{
-	CX_AUTO(cx_buf_wipe) struct cx_buf plain = { .max = CX_SEALED_MAX };
-	int found = cx_seal_get(&box->gw->seal, box->gw->store, box->row.row, &plain, err);
-	struct wish wish;
-
-	if (found <= 0)
-		return found < 0 ? found : cx_refuse(err, CX_NOT_FOUND, "nothing was kept of it");
-	if (plain.len < sizeof wish)
-		return cx_refuse(err, CX_INTERNAL, "what was kept of it was cut");
-	memcpy(&wish, plain.p, sizeof wish);
-	if (wish.env_len > plain.len - sizeof wish)
-		return cx_refuse(err, CX_INTERNAL, "what was kept of it was cut");
-	box->in_memory = wish.in_memory != 0;
-	box->wish.max = box->start.max = CX_SEALED_MAX;
-	if (cx_buf_add(&box->wish, plain.p + sizeof wish, wish.env_len, err) < 0)
-		return -err->errnum;
-	return cx_buf_add(&box->start, plain.p + sizeof wish + wish.env_len,
-			  plain.len - sizeof wish - wish.env_len, err);
-}
-
 /* An image that was here already is not asked for again: it may be gone where it came from. */
 int cx_box_go_on(struct cx_box *box, struct cx_err *err)
 {
@@ -254,38 +340,23 @@ int cx_box_go_on(struct cx_box *box, struct cx_err *err)
 		return -err->errnum;
 	box->phase = CX_BOX_PULLING;
 	box->pull.done = on_pulled;
-	if (cx_box_is(box->row.status, "PROVISIONING") &&
+	if ((cx_box_is(box->row.status, "PROVISIONING") || box->row.queued_ms != 0) &&
 	    cx_store_image_find(box->gw->store, box->row.image_name, &image, &missing) == 0)
-		return create_pulled(box, &image, err);
+		return box->row.queued_ms != 0 ? create_queued(box, &image, err)
+					       : create_pulled(box, &image, err);
 	if (cx_box_set(&box->row.status, "PENDING", err) < 0)
 		return -err->errnum;
 	cx_box_save(box);
 	return cx_pull_start(box->gw, box->row.image_name, NULL, NULL, &box->pull, err);
 }
 
-/* As those of caissond look, so that nobody has to tell them apart. */
-static int make_id(struct cx_box *box, struct cx_err *err)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-	uint8_t random[12];
-	char id[sizeof random + 1] = "";
-
-	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-		return cx_fail(err, errno, "an id");
-	for (size_t i = 0; i < sizeof random; i++)
-		id[i] = letters[random[i] % (i == 0 ? 26 : 36)];
-	return cx_box_set(&box->row.id, id, err);
-}
-
 /* The client hears of it at once, and sees in its status what becomes of it. */
-static int promise(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err)
+static int promise_pulled(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err)
 {
 	box->phase = CX_BOX_PULLING;
 	box->pull.done = on_pulled;
-	if (make_id(box, err) < 0 || begin_row(box, "PENDING", err) < 0 || keep_wish(box, err) < 0)
+	if (promise(box, err) < 0)
 		return -err->errnum;
-	box->promised = true;
-	cx_events_written(box->gw);
 	cx_box_wait_running(box, waiter);
 	cx_box_tell(&box->running, &box->row, NULL);
 	return 0;
@@ -297,7 +368,7 @@ static int begin_pull(struct cx_box *box, const struct cx_err *missing,
 {
 	struct cx_err why = *missing;
 
-	if (promise(box, waiter, err) < 0)
+	if (promise_pulled(box, waiter, err) < 0)
 		return -err->errnum;
 	if (why.errnum == 0 &&
 	    cx_pull_start(box->gw, box->row.image_name, NULL, NULL, &box->pull, &why) == 0)
@@ -320,11 +391,25 @@ static int find_image(struct cx_gateway *gw, const struct cx_spec *spec, struct 
 	return r < 0 || spec->pull == CX_PULL_ALWAYS ? 0 : 1;
 }
 
+static int begin_waiting(struct cx_box *box, struct cx_box_waiter *waiter, struct cx_err *err)
+{
+	if (cx_queue_check(box->gw, box->row.user_id, err) < 0)
+		return -err->errnum;
+	cx_box_wait_running(box, waiter);
+	if (stand_in_line(box, err) == 0)
+		return 0;
+	box->running = NULL; /* the caller tells its client */
+	return -err->errnum;
+}
+
 static int begin(struct cx_box *box, const struct cx_image_row *image, struct cx_box_waiter *waiter,
 		 struct cx_err *err)
 {
-	if (prepare_config(box, image, err) < 0 || begin_row(box, "PROVISIONING", err) < 0 ||
-	    ask_create(box, image, err) < 0)
+	if (prepare_config(box, image, err) < 0)
+		return -err->errnum;
+	if (!cx_queue_is_open(box->gw))
+		return begin_waiting(box, waiter, err);
+	if (begin_row(box, "PROVISIONING", err) < 0 || ask_create(box, image, err) < 0)
 		return -err->errnum;
 	cx_box_wait_running(box, waiter);
 	return 0;

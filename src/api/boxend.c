@@ -178,6 +178,7 @@ static void not_recorded(struct cx_box *box, const struct cx_err *err)
 	box->phase = CX_BOX_ENDING;
 	box->destroying = box->reading_log = false;
 	cx_pull_leave(&box->pull);
+	cx_queue_leave(box);
 	say_ended(box, &ended);
 	cx_box_drop_sessions(box, &ended);
 	tell_watches(box);
@@ -314,7 +315,8 @@ void cx_box_end(struct cx_box *box, const struct cx_ending *how)
 	struct cx_err why;
 
 	mark_end(box, how);
-	if (box->phase == CX_BOX_PULLING) { /* there is nothing of it yet */
+	if (box->phase == CX_BOX_PULLING ||
+	    box->phase == CX_BOX_QUEUED) { /* there is nothing of it yet */
 		cx_box_finish(box);
 		return;
 	}

@@ -10,7 +10,7 @@
  * is left. The database has a row for each, updated at every change of status; a box ends with its
  * row in TERMINATED, TIMEOUT or ERROR.
  *
- *	[PULLING ->] CREATING -> CONFIGURING -> RUNNING -> ENDING
+ *	[PULLING ->] [QUEUED ->] CREATING -> CONFIGURING -> RUNNING -> ENDING
  *
  * However it ends, its row says so and is recorded before anybody is told: then those who watch it
  * (cx_box_watch), and with CX_CONFLICT every request and command that is pending in its session. So
@@ -18,6 +18,7 @@
  */
 enum cx_box_phase {
 	CX_BOX_PULLING,
+	CX_BOX_QUEUED,
 	CX_BOX_CREATING,
 	CX_BOX_CONFIGURING,
 	CX_BOX_RUNNING,
@@ -35,8 +36,9 @@ struct cx_box_waiter {
 /*
  * Takes over *spec, whose row has an owner (cx_access_own). On success the waiter is told later,
  * when it runs or has failed; err names a field or what is missing. If its image has to be pulled
- * the waiter is told at once, inside, of a row that is PENDING: such a sandbox is promised, and
- * what goes wrong with it stands in its row.
+ * the waiter is told at once, inside, of a row that is PENDING, and so it is, inside or later, when
+ * there is no room on the host: such a sandbox is promised, and what goes wrong with it stands in
+ * its row.
  */
 CX_MUST int cx_box_create(struct cx_gateway *gw, struct cx_spec *spec, struct cx_box_waiter *waiter,
 			  struct cx_err *err);
@@ -106,6 +108,13 @@ int64_t cx_box_applied(const struct cx_box *box);
 struct cx_resolver_slot;
 struct cx_msg_denied;
 void cx_boxes_denied(struct cx_resolver_slot *slot, const struct cx_msg_denied *denied, void *arg);
+
+/* The line of those that wait for room (api/queue.h); before the first sandbox. */
+void cx_queue_open(struct cx_gateway *gw, unsigned max, uint64_t wait_ms);
+/* How many are to go before and with it, so from 1 on; 0: it does not wait. */
+unsigned cx_queue_position(const struct cx_gateway *gw, const struct cx_sandbox_row *row);
+/* Milliseconds that the first one has waited. */
+int64_t cx_queue_age_ms(const struct cx_gateway *gw);
 
 void cx_box_wait_running(struct cx_box *box, struct cx_box_waiter *waiter);
 /* Begins the end unless that has begun; the waiter is told when nothing is left. */

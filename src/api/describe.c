@@ -281,6 +281,8 @@ static const struct cx_field sandbox[] = {
 	{ "pausedAt", TEXT_OR_NONE, 0, 0, NULL, "" },
 	{ "expiresAt", TEXT_OR_NONE, 0, 0, NULL, "" },
 	{ "idleExpiresAt", TEXT_OR_NONE, 0, 0, NULL, "" },
+	{ "queuedAt", TEXT_OR_NONE, 0, 0, NULL, "since when it waited for room on the host" },
+	{ "queuePosition", INT_OR_NONE, 0, 0, NULL, "1: the next; while it is PENDING for that" },
 	{ "cpuCores", REAL | NEEDED, 0, 0, NULL, "" },
 	{ "memoryGB", REAL | NEEDED, 0, 0, NULL, "" },
 	{ "diskSizeGB", REAL | NEEDED, 0, 0, NULL, "" },
@@ -343,6 +345,30 @@ static const struct cx_field usage[] = {
 	{ "memory_peak_bytes", INT | NEEDED, 0, 0, NULL, "" },
 	{ "pids", INT | NEEDED, 0, 0, NULL, "processes" },
 	{ "oom_kills", INT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field room[] = {
+	{ "resources", OBJECTS | NEEDED, 0, 0, "Resource", "" },
+	{ "queue", OBJECT | NEEDED, 0, 0, "Queue", "sandboxes that wait for room" },
+};
+
+static const struct cx_field resource[] = {
+	{ "name", TEXT | NEEDED, 0, 0, "sandboxes|cpu|memory|disk|pids|files",
+	  "files: descriptors of caissond" },
+	{ "unit", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "total", INT_OR_NONE | NEEDED, 0, 0, NULL, "what the host has" },
+	{ "reserve", INT_OR_NONE | NEEDED, 0, 0, NULL, "of it, what it keeps" },
+	{ "limit", INT_OR_NONE | NEEDED, 0, 0, NULL, "what may be promised; null: no bound" },
+	{ "promised", INT_OR_NONE | NEEDED, 0, 0, NULL, "what limits of sandboxes add up to" },
+	{ "left", INT_OR_NONE | NEEDED, 0, 0, NULL, "what nobody uses now; null: unknown" },
+};
+
+static const struct cx_field queue[] = {
+	{ "length", INT | NEEDED, 0, 0, NULL, "" },
+	{ "max", INT | NEEDED, 0, 0, NULL, "" },
+	{ "wait_s", INT | NEEDED, 0, 0, NULL, "how long one may wait" },
+	{ "oldest_ms", INT | NEEDED, 0, 0, NULL, "how long the next one has waited" },
+	{ "why", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "what there was not enough of" },
 };
 
 static const struct cx_field sandbox_change[] = {
@@ -575,6 +601,9 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("EgressLogQuery", egress_log_query),
 	SCHEMA("EgressLog", egress_log),
 	SCHEMA("Denial", denial),
+	SCHEMA("Room", room),
+	SCHEMA("Resource", resource),
+	SCHEMA("Queue", queue),
 	SCHEMA("UsageList", usage_list),
 	SCHEMA("UsageNow", usage_now),
 	SCHEMA("Watch", watch),
@@ -628,6 +657,7 @@ static const struct cx_operation operations[] = {
 	{ "GET", SANDBOX "/{}/egress/log", "getEgressLog", "id", "EgressLogQuery", NULL,
 	  CX_FORM_JSON, "EgressLog" },
 	{ "GET", "/api/v1/usage", "getUsageOfAll", NULL, NULL, NULL, CX_FORM_JSON, "UsageList" },
+	{ "GET", "/api/v1/host", "getRoom", NULL, NULL, NULL, CX_FORM_JSON, "Room" },
 	{ "GET", "/api/v1/events", "watchSandboxes", NULL, "Watch", NULL, CX_FORM_LINES, "Change" },
 	{ "POST", SANDBOX "/{}/exec", "execCommand", "id", NULL, "Command", CX_FORM_JSON,
 	  "CommandEnd" },

@@ -184,6 +184,13 @@ int cx_engine_count(struct cx_engine *engine, struct cx_engine_call *call, struc
 	ASK(count, counted, CX_ENGINE_COUNT_MS, &m, NULL, 0);
 }
 
+int cx_engine_capacity(struct cx_engine *engine, struct cx_engine_call *call, struct cx_err *err)
+{
+	struct cx_msg_capacity m;
+
+	ASK(capacity, capacity_is, CX_ENGINE_COUNT_MS, &m, NULL, 0);
+}
+
 int cx_engine_slot(struct cx_engine *engine, const char *id, uint32_t number,
 		   struct cx_engine_call *call, struct cx_err *err)
 {
@@ -502,6 +509,8 @@ static bool decode_answer(struct cx_packet *pkt, struct cx_engine_answer *a)
 		return cx_msg_networking_is_get(r, &a->networking);
 	case CX_MSG_disks_are:
 		return cx_msg_disks_are_get(r, &a->disks);
+	case CX_MSG_capacity_is:
+		return cx_msg_capacity_is_get(r, &a->capacity);
 	case CX_MSG_network_is:
 		return cx_msg_network_is_get(r, &a->network);
 	case CX_MSG_egress_set:
@@ -533,6 +542,11 @@ static bool on_answer(struct cx_engine *engine, struct cx_packet *pkt)
 	for (unsigned i = 0; i < answer.naccounts; i++)
 		cx_close(&answer.accounts[i]);
 	return true;
+}
+
+bool cx_engine_is_lost(const struct cx_engine *engine)
+{
+	return engine->closed;
 }
 
 static void lose(struct cx_engine *engine, const struct cx_err *why)

@@ -37,6 +37,7 @@ struct cx_engine_answer { /* the member that belongs to the request; valid in do
 	struct cx_msg_layer_info layer_info;
 	struct cx_msg_networking_is networking;
 	struct cx_msg_disks_are disks;
+	struct cx_msg_capacity_is capacity;
 	struct cx_msg_network_is network;
 	struct cx_msg_egress_set egress;
 	struct cx_msg_listening listening;
@@ -78,6 +79,8 @@ CX_MUST int cx_engine_open(struct cx_loop *loop, struct cx_packet *scratch, int 
 			   struct cx_err *err);
 void cx_engine_close(struct cx_engine *engine); /* no callback follows; NULL is fine */
 void cx_engine_forget(struct cx_engine_call *call);
+/* caissond has gone, and with it this gateway does: what is on record is for the next. */
+bool cx_engine_is_lost(const struct cx_engine *engine);
 
 /* 0: done() will come. -errno: it will not. Descriptors are borrowed (duplicated when queued). */
 CX_MUST int cx_engine_hello(struct cx_engine *engine, struct cx_engine_call *call,
@@ -102,6 +105,8 @@ CX_MUST int cx_engine_slot(struct cx_engine *engine, const char *id, uint32_t nu
 			   struct cx_engine_call *call, struct cx_err *err);
 CX_MUST int cx_engine_count(struct cx_engine *engine, struct cx_engine_call *call,
 			    struct cx_err *err);
+CX_MUST int cx_engine_capacity(struct cx_engine *engine, struct cx_engine_call *call,
+			       struct cx_err *err);
 CX_MUST int cx_engine_list(struct cx_engine *engine, struct cx_engine_call *call,
 			   struct cx_err *err);
 CX_MUST int cx_engine_layer_build(struct cx_engine *engine, const struct cx_msg_layer_build *plan,

@@ -7,6 +7,7 @@
 #include "api/engine.h"
 #include "api/http.h"
 #include "api/leftover.h"
+#include "api/queue.h"
 #include "api/registries.h"
 #include "api/seal.h"
 #include "api/spec.h"
@@ -47,6 +48,7 @@ struct cx_gateway {
 	struct cx_blobs blobs;
 	struct cx_intake *intakes; /* images on their way in */
 	struct cx_pull *pulls;
+	struct cx_queue queue; /* sandboxes that wait for room */
 	struct cx_import *import, *imports_waiting;
 	struct cx_sweep *sweep; /* under way, or NULL */
 	struct cx_metrics *metrics;

@@ -32,6 +32,9 @@ void cx_handle_events(struct cx_request *req);
 void cx_handle_usage(struct cx_request *req);
 void cx_handle_usage_all(struct cx_request *req);
 
+/* room.c */
+void cx_handle_room(struct cx_request *req);
+
 /* egress.c */
 void cx_handle_egress(struct cx_request *req);
 void cx_handle_set_egress(struct cx_request *req);

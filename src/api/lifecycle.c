@@ -16,7 +16,7 @@ static void answer_row(struct cx_request *req, const struct cx_sandbox_row *row)
 	struct cx_buf json = { .max = ANSWER_MAX };
 	struct cx_jsonw w = { .out = &json };
 
-	cx_present_sandbox(&w, row, cx_request_agent(req));
+	cx_present_sandbox(&w, req->gateway, row, cx_request_agent(req));
 	cx_request_answer_json(req, &w);
 }
 

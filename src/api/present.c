@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/boxes.h"
 #include "api/json.h"
 #include "api/lifetime.h"
 
@@ -164,6 +165,18 @@ static int64_t whole_minutes(double minutes)
 	return (double)whole < minutes ? whole + 1 : whole;
 }
 
+static void write_place(struct cx_jsonw *w, const struct cx_gateway *gw,
+			const struct cx_sandbox_row *row)
+{
+	unsigned position = cx_queue_position(gw, row);
+
+	cx_jsonw_time(w, "queuedAt", row->queued_ms);
+	if (position > 0)
+		cx_jsonw_int(w, "queuePosition", position);
+	else
+		cx_jsonw_null(w, "queuePosition");
+}
+
 static void write_life(struct cx_jsonw *w, const struct cx_sandbox_row *row)
 {
 	cx_jsonw_text(w, "status", row->status);
@@ -190,13 +203,15 @@ static void write_life(struct cx_jsonw *w, const struct cx_sandbox_row *row)
 	cx_jsonw_time(w, "idleExpiresAt", cx_lifetime_idle_end(row));
 }
 
-void cx_present_open(struct cx_jsonw *w, const struct cx_sandbox_row *row, const char *agent)
+void cx_present_open(struct cx_jsonw *w, const struct cx_gateway *gw,
+		     const struct cx_sandbox_row *row, const char *agent)
 {
 	cx_jsonw_object(w, NULL);
 	cx_jsonw_text(w, "id", row->id);
 	cx_jsonw_text(w, "name", row->name);
 	cx_jsonw_text(w, "dockerImage", row->image);
 	write_life(w, row);
+	write_place(w, gw, row);
 	write_limits(w, row);
 	write_start(w, row->start_command, agent);
 	write_json(w, "environmentVars", row->environment_vars);
@@ -212,8 +227,9 @@ void cx_present_open(struct cx_jsonw *w, const struct cx_sandbox_row *row, const
 	write_json(w, "notices", row->notices);
 }
 
-void cx_present_sandbox(struct cx_jsonw *w, const struct cx_sandbox_row *row, const char *agent)
+void cx_present_sandbox(struct cx_jsonw *w, const struct cx_gateway *gw,
+			const struct cx_sandbox_row *row, const char *agent)
 {
-	cx_present_open(w, row, agent);
+	cx_present_open(w, gw, row, agent);
 	cx_jsonw_end(w);
 }

@@ -49,6 +49,8 @@ static const struct cx_route rows[] = {
 	  "what it was refused" },
 	{ "GET", "/api/v1/usage", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_usage_all,
 	  "the same of every sandbox that lives" },
+	{ "GET", "/api/v1/host", CX_SCOPE_ADMIN, CX_BODY_NONE, cx_handle_room,
+	  "what the host has for sandboxes, what is promised, and how many wait" },
 	{ "GET", "/api/v1/events", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_events,
 	  "a stream of every sandbox's status and its changes" },
 	{ "POST", SANDBOX "/{}/pause", CX_SCOPE_USER, CX_BODY_NONE, cx_handle_pause,

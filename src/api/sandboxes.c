@@ -17,7 +17,7 @@ static void answer_row(struct cx_request *req, const struct cx_sandbox_row *row)
 	struct cx_buf json = { .max = ANSWER_MAX };
 	struct cx_jsonw w = { .out = &json };
 
-	cx_present_sandbox(&w, row, cx_request_agent(req));
+	cx_present_sandbox(&w, req->gateway, row, cx_request_agent(req));
 	cx_request_answer_json(req, &w);
 }
 
@@ -26,7 +26,7 @@ static void answer_created(struct cx_request *req, const struct cx_sandbox_row *
 	struct cx_buf json = { .max = ANSWER_MAX };
 	struct cx_jsonw w = { .out = &json };
 
-	cx_present_open(&w, row, cx_request_agent(req));
+	cx_present_open(&w, req->gateway, row, cx_request_agent(req));
 	if (cx_prime_takes_token(req))
 		cx_prime_write_token(&w, "gatewayAuth", req, row->id);
 	cx_jsonw_end(&w);
@@ -189,6 +189,7 @@ static int read_page(struct cx_request *req, struct page *page, struct cx_err *e
 
 struct listing {
 	struct cx_jsonw w;
+	const struct cx_gateway *gw;
 	const char *agent;
 };
 
@@ -197,14 +198,16 @@ static int list_one(const struct cx_sandbox_row *row, void *arg, struct cx_err *
 	struct listing *listing = arg;
 
 	(void)err;
-	cx_present_sandbox(&listing->w, row, listing->agent);
+	cx_present_sandbox(&listing->w, listing->gw, row, listing->agent);
 	return 0;
 }
 
 static int list_page(struct cx_request *req, struct page *page, struct cx_buf *json,
 		     struct cx_err *err)
 {
-	struct listing listing = { .w = { .out = json }, .agent = cx_request_agent(req) };
+	struct listing listing = { .w = { .out = json },
+				   .gw = req->gateway,
+				   .agent = cx_request_agent(req) };
 	struct cx_store *store = req->gateway->store;
 	struct cx_jsonw *w = &listing.w;
 

@@ -161,6 +161,7 @@ static const char *const migrations[] = {
 	"CREATE TRIGGER old_events AFTER INSERT ON events BEGIN DELETE FROM events"
 	" WHERE seq <= NEW.seq - 20000" /* CX_EVENTS_KEPT */
 	" AND row NOT IN (SELECT row FROM sandboxes WHERE status IN " CX_STORE_LIVE "); END;",
+	"ALTER TABLE sandboxes ADD COLUMN queued_ms INTEGER NOT NULL DEFAULT 0;",
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

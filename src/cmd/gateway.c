@@ -36,6 +36,8 @@ enum {
 	TCP_MAX = 16,
 	TLS_MAX = 32768,      /* bytes of a certificate and its chain, or of a key */
 	RECORDS_KEPT = 20000, /* of sandboxes that have ended */
+	QUEUE_MAX = 100000,
+	QUEUE_WAIT_S = 900,
 };
 
 static const char default_registries[] = CX_SYSCONFDIR "/registries.conf";
@@ -349,13 +351,19 @@ static int start(struct program *prog, struct cx_err *err)
 static int parse_options(int argc, char **argv, struct program *prog, struct cx_err *err)
 {
 	enum cx_level level = CX_LOG_INFO;
-	uint64_t number = 0;
+	uint64_t number = 0, length = 0, wait_s = QUEUE_WAIT_S;
 
 	for (int i = 1; i < argc; i += 2) {
 		if (i + 1 == argc)
 			return cx_refuse(err, CX_INVALID, "option %s needs a value", argv[i]);
 		if (strcmp(argv[i], "--tcp") == 0) {
 			if (cx_parse_u64(argv[i + 1], 0, TCP_MAX, "--tcp", &number, err) < 0)
+				return -err->errnum;
+		} else if (strcmp(argv[i], "--queue-length") == 0) {
+			if (cx_parse_u64(argv[i + 1], 0, QUEUE_MAX, argv[i], &length, err) < 0)
+				return -err->errnum;
+		} else if (strcmp(argv[i], "--queue-wait") == 0) {
+			if (cx_parse_u64(argv[i + 1], 1, UINT32_MAX, argv[i], &wait_s, err) < 0)
 				return -err->errnum;
 		} else if (strcmp(argv[i], "--log-level") == 0) {
 			if (cx_log_parse_level(argv[i + 1], &level, err) < 0)
@@ -372,6 +380,7 @@ static int parse_options(int argc, char **argv, struct program *prog, struct cx_
 	}
 	cx_log_open("caisson-gateway", level);
 	prog->ntcp = (unsigned)number;
+	cx_queue_open(&prog->gw, (unsigned)length, wait_s * 1000);
 	return 0;
 }
 
@@ -422,7 +431,7 @@ int main(int argc, char **argv)
 		cx_log_err(CX_LOG_ERROR, &err,
 			   "caissond starts this program; it takes --tcp N, "
 			   "--log-level LEVEL, --registries FILE, --templates FILE, "
-			   "--domain NAME",
+			   "--queue-length N, --queue-wait SECONDS, --domain NAME",
 			   NULL);
 		return EXIT_FAILURE;
 	}

@@ -56,6 +56,7 @@ struct cx_config {
 	 */
 	uint64_t memory_reserve, memory_overcommit, cpu_reserve, cpu_overcommit;
 	uint64_t pids_reserve, pids_overcommit, disk_overcommit;
+	uint64_t queue_length, queue_wait; /* sandboxes, seconds */
 	uint64_t network, network_forward; /* 0, 1 */
 	struct cx_slots_plan network_pool;
 	struct cx_netrule private_nets[CX_PRIVATE_MAX]; /* that sandboxes may reach */

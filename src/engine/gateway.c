@@ -237,7 +237,7 @@ static int make_pipes(const struct cx_gateway *g, int fds[1 + 2 * CX_CERTIFICATE
 }
 
 /* As execve(2) wants them: of our own. */
-enum { OPTIONS = 5 };
+enum { OPTIONS = 7 };
 struct arguments {
 	char name[16], text[OPTIONS][2][CX_CONFIG_TEXT];
 	char *argv[1 + 2 * OPTIONS + 1];
@@ -245,17 +245,21 @@ struct arguments {
 
 static int write_arguments(const struct cx_config *c, struct arguments *ret, struct cx_err *err)
 {
-	char tcp[8];
+	char tcp[8], length[24], wait[24];
 	const char *const options[OPTIONS][2] = {
 		{ "--tcp", tcp },
 		{ "--log-level", cx_config_level_name((enum cx_level)c->log_level) },
 		{ "--registries", c->registries },
 		{ "--templates", c->templates },
+		{ "--queue-length", length },
+		{ "--queue-wait", wait },
 		{ "--domain", c->expose_domain },
 	};
 	size_t n = c->expose_domain[0] != '\0' ? OPTIONS : OPTIONS - 1;
 
 	(void)snprintf(tcp, sizeof tcp, "%u", (unsigned)c->nlisten);
+	(void)snprintf(length, sizeof length, "%llu", (unsigned long long)c->queue_length);
+	(void)snprintf(wait, sizeof wait, "%llu", (unsigned long long)c->queue_wait);
 	(void)snprintf(ret->name, sizeof ret->name, "caisson-gateway");
 	ret->argv[0] = ret->name;
 	for (size_t i = 0; i < 2 * n; i++) {

@@ -104,7 +104,7 @@ def test_nothing_is_left_of_many_sizes(engine, api, make):
 
 
 BOUNDED = [
-    ("pool", ["--disk-pool", "64"], 0.05, 429, "of 64 MiB of disk"),
+    ("pool", ["--disk-pool", "64", "--queue-length", "0"], 0.05, 429, "of 64 MiB of disk"),
     ("reserve", ["--disk-reserve", str(1 << 28)], 0.02, 507, "of which it keeps"),
     ("free space", [], 1 << 18, 507, "no room for a disk"),
 ]

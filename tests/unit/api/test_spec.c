@@ -4,12 +4,14 @@
 
 #include "check_main.h"
 
+#include "api/gateway.h"
 #include "api/json.h"
 #include "api/jsonw.h"
 #include "api/present.h"
 #include "api/spec.h"
 #include "proto/agent_msgs.h"
 
+static const struct cx_gateway nobody_waits;
 static const struct cx_host host = { .cpus = 4,
 				     .memory_bytes = (uint64_t)8 << 30,
 				     .disks = "none" };
@@ -172,7 +174,7 @@ START_TEST(secrets_are_given_but_not_kept)
 	ck_assert_str_eq(spec.row.secret_names, "[\"KEY\"]");
 	spec.row.status = strdup("RUNNING");
 	spec.row.id = strdup("id");
-	cx_present_sandbox(&w, &spec.row, NULL);
+	cx_present_sandbox(&w, &nobody_waits, &spec.row, NULL);
 	ck_assert_int_eq(cx_jsonw_finish(&w, &err), 0);
 	ck_assert_int_eq(cx_buf_add(&out, "", 1, &err), 0);
 	ck_assert_ptr_null(strstr(out.p, "hidden"));
@@ -278,7 +280,7 @@ START_TEST(start_commands_are_presented)
 	struct cx_err err;
 
 	(void)snprintf(start, sizeof start, "%s", presented[_i].start);
-	cx_present_sandbox(&w, &row, presented[_i].agent);
+	cx_present_sandbox(&w, &nobody_waits, &row, presented[_i].agent);
 	ck_assert_int_eq(cx_jsonw_finish(&w, &err), 0);
 	ck_assert_int_eq(cx_json_parse_object(out.p, out.len, &doc, &err), 0);
 	ck_assert_int_eq(cx_buf_add(&out, "", 1, &err), 0);

@@ -216,6 +216,9 @@ START_TEST(room_on_the_host)
 	ck_assert_uint_eq(config.pids_reserve, 7);
 	ck_assert_uint_eq(config.pids_overcommit, 500);
 	ck_assert_uint_eq(config.disk_overcommit, 2125);
+	ck_assert_int_eq(parse("[queue]\nlength = 0\nwait = 9\n", NULL, NULL, NULL, NULL), 0);
+	ck_assert_uint_eq(config.queue_length, 0);
+	ck_assert_uint_eq(config.queue_wait, 9);
 	for (const char *const *wrong = (const char *const[]){ "1.", "1.2345", "-1", ".", "x",
 							       "1.x", "1000001", NULL };
 	     *wrong != NULL; wrong++)
