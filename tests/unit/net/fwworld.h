@@ -32,6 +32,7 @@ enum { HOME, OUT, ROUTER, A, B, NPLACES };
 #define SERVICE4 "10.9.9.9" /* the same; a service, on port 80 */
 #define SERVICE6 "2001:db8:9::9"
 #define HOST4	 "203.0.113.1" /* of home; a service on port 8080 */
+#define HOST6	 "fd98::1"     /* the same */
 #define A4	 "100.96.0.1"
 #define B4	 "100.96.0.2"
 #define A6	 "fd77::1"
@@ -290,7 +291,7 @@ static inline void make_places(struct world *w)
 	static const char *const of_router[] = { GATEWAY4 "/32", GATEWAY6 "/128", NULL };
 	static const char *const of_uplink[] = { "169.254.9.1/31", "fd99::1/127", NULL };
 	static const char *const of_home[] = { "169.254.9.0/31", "fd99::/127", NULL };
-	static const char *const of_home_lan[] = { HOST4 "/24", "fd98::1/64", NULL };
+	static const char *const of_home_lan[] = { HOST4 "/24", HOST6 "/64", NULL };
 	static const char *const of_out_lan[] = { "203.0.113.2/24", "fd98::2/64", NULL };
 	static const char *const of_out[] = { OUT4 "/32",      OUT4B "/32",
 					      PRIVATE4 "/32",  ALLOWED4 "/32",
@@ -327,6 +328,7 @@ static const struct cx_service test_services[] = {
 	  .family = 6,
 	  .port = 80,
 	  .address = { 0x20, 0x01, 0x0d, 0xb8, 0, 9, [15] = 9 } },
+	{ .name = "host6", .family = 6, .port = 8080, .address = { 0xfd, 0x98, [15] = 1 } },
 	{ .name = "host", .family = 4, .port = 8080, .address = { 203, 0, 113, 1 } },
 };
 

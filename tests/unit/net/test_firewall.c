@@ -554,20 +554,23 @@ START_TEST(the_host_is_reached_by_its_services_only)
 {
 	int ssh = serve(&w, HOME, "0.0.0.0", 22, SOCK_STREAM);
 	int service = serve(&w, HOME, "0.0.0.0", 8080, SOCK_STREAM);
-	int any6 = serve(&w, HOME, "::", 22, SOCK_STREAM);
+	int ssh6 = serve(&w, HOME, "::", 22, SOCK_STREAM);
+	int service6 = serve(&w, HOME, "::", 8080, SOCK_STREAM);
 
 	set_policy(&w, 0, CX_EGRESS_ALL, 0, NULL);
 	REFUSED(HOST4, 22);
 	REFUSED("169.254.9.0", 22);
-	REFUSED("fd98::1", 22);
+	REFUSED(HOST6, 22);
 	PASSES(HOST4, 8080);
+	PASSES(HOST6, 8080);
 	REFUSED(HOST4, 8081);
 	/* Those of the host itself and of its other networks stay as they were. */
 	ck_assert_int_eq(dial(&w, OUT, HOST4, 22, NULL), 0);
 	ck_assert_int_eq(dial(&w, HOME, "127.0.0.1", 22, NULL), 0);
 	cx_close(&ssh);
 	cx_close(&service);
-	cx_close(&any6);
+	cx_close(&ssh6);
+	cx_close(&service6);
 }
 END_TEST
 
