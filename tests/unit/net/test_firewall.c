@@ -587,14 +587,33 @@ START_TEST(outside_sees_the_address_of_the_host)
 }
 END_TEST
 
+static bool arrives(int from, const char *to, unsigned port, int server)
+{
+	struct address a = address(to, port);
+	cx_autofd int fd = make_socket(&w, from, to, SOCK_DGRAM);
+
+	(void)!sendto(fd, "x", 1, 0, (struct sockaddr *)&a.sa, a.len);
+	return is_ready(server, POLLIN, 2 * SILENT_MS);
+}
+
+/* A router whose own rules are gone, as if somebody had got into it. */
 START_TEST(the_host_forwards_for_the_router_only)
 {
-	/* A router whose own rules are gone, as if somebody had got into it. */
+	int inside = serve(&w, A, A4, 80, SOCK_DGRAM),
+	    names = serve(&w, HOME, HOST4, 53, SOCK_DGRAM);
+
 	set_policy(&w, 0, CX_EGRESS_ALL, 0, NULL);
+	ck_assert(arrives(A, OUT6, 80, udp6));
+	(void)!recv(udp6, (char[8]){ 0 }, 8, 0);
 	run(&w, ROUTER, "nft flush ruleset");
-	run(&w, OUT, "ip route add 100.96.0.0/16 via 203.0.113.1");
 	run(&w, HOME, "ip route add 100.96.0.0/16 via 169.254.9.1");
-	ck_assert(is_silent(&w, A, OUT4, 80));
+	run(&w, OUT, "ip route add 100.96.0.0/16 via 203.0.113.1");
+	ck_assert(!arrives(A, OUT4, 80, udp));
+	ck_assert(!arrives(A, OUT6, 80, udp6));
+	ck_assert(!arrives(A, HOST4, 53, names));
+	ck_assert(!arrives(OUT, A4, 80, inside));
+	cx_close(&inside);
+	cx_close(&names);
 }
 END_TEST
 
