@@ -38,6 +38,7 @@ struct cx_config {
 
 struct cx_conn;
 struct cx_job;
+struct cx_kept;
 
 /* Who asked; the connection may be gone when the answer is there. */
 struct cx_conn_ref {
@@ -64,8 +65,10 @@ struct cx_agent {
 	uint32_t last_conn;
 	struct cx_job *jobs;
 	unsigned njobs;
-	int starting; /* jobs that have not executed yet */
-	bool held;    /* no request is read */
+	int starting;	      /* jobs that have not executed yet */
+	bool held;	      /* no request is read */
+	struct cx_kept *kept; /* newest first */
+	unsigned nkept;
 	struct cx_start start;
 	unsigned nports;	 /* connections to ports being made */
 	struct cx_packet packet; /* the one being dealt with */

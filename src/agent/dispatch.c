@@ -5,6 +5,7 @@
 #include "agent/configure.h"
 #include "agent/exec.h"
 #include "agent/files.h"
+#include "agent/kept.h"
 #include "agent/port.h"
 #include "agent/start.h"
 
@@ -44,6 +45,16 @@ static int run_exec_signal(struct asked *a, struct cx_err *err)
 static int run_exec_resize(struct asked *a, struct cx_err *err)
 {
 	return cx_exec_resize_request(a->agent, a->asker, &a->m.exec_resize, err);
+}
+
+static int run_exec_watch(struct asked *a, struct cx_err *err)
+{
+	return cx_kept_watch_request(a->agent, a->asker, &a->m.exec_watch, err);
+}
+
+static int run_exec_output(struct asked *a, struct cx_err *err)
+{
+	return cx_kept_output_request(a->agent, a->asker, &a->m.exec_output, err);
 }
 
 static int run_log_read(struct asked *a, struct cx_err *err)
@@ -92,6 +103,8 @@ DEFINE_DECODE(configure)
 DEFINE_DECODE(exec)
 DEFINE_DECODE(exec_signal)
 DEFINE_DECODE(exec_resize)
+DEFINE_DECODE(exec_watch)
+DEFINE_DECODE(exec_output)
 DEFINE_DECODE(log_read)
 DEFINE_DECODE(main_status)
 DEFINE_DECODE(file_put)
@@ -114,6 +127,8 @@ static const struct cx_dispatch_row {
 	{ CX_MSG_exec, CX_PHASE_CONFIGURED, 3, 1, decode_exec, run_exec },
 	{ CX_MSG_exec_signal, AFTER_CLAIM, 0, 0, decode_exec_signal, run_exec_signal },
 	{ CX_MSG_exec_resize, AFTER_CLAIM, 0, 0, decode_exec_resize, run_exec_resize },
+	{ CX_MSG_exec_watch, CX_PHASE_CONFIGURED, 0, 0, decode_exec_watch, run_exec_watch },
+	{ CX_MSG_exec_output, CX_PHASE_CONFIGURED, 0, 0, decode_exec_output, run_exec_output },
 	{ CX_MSG_log_read, AFTER_CLAIM, 0, 0, decode_log_read, run_log_read },
 	{ CX_MSG_main_status, AFTER_CLAIM, 0, 0, decode_main_status, run_main_status },
 	{ CX_MSG_file_put, CX_PHASE_CONFIGURED, 1, 1, decode_file_put, run_file_put },

@@ -11,6 +11,8 @@ union cx_request {
 	struct cx_msg_exec exec;
 	struct cx_msg_exec_signal exec_signal;
 	struct cx_msg_exec_resize exec_resize;
+	struct cx_msg_exec_watch exec_watch;
+	struct cx_msg_exec_output exec_output;
 	struct cx_msg_log_read log_read;
 	struct cx_msg_main_status main_status;
 	struct cx_msg_file_put file_put;

@@ -2,6 +2,7 @@
 #include "agent/exec.h"
 
 #include "agent/job.h"
+#include "agent/kept.h"
 #include "agent/tty.h"
 
 static void tell_started(struct cx_job *job)
@@ -40,7 +41,7 @@ int cx_exec_request(struct cx_agent *agent, struct cx_conn_ref asker, const stru
 	bool wants_tty = (m->flags & CX_EXEC_TTY) != 0;
 	bool shell = (m->flags & CX_EXEC_SHELL) != 0;
 
-	if (nfds != (wants_tty ? 1 : 3))
+	if (nfds != (wants_tty || m->key.len > 0 ? 1 : 3))
 		return cx_refuse(err, CX_INVALID, "%u descriptors came with the command", nfds);
 	if (shell && cx_strv_count(m->argv) != 1)
 		return cx_refuse(err, CX_INVALID, "a shell command is one text");
@@ -49,6 +50,8 @@ int cx_exec_request(struct cx_agent *agent, struct cx_conn_ref asker, const stru
 	if (cx_job_find(agent, asker) != NULL)
 		return cx_refuse(err, CX_INVALID, "a command with number %u is running",
 				 asker.request);
+	if (m->key.len > 0)
+		return cx_kept_start(agent, asker, m, fds[0], err);
 	if (!wants_tty)
 		return cx_job_start(agent, m, fds, &tty, &tell_asker, asker, err);
 	if (cx_tty_open(&agent->loop, agent->blank.devpts, &fds[0], m->rows, m->cols, &tty, &slave,

@@ -120,6 +120,15 @@ int cx_access_named(struct cx_request *req, const char *id_or_name, struct cx_na
 	return 0;
 }
 
+struct cx_session *cx_named_session(const struct cx_named *named, struct cx_err *err)
+{
+	if (named->box != NULL)
+		return cx_box_session(named->box, err);
+	(void)cx_refuse(err, CX_CONFLICT, "the sandbox is not running, it is %s",
+			named->row->status);
+	return NULL;
+}
+
 int cx_access_session(struct cx_request *req, const char *id_or_name, struct cx_session **ret,
 		      struct cx_err *err)
 {
@@ -127,9 +136,6 @@ int cx_access_session(struct cx_request *req, const char *id_or_name, struct cx_
 
 	if (cx_access_named(req, id_or_name, &named, err) < 0)
 		return -err->errnum;
-	if (named.box == NULL)
-		return cx_refuse(err, CX_CONFLICT, "the sandbox is not running, it is %s",
-				 named.row->status);
-	*ret = cx_box_session(named.box, err);
+	*ret = cx_named_session(&named, err);
 	return *ret != NULL ? 0 : -err->errnum;
 }

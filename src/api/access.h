@@ -18,6 +18,8 @@ void cx_named_clear(struct cx_named *named); /* for CX_AUTO(); a zeroed one is f
 CX_MUST int cx_access_named(struct cx_request *req, const char *id_or_name, struct cx_named *ret,
 			    struct cx_err *err);
 
+/* Of one that was found: NULL with CX_CONFLICT, and its status, when it cannot take commands. */
+struct cx_session *cx_named_session(const struct cx_named *named, struct cx_err *err);
 /* The session of one that can take commands; CX_CONFLICT, with its status, of one that cannot. */
 CX_MUST int cx_access_session(struct cx_request *req, const char *id_or_name,
 			      struct cx_session **ret, struct cx_err *err);

@@ -143,6 +143,11 @@ struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err)
 	return session;
 }
 
+struct cx_session *cx_box_last_session(struct cx_box *box)
+{
+	return box->session;
+}
+
 void cx_box_watch(struct cx_box *box, struct cx_box_watch *watch)
 {
 	watch->next = box->watches;

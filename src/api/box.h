@@ -68,7 +68,7 @@ struct cx_box {
 	char *cwd, *user;
 	char told[16];	   /* the status that watchers heard last */
 	char *oom_message; /* NULL: caissond has not told what filled its memory */
-	bool destroying, reading_log;
+	bool destroying, reading_log, log_is_read;
 	unsigned unrecorded; /* how often its row could not be told that it has ended */
 	bool promised;	     /* the client was told of it before it ran: it ends with a record */
 	struct cx_adoption *adoption;

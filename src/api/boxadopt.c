@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/detached.h"
 #include "base/log.h"
 
 enum { ADOPT_MS = 3000 }; /* nobody waits longer for a sandbox that does not answer */
@@ -128,6 +129,8 @@ static int adopt_one(struct cx_adoption *adoption, const char *id, struct cx_err
 	}
 	box->adoption = adoption;
 	adoption->pending++;
+	if (cx_detached_adopt(adoption->gw, box, err) < 0)
+		return -err->errnum;
 	cx_box_assert_state(box);
 	cx_boxnet_adopt(box);
 	cx_box_reach(box);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "api/detached.h"
 #include "base/log.h"
 
 enum { RECONNECT_MS = 500, RECONNECT_TRIES = 20 };
@@ -206,6 +207,7 @@ static void on_main_status(struct cx_call *call, const struct cx_answer *answer,
 	}
 	box->tries = 0;
 	give_up(&box->broken);
+	cx_detached_reach(box->gw, box->row.id, box->session);
 	if (answer->main.state == CX_MAIN_ENDED)
 		main_ended(box, &answer->main);
 	else

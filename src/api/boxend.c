@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "api/detached.h"
 #include "api/metrics.h"
 #include "api/oomreport.h"
 #include "base/fault.h"
@@ -281,6 +282,20 @@ static void remove_again(struct cx_timer *timer)
 
 static void read_log(struct cx_box *box, uint64_t offset);
 
+/* Commands may have said something, too. */
+static void log_is_read(struct cx_box *box)
+{
+	box->log_is_read = true;
+	if (!cx_detached_collects(box->gw, box->row.id))
+		cx_box_remove(box);
+}
+
+void cx_box_heard(struct cx_box *box)
+{
+	if (box->phase == CX_BOX_ENDING && box->reading_log && box->log_is_read)
+		log_is_read(box);
+}
+
 static void on_log(struct cx_call *call, const struct cx_answer *answer, const struct cx_err *err)
 {
 	struct cx_box *box = cx_container_of(call, struct cx_box, agent_call);
@@ -294,7 +309,7 @@ static void on_log(struct cx_call *call, const struct cx_answer *answer, const s
 		read_log(box, (uint64_t)box->row.log_bytes);
 		return;
 	}
-	cx_box_remove(box);
+	log_is_read(box);
 }
 
 static void read_log(struct cx_box *box, uint64_t offset)

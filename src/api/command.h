@@ -28,8 +28,22 @@ void cx_command_write_used(struct cx_jsonw *w, const struct cx_result *end);
 CX_MUST int cx_command_start(struct cx_session *session, const struct cx_exec_spec *spec,
 			     struct cx_exec *exec, struct cx_pipes *pipes, struct cx_err *err);
 
+/*
+ * The same with pipes that are open; their theirs are taken over. With a key, not "", the agent
+ * keeps the command, and they came from cx_pipes_open_input().
+ */
+CX_MUST int cx_command_ask(struct cx_session *session, const struct cx_exec_spec *spec,
+			   const char *key, struct cx_pipes *pipes, struct cx_exec *exec,
+			   struct cx_err *err);
+
 /* The HTTP status of a command that could not be started. */
 unsigned cx_command_status(const struct cx_err *err);
+
+/* execs.c: one that goes on without its client; answers req later, or fails with nothing answered.
+ */
+struct cx_named;
+CX_MUST int cx_exec_start_detached(struct cx_request *req, const struct cx_named *named,
+				   const struct cx_exec_spec *spec, struct cx_err *err);
 
 /* Runs spec (left empty) as a stream over the connection of req, or fails with nothing answered. */
 CX_MUST int cx_stream_start(struct cx_request *req, struct cx_session *session,

@@ -108,6 +108,11 @@ static const struct cx_field command[] = {
 	{ "open_files", INT_OR_NONE, 4, 0, NULL, "of a process; 16,384 at most" },
 	{ "stdin", TEXT_OR_NONE, 0, 1048576, NULL, "all of its standard input" },
 	{ "tty", BOOL_OR_NONE, 0, 0, NULL, "a terminal; with Upgrade: caisson-exec/1" },
+	{ "id", TEXT_OR_NONE, 0, 64, NULL,
+	  "letters, digits, '.', '_' and '-'; the same again gives the same command's end, and it "
+	  "goes on when the client leaves" },
+	{ "detach", BOOL_OR_NONE, 0, 0, NULL,
+	  "answered when it has started, with its Exec; it goes on by itself" },
 	{ "rows", INT_OR_NONE, 0, 65535, NULL, "of the terminal" },
 	{ "cols", INT_OR_NONE, 0, 65535, NULL, "of the terminal" },
 };
@@ -455,13 +460,16 @@ static const struct cx_field change[] = {
 };
 
 static const struct cx_field command_end[] = {
-	{ "stdout", TEXT | NEEDED, 0, 0, NULL, "its first 10 MiB" },
-	{ "stderr", TEXT | NEEDED, 0, 0, NULL, "its first 10 MiB" },
+	{ "exec_id", TEXT | NEEDED, 0, 0, NULL, "to ask for this end again" },
+	{ "stdout", TEXT | NEEDED, 0, 0, NULL,
+	  "its first 10 MiB; with an id of the client's the first 8 KiB of what is truncated" },
+	{ "stderr", TEXT | NEEDED, 0, 0, NULL, "the same" },
 	{ "stdout_bytes", INT | NEEDED, 0, 0, NULL, "of all of it" },
 	{ "stderr_bytes", INT | NEEDED, 0, 0, NULL, "of all of it" },
 	{ "stdout_truncated", BOOL | NEEDED, 0, 0, NULL, "stdout is not all of it" },
 	{ "stderr_truncated", BOOL | NEEDED, 0, 0, NULL, "stderr is not all of it" },
-	{ "stdout_tail", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "then: the last MiB of the rest" },
+	{ "stdout_tail", TEXT_OR_NONE | NEEDED, 0, 0, NULL,
+	  "then: the last MiB of the rest; with an id of the client's 24 KiB" },
 	{ "stderr_tail", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "the same" },
 	{ "exit_code", INT_OR_NONE | NEEDED, 0, 0, NULL,
 	  "128 and the signal's number; 124: timed out; null: nobody saw its end" },
@@ -484,6 +492,48 @@ static const struct cx_field command_end[] = {
 	  "the same; null when an earlier command there had more" },
 	{ "source", TEXT_OR_NONE | NEEDED, 0, 0, NULL,
 	  "of these figures: cgroup v1 or cgroup v2, read by the host" },
+};
+
+static const struct cx_field exec_wait[] = {
+	{ "wait", INT, 0, 60, NULL, "seconds for its end; 0 if left out" },
+};
+
+static const struct cx_field exec_output_query[] = {
+	{ "stream", TEXT, 0, 0, "stdout|stderr", "stdout if left out" },
+	{ "offset", INT, 0, 9e15, NULL, "bytes from its beginning; 0 if left out" },
+	{ "wait", INT, 0, 60, NULL, "seconds for more, when there is nothing yet" },
+	{ "encoding", TEXT, 0, 0, "text|base64", "of the data; text if left out" },
+};
+
+static const struct cx_field exec_signal[] = {
+	{ "signal", INT_OR_NONE, 1, 64, NULL, "its number; SIGTERM if left out" },
+};
+
+static const struct cx_field exec_record[] = {
+	{ "exec_id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "status", TEXT | NEEDED, 0, 0, "RUNNING|ENDED", "" },
+	{ "command", TEXT | NEEDED, 0, 0, NULL, "its first 256 bytes" },
+	{ "reason", TEXT_OR_NONE | NEEDED, 0, 0, NULL,
+	  "as in the result; engine_error: how it ended is not known" },
+	{ "created_at", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "ended_at", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
+	{ "result", OBJECT | CX_IS_NULL, 0, 0, "CommandEnd",
+	  "when it has ended; not in a list. Its exit_code is null when that is not known" },
+};
+
+static const struct cx_field exec_list[] = {
+	{ "execs", OBJECTS | NEEDED, 0, 0, "Exec",
+	  "the newest first: all that run on their own, and the last 128 that have ended" },
+};
+
+static const struct cx_field exec_output[] = {
+	{ "stream", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "offset", INT | NEEDED, 0, 0, NULL, "of the first byte of the data" },
+	{ "lost_bytes", INT | NEEDED, 0, 0, NULL, "between what was asked for and that" },
+	{ "next_offset", INT | NEEDED, 0, 0, NULL, "behind the data: to be asked for next" },
+	{ "end_offset", INT | NEEDED, 0, 0, NULL, "what it has written so far" },
+	{ "ended", BOOL | NEEDED, 0, 0, NULL, "the command has" },
+	{ "data", TEXT | NEEDED, 0, 0, NULL, "64 KiB at most" },
 };
 
 static const struct cx_field image[] = {
@@ -609,6 +659,12 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("Watch", watch),
 	SCHEMA("Change", change),
 	SCHEMA("CommandEnd", command_end),
+	SCHEMA("ExecWait", exec_wait),
+	SCHEMA("ExecOutputQuery", exec_output_query),
+	SCHEMA("ExecSignal", exec_signal),
+	SCHEMA("Exec", exec_record),
+	SCHEMA("ExecList", exec_list),
+	SCHEMA("ExecOutput", exec_output),
 	SCHEMA("FilePutQuery", file_put_query),
 	SCHEMA("FileGetQuery", file_get_query),
 	SCHEMA("FileListQuery", file_list_query),
@@ -661,6 +717,13 @@ static const struct cx_operation operations[] = {
 	{ "GET", "/api/v1/events", "watchSandboxes", NULL, "Watch", NULL, CX_FORM_LINES, "Change" },
 	{ "POST", SANDBOX "/{}/exec", "execCommand", "id", NULL, "Command", CX_FORM_JSON,
 	  "CommandEnd" },
+	{ "GET", SANDBOX "/{}/exec", "listExecs", "id", NULL, NULL, CX_FORM_JSON, "ExecList" },
+	{ "GET", SANDBOX "/{}/exec/{}", "getExec", "id,exec_id", "ExecWait", NULL, CX_FORM_JSON,
+	  "Exec" },
+	{ "GET", SANDBOX "/{}/exec/{}/output", "getExecOutput", "id,exec_id", "ExecOutputQuery",
+	  NULL, CX_FORM_JSON, "ExecOutput" },
+	{ "POST", SANDBOX "/{}/exec/{}/signal", "signalExec", "id,exec_id", NULL, "ExecSignal",
+	  CX_FORM_JSON, "Exec" },
 	{ "PUT", SANDBOX "/{}/files", "putFile", "id", "FilePutQuery", NULL, CX_FORM_JSON,
 	  "FilePut" },
 	{ "GET", SANDBOX "/{}/files", "getFile", "id", "FileGetQuery", NULL, CX_FORM_BYTES, NULL },

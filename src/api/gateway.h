@@ -22,6 +22,7 @@ struct cx_import;
 struct cx_intake;
 struct cx_metrics;
 struct cx_denials;
+struct cx_detached;
 struct cx_proc;
 struct cx_proxies;
 struct cx_pull;
@@ -62,6 +63,7 @@ struct cx_gateway {
 	struct cx_proc *processes; /* running ones, and for a while those that have ended */
 	struct cx_resolver *resolver;
 	struct cx_denials *denials;
+	struct cx_detached *detached; /* commands that need no client */
 };
 
 #endif

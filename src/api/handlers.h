@@ -46,8 +46,12 @@ void cx_handle_resume(struct cx_request *req);
 void cx_handle_stop(struct cx_request *req);
 void cx_handle_renew(struct cx_request *req);
 
-/* exec.c */
+/* exec.c, execs.c, execout.c */
 void cx_handle_exec(struct cx_request *req);
+void cx_handle_exec_list(struct cx_request *req);
+void cx_handle_exec_get(struct cx_request *req);
+void cx_handle_exec_signal(struct cx_request *req);
+void cx_handle_exec_output(struct cx_request *req);
 
 /* users.c, teams.c, keys.c, audit.c */
 void cx_handle_user_list(struct cx_request *req);

@@ -162,6 +162,15 @@ static const char *const migrations[] = {
 	" WHERE seq <= NEW.seq - 20000" /* CX_EVENTS_KEPT */
 	" AND row NOT IN (SELECT row FROM sandboxes WHERE status IN " CX_STORE_LIVE "); END;",
 	"ALTER TABLE sandboxes ADD COLUMN queued_ms INTEGER NOT NULL DEFAULT 0;",
+	/* Ends of commands outlive their sandbox: a client may have been cut off by its end. */
+	"CREATE TABLE execs (row INTEGER PRIMARY KEY AUTOINCREMENT, sandbox_id TEXT NOT NULL,"
+	" id TEXT NOT NULL, command TEXT NOT NULL, digest TEXT NOT NULL,"
+	" timeout_ms INTEGER NOT NULL, asked_us INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+	" ended_ms INTEGER NOT NULL, result TEXT, reason TEXT, out BLOB,"
+	" out_bytes INTEGER NOT NULL, err BLOB, err_bytes INTEGER NOT NULL,"
+	" UNIQUE (sandbox_id, id));"
+	"CREATE INDEX sandbox_execs ON execs (sandbox_id, row, ended_ms);"
+	"CREATE INDEX ended_execs ON execs (ended_ms);",
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

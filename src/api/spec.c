@@ -643,6 +643,25 @@ static int parse_limits(const struct json_t *doc, struct cx_exec_spec *spec, str
 	return 0;
 }
 
+/* With either of them a command goes on without its client. */
+static int parse_id(const struct json_t *doc, struct cx_exec_spec *spec, struct cx_err *err)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789._-";
+	const char *id = "";
+
+	if (cx_json_text(doc, "id", CX_EXEC_KEY_MAX, &id, err) < 0 ||
+	    cx_json_bool(doc, "detach", &spec->detach, err) < 0)
+		return -err->errnum;
+	if (id[strspn(id, letters)] != '\0')
+		return cx_refuse(err, CX_INVALID,
+				 "'id' may have letters, digits, '.', '_' and '-' only");
+	(void)snprintf(spec->id, sizeof spec->id, "%s", id);
+	if (!cx_exec_spec_stays(spec) || (spec->flags & CX_EXEC_TTY) == 0)
+		return 0;
+	return cx_refuse(err, CX_INVALID, "'tty' does not go together with 'id' and 'detach'");
+}
+
 static int parse_exec(const struct json_t *doc, struct cx_exec_spec *spec, struct cx_err *err)
 {
 	const char *input = NULL;
@@ -655,7 +674,8 @@ static int parse_exec(const struct json_t *doc, struct cx_exec_spec *spec, struc
 	    parse_limits(doc, spec, err) < 0 || cx_json_env(doc, "env", &spec->env, err) < 0 ||
 	    copy_text(doc, "working_dir", 4095, &spec->cwd, err) < 0 ||
 	    copy_text(doc, "user", 255, &spec->user, err) < 0 ||
-	    cx_json_text(doc, "stdin", spec->input.max, &input, err) < 0)
+	    cx_json_text(doc, "stdin", spec->input.max, &input, err) < 0 ||
+	    parse_id(doc, spec, err) < 0)
 		return -err->errnum;
 	timed = cx_json_real(doc, "timeout", 0.001, 4000000, &timeout, err);
 	if (timed < 0)

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "exec/accounts.h"
 #include "image/ref.h"
+#include "proto/agent_msgs.h"
 
 /*
  * What a client asks for, checked field by field. Pure: bytes in, a filled struct or a refusal that
@@ -60,9 +61,16 @@ struct cx_exec_spec {		 /* of a command */
 	struct cx_exec_limits limits;			/* this and what follows: 0: none */
 	uint64_t output_bytes, file_bytes, stack_bytes; /* output: both streams together */
 	uint32_t open_files;
+	char id[CX_EXEC_KEY_MAX + 1]; /* "": the client gave none */
+	bool detach;		      /* it is answered when it has started */
 };
 CX_MUST int cx_exec_spec_parse(const char *body, size_t len, struct cx_exec_spec *ret,
 			       struct cx_err *err);
+/* It goes on without its client. */
+static inline bool cx_exec_spec_stays(const struct cx_exec_spec *spec)
+{
+	return spec->id[0] != '\0' || spec->detach;
+}
 void cx_exec_spec_clear(struct cx_exec_spec *spec);
 
 #endif

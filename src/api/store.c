@@ -185,6 +185,7 @@ void cx_store_close(struct cx_store *store)
 		(void)sqlite3_finalize(store->ssh[i]);
 		(void)sqlite3_finalize(store->exposures[i]);
 		(void)sqlite3_finalize(store->events[i]);
+		(void)sqlite3_finalize(store->execs[i]);
 		(void)sqlite3_finalize(store->lists[i]);
 		(void)sqlite3_finalize(store->counts[i]);
 	}

@@ -10,7 +10,7 @@
 /*
  * The inside of the store, for the files that are its door to sqlite3: schema.c, store.c
  * (sandboxes, images), accounts_store.c, sealed_store.c, network_store.c, ssh_store.c,
- * exposure_store.c and event_store.c. All others use their headers.
+ * exposure_store.c, event_store.c and exec_store.c. All others use their headers.
  */
 #define CX_STORE_LIVE "('PENDING', 'PROVISIONING', 'RUNNING', 'PAUSED')"
 
@@ -25,6 +25,8 @@ struct cx_store {
 	sqlite3_stmt *ssh[CX_STORE_STATEMENTS_MAX];
 	sqlite3_stmt *exposures[CX_STORE_STATEMENTS_MAX];
 	sqlite3_stmt *events[CX_STORE_STATEMENTS_MAX];
+	sqlite3_stmt *execs[CX_STORE_STATEMENTS_MAX];
+	unsigned exec_puts; /* of exec_store.c */
 	sqlite3_stmt *lists[CX_STORE_STATEMENTS_MAX],
 		*counts[CX_STORE_STATEMENTS_MAX]; /* by filter */
 };

@@ -37,6 +37,18 @@ int cx_pipes_open(struct cx_pipes *ret, struct cx_err *err)
 	return 0;
 }
 
+int cx_pipes_open_input(struct cx_pipes *ret, struct cx_err *err)
+{
+	CX_AUTO(cx_pipes_close) struct cx_pipes pipes = none;
+
+	if (open_one(&pipes, 0, err) < 0)
+		return cx_wrap(err, "input of a command");
+	*ret = pipes;
+	ret->ntheirs = 1;
+	pipes = none;
+	return 0;
+}
+
 int cx_pipes_open_tty(struct cx_pipes *ret, struct cx_err *err)
 {
 	CX_AUTO(cx_pipes_close) struct cx_pipes pipes = none;

@@ -23,6 +23,7 @@ struct cx_pipes {
 };
 
 CX_MUST int cx_pipes_open(struct cx_pipes *ret, struct cx_err *err);
+CX_MUST int cx_pipes_open_input(struct cx_pipes *ret, struct cx_err *err); /* ours[0] alone */
 CX_MUST int cx_pipes_open_tty(struct cx_pipes *ret, struct cx_err *err);
 void cx_pipes_close(struct cx_pipes *pipes); /* what is left of both sides; idempotent */
 void cx_pipes_close_theirs(struct cx_pipes *pipes);

@@ -148,10 +148,27 @@ bool cx_exec_pending(const struct cx_exec *exec);
 /*
  * Starts a command. plan's strings are copied; pipes->theirs are taken over (closed and -EBADF on
  * return, also on failure). plan->flags has CX_EXEC_TTY exactly when pipes came from
- * cx_pipes_open_tty(). -errno when nothing was asked: no callback follows.
+ * cx_pipes_open_tty(). With plan->key they came from cx_pipes_open_input(): the agent keeps the
+ * output and the end, and cx_session_exec_again() finds the command. -errno when nothing was asked:
+ * no callback follows.
  */
 CX_MUST int cx_session_exec(struct cx_session *session, const struct cx_msg_exec *plan,
 			    struct cx_pipes *pipes, struct cx_exec *exec, struct cx_err *err);
+
+/*
+ * A command that was started with a key, on whichever connection, goes on with this exec:
+ * started(), then ended(). timeout_ms and asked_us (cx_now_us()) are those of its start. What it
+ * used is not known then. CX_NOT_FOUND in ended(): the agent knows nothing of it any more.
+ */
+CX_MUST int cx_session_exec_again(struct cx_session *session, const char *key, uint32_t timeout_ms,
+				  uint64_t asked_us, struct cx_exec *exec, struct cx_err *err);
+/*
+ * What such a command has written so far: answer->log, as of cx_session_log(). What lies between
+ * the beginning that is kept and the newest part is left out: log.offset is then behind offset.
+ */
+CX_MUST int cx_session_exec_output(struct cx_session *session, const char *key, bool of_stderr,
+				   uint64_t offset, uint32_t max, struct cx_call *call,
+				   struct cx_err *err);
 
 /*
  * For an exec that is pending; CX_NOT_FOUND otherwise. call may be NULL: then nobody hears of the

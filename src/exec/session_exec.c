@@ -232,7 +232,7 @@ int cx_session_exec(struct cx_session *session, const struct cx_msg_exec *plan,
 {
 	struct cx_pending want = cx_session_want_answer(CX_WAIT_START, exec);
 	struct cx_msg_exec m = *plan;
-	unsigned nfds = (plan->flags & CX_EXEC_TTY) != 0 ? 1 : 3;
+	unsigned nfds = (plan->flags & CX_EXEC_TTY) != 0 || plan->key.len > 0 ? 1 : 3;
 	uint32_t request = 0;
 	int r;
 
@@ -259,6 +259,22 @@ int cx_session_exec(struct cx_session *session, const struct cx_msg_exec *plan,
 		cx_session_settle_soon(session);
 	if (session->events.used != NULL)
 		session->events.used(session, session->events.arg);
+	return 0;
+}
+
+int cx_session_exec_again(struct cx_session *session, const char *key, uint32_t timeout_ms,
+			  uint64_t asked_us, struct cx_exec *exec, struct cx_err *err)
+{
+	struct cx_pending want = cx_session_want_answer(CX_WAIT_START, exec);
+	struct cx_msg_exec_watch m = { .key = cx_str_of(key) };
+	uint32_t request = 0;
+
+	want.limit = timeout_ms;
+	want.asked_us = asked_us;
+	if (cx_session_ask_exec_watch(session, &want, &m, NULL, 0, &request, err) < 0)
+		return -err->errnum;
+	exec->session = session;
+	exec->request = request;
 	return 0;
 }
 

@@ -24,6 +24,8 @@
 	M(0x22, exited, CX_FIELDS_EXITED)                                                         \
 	M(0x23, exec_signal, CX_FIELDS_EXEC_SIGNAL) /* -> ok */                                   \
 	M(0x24, exec_resize, CX_FIELDS_EXEC_RESIZE) /* -> ok */                                   \
+	M(0x25, exec_watch, CX_FIELDS_EXEC_WATCH)   /* -> started, later exited */                \
+	M(0x26, exec_output, CX_FIELDS_EXEC_OUTPUT) /* -> log_data */                             \
 	M(0x30, log_read, CX_FIELDS_LOG_READ)	    /* -> log_data */                             \
 	M(0x31, log_data, CX_FIELDS_LOG_DATA)                                                     \
 	M(0x40, main_status, CX_FIELDS_AGENT_NONE) /* -> main_state */                            \
@@ -51,6 +53,10 @@
 /*
  * fds without CX_EXEC_TTY: stdin (read end), stdout, stderr (write ends) as the command gets them.
  * fds with CX_EXEC_TTY: one end of a stream socket pair, which the agent joins to a pty.
+ * fds with a key: stdin only. Such a command needs nobody outside: the agent itself reads its
+ * output and keeps, of each stream, the beginning and the newest part (agent/kept.h), and its end.
+ * exec_watch makes the connection that asks the one that is told of both, as if it had started it;
+ * a key that is not known (any more) is CX_NOT_FOUND.
  */
 #define CX_FIELDS_EXEC(F)                                                                          \
 	F(u32, flags, CX_EXEC_TTY | CX_EXEC_SHELL | CX_EXEC_SFTP)                                  \
@@ -65,6 +71,7 @@
 	F(u64, file_bytes, INT64_MAX) /* largest file that it may write; 0: no limit of its own */ \
 	F(u64, stack_bytes, INT64_MAX) /* likewise */                                              \
 	F(u32, open_files, INT32_MAX)  /* likewise */                                              \
+	F(str, key, CX_EXEC_KEY_MAX)   /* not "": kept under this name, see below */               \
 	F(u32, slot, 1024) /* the control group that the host counts by; 0: none. The last field   \
 			    */
 #define CX_FIELDS_STARTED(F) F(u32, pid, UINT32_MAX) /* as seen inside */
@@ -78,7 +85,13 @@
 	F(u32, signo, 64) /* to its whole group \
 			   */
 #define CX_FIELDS_EXEC_RESIZE(F) F(u32, exec, UINT32_MAX) F(u32, rows, 65535) F(u32, cols, 65535)
-#define CX_FIELDS_LOG_READ(F)	 F(u64, offset, UINT64_MAX) F(u32, max, 65536)
+#define CX_FIELDS_EXEC_WATCH(F)	 F(str, key, CX_EXEC_KEY_MAX)
+#define CX_FIELDS_EXEC_OUTPUT(F)      \
+	F(str, key, CX_EXEC_KEY_MAX)  \
+	F(u32, which, 1) /* stderr */ \
+	F(u64, offset, UINT64_MAX)    \
+	F(u32, max, 65536)
+#define CX_FIELDS_LOG_READ(F) F(u64, offset, UINT64_MAX) F(u32, max, 65536)
 #define CX_FIELDS_LOG_DATA(F)                                                                      \
 	F(u64, offset, UINT64_MAX) /* of the first byte; later than asked when that was dropped */ \
 	F(u64, end, UINT64_MAX)	   /* bytes written so far */                                      \
@@ -155,6 +168,7 @@ enum {
 	CX_EXEC_TTY = 1,
 	CX_EXEC_SHELL = 2,
 	CX_EXEC_SFTP = 4, /* the agent itself serves SFTP there, whatever argv says */
+	CX_EXEC_KEY_MAX = 64,
 };
 enum cx_exited { CX_EXITED_CODE, CX_EXITED_SIGNAL, CX_EXITED_TIMEOUT, CX_EXITED_MAX };
 enum cx_main { CX_MAIN_NONE, CX_MAIN_RUNNING, CX_MAIN_ENDED, CX_MAIN_MAX };

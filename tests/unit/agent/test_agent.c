@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <sys/epoll.h>
 
+#include "agent/kept.h"
 #include "base/buf.h"
 #include "base/loop.h"
 #include "box.h"
@@ -1272,6 +1273,117 @@ START_TEST(commands_outlive_their_connection)
 }
 END_TEST
 
+/* ---- commands that need nobody ---- */
+
+static struct cx_msg_exec kept(const char *line, const char *key)
+{
+	struct cx_msg_exec plan = shell(line);
+
+	plan.key = cx_str_of(key);
+	return plan;
+}
+
+static void start_kept(struct run *run, const struct cx_msg_exec *plan)
+{
+	struct cx_err err = { 0 };
+
+	memset(run, 0, sizeof *run);
+	run->exec = (struct cx_exec){ .started = on_started, .ended = on_ended };
+	ck_assert_int_eq(cx_pipes_open_input(&run->pipes, &err), 0);
+	ck_assert_msg(cx_session_exec(session, plan, &run->pipes, &run->exec, &err) == 0, "%s",
+		      err.msg);
+	cx_pipes_close(&run->pipes);
+	while (!run->started && !run->ended)
+		run_loop();
+}
+
+static void go_on(struct run *run, const char *key)
+{
+	struct cx_err err = { 0 };
+
+	memset(run, 0, sizeof *run);
+	run->exec = (struct cx_exec){ .started = on_started, .ended = on_ended };
+	ck_assert_int_eq(cx_session_exec_again(session, key, 0, cx_now_us(), &run->exec, &err), 0);
+	while (!run->started && !run->ended)
+		run_loop();
+}
+
+static void wait_for_end(struct run *run)
+{
+	while (!run->ended)
+		run_loop();
+}
+
+static void ask_output(struct ask *ask, const char *key, bool of_stderr, uint64_t offset)
+{
+	struct cx_err err = { 0 };
+
+	memset(ask, 0, sizeof *ask);
+	ask->call.done = on_done;
+	ck_assert_int_eq(cx_session_exec_output(session, key, of_stderr, offset, sizeof ask->data,
+						&ask->call, &err),
+			 0);
+	wait_for(ask);
+}
+
+START_TEST(a_kept_command_outlives_its_connection)
+{
+	struct cx_msg_exec plan =
+		kept("echo one; echo bad >&2; read x </fifo; echo two; exit 7", "k");
+	struct ask ask;
+	struct run run;
+
+	expect_output("mkfifo /fifo", "");
+	start_kept(&run, &plan);
+	ck_assert(run.started);
+	cx_session_close(session);
+	open_session();
+	go_on(&run, "k");
+	ck_assert(run.started && run.pid > 0);
+	expect_output("echo >/fifo", "");
+	wait_for_end(&run);
+	ck_assert_uint_eq(run.end.status, 7);
+	ask_output(&ask, "k", false, 2);
+	ck_assert_uint_eq(ask.answer.log.end, 8);
+	ck_assert_int_eq(memcmp(ask.data, "e\ntwo\n", 6), 0);
+	ask_output(&ask, "k", true, 0);
+	ck_assert_int_eq(memcmp(ask.data, "bad\n", 4), 0);
+	go_on(&run, "k"); /* also when it has ended long ago */
+	wait_for_end(&run);
+	ck_assert_uint_eq(run.end.status, 7);
+	go_on(&run, "other");
+	ck_assert_int_eq(run.why.kind, CX_NOT_FOUND);
+	start_kept(&run, &plan);
+	ck_assert_int_eq(run.why.kind, CX_CONFLICT);
+}
+END_TEST
+
+/* Those that run stay, of the others the oldest goes. */
+START_TEST(kept_commands_are_bounded)
+{
+	struct cx_msg_exec runs = kept("read x </fifo", "first"), done;
+	struct run first, run;
+	struct ask ask;
+	char key[16];
+
+	expect_output("mkfifo /fifo", "");
+	start_kept(&first, &runs);
+	for (int i = 0; i < CX_KEPT_MAX; i++) {
+		(void)snprintf(key, sizeof key, "%d", i);
+		done = kept("exit 0", key);
+		start_kept(&run, &done);
+		wait_for_end(&run);
+	}
+	ask_output(&ask, "0", false, 0);
+	ck_assert_int_eq(ask.err.kind, CX_NOT_FOUND);
+	ask_output(&ask, "1", false, 0);
+	ck_assert_int_eq(ask.err.errnum, 0);
+	expect_output("echo >/fifo", "");
+	wait_for_end(&first);
+	ck_assert_uint_eq(first.end.status, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("agent");
@@ -1297,6 +1409,8 @@ int main(void)
 	tcase_add_test(plain, a_second_claim_is_refused);
 	tcase_add_test(plain, a_host_that_does_not_read_is_dropped);
 	tcase_add_test(plain, commands_outlive_their_connection);
+	tcase_add_test(plain, a_kept_command_outlives_its_connection);
+	tcase_add_test(plain, kept_commands_are_bounded);
 	tcase_add_test(plain, a_terminal_follows_its_size);
 	tcase_add_test(plain, a_terminal_interrupts);
 	tcase_add_test(plain, a_terminal_shows_all_of_a_lot);

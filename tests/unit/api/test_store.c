@@ -6,9 +6,11 @@
 
 #include "check_main.h"
 
+#include "api/exec_store.h"
 #include "api/exposure_store.h"
 #include "api/store.h"
 #include "base/buf.h"
+#include "base/loop.h"
 
 static char dir[] = "/tmp/caisson-store-XXXXXX";
 static struct cx_store *store;
@@ -398,6 +400,72 @@ static void execute(const char *sql)
 	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
 }
 
+/* ---- commands ---- */
+
+static void put_exec(const char *sandbox, int number, int64_t ended_ms)
+{
+	const struct cx_exec_bounds bounds = { .kept = 3, .for_ms = 60000, .kept_all = 1000 };
+	char id[16], sandbox_id[16];
+	struct cx_exec_row row = { .sandbox_id = sandbox_id,
+				   .id = id,
+				   .command = (char[]){ "true" },
+				   .digest = (char[]){ "d" },
+				   .created_ms = 1,
+				   .ended_ms = ended_ms,
+				   .result = ended_ms > 0 ? (char[]){ "{}" } : NULL };
+	struct cx_err err = { 0 };
+
+	(void)snprintf(sandbox_id, sizeof sandbox_id, "%s", sandbox);
+	(void)snprintf(id, sizeof id, "%d", number);
+	ck_assert_int_eq(cx_excerpt_add(&row.out, 0, "a\0b", 3, &err), 0);
+	ck_assert_msg(cx_store_exec_put(store, &row, &bounds, &err) == 0, "%s", err.msg);
+	cx_excerpt_clear(&row.out);
+}
+
+static int add_id(const struct cx_exec_row *row, void *arg, struct cx_err *err)
+{
+	(void)err;
+	(void)strcat(strcat(arg, row->id), " ");
+	return 0;
+}
+
+static void expect_execs(const char *sandbox, bool running, const char *ids)
+{
+	char text[256] = "";
+	struct cx_err err = { 0 };
+
+	ck_assert_int_eq(cx_store_exec_each(store, sandbox, running, add_id, text, &err), 0);
+	ck_assert_str_eq(text, ids);
+}
+
+START_TEST(ends_of_commands_are_kept_within_bounds)
+{
+	CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
+	struct cx_err err = { 0 };
+
+	put_exec("a", 1, 0);
+	for (int i = 2; i < 7; i++)
+		put_exec("a", i, cx_wall_ms());
+	put_exec("b", 7, cx_wall_ms());
+	expect_execs("a", false, "6 5 4 1 ");
+	expect_execs("a", true, "1 ");
+	put_exec("a", 1, cx_wall_ms());
+	expect_execs("a", false, "6 5 4 ");
+	expect_execs("b", false, "7 ");
+	ck_assert_int_eq(cx_store_exec_find(store, "a", "6", &row, &err), 1);
+	ck_assert_uint_eq(row.out.bytes, 3);
+	ck_assert_int_eq(memcmp(row.out.kept.p, "a\0b", 3), 0);
+	ck_assert_str_eq(row.result, "{}");
+	ck_assert_int_eq(cx_store_exec_remove(store, "a", "5", &err), 0);
+	expect_execs("a", false, "6 4 ");
+	for (int i = 0; i < 64; i++) /* old ones go now and then */
+		put_exec("old", i, 1);
+	put_exec("b", 8, cx_wall_ms());
+	expect_execs("a", false, "6 4 ");
+	ck_assert_int_eq(cx_store_exec_find(store, "old", "10", &row, &err), 0);
+}
+END_TEST
+
 START_TEST(a_newer_schema_is_refused)
 {
 	struct cx_err err = { 0 };
@@ -442,6 +510,7 @@ int main(void)
 	tcase_add_test(tc, an_image_with_an_unknown_layer_is_refused_whole);
 	tcase_add_test(tc, users_of_an_image_are_counted);
 	tcase_add_test(tc, exposed_ports_go_with_their_sandbox);
+	tcase_add_test(tc, ends_of_commands_are_kept_within_bounds);
 	tcase_add_test(tc, a_newer_schema_is_refused);
 	tcase_add_test(tc, no_database_is_refused);
 	suite_add_tcase(suite, tc);

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/exec_store.h"
+
+#include "api/store_inner.h"
+#include "base/loop.h"
+
+/* Rows that are too old or too many are looked for once in so many puts. */
+enum { SWEEP_EVERY = 64 };
+
+enum statement { PUT, REMOVE, FIND, EACH, BOUND, SWEEP, STATEMENT_MAX };
+static_assert((int)STATEMENT_MAX <= (int)CX_STORE_STATEMENTS_MAX, "there is a slot for each");
+
+static const char *const statements[STATEMENT_MAX] = {
+	[PUT] = "INSERT INTO execs (out, out_bytes, err, err_bytes" CX_EXEC_COLUMNS(
+		CX_SQL_NAME) ")"
+			     " VALUES (?, ?, ?, ?" CX_EXEC_COLUMNS(
+				     CX_SQL_HOLE) ")"
+						  " ON CONFLICT (sandbox_id, id) DO UPDATE SET "
+						  "out=excluded.out,"
+						  " out_bytes=excluded.out_bytes, "
+						  "err=excluded.err, err_bytes=excluded.err_bytes,"
+						  " ended_ms=excluded.ended_ms, "
+						  "result=excluded.result, reason=excluded.reason",
+	[REMOVE] = "DELETE FROM execs WHERE sandbox_id=?1 AND id=?2",
+	[FIND] = "SELECT out, out_bytes, err, err_bytes" CX_EXEC_COLUMNS(
+		CX_SQL_NAME) " FROM execs WHERE sandbox_id=?1 AND id=?2",
+	[EACH] = "SELECT 0" CX_EXEC_COLUMNS(
+		CX_SQL_NAME) " FROM execs WHERE sandbox_id=?1"
+			     " AND (ended_ms=0 OR NOT ?2) ORDER BY row DESC",
+	[BOUND] = "DELETE FROM execs WHERE sandbox_id=?1 AND ended_ms > 0 AND row <= (SELECT row"
+		  " FROM execs WHERE sandbox_id=?1 AND ended_ms > 0 ORDER BY row DESC"
+		  " LIMIT 1 OFFSET ?2)",
+	[SWEEP] = "DELETE FROM execs WHERE ended_ms > 0 AND (ended_ms < ?1 OR row <= (SELECT"
+		  " max(row) FROM execs) - ?2)",
+};
+
+static sqlite3_stmt *take(struct cx_store *store, enum statement which, struct cx_err *err)
+{
+	return cx_store_take(store, &store->execs[which], statements[which], err);
+}
+
+void cx_exec_row_clear(struct cx_exec_row *row)
+{
+	CX_EXEC_COLUMNS(CX_CLEAR)
+	cx_excerpt_clear(&row->out);
+	cx_excerpt_clear(&row->err);
+}
+
+#define COPY_text(name)                                                    \
+	if (from->name != NULL && (to->name = strdup(from->name)) == NULL) \
+		return cx_fail(err, ENOMEM, "record of a command");
+#define COPY_integer(name) to->name = from->name;
+#define COPY(type, name)   COPY_##type(name)
+
+int cx_exec_row_copy(struct cx_exec_row *to, const struct cx_exec_row *from, struct cx_err *err)
+{
+	CX_EXEC_COLUMNS(COPY)
+	return 0;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void bind_excerpt(sqlite3_stmt *stmt, int at, const struct cx_excerpt *excerpt)
+{
+	(void)sqlite3_bind_blob(stmt, at, excerpt->kept.p, (int)excerpt->kept.len, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(stmt, at + 1, (int64_t)excerpt->bytes);
+}
+
+static int put(struct cx_store *store, const struct cx_exec_row *row, struct cx_err *err)
+{
+	CX_AUTO_STMT *stmt = take(store, PUT, err);
+	int at = 5;
+
+	if (stmt == NULL)
+		return -err->errnum;
+	bind_excerpt(stmt, 1, &row->out);
+	bind_excerpt(stmt, 3, &row->err);
+	CX_EXEC_COLUMNS(CX_BIND)
+	return cx_store_run(store, stmt, "keep a command's end", err);
+}
+
+static int bound(struct cx_store *store, const char *sandbox, int64_t kept, struct cx_err *err)
+{
+	CX_AUTO_STMT *stmt = take(store, BOUND, err);
+
+	if (stmt == NULL)
+		return -err->errnum;
+	cx_store_bind_text(stmt, 1, sandbox);
+	(void)sqlite3_bind_int64(stmt, 2, kept);
+	return cx_store_run(store, stmt, "forget ends of commands", err);
+}
+
+static int sweep(struct cx_store *store, const struct cx_exec_bounds *bounds, struct cx_err *err)
+{
+	CX_AUTO_STMT *stmt = take(store, SWEEP, err);
+
+	if (stmt == NULL)
+		return -err->errnum;
+	(void)sqlite3_bind_int64(stmt, 1, cx_wall_ms() - bounds->for_ms);
+	(void)sqlite3_bind_int64(stmt, 2, bounds->kept_all);
+	return cx_store_run(store, stmt, "forget old ends of commands", err);
+}
+
+int cx_store_exec_put(struct cx_store *store, const struct cx_exec_row *row,
+		      const struct cx_exec_bounds *bounds, struct cx_err *err)
+{
+	if (put(store, row, err) < 0)
+		return -err->errnum;
+	if (row->ended_ms > 0 && bound(store, row->sandbox_id, bounds->kept, err) < 0)
+		return -err->errnum;
+	return ++store->exec_puts % SWEEP_EVERY == 0 ? sweep(store, bounds, err) : 0;
+}
+
+int cx_store_exec_remove(struct cx_store *store, const char *sandbox, const char *id,
+			 struct cx_err *err)
+{
+	CX_AUTO_STMT *stmt = take(store, REMOVE, err);
+
+	if (stmt == NULL)
+		return -err->errnum;
+	cx_store_bind_text(stmt, 1, sandbox);
+	cx_store_bind_text(stmt, 2, id);
+	return cx_store_run(store, stmt, "forget a command", err);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static int read_columns(sqlite3_stmt *stmt, int at, struct cx_exec_row *row, struct cx_err *err)
+{
+	int bad = 0;
+
+	CX_EXEC_COLUMNS(CX_READ)
+	return bad == 0 ? 0 : cx_fail(err, ENOMEM, "read a command's end");
+}
+
+static int read_excerpt(sqlite3_stmt *stmt, int at, struct cx_excerpt *ret, struct cx_err *err)
+{
+	size_t len = (size_t)sqlite3_column_bytes(stmt, at);
+
+	ret->kept.max = len;
+	ret->bytes = (uint64_t)sqlite3_column_int64(stmt, at + 1);
+	return len > 0 ? cx_buf_add(&ret->kept, sqlite3_column_blob(stmt, at), len, err) : 0;
+}
+
+int cx_store_exec_find(struct cx_store *store, const char *sandbox, const char *id,
+		       struct cx_exec_row *ret, struct cx_err *err)
+{
+	CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
+	CX_AUTO_STMT *stmt = take(store, FIND, err);
+	int r;
+
+	if (stmt == NULL)
+		return -err->errnum;
+	cx_store_bind_text(stmt, 1, sandbox);
+	cx_store_bind_text(stmt, 2, id);
+	r = sqlite3_step(stmt);
+	if (r == SQLITE_DONE)
+		return 0;
+	if (r != SQLITE_ROW)
+		return cx_store_fail(store, "look a command up", err);
+	if (read_excerpt(stmt, 0, &row.out, err) < 0 || read_excerpt(stmt, 2, &row.err, err) < 0 ||
+	    read_columns(stmt, 4, &row, err) < 0)
+		return -err->errnum;
+	*ret = row;
+	row = (struct cx_exec_row){ 0 };
+	return 1;
+}
+
+int cx_store_exec_each(struct cx_store *store, const char *sandbox, bool running,
+		       int (*each)(const struct cx_exec_row *row, void *arg, struct cx_err *err),
+		       void *arg, struct cx_err *err)
+{
+	CX_AUTO_STMT *stmt = take(store, EACH, err);
+	int r = SQLITE_DONE;
+
+	if (stmt == NULL)
+		return -err->errnum;
+	cx_store_bind_text(stmt, 1, sandbox);
+	(void)sqlite3_bind_int(stmt, 2, running);
+	while ((r = sqlite3_step(stmt)) == SQLITE_ROW) {
+		CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
+
+		if (read_columns(stmt, 1, &row, err) < 0 || each(&row, arg, err) < 0)
+			return -err->errnum;
+	}
+	return r == SQLITE_DONE ? 0 : cx_store_fail(store, "list commands", err);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CX_API_EXECROW_H
+#define CX_API_EXECROW_H
+
+#include "api/command.h"
+#include "api/exec_store.h"
+
+/* The record of a command: made of what was asked for and how it ended; told as JSON. */
+enum { CX_EXEC_SHOWN_MAX = 256 }; /* bytes of the command */
+
+/* What is known of one before it runs; without an id of the client's it gets one. */
+CX_MUST int cx_exec_row_begin(struct cx_exec_row *row, const char *sandbox,
+			      const struct cx_exec_spec *spec, struct cx_err *err);
+/* CX_CONFLICT when row is not of what spec asks for. */
+CX_MUST int cx_exec_row_compare(const struct cx_exec_row *row, const struct cx_exec_spec *spec,
+				struct cx_err *err);
+
+/* It has ended like that: its output is there already. why: what more there is to say, or NULL. */
+CX_MUST int cx_exec_row_end(struct cx_exec_row *row, const struct cx_result *end, uint32_t pid,
+			    const struct cx_err *why, struct cx_err *err);
+CX_MUST int cx_exec_row_put(struct cx_gateway *gw, const struct cx_exec_row *row,
+			    struct cx_err *err);
+
+/* As the answer to a command that was waited for. */
+CX_MUST int cx_exec_row_answer(const struct cx_exec_row *row, struct cx_buf *json,
+			       struct cx_err *err);
+/* Members of the open object: id, status, command, times, reason. */
+void cx_exec_row_write(struct cx_jsonw *w, const struct cx_exec_row *row);
+
+#endif

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that go on without their client, and ends that can be fetched again."""
+
+import base64
+import concurrent.futures
+import json
+import os
+import signal
+
+import harness
+
+
+def call(api, method, where, body=None):
+    """On a connection of its own."""
+    return api.raw(method, where, None if body is None else json.dumps(body))
+
+
+def path(key, rest=""):
+    return f"/api/v1/sandbox/{key}/exec{rest}"
+
+
+def start(api, key, command, **fields):
+    """Answered when it has started."""
+    return call(api, "POST", path(key), {"command": command, "detach": True, **fields}).ok()
+
+
+def get(api, key, name, query=""):
+    return call(api, "GET", path(key, f"/{name}{query}")).ok()
+
+
+def result(api, key, name):
+    return get(api, key, name, "?wait=30")["result"]
+
+
+def output(api, key, name, offset=0, stream="stdout", query=""):
+    """What is kept from offset on, to the end that is known; gaps are told."""
+    text, gaps = b"", []
+    while True:
+        page = call(api, "GET", path(key, f"/{name}/output?stream={stream}&offset={offset}&encoding=base64{query}")).ok()
+        if page["lost_bytes"]:
+            gaps.append((offset, page["lost_bytes"]))
+        text += base64.b64decode(page["data"])
+        offset = page["next_offset"]
+        if offset >= page["end_offset"]:
+            return text, gaps, offset
+
+
+def let_go(engine, key, name="go"):
+    harness.wait_until(lambda: engine.cli("run", key, f"touch /{name}").returncode == 0, 30)
+
+
+def test_a_command_goes_on_without_its_client(api, make):
+    key = make()
+    told = start(api, key, "echo a; while ! test -e /go; do sleep 0.05; done; echo b; echo c >&2; exit 3", id="one.1")
+    assert (told["exec_id"], told["status"], told["result"]) == ("one.1", "RUNNING", None)
+    page = call(api, "GET", path(key, "/one.1/output?offset=0&wait=10")).ok()
+    assert (page["data"], page["next_offset"], page["ended"]) == ("a\n", 2, False)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waits = pool.submit(call, api, "GET", path(key, "/one.1/output?offset=2&wait=30"))
+        assert get(api, key, "one.1")["status"] == "RUNNING"
+        api.exec(key, "touch /go")
+        assert waits.result().ok()["data"] == "b\n"
+    end = result(api, key, "one.1")
+    assert (end["exit_code"], end["reason"], end["stdout"], end["stderr"]) == (3, "exited", "a\nb\n", "c\n")
+    assert (end["stdout_bytes"], end["stdout_truncated"]) == (4, False) and end["user_us"] is not None
+    assert output(api, key, "one.1", 1) == (b"\nb\n", [], 4)
+    assert output(api, key, "one.1", stream="stderr") == (b"c\n", [], 2)
+    assert [(e["exec_id"], e["reason"]) for e in call(api, "GET", path(key)).ok()["execs"]][-1] == ("one.1", "exited")
+
+
+def test_the_same_id_runs_once(api, make):
+    key = make()
+    body = {"command": "echo run >>/runs; sleep 0.5; cat /runs", "id": "x"}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        answers = [a.result().ok() for a in [pool.submit(call, api, "POST", path(key), body) for _ in range(4)]]
+    answers.append(call(api, "POST", path(key), body).ok())
+    assert all(a == answers[0] for a in answers) and answers[0]["stdout"] == "run\n", answers
+    other = call(api, "POST", path(key), dict(body, command="true"))
+    assert other.status == 409 and "'x'" in other.detail
+    for wrong in ({"id": "a/b"}, {"id": "a" * 65}, {"id": "t", "tty": True}, {"detach": True, "output_bytes": 10}):
+        assert call(api, "POST", path(key), {"command": "true", **wrong}).status == 400
+    missing = call(api, "POST", path(key), {"command": ["/no/such"], "id": "again"})
+    assert missing.status == 400  # nothing ran: the id is free
+    assert call(api, "POST", path(key), {"command": "echo $X", "env": {"X": "1"}, "id": "again"}).ok()["stdout"] == "1\n"
+
+
+def test_every_end_is_kept_for_a_while(api, make):
+    key = make()
+    ended = call(api, "POST", path(key), {"command": "seq 1 20000; kill -9 $$"}).ok()
+    kept = get(api, key, ended["exec_id"])
+    assert kept["status"] == "ENDED" and kept["result"]["reason"] == "signalled"
+    assert {k: v for k, v in ended.items() if not k.startswith("std")}.items() <= kept["result"].items()
+    for number in range(140):
+        call(api, "POST", path(key), {"command": ["true"]}).ok()
+    listed = call(api, "GET", path(key)).ok()["execs"]
+    assert len(listed) == 128
+    assert call(api, "GET", path(key, "/" + ended["exec_id"])).status == 404
+    api.delete(key).ok()
+    assert get(api, key, listed[0]["exec_id"])["result"]["exit_code"] == 0  # its sandbox is gone
+
+
+def test_of_much_output_the_beginning_and_the_newest_are_kept(api, make):
+    key = make()
+    wanted = b"".join(b"%d\n" % n for n in range(1, 200001))
+    start(api, key, "seq 1 200000", id="much")
+    end = result(api, key, "much")
+    assert end["exit_code"] == 0 and end["stdout_bytes"] == len(wanted) and end["stdout_truncated"]
+    assert wanted.startswith(end["stdout"].encode()) and wanted.endswith(end["stdout_tail"].encode())
+    text, gaps, last = output(api, key, "much")
+    (at, lost), = gaps
+    assert text == wanted[:at] + wanted[at + lost:] and at >= 16384 and last == len(wanted)
+    assert len(text) > 256 << 10
+    api.delete(key).ok()
+    text, gaps, last = output(api, key, "much")
+    (at, lost), = gaps
+    assert text == wanted[:at] + wanted[at + lost:] and len(text) == 32 << 10
+
+
+def test_input_is_there_before_it_starts(api, make):
+    key = make()
+    text = "x" * 500000
+    end = call(api, "POST", path(key), {"command": "wc -c", "stdin": text, "id": "in"}).ok()
+    assert end["stdout"].strip() == "500000"
+
+
+def test_it_outlives_gateway_and_caissond(engine, make):
+    key = make()
+    api = engine.api
+    start(api, key, "echo 1; while ! test -e /go1; do sleep 0.05; done; echo 2; "
+          "while ! test -e /go2; do sleep 0.05; done; echo 3; exit 4", id="long")
+    start(api, key, "sleep 0.5; echo while you were away; exit 5", id="meanwhile")
+    os.kill(engine.gateway, signal.SIGKILL)
+    let_go(engine, key, "go1")
+    assert output(api, key, "long", 0, query="&wait=5")[0] in (b"1\n", b"1\n2\n")
+    engine.kill()
+    engine.start()
+    assert call(api, "POST", path(key), {"command": "sleep 0.5; echo while you were away; exit 5", "id": "meanwhile",
+                                       "detach": True}).ok()
+    assert result(api, key, "meanwhile")["exit_code"] == 5
+    assert get(api, key, "long")["status"] == "RUNNING"
+    let_go(engine, key, "go2")
+    end = result(api, key, "long")
+    assert (end["exit_code"], end["reason"], end["stdout"]) == (4, "exited", "1\n2\n3\n")
+    api.delete(key).ok()
+    assert result(api, key, "long") == end
+
+
+def test_a_sandbox_that_ends_ends_it_with_a_reason(api, make):
+    key = make()
+    start(api, key, "echo begun; echo bad >&2; exec sleep 1000", id="stopped")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waits = pool.submit(call, api, "GET", path(key, "/stopped?wait=60"))
+        call(api, "GET", path(key, "/stopped/output?stream=stderr&wait=10")).ok()
+        api.delete(key).ok()
+        end = waits.result().ok()["result"]
+    assert (end["exit_code"], end["reason"]) == (None, "sandbox_stopped")
+    assert (end["stdout"], end["stderr"]) == ("begun\n", "bad\n")
+    assert get(api, key, "stopped")["result"] == end
+
+
+def test_it_takes_signals_and_limits(api, make):
+    key = make()
+    start(api, key, "trap 'exit 9' USR1; while :; do sleep 0.05; done", id="s")
+    assert call(api, "POST", path(key, "/s/signal"), {"signal": 10}).ok()["exec_id"] == "s"
+    assert result(api, key, "s")["exit_code"] == 9
+    assert call(api, "POST", path(key, "/s/signal"), {}).status == 200  # it means nothing any more
+    assert call(api, "POST", path(key, "/none/signal"), {}).status == 404
+    assert call(api, "POST", path(key), {"command": ["sleep", "100"], "id": "t", "timeout": 0.3}).ok()["reason"] == "wall_timeout"
+    assert call(api, "POST", path(key), {"command": "while :; do :; done", "id": "c", "cpu_time": 0.2}).ok()["reason"] == "cpu_timeout"
