@@ -191,12 +191,21 @@ void cx_cgroup_close(struct cx_cgroup *group)
 	forget(group);
 }
 
-/* Skips what limits does not set: the agent has no share of its own of the CPU. */
+static uint64_t within(uint64_t value, uint64_t least, uint64_t most)
+{
+	return value < least ? least : value > most ? most : value;
+}
+
+/*
+ * Skips what limits does not set: the agent has no share of its own of the CPU. of_all: which rows.
+ */
 static int write_limits(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree, int dir,
-			const struct cx_limits *limits, struct cx_err *err)
+			bool of_all, const struct cx_limits *limits, struct cx_err *err)
 {
 	const uint64_t values[] = {
 		[CX_LIMIT_QUOTA_US] = (uint64_t)limits->cpu_milli * (PERIOD_US / 1000),
+		[CX_LIMIT_SHARES] = within((uint64_t)limits->cpu_milli * 1024 / 1000, 2, 262144),
+		[CX_LIMIT_WEIGHT] = within(limits->cpu_milli / 10, 1, 10000),
 		[CX_LIMIT_MEMORY] = limits->memory_bytes,
 		[CX_LIMIT_SOCKETS] = limits->memory_bytes / SOCKETS_PART,
 		[CX_LIMIT_PIDS] = limits->pids,
@@ -206,7 +215,7 @@ static int write_limits(const struct cx_cgroups *groups, const struct cx_cgroup_
 		const struct cx_limit_row *row = &groups->version->limits[i];
 		char text[48], number[24] = "";
 
-		if ((row->controller & tree->controllers) == 0 ||
+		if ((row->controller & tree->controllers) == 0 || row->of_all != of_all ||
 		    (row->controller == CX_CTL_CPU && limits->cpu_milli == 0))
 			continue;
 		if (row->value != CX_LIMIT_TEXT)
@@ -283,7 +292,7 @@ static int make_agent(const struct cx_cgroups *groups, const struct cx_cgroup_tr
 						       .pids = CX_AGENT_PIDS };
 	cx_autofd int agent = make_group(top, "agent", err);
 
-	if (agent < 0 || write_limits(groups, tree, agent, &agent_limits, err) < 0)
+	if (agent < 0 || write_limits(groups, tree, agent, false, &agent_limits, err) < 0)
 		return -err->errnum;
 	return open_tasks(groups, agent, ret, err);
 }
@@ -378,7 +387,9 @@ int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
 	for (unsigned i = 0; i < group->ntop; i++) {
 		cx_autofd int dir = open_counted(group, i, err);
 
-		if (dir < 0 || write_limits(groups, &groups->trees[i], dir, limits, err) < 0)
+		if (dir < 0 ||
+		    write_limits(groups, &groups->trees[i], dir, false, limits, err) < 0 ||
+		    write_limits(groups, &groups->trees[i], group->top[i], true, limits, err) < 0)
 			return -err->errnum;
 	}
 	return 0;

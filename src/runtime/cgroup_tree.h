@@ -46,6 +46,8 @@ struct cx_cgroup_tree {
 enum cx_limit_value {
 	CX_LIMIT_TEXT,
 	CX_LIMIT_QUOTA_US,
+	CX_LIMIT_SHARES, /* v1: 1024 for a core */
+	CX_LIMIT_WEIGHT, /* v2: 100 for a core */
 	CX_LIMIT_MEMORY,
 	CX_LIMIT_SOCKETS,
 	CX_LIMIT_PIDS,
@@ -59,6 +61,7 @@ struct cx_limit_row {
 	unsigned controller;
 	enum cx_limit_value value;
 	bool optional; /* some kernels have no such file */
+	bool of_all;   /* of <id>, where sandboxes compete with each other, instead of "work" */
 };
 
 enum cx_usage_value {

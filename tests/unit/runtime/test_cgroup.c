@@ -294,6 +294,29 @@ START_TEST(test_memory)
 }
 END_TEST
 
+/* Beside others each has a part of the processors that goes by what it was granted. */
+START_TEST(test_weight)
+{
+	static const struct {
+		uint32_t cpu_milli;
+		const char *shares, *weight;
+	} rows[] = {
+		{ 10, "10\n", "1\n" },
+		{ 500, "512\n", "50\n" },
+		{ 4000, "4096\n", "400\n" },
+		{ 1024000, "262144\n", "10000\n" },
+	};
+	char text[32] = "";
+
+	limit(rows[_i].cpu_milli, HOG_BYTES, 16);
+	for (unsigned i = 0; i < group.ntop; i++)
+		if (cx_read_small_file(group.top[i], v2 ? "cpu.weight" : "cpu.shares", text,
+				       sizeof text, &err) > 0)
+			break;
+	ck_assert_str_eq(text, v2 ? rows[_i].weight : rows[_i].shares);
+}
+END_TEST
+
 static int run_spin(void)
 {
 	struct timespec now, begin;
@@ -1005,6 +1028,7 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, test_pids);
 	tcase_add_test(tcase, test_memory);
+	tcase_add_loop_test(tcase, test_weight, 0, 4);
 	tcase_add_test(tcase, test_cpu);
 	tcase_add_test(tcase, test_agent_limits);
 	tcase_add_test(tcase, test_bad_limits);
