@@ -30,10 +30,24 @@ static void make_room(int sock)
 	ck_assert_int_eq(setsockopt(sock, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes), 0);
 }
 
+static unsigned tracked(void)
+{
+	FILE *f;
+	unsigned n;
+
+	enter(&w, ROUTER);
+	f = fopen("/proc/sys/net/netfilter/nf_conntrack_count", "re");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%u", &n), 1);
+	ck_assert_int_eq(fclose(f), 0);
+	return n;
+}
+
 START_TEST(connections_are_bounded_for_each_sandbox)
 {
 	struct cx_err err = { 0 };
 	int fds[8], server = serve(&w, B, "0.0.0.0", 80, SOCK_STREAM);
+	unsigned before;
 
 	reopen(&w, 8, 100000);
 	set_policy(&w, 0, CX_EGRESS_ALL, 1, NULL);
@@ -45,8 +59,10 @@ START_TEST(connections_are_bounded_for_each_sandbox)
 	set_policy(&w, 0, CX_EGRESS_ALL, 1, NULL);
 	REFUSED(OUT4, 80);
 	ck_assert_int_eq(dial(&w, B, OUT4, 80, NULL), 0);
-	/* Those of the last owner do not count. */
+	/* Those of the last owner do not count, and are over. */
+	before = tracked();
 	ck_assert_int_eq(cx_firewall_forget(w.fw, 0, &err), 0);
+	ck_assert_uint_le(tracked() + CX_LEN(fds), before);
 	set_policy(&w, 0, CX_EGRESS_ALL, 1, NULL);
 	for (size_t i = 0; i < CX_LEN(fds); i++)
 		ck_assert_int_eq(dial(&w, A, OUT4, 80, &fds[i]), 0);
@@ -59,9 +75,11 @@ START_TEST(packets_are_bounded)
 	unsigned seen = 0;
 	char buf[64];
 
+	set_policy(&w, 0, CX_EGRESS_ALL, 0, NULL);
+	send_raw(&w, A4, OUT4, 80); /* under the old limit, which is not to stay with it */
+	ck_assert(is_ready(udp, POLLIN, COMES_MS));
 	reopen(&w, 1000, 100);
 	make_room(udp);
-	set_policy(&w, 0, CX_EGRESS_ALL, 0, NULL);
 	for (int i = 0; i < 2000; i++)
 		send_raw(&w, A4, OUT4, 80);
 	while (is_ready(udp, POLLIN, 100) && recv(udp, buf, sizeof buf, 0) > 0)
@@ -114,19 +132,6 @@ START_TEST(fragments_are_bounded_over_ipv6)
 	ck_assert_uint_lt(seen, DATAGRAMS * 9 / 10);
 }
 END_TEST
-
-static unsigned tracked(void)
-{
-	FILE *f;
-	unsigned n;
-
-	enter(&w, ROUTER);
-	f = fopen("/proc/sys/net/netfilter/nf_conntrack_count", "re");
-	ck_assert_ptr_nonnull(f);
-	ck_assert_int_eq(fscanf(f, "%u", &n), 1);
-	ck_assert_int_eq(fclose(f), 0);
-	return n;
-}
 
 /* Else who asks, which is not counted as a connection, would fill what all sandboxes share. */
 START_TEST(questions_are_not_tracked)
