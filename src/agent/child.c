@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -236,6 +237,25 @@ static int step_limits(struct child *c, struct cx_err *err)
 	return 0;
 }
 
+/* What makes one run differ from the next: the core where it is begun, kept, is as good as any. */
+static int step_quiet(struct child *c, struct cx_err *err)
+{
+	cpu_set_t one;
+	int core;
+
+	if ((c->plan->exec->flags & CX_EXEC_QUIET) == 0)
+		return 0;
+	core = sched_getcpu();
+	CPU_ZERO(&one);
+	if (core >= 0)
+		CPU_SET((unsigned)core, &one);
+	if (core < 0 || sched_setaffinity(0, sizeof one, &one) < 0)
+		return cx_fail(err, errno, "stay on one core");
+	if (personality(ADDR_NO_RANDOMIZE) < 0)
+		return cx_fail(err, errno, "have the same addresses in each run");
+	return 0;
+}
+
 static int explain(const char *file, int errnum, struct cx_err *err)
 {
 	if (errnum == ENOENT && access(file, F_OK) == 0)
@@ -338,6 +358,7 @@ static const struct step common_steps[] = {
 static const struct step command_steps[] = {
 	{ step_environment, "HOME is known now" },
 	{ step_limits, "" },
+	{ step_quiet, "" },
 	{ step_arguments, "" },
 	{ step_execute, "last; comes back only on failure" },
 	{ NULL, "" },

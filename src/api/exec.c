@@ -48,6 +48,8 @@ void cx_command_write_used(struct cx_jsonw *w, const struct cx_result *end)
 	write_figure(w, "memory_peak_bytes", end->used.has_memory, end->used.memory_peak_bytes);
 	write_figure(w, "memory_file_bytes", end->used.has_memory, end->used.memory_file_bytes);
 	write_figure(w, "processes_peak", end->used.has_processes, end->used.processes_peak);
+	write_figure(w, "throttled_us", end->used.has_throttled, end->used.throttled_us);
+	write_figure(w, "cpu_wait_us", end->used.has_wait, end->used.wait_us);
 	cx_jsonw_text(w, "source", end->source);
 }
 

@@ -615,6 +615,7 @@ static int parse_limits(const struct json_t *doc, struct cx_exec_spec *spec, str
 {
 	int64_t memory = 0, processes = 0, output = 0, file = 0, stack = 0, files = 0;
 	double cpu = 0;
+	bool quiet = false;
 	const struct {
 		const char *name;
 		int64_t min, max, *to;
@@ -631,11 +632,14 @@ static int parse_limits(const struct json_t *doc, struct cx_exec_spec *spec, str
 		if (cx_json_int(doc, fields[i].name, fields[i].min, fields[i].max, fields[i].to,
 				err) < 0)
 			return -err->errnum;
-	if (cx_json_real(doc, "cpu_time", 0.001, 4000000, &cpu, err) < 0)
+	if (cx_json_real(doc, "cpu_time", 0.001, 4000000, &cpu, err) < 0 ||
+	    cx_json_bool(doc, "quiet_machine", &quiet, err) < 0)
 		return -err->errnum;
+	spec->flags |= quiet ? CX_EXEC_QUIET : 0;
 	spec->limits = (struct cx_exec_limits){ .cpu_us = (uint64_t)(cpu * 1000000),
 						.memory_bytes = (uint64_t)memory,
-						.processes = (uint32_t)processes };
+						.processes = (uint32_t)processes,
+						.watched = quiet };
 	spec->output_bytes = (uint64_t)output;
 	spec->file_bytes = (uint64_t)file;
 	spec->stack_bytes = (uint64_t)stack;

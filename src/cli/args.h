@@ -60,6 +60,7 @@ struct cx_args {
 	double cpu_time_s, processes, output_gb, file_gb, open_files, stack_gb; /* -1: unset */
 	double uid, max_sandboxes, max_cores, max_memory_gb, max_core_hours;	/* -1: unset */
 	int network;								/* -1: unset */
+	bool quiet_machine;
 	bool interactive, tty, no_tty, no_stdin, all, yes, quiet, repair, password_stdin, follow,
 		no_timeout, no_limits, reset_usage, of_stderr;
 	char **words; /* what is not an option; malloc'ed array of argv's strings */

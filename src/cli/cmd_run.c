@@ -62,6 +62,8 @@ static int set_limits(json_t *body, const struct cx_args *a, bool memory, struct
 			       json_integer((json_int_t)(limits[i].value * limits[i].unit)),
 			       err) < 0)
 			return -err->errnum;
+	if (a->quiet_machine && cx_cli_set(body, "quiet_machine", json_true(), err) < 0)
+		return -err->errnum;
 	if (a->cpu_time_s < 0)
 		return 0;
 	return cx_cli_set(body, "cpu_time", json_real(a->cpu_time_s), err);

@@ -117,6 +117,8 @@ static const struct cx_opt limit_opts[] = {
 	{ "file-size", 0, CX_OPT_GIB, AT(file_gb), "SIZE", "the largest file that it writes" },
 	{ "open-files", 0, CX_OPT_COUNT, AT(open_files), "N", "open files of each process" },
 	{ "stack", 0, CX_OPT_GIB, AT(stack_gb), "SIZE", "the stack of each process" },
+	{ "quiet-machine", 0, CX_OPT_FLAG, AT(quiet_machine), NULL,
+	  "for measurements: one core, the same addresses in each run" },
 	{ "json", 0, CX_OPT_JSON, AT(output), NULL,
 	  "print one object: output, how it ended, what it used; no standard input" },
 	END,

@@ -32,6 +32,8 @@ struct slot {
 	uint64_t files_base;	     /* these */
 	uint64_t processes, refused; /* the kernel's counts when last read */
 	bool limited, closed;	     /* until the slot is prepared anew */
+	bool watched;		     /* the same */
+	uint64_t throttled_base, wait_base;
 	int peak; /* v2: an open memory.peak, whose peak begins where it was written */
 };
 
@@ -51,20 +53,25 @@ static const char *path_of(char path[PATH_SIZE], uint32_t number, const char *fi
 }
 
 /* Cut to size: enough of it to see what is looked for. */
-static bool read_text(const struct cx_accounts *a, unsigned dir, uint32_t number, const char *file,
-		      char *text, size_t size)
+static bool read_file(int dir, const char *path, char *text, size_t size)
 {
-	char path[PATH_SIZE];
-	cx_autofd int fd = -EBADF;
+	cx_autofd int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	ssize_t n;
 
-	fd = openat(a->dirs[dir < a->ndirs ? dir : 0], path_of(path, number, file),
-		    O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	n = fd >= 0 ? read(fd, text, size - 1) : -1; /* the kernel tells all of it at once */
 	if (n < 0)
 		return false;
 	text[n] = '\0';
 	return true;
+}
+
+static bool read_text(const struct cx_accounts *a, unsigned dir, uint32_t number, const char *file,
+		      char *text, size_t size)
+{
+	char path[PATH_SIZE];
+
+	return read_file(a->dirs[dir < a->ndirs ? dir : 0], path_of(path, number, file), text,
+			 size);
 }
 
 static bool read_number(const struct cx_accounts *a, unsigned dir, uint32_t number,
@@ -150,6 +157,31 @@ static uint64_t read_files(const struct cx_accounts *a, uint32_t number)
 	return files > shared ? files - shared : 0;
 }
 
+/* Of the whole sandbox, whose group has the limit. On v1 it is there where cpu and cpuacct are one.
+ */
+static bool read_throttled(const struct cx_accounts *a, uint64_t *ret)
+{
+	unsigned dir = a->v2 ? MEMORY : CPU;
+	char text[1024];
+
+	if (dir >= a->ndirs || !read_file(a->dirs[dir], "cpu.stat", text, sizeof text))
+		return false;
+	if (a->v2)
+		return find_field(text, "throttled_usec ", ret);
+	if (!find_field(text, "throttled_time ", ret))
+		return false;
+	*ret /= 1000;
+	return true;
+}
+
+static bool read_wait(const struct cx_accounts *a, uint32_t number, uint64_t *ret)
+{
+	char text[256];
+
+	return a->v2 && read_text(a, MEMORY, number, "cpu.pressure", text, sizeof text) &&
+	       find_field(text, "total=", ret);
+}
+
 static uint64_t beyond(uint64_t value, uint64_t base)
 {
 	return value > base ? value - base : 0;
@@ -216,6 +248,19 @@ static void read_processes(const struct cx_accounts *a, uint32_t number, struct 
 	ret->processes_peak = (uint32_t)peak;
 }
 
+/* How long it had to wait. */
+static void read_delays(const struct cx_accounts *a, uint32_t number, struct cx_figures *ret)
+{
+	const struct slot *slot = &a->slots[number - 1];
+
+	if (!slot->watched)
+		return;
+	ret->has_throttled = read_throttled(a, &ret->throttled_us);
+	ret->has_wait = read_wait(a, number, &ret->wait_us);
+	ret->throttled_us = beyond(ret->throttled_us, slot->throttled_base);
+	ret->wait_us = beyond(ret->wait_us, slot->wait_base);
+}
+
 void cx_accounts_read(struct cx_accounts *a, uint32_t number, struct cx_figures *ret)
 {
 	struct slot *slot = &a->slots[number - 1];
@@ -230,6 +275,7 @@ void cx_accounts_read(struct cx_accounts *a, uint32_t number, struct cx_figures 
 	if (ret->memory_file_bytes > ret->memory_peak_bytes)
 		ret->memory_file_bytes = ret->memory_peak_bytes;
 	read_processes(a, number, ret);
+	read_delays(a, number, ret);
 }
 
 /* ---- slots ----------------------------------------------------------------------------------- */
@@ -284,6 +330,11 @@ int cx_accounts_limit(struct cx_accounts *a, uint32_t number, const struct cx_ex
 
 	slot->limited = limits->memory_bytes > 0;
 	slot->closed = limits->processes > 0;
+	slot->watched = limits->watched;
+	if (slot->watched) {
+		(void)!read_throttled(a, &slot->throttled_base);
+		(void)!read_wait(a, number, &slot->wait_base);
+	}
 	if (limits->memory_bytes > 0 && limit_memory(a, number, limits->memory_bytes, err) < 0)
 		return cx_wrap(err, "memory limit of the command");
 	if (limits->processes > 0 &&
@@ -327,7 +378,7 @@ static bool begin_anew(struct cx_accounts *a, uint32_t number)
 		return false;
 	if (!unlimit(a, number, slot))
 		return false;
-	slot->limited = slot->closed = false;
+	slot->limited = slot->closed = slot->watched = false;
 	slot->base = slot->seen;
 	slot->refused = read_refused(a, number);
 	slot->files_base = read_files(a, number);

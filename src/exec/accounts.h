@@ -21,13 +21,17 @@ struct cx_figures { /* of one command, as of its end */
 	uint64_t memory_peak_bytes; /* all that the kernel charged, kernel memory and files too */
 	uint64_t memory_file_bytes; /* files that it was first to read, or wrote; cached still */
 	uint32_t processes_peak;    /* and threads; the one that starts the command is one */
+	uint64_t throttled_us;	    /* its sandbox stood still, for having used its CPU time */
+	uint64_t wait_us;	    /* some process of it was ready and had no core */
 	bool has_cpu, has_memory, has_processes; /* else the kernel does not tell */
+	bool has_throttled, has_wait;		 /* the same, and only when it was watched */
 };
 
 /* Of one command, held by the kernel or looked after by the session; 0: none of its own. */
 struct cx_exec_limits {
 	uint64_t cpu_us, memory_bytes;
 	uint32_t processes;
+	bool watched; /* its waiting for CPU time is told */
 };
 
 struct cx_accounts_hits { /* since the command began */

@@ -13,7 +13,8 @@ static void put_slot(struct cx_queued *q, uint32_t number)
 
 int cx_session_limit(struct cx_session *session, const struct cx_pending *slot, struct cx_err *err)
 {
-	if (slot->group == 0 || (slot->limits.memory_bytes == 0 && slot->limits.processes == 0))
+	if (slot->group == 0 || (slot->limits.memory_bytes == 0 && slot->limits.processes == 0 &&
+				 !slot->limits.watched))
 		return 0;
 	return cx_accounts_limit(session->accounts, slot->group, &slot->limits, err);
 }

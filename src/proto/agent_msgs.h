@@ -59,7 +59,7 @@
  * a key that is not known (any more) is CX_NOT_FOUND.
  */
 #define CX_FIELDS_EXEC(F)                                                                          \
-	F(u32, flags, CX_EXEC_TTY | CX_EXEC_SHELL | CX_EXEC_SFTP)                                  \
+	F(u32, flags, CX_EXEC_TTY | CX_EXEC_SHELL | CX_EXEC_SFTP | CX_EXEC_QUIET)                  \
 	F(strv, argv,                                                                              \
 	  131072)	    /* the program and its arguments; with CX_EXEC_SHELL one shell text */ \
 	F(strv, env, 65536) /* added to and overriding the defaults */                             \
@@ -167,7 +167,8 @@ enum cx_agent_state { CX_AGENT_BLANK, CX_AGENT_CLAIMED, CX_AGENT_STATE_MAX };
 enum {
 	CX_EXEC_TTY = 1,
 	CX_EXEC_SHELL = 2,
-	CX_EXEC_SFTP = 4, /* the agent itself serves SFTP there, whatever argv says */
+	CX_EXEC_SFTP = 4,  /* the agent itself serves SFTP there, whatever argv says */
+	CX_EXEC_QUIET = 8, /* for measurements: one core, and addresses as in every run */
 	CX_EXEC_KEY_MAX = 64,
 };
 enum cx_exited { CX_EXITED_CODE, CX_EXITED_SIGNAL, CX_EXITED_TIMEOUT, CX_EXITED_MAX };

@@ -126,6 +126,20 @@ def test_the_end_of_the_sandbox_is_the_reason(api, engine):
     assert "sandbox_stopped" in shown.stderr, shown
 
 
+def test_a_quiet_machine_is_one_core_and_the_same_addresses(api, box, engine):
+    see = "grep Cpus_allowed_list /proc/self/status; cat /proc/self/personality; grep stack /proc/self/maps"
+    runs = [api.exec_raw(box, see, quiet_machine=True).ok() for _ in range(2)]
+    for run in runs:
+        cores, personality, stack = run["stdout"].splitlines()
+        assert cores.split()[1].isdigit() and personality == "00040000", run
+        assert stack == runs[0]["stdout"].splitlines()[2], "other addresses"
+        assert (run["cpu_wait_us"] is None) == (run["source"] == "cgroup v1"), run
+    usual = api.exec_raw(box, see).ok()
+    assert usual["stdout"].splitlines()[1] == "00000000" and usual["throttled_us"] is None, usual
+    done = engine.cli("exec", "--json", "--quiet-machine", box, "--", "cat", "/proc/self/personality")
+    assert json.loads(done.stdout)["stdout"] == "00040000\n", done
+
+
 def test_output_that_is_cut_keeps_its_end(api, box):
     answer = api.exec_raw(box, "yes 0123456 | head -c 14680064; echo the end; seq 3 >&2").ok()
     assert answer["stdout_truncated"] and answer["stdout_bytes"] == (14 << 20) + 8 and len(answer["stdout"]) == 10 << 20

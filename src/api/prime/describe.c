@@ -140,6 +140,8 @@ static const struct cx_field command_end[] = {
 	{ "memory_peak_bytes", CX_IS_INT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
 	{ "memory_file_bytes", CX_IS_INT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
 	{ "processes_peak", CX_IS_INT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
+	{ "throttled_us", CX_IS_INT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
+	{ "cpu_wait_us", CX_IS_INT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },
 	{ "source", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "" },
 };
 

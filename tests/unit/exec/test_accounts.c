@@ -111,6 +111,22 @@ static void teardown(void)
 	ck_assert_int_eq(system(command), 0);
 }
 
+START_TEST(test_waiting_is_told_of_who_is_watched)
+{
+	struct cx_exec_limits limits = { .watched = _i == 1 };
+	struct cx_figures used;
+
+	open_v1();
+	put("cpu", "cpu.stat", "nr_periods 9\nnr_throttled 2\nthrottled_time 5000000\n");
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	ck_assert_int_eq(cx_accounts_limit(accounts, 1, &limits, &err), 0);
+	put("cpu", "cpu.stat", "nr_periods 19\nnr_throttled 3\nthrottled_time 7000000\n");
+	cx_accounts_read(accounts, 1, &used);
+	ck_assert(used.has_throttled == (_i == 1) && !used.has_wait);
+	ck_assert_uint_eq(used.throttled_us, _i == 1 ? 2000 : 0);
+}
+END_TEST
+
 START_TEST(test_a_command_has_what_was_added)
 {
 	struct cx_figures used;
@@ -264,6 +280,7 @@ int main(void)
 	TCase *tcase = tcase_create("all");
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_loop_test(tcase, test_waiting_is_told_of_who_is_watched, 0, 2);
 	tcase_add_test(tcase, test_a_command_has_what_was_added);
 	tcase_add_test(tcase, test_who_is_left_keeps_the_slot);
 	tcase_add_test(tcase, test_limits_are_lifted_again);
