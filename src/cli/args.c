@@ -32,6 +32,7 @@ void cx_args_init(struct cx_args *args)
 		.interval_s = -1,
 		.count = -1,
 		.after = -1,
+		.offset = -1,
 		.cpu_time_s = -1,
 		.processes = -1,
 		.output_gb = -1,

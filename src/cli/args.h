@@ -53,16 +53,16 @@ struct cx_args {
 	const char *file, *format, *policy, *scratch, *platform, *username, *authfile, *message,
 		*author;
 	const char *email, *role, *account, *expires, *signal, *shell;
-	const char *net_name, *protocol;
+	const char *net_name, *protocol, *exec_id;
 	struct cx_texts env, secrets, labels, net_allow, net_deny;
 	double cpu_cores, memory_gb, disk_gb, pids, timeout_minutes, idle_timeout_minutes,
-		timeout_s, interval_s, count, after;				/* -1: unset */
+		timeout_s, interval_s, count, after, offset;			/* -1: unset */
 	double cpu_time_s, processes, output_gb, file_gb, open_files, stack_gb; /* -1: unset */
 	double uid, max_sandboxes, max_cores, max_memory_gb, max_core_hours;	/* -1: unset */
 	int network;								/* -1: unset */
 	bool quiet_machine;
 	bool interactive, tty, no_tty, no_stdin, all, yes, quiet, repair, password_stdin, follow,
-		no_timeout, no_limits, reset_usage, of_stderr;
+		no_timeout, no_limits, reset_usage, of_stderr, detach, wait;
 	char **words; /* what is not an option; malloc'ed array of argv's strings */
 	size_t nwords;
 	char **rest; /* a command to run, as a tail of argv; NULL-terminated */

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/fd.h"
+#include "base/loop.h"
 #include "base/str.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -14,6 +15,7 @@
 /*
  * A job is a command whose life, output and end are files of its sandbox: /tmp/job_ID.launch/pid,
  * .stdout.log, .stderr.log and .exit, as Prime's SDKs have them, so that either sees the other's.
+ * The logs are links to /var/tmp, where the disk's limit counts them: /tmp is memory.
  * It needs nobody outside; only a shell, cat, grep, mkdir and tr inside.
  */
 enum {
@@ -21,6 +23,7 @@ enum {
 	LOOK_MS = 300,
 	STOP_SECONDS = 60,
 	OUTPUT_PATIENCE_MS = 3600 * 1000,
+	RESTART_PATIENCE_MS = 60 * 1000, /* for an engine that is just started anew */
 };
 
 /* $1: id, then the command. It returns when the job has said that it runs. */
@@ -28,6 +31,10 @@ static const char launch_script[] =
 	"export CAISSON_JOB=$1; b=/tmp/job_$1; shift\n"
 	"mkdir \"$b.launch\" || exit 1\n"
 	"printf '%s\\n' \"$*\" >\"$b.launch/command\"\n"
+	"l=/var/tmp${b#/tmp}; mkdir -p /var/tmp 2>/dev/null\n"
+	"for s in stdout stderr; do\n"
+	"{ : >\"$l.$s.log\" && ln -s \"$l.$s.log\" \"$b.$s.log\"; } 2>/dev/null\n"
+	"done\n"
 	"ack=$(/bin/sh -c 'trap \"\" HUP; b=${0%.exit}\n"
 	"echo $$ >\"$b.launch/pid\" || exit 1; echo started; exec >/dev/null 2>&1\n"
 	"\"$@\" >\"$b.stdout.log\" 2>\"$b.stderr.log\"; echo $? >\"$0\"'"
@@ -76,8 +83,31 @@ static int job_id(const char *text, struct cx_err *err)
 			 2 * ID_BYTES);
 }
 
-/* Runs argv (taken over) and gives what it printed; what it says of a failure is the error. */
-static int run_inside(struct cx_cli *cli, json_t *argv, json_t **ret, struct cx_err *err)
+static void rest_a_while(struct cx_cli *cli)
+{
+	struct pollfd signals = { .fd = cli->signals, .events = POLLIN };
+
+	(void)poll(&signals, 1, LOOK_MS);
+}
+
+/* For what may be done twice: an engine that is started anew answers again soon. */
+static int call_again(struct cx_cli *cli, const char *method, const char *path, const json_t *body,
+		      json_t **ret, struct cx_err *err)
+{
+	const uint64_t until = cx_now_ms() + RESTART_PATIENCE_MS;
+	int r;
+
+	while ((r = cx_cli_call(cli, method, path, body, ret, err)) < 0 &&
+	       err->kind == CX_UNAVAILABLE && cx_now_ms() < until)
+		rest_a_while(cli);
+	return r;
+}
+
+/*
+ * Runs argv (taken over) and gives what it printed; what it says of a failure is the error. once:
+ * it must not be done again.
+ */
+static int run_inside(struct cx_cli *cli, json_t *argv, bool once, json_t **ret, struct cx_err *err)
 {
 	const struct cx_args *a = &cli->args;
 	CX_AUTO(json_decrefp) json_t *body = json_object();
@@ -91,7 +121,7 @@ static int run_inside(struct cx_cli *cli, json_t *argv, json_t **ret, struct cx_
 	    cx_cli_set_text(body, "working_dir", a->cwd, err) < 0 ||
 	    cx_cli_set_text(body, "user", a->user, err) < 0 ||
 	    cx_cli_sandbox_path(&path, a->words[0], "/exec", err) < 0 ||
-	    cx_cli_call(cli, "POST", path.p, body, &end, err) < 0)
+	    (once ? cx_cli_call : call_again)(cli, "POST", path.p, body, &end, err) < 0)
 		return -err->errnum;
 	said = json_string_value(json_object_get(end, "stderr"));
 	if (json_integer_value(json_object_get(end, "exit_code")) != 0 ||
@@ -105,8 +135,8 @@ static int run_inside(struct cx_cli *cli, json_t *argv, json_t **ret, struct cx_
 static int script(struct cx_cli *cli, const char *text, const char *id, json_t **ret,
 		  struct cx_err *err)
 {
-	return run_inside(cli, json_pack("[s, s, s, s, s]", "/bin/sh", "-c", text, "jobs", id), ret,
-			  err);
+	return run_inside(cli, json_pack("[s, s, s, s, s]", "/bin/sh", "-c", text, "jobs", id),
+			  false, ret, err);
 }
 
 /* ---- start ---------------------------------------------------------------------------------- */
@@ -140,7 +170,8 @@ int cx_cmd_jobs_start(struct cx_cli *cli, struct cx_err *err)
 	if (getrandom(random, sizeof random, 0) != sizeof random)
 		return cx_fail(err, errno, "random id");
 	cx_to_hex(random, sizeof random, id);
-	if (launch_argv(&cli->args, id, &argv, err) < 0 || run_inside(cli, argv, &out, err) < 0)
+	if (launch_argv(&cli->args, id, &argv, err) < 0 ||
+	    run_inside(cli, argv, true, &out, err) < 0)
 		return -err->errnum;
 	if (!cx_output_is_data(cli)) {
 		(void)puts(id);
@@ -233,7 +264,7 @@ static bool is_there(struct cx_cli *cli)
 	struct cx_err err;
 
 	if (cx_cli_sandbox_path(&path, cli->args.words[0], "", &err) == 0 &&
-	    cx_cli_call(cli, "GET", path.p, NULL, &sandbox, &err) == 0)
+	    call_again(cli, "GET", path.p, NULL, &sandbox, &err) == 0)
 		status = json_string_value(json_object_get(sandbox, "status"));
 	for (size_t i = 0; i < CX_LEN(states); i++)
 		found = found || (status != NULL && strcmp(status, states[i]) == 0);
@@ -250,13 +281,6 @@ static int look_unless_paused(struct cx_cli *cli, bool *ret_over, int *ret_statu
 		return r;
 	*ret_over = false;
 	return 0;
-}
-
-static void rest_a_while(struct cx_cli *cli)
-{
-	struct pollfd signals = { .fd = cli->signals, .events = POLLIN };
-
-	(void)poll(&signals, 1, LOOK_MS);
 }
 
 int cx_cmd_jobs_wait(struct cx_cli *cli, struct cx_err *err)
@@ -304,14 +328,14 @@ static int read_output(struct cx_cli *cli, uint64_t *offset, struct cx_err *err)
 /* After its end once more: what was written last was written before that was seen. */
 int cx_cmd_jobs_output(struct cx_cli *cli, struct cx_err *err)
 {
-	uint64_t offset = 0;
+	uint64_t offset = cli->args.offset > 0 ? (uint64_t)cli->args.offset : 0;
 	int ignored;
 
 	for (bool over = false; cli->args.follow && !over;) {
 		if (look_unless_paused(cli, &over, &ignored, err) < 0)
 			return -err->errnum;
 		if (!over && read_output(cli, &offset, err) < 0 && err->kind != CX_NOT_FOUND &&
-		    (err->kind != CX_CONFLICT || !is_there(cli)))
+		    ((err->kind != CX_CONFLICT && err->kind != CX_UNAVAILABLE) || !is_there(cli)))
 			return -err->errnum;
 		if (!over)
 			rest_a_while(cli);
@@ -336,5 +360,5 @@ int cx_cmd_jobs_stop(struct cx_cli *cli, struct cx_err *err)
 	return run_inside(cli,
 			  json_pack("[s, s, s, s, s, s, s]", "/bin/sh", "-c", stop_script, "jobs",
 				    id, name != NULL ? name : "TERM", name != NULL ? "" : "100"),
-			  &out, err);
+			  true, &out, err);
 }

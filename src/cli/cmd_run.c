@@ -142,6 +142,28 @@ static int run_for_result(struct cx_cli *cli, const char *id, json_t *body, stru
 	return cx_stream_status(result, err);
 }
 
+/* It needs nobody from here on. */
+static int detach(struct cx_cli *cli, const char *id, json_t *body, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf path = { 0 };
+	CX_AUTO(json_decrefp) json_t *made = NULL;
+	const char *exec_id;
+
+	if (cx_cli_set(body, "detach", json_true(), err) < 0 ||
+	    cx_cli_set_text(body, "id", cli->args.exec_id, err) < 0 ||
+	    cx_cli_sandbox_path(&path, id, "/exec", err) < 0 ||
+	    cx_cli_call(cli, "POST", path.p, body, &made, err) < 0)
+		return -err->errnum;
+	if (cli->args.output != NULL)
+		return cx_output_data(cli, made, err);
+	exec_id = json_string_value(json_object_get(made, "exec_id"));
+	if (exec_id == NULL)
+		return cx_refuse(err, CX_INTERNAL, "the answer names no command");
+	cx_cli_print_word(exec_id, stdout);
+	(void)putchar('\n');
+	return 0;
+}
+
 /* Runs the command of the arguments in sandbox id. env: for the command alone. */
 static int run_in(struct cx_cli *cli, const char *id, const struct cx_texts *env, bool grace,
 		  struct cx_err *err)
@@ -160,9 +182,13 @@ static int run_in(struct cx_cli *cli, const char *id, const struct cx_texts *env
 				    .tty = tty,
 				    .grace = grace };
 
-	if (exec_body(a, env, tty && a->output == NULL, &body, err) < 0 ||
+	if (a->exec_id != NULL && !a->detach)
+		return cx_refuse(err, CX_INVALID, "--id goes together with --detach");
+	if (exec_body(a, env, tty && a->output == NULL && !a->detach, &body, err) < 0 ||
 	    set_limits(body, a, !grace, err) < 0)
 		return -err->errnum;
+	if (a->detach)
+		return detach(cli, id, body, err);
 	if (a->output != NULL)
 		return run_for_result(cli, id, body, err);
 	if (open_stream(cli, id, body, &reply, err) < 0)

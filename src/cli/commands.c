@@ -94,6 +94,14 @@ static const struct cx_opt expose_opts[] = {
 	END,
 };
 
+static const struct cx_opt detach_opts[] = {
+	{ "detach", 'd', CX_OPT_FLAG, AT(detach), NULL,
+	  "print its id when it has started, and let it go on by itself" },
+	{ "id", 0, CX_OPT_TEXT, AT(exec_id), "EXEC",
+	  "with --detach: the id; one that is there is not started again" },
+	END,
+};
+
 static const struct cx_opt run_opts[] = {
 	{ "working-dir", 'w', CX_OPT_TEXT, AT(cwd), "DIR", "directory to run in" },
 	{ "cwd", 0, CX_OPT_TEXT, AT(cwd), "DIR", "the same as --working-dir" },
@@ -197,6 +205,18 @@ static const struct cx_opt job_user_opts[] = {
 static const struct cx_opt job_output_opts[] = {
 	{ "stderr", 0, CX_OPT_FLAG, AT(of_stderr), NULL, "what it wrote to standard error" },
 	{ "follow", 'f', CX_OPT_FLAG, AT(follow), NULL, "go on with it until the job ends" },
+	{ "offset", 0, CX_OPT_NUMBER, AT(offset), "BYTES", "leave out so many (default: none)" },
+	END,
+};
+
+static const struct cx_opt attach_opts[] = {
+	{ "stderr", 0, CX_OPT_FLAG, AT(of_stderr), NULL, "what it wrote to standard error" },
+	{ "offset", 0, CX_OPT_NUMBER, AT(offset), "BYTES", "leave out so many (default: none)" },
+	END,
+};
+
+static const struct cx_opt result_opts[] = {
+	{ "wait", 0, CX_OPT_FLAG, AT(wait), NULL, "for its end" },
 	END,
 };
 
@@ -351,7 +371,8 @@ const struct cx_command cx_commands[] = {
 		.name = "run",
 		.alias = "exec",
 		.syntax = { "ID COMMAND...", 1, 1, CX_REST_OR_CODE,
-			    TABLES(run_opts, limit_opts, memory_opts, code_opts, env_opts) },
+			    TABLES(run_opts, detach_opts, limit_opts, memory_opts, code_opts,
+				   env_opts) },
 		.summary = "run a command or code in a sandbox",
 		.text = "COMMAND of one word is text for the sandbox's shell; several words, or\n"
 			"what follows --, are a program and its arguments. The exit status is the\n"
@@ -427,6 +448,22 @@ const struct cx_command cx_commands[] = {
 		.summary = "end a job and all that it started",
 		.text = "They get SIGTERM and, after ten seconds, SIGKILL.\n",
 		.run = cx_cmd_jobs_stop,
+	},
+	{
+		.name = "attach",
+		.syntax = { "ID EXEC", 2, 2, CX_REST_NONE, TABLES(attach_opts) },
+		.summary = "print what a command of run --detach writes, until it ends",
+		.text = "What was written before is there, too, but for what is kept no more: "
+			"then\n"
+			"it says how much. The exit status is the command's.\n",
+		.run = cx_cmd_attach,
+		.runs = true,
+	},
+	{
+		.name = "result",
+		.syntax = { "ID [EXEC]", 1, 2, CX_REST_NONE, TABLES(result_opts, output_opts) },
+		.summary = "show how a command ended, or list the last ones",
+		.run = cx_cmd_result,
 	},
 	{
 		.name = "ssh",

@@ -44,6 +44,8 @@ int cx_cmd_jobs_list(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_jobs_output(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_jobs_wait(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_jobs_stop(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_attach(struct cx_cli *cli, struct cx_err *err); /* cmd_attach.c */
+int cx_cmd_result(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_ssh(struct cx_cli *cli, struct cx_err *err);		 /* cmd_ssh.c */
 int cx_cmd_upload(struct cx_cli *cli, struct cx_err *err);	 /* cmd_upload.c */
 int cx_cmd_download(struct cx_cli *cli, struct cx_err *err);	 /* cmd_download.c */

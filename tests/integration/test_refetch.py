@@ -167,3 +167,36 @@ def test_it_takes_signals_and_limits(api, make):
     assert call(api, "POST", path(key, "/none/signal"), {}).status == 404
     assert call(api, "POST", path(key), {"command": ["sleep", "100"], "id": "t", "timeout": 0.3}).ok()["reason"] == "wall_timeout"
     assert call(api, "POST", path(key), {"command": "while :; do :; done", "id": "c", "cpu_time": 0.2}).ok()["reason"] == "cpu_timeout"
+
+
+def test_the_command_line_attaches_and_fetches(engine, make):
+    key = make()
+    run = engine.cli("run", "--detach", "--id", "c", key, "echo out; echo err >&2; while ! test -e /go; do sleep 0.05; done; "
+                     "echo last; exit 6")
+    assert (run.stdout, run.returncode) == ("c\n", 0)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        attached = pool.submit(engine.cli, "attach", key, "c", "--offset", "1")
+        os.kill(engine.gateway, signal.SIGKILL)
+        let_go(engine, key)
+        assert (attached.result().stdout, attached.result().returncode) == ("ut\nlast\n", 6)
+    assert engine.cli("attach", "--stderr", key, "c").stdout == "err\n"
+    record = json.loads(engine.cli("result", "--wait", "--json", key, "c").stdout)
+    assert (record["status"], record["result"]["exit_code"]) == ("ENDED", 6)
+    assert "exited" in engine.cli("result", key).stdout
+    assert engine.cli("attach", key, "../x").returncode == 125
+    assert engine.cli("run", "--id", "d", key, "true").returncode == 125
+
+
+def test_waiting_for_a_job_outlives_the_gateway(engine, make):
+    key = make()
+    job = engine.cli("jobs", "start", key, "--", "sh", "-c", "echo 123; while ! test -e /go; do sleep 0.05; done; exit 8").stdout.strip()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        wait = pool.submit(engine.cli, "jobs", "wait", key, job)
+        follow = pool.submit(engine.cli, "jobs", "output", "--follow", "--offset", "2", key, job)
+        harness.wait_until(lambda: engine.cli("jobs", "output", key, job).stdout == "123\n", 20)
+        os.kill(engine.gateway, signal.SIGKILL)
+        let_go(engine, key)
+        assert wait.result().returncode == 8, wait.result().stderr
+        assert follow.result().stdout == "3\n", follow.result().stderr
+    on = engine.cli("run", key, f"stat -Lf -c %T /tmp/job_{job}.stdout.log; stat -f -c %T /").stdout.split()
+    assert on[0] == on[1]  # where the disk's limit counts it
