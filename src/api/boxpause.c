@@ -1,22 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/box.h"
 
+#include <string.h>
+
+#include "api/events.h"
 #include "base/fault.h"
 #include "base/log.h"
 
-static void set_state(struct cx_box *box, bool paused)
+/* On failure the row is as it was, here and in the store. */
+static int set_state(struct cx_box *box, bool paused, struct cx_err *err)
 {
 	struct cx_sandbox_row *row = &box->row;
-	int64_t now = cx_wall_ms();
-	struct cx_err err;
+	const struct cx_sandbox_row old = *row;
+	char *status = strdup(paused ? "PAUSED" : "RUNNING");
 
-	if (cx_box_set(&row->status, paused ? "PAUSED" : "RUNNING", &err) < 0)
-		cx_log_err(CX_LOG_ERROR, &err, "sandbox not recorded", "id", row->id, NULL);
+	if (status == NULL)
+		return cx_fail(err, ENOMEM, "a sandbox's record");
+	row->status = status;
+	row->updated_ms = cx_wall_ms();
 	if (!paused) /* what was left of its idle time still is */
-		row->active_ms += now - row->paused_ms;
-	row->paused_ms = paused ? now : 0;
-	cx_box_save(box);
+		row->active_ms += row->updated_ms - row->paused_ms;
+	row->paused_ms = paused ? row->updated_ms : 0;
+	if (cx_store_sandbox_update(box->gw->store, row, err) < 0) {
+		*row = old;
+		free(status);
+		return -err->errnum;
+	}
+	free(old.status);
+	cx_events_written(box->gw);
 	cx_lifetime_look(box);
+	return 0;
 }
 
 static void on_changed(struct cx_engine_call *call, struct cx_engine_answer *answer,
@@ -24,13 +37,19 @@ static void on_changed(struct cx_engine_call *call, struct cx_engine_answer *ans
 {
 	struct cx_box *box = cx_container_of(call, struct cx_box, change);
 	bool paused = box->changing == CX_BOX_PAUSING;
+	struct cx_err unrecorded;
 
 	(void)answer;
 	box->changing = CX_BOX_AT_REST;
-	if (err == NULL)
-		set_state(box, paused);
-	if (box->phase == CX_BOX_RUNNING) /* else they were told by its end */
-		cx_box_tell(&box->changed, err == NULL ? &box->row : NULL, err);
+	if (box->phase != CX_BOX_RUNNING) /* they were told by its end */
+		return;
+	if (err == NULL && set_state(box, paused, &unrecorded) < 0) {
+		/* The next gateway goes by the row, so it is what is true. */
+		cx_box_tell(&box->changed, NULL, &unrecorded);
+		cx_box_assert_state(box);
+		return;
+	}
+	cx_box_tell(&box->changed, err == NULL ? &box->row : NULL, err);
 }
 
 static int ask(struct cx_box *box, bool pause, struct cx_err *err)
@@ -80,6 +99,7 @@ static void on_asserted(struct cx_engine_call *call, struct cx_engine_answer *an
 			const struct cx_err *err)
 {
 	struct cx_box *box = cx_container_of(call, struct cx_box, change);
+	struct cx_err unrecorded;
 
 	(void)answer;
 	box->changing = CX_BOX_AT_REST;
@@ -87,8 +107,9 @@ static void on_asserted(struct cx_engine_call *call, struct cx_engine_answer *an
 		return;
 	if (err != NULL)
 		cx_log_err(CX_LOG_WARNING, err, "sandbox not as it was", "id", box->row.id, NULL);
-	if (err != NULL && box->row.paused_ms != 0)
-		set_state(box, false);
+	if (err != NULL && box->row.paused_ms != 0 && set_state(box, false, &unrecorded) < 0)
+		cx_log_err(CX_LOG_ERROR, &unrecorded, "sandbox not recorded", "id", box->row.id,
+			   NULL);
 	cx_box_tell(&box->changed, err == NULL ? &box->row : NULL, err);
 }
 

@@ -7,6 +7,8 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -578,6 +580,44 @@ START_TEST(a_pause_that_fails)
 }
 END_TEST
 
+static void in_the_store(const char *sql)
+{
+	sqlite3 *db = NULL;
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "%s/state.db", top);
+
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+/* A next gateway would let it go on: so it does at once, and nobody is told that it stands still.
+ */
+START_TEST(a_pause_that_is_not_recorded)
+{
+	struct cx_box *box = make("");
+	struct told told = new_told(), again = new_told();
+
+	in_the_store("CREATE TRIGGER full BEFORE UPDATE ON sandboxes"
+		     " BEGIN SELECT RAISE(ABORT, 'full'); END");
+	ck_assert_int_eq(cx_box_pause(box, &told.waiter, &err), 0);
+	spin(10);
+	say_only(caissond, changed, hear(caissond, CX_MSG_pause), NULL, 0);
+	ck_assert_int_eq(told.n, 1);
+	ck_assert_int_ne(told.why.errnum, 0);
+	say_only(caissond, changed, hear(caissond, CX_MSG_resume), NULL, 0);
+	expect_row("RUNNING", NULL, NULL);
+	ck_assert_str_eq(cx_box_row(box)->status, "RUNNING");
+	in_the_store("DROP TRIGGER full");
+	ck_assert_int_eq(cx_box_pause(box, &again.waiter, &err), 0);
+	spin(10);
+	say_only(caissond, changed, hear(caissond, CX_MSG_pause), NULL, 0);
+	expect_row("PAUSED", NULL, NULL);
+	ck_assert_int_eq(told.n + again.n, 2);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("api/boxes");
@@ -597,6 +637,7 @@ int main(void)
 	tcase_add_test(tc, a_removal_that_fails_is_tried_again);
 	tcase_add_test(tc, paused_and_resumed);
 	tcase_add_test(tc, a_pause_that_fails);
+	tcase_add_test(tc, a_pause_that_is_not_recorded);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
