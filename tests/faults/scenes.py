@@ -7,7 +7,10 @@ promises: the client has its answer, or asks again and gets it, and nothing is t
 
 import json
 import os
+import shutil
 import signal
+import subprocess
+import tempfile
 import time
 
 import archives
@@ -56,6 +59,39 @@ class Scene:
     def agents(self):
         """First processes of sandboxes that take part."""
         return [self.world.agents()[self.target]]
+
+
+class Ssh(Scene):
+    """Somebody who logs in has his command's end, or sees that he is cut off."""
+
+    def prepare(self):
+        self.top = tempfile.mkdtemp(prefix="caisson-it.ssh.")
+        key = os.path.join(self.top, "key")
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=20)
+        with open(key + ".pub", encoding="ascii") as file:
+            self.public = file.read()
+        self.login()
+
+    def login(self):
+        self.session = self.must("POST", f"/api/v1/sandbox/{self.target}/ssh-session", {"public_key": self.public})
+
+    def run(self, command):
+        session, key = self.session, os.path.join(self.top, "key")
+        options = [word for name, value in (("StrictHostKeyChecking", "no"), ("UserKnownHostsFile", "/dev/null"),
+                                            ("BatchMode", "yes"), ("IdentitiesOnly", "yes"), ("LogLevel", "ERROR"))
+                   for word in ("-o", f"{name}={value}")]
+        return subprocess.run(["ssh", "-F", "/dev/null", "-i", key, "-p", str(session["port"]), *options,
+                               f"{session['session_id']}@{session['host']}", command], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20, check=False)
+
+    def act(self):
+        self.run("echo in; exit 3")
+
+    def check(self):
+        again = self.run("echo in; exit 3")
+        assert (again.stdout, again.returncode) == (b"in\n", 3), again
+        self.must("DELETE", f"/api/v1/sandbox/{self.target}/ssh-session/{self.session['session_id']}")
+        shutil.rmtree(self.top)
 
 
 class Idle(Scene):
@@ -358,6 +394,7 @@ SCENES = {
     "save": (Save, ("caisson-gateway", "caisson-image.bundle")),
     "export": (Export, ("caisson-gateway", "caisson-image.walk", "caisson-image.pack")),
     "verify": (Verify, ("caisson-gateway", "caisson-image.same")),
+    "ssh": (Ssh, (*BOTH, "caisson-ssh")),
     "egress": (Egress, (*BOTH, "caisson-resolver")),
     "restart": (Restart, (*BOTH, "caisson-spawner", "caisson-resolver", "caisson-firewall")),
     "gateway": (Gateway, (*BOTH, "caisson-resolver")),
