@@ -16,7 +16,7 @@
 #include "policy/policy.h"
 #include "runtime/caps.h"
 
-enum { KICK_MS = 50, AGAIN_MS = 1000 };
+enum { KICK_MS = 50, AGAIN_MS = 1000, FAILURES_MAX = 10 };
 
 CX_DEFINE_AUTO(DIR *, closedir);
 
@@ -125,10 +125,13 @@ static void exited(void *owner, const struct cx_child_end *end)
 	char how[48];
 
 	s->child = NULL;
-	if (end->code != CLD_EXITED || end->status != 0)
+	s->failures = end->code == CLD_EXITED && end->status == 0 ? 0 : s->failures + 1;
+	if (s->failures > 0)
 		cx_log(CX_LOG_WARNING, "sweeper failed", "how",
 		       cx_child_describe(end, how, sizeof how), NULL);
-	if (s->again)
+	if (s->failures > 0 && s->failures < FAILURES_MAX) /* the rest is still there */
+		cx_timer_set(&s->host->loop, &s->timer, AGAIN_MS);
+	else if (s->again)
 		cx_timer_set(&s->host->loop, &s->timer, KICK_MS);
 	s->again = false;
 }

@@ -30,6 +30,7 @@ struct cx_sweeper {
 	int mounts[CX_SWEEP_MOUNTS]; /* the next one gets these */
 	unsigned nmounts;
 	bool again;
+	unsigned failures; /* in a row */
 };
 
 void cx_sweeper_open(struct cx_sweeper *ret, struct cx_host *host);
