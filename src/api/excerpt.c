@@ -41,6 +41,8 @@ int cx_excerpt_add(struct cx_excerpt *e, uint64_t offset, const char *p, size_t 
 	size_t head = len < room ? len : room;
 	size_t rest = len - head, over;
 
+	if (len == 0)
+		return 0;
 	if (offset < e->bytes || (offset > e->bytes && room > 0))
 		return cx_refuse(err, CX_INVALID, "output that does not fit to what was there");
 	if (add_all(e, p, head, err) < 0)
@@ -73,5 +75,6 @@ void cx_excerpt_read(const struct cx_excerpt *e, uint64_t *offset, const char **
 	if (*offset > e->bytes)
 		*offset = e->bytes;
 	*ret_len = (size_t)(e->bytes - *offset);
-	*ret_p = e->kept.p + (e->kept.len - *ret_len);
+	if (*ret_len > 0)
+		*ret_p = e->kept.p + (e->kept.len - *ret_len);
 }

@@ -10,28 +10,23 @@ enum { SWEEP_EVERY = 64 };
 enum statement { PUT, REMOVE, FIND, EACH, BOUND, SWEEP, STATEMENT_MAX };
 static_assert((int)STATEMENT_MAX <= (int)CX_STORE_STATEMENTS_MAX, "there is a slot for each");
 
+#define NAMES "out, out_bytes, err, err_bytes" CX_EXEC_COLUMNS(CX_SQL_NAME)
+#define HOLES "?, ?, ?, ?" CX_EXEC_COLUMNS(CX_SQL_HOLE)
+
 static const char *const statements[STATEMENT_MAX] = {
-	[PUT] = "INSERT INTO execs (out, out_bytes, err, err_bytes" CX_EXEC_COLUMNS(
-		CX_SQL_NAME) ")"
-			     " VALUES (?, ?, ?, ?" CX_EXEC_COLUMNS(
-				     CX_SQL_HOLE) ")"
-						  " ON CONFLICT (sandbox_id, id) DO UPDATE SET "
-						  "out=excluded.out,"
-						  " out_bytes=excluded.out_bytes, "
-						  "err=excluded.err, err_bytes=excluded.err_bytes,"
-						  " ended_ms=excluded.ended_ms, "
-						  "result=excluded.result, reason=excluded.reason",
+	[PUT] = ("INSERT INTO execs (" NAMES ") VALUES (" HOLES ")"
+		 " ON CONFLICT (sandbox_id, id) DO UPDATE SET out=excluded.out,"
+		 " out_bytes=excluded.out_bytes, err=excluded.err, err_bytes=excluded.err_bytes,"
+		 " ended_ms=excluded.ended_ms, result=excluded.result, reason=excluded.reason"),
 	[REMOVE] = "DELETE FROM execs WHERE sandbox_id=?1 AND id=?2",
-	[FIND] = "SELECT out, out_bytes, err, err_bytes" CX_EXEC_COLUMNS(
-		CX_SQL_NAME) " FROM execs WHERE sandbox_id=?1 AND id=?2",
-	[EACH] = "SELECT 0" CX_EXEC_COLUMNS(
-		CX_SQL_NAME) " FROM execs WHERE sandbox_id=?1"
-			     " AND (ended_ms=0 OR NOT ?2) ORDER BY row DESC",
-	[BOUND] = "DELETE FROM execs WHERE sandbox_id=?1 AND ended_ms > 0 AND row <= (SELECT row"
-		  " FROM execs WHERE sandbox_id=?1 AND ended_ms > 0 ORDER BY row DESC"
-		  " LIMIT 1 OFFSET ?2)",
-	[SWEEP] = "DELETE FROM execs WHERE ended_ms > 0 AND (ended_ms < ?1 OR row <= (SELECT"
-		  " max(row) FROM execs) - ?2)",
+	[FIND] = "SELECT " NAMES " FROM execs WHERE sandbox_id=?1 AND id=?2",
+	[EACH] = ("SELECT " NAMES " FROM execs WHERE sandbox_id=?1"
+		  " AND (ended_ms=0 OR NOT ?2) ORDER BY row DESC"),
+	[BOUND] = ("DELETE FROM execs WHERE sandbox_id=?1 AND ended_ms > 0 AND row <= (SELECT row"
+		   " FROM execs WHERE sandbox_id=?1 AND ended_ms > 0 ORDER BY row DESC"
+		   " LIMIT 1 OFFSET ?2)"),
+	[SWEEP] = ("DELETE FROM execs WHERE ended_ms > 0 AND (ended_ms < ?1 OR row <= (SELECT"
+		   " max(row) FROM execs) - ?2)"),
 };
 
 static sqlite3_stmt *take(struct cx_store *store, enum statement which, struct cx_err *err)
@@ -180,7 +175,7 @@ int cx_store_exec_each(struct cx_store *store, const char *sandbox, bool running
 	while ((r = sqlite3_step(stmt)) == SQLITE_ROW) {
 		CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
 
-		if (read_columns(stmt, 1, &row, err) < 0 || each(&row, arg, err) < 0)
+		if (read_columns(stmt, 4, &row, err) < 0 || each(&row, arg, err) < 0)
 			return -err->errnum;
 	}
 	return r == SQLITE_DONE ? 0 : cx_store_fail(store, "list commands", err);

@@ -169,7 +169,7 @@ static void write_stream(struct cx_jsonw *w, const char *name, const struct cx_e
 	(void)snprintf(key, sizeof key, "%s_truncated", name);
 	cx_jsonw_bool(w, key, !all);
 	(void)snprintf(key, sizeof key, "%s_tail", name);
-	if (all)
+	if (excerpt->kept.len == head)
 		cx_jsonw_null(w, key);
 	else
 		cx_jsonw_bytes(w, key, excerpt->kept.p + head, excerpt->kept.len - head);
