@@ -47,6 +47,7 @@ void cx_box_free(struct cx_box *box)
 	cx_boxnet_end(box);
 	cx_timer_clear(&box->timer);
 	cx_timer_clear(&box->life);
+	cx_timer_clear(&box->lease);
 	cx_session_close(box->broken);
 	cx_session_close(box->session);
 	cx_freep(&box->oom_message);

@@ -9,8 +9,8 @@
 
 /*
  * The inside of a live sandbox, for the files that share its life: box.c keeps the list, and
- * boxcreate.c, boxqueue.c, boxnet.c, boxagent.c, boxpause.c, boxend.c, boxadopt.c and lifetime.c
- * each do what their names say. All others use api/boxes.h.
+ * boxcreate.c, boxqueue.c, boxnet.c, boxagent.c, boxpause.c, boxlease.c, boxend.c, boxadopt.c and
+ * lifetime.c each do what their names say. All others use api/boxes.h.
  */
 enum {
 	CX_BOX_LOG_MAX = 1 << 20, /* bytes kept of a start command's output */
@@ -53,7 +53,9 @@ struct cx_box {
 	unsigned doubts, asked;	     /* ends of commands that wait for that answer, by number */
 	struct cx_engine_call slot;  /* a control group for a command, by number */
 	uint32_t slot_number;
-	struct cx_timer life; /* the next look at its times (lifetime.c) */
+	struct cx_timer lease; /* until its owner is given up */
+	unsigned holders;      /* connections that hold its lease */
+	struct cx_timer life;  /* the next look at its times (lifetime.c) */
 	int64_t active_saved_ms;
 	struct cx_engine_call change; /* pause or resume */
 	enum cx_box_change changing;
@@ -181,6 +183,11 @@ void cx_box_finish(struct cx_box *box);
 
 void cx_lifetime_begin(struct cx_box *box); /* it runs: its times count from now */
 void cx_lifetime_look(struct cx_box *box);  /* ends it when it is time, or looks again later */
+
+/* ---- boxlease.c ----------------------------------------------------------------------------- */
+
+/* Its client knows of it, or may: its lease counts from now, if it has one. */
+void cx_lease_begin(struct cx_box *box);
 
 /* ---- boxpause.c ----------------------------------------------------------------------------- */
 

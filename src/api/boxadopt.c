@@ -110,6 +110,7 @@ static int adopt_one(struct cx_adoption *adoption, const char *id, struct cx_err
 	if (copy_row(adoption->gw, id, &box, err) < 0)
 		return -err->errnum;
 	box->promised = true; /* clients know it */
+	cx_lease_begin(box);
 	if (box->row.engine_id == NULL && box->row.queued_ms != 0) {
 		cx_queue_adopt(box);
 		return 0;

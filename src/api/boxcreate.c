@@ -88,6 +88,7 @@ static int promise(struct cx_box *box, struct cx_err *err)
 	    keep_wish(box, err) < 0)
 		return -err->errnum;
 	box->promised = true;
+	cx_lease_begin(box);
 	cx_events_written(box->gw);
 	return 0;
 }
@@ -159,6 +160,7 @@ static void on_configured(struct cx_call *call, const struct cx_answer *answer,
 		return;
 	}
 	box->phase = CX_BOX_RUNNING;
+	cx_lease_begin(box);
 	forget_wish(box);
 	cx_lifetime_look(box);
 	cx_metrics_created(box->gw->metrics,

@@ -340,6 +340,7 @@ void cx_box_end(struct cx_box *box, const struct cx_ending *how)
 	if (is_kept(box))
 		cx_box_save(box);
 	cx_timer_clear(&box->life);
+	cx_timer_clear(&box->lease);
 	cx_boxnet_end(box);
 	cx_box_forget_config(box);
 	cx_call_forget(&box->agent_call);

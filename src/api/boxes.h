@@ -95,6 +95,15 @@ CX_MUST int cx_box_renew(struct cx_box *box, double minutes, double idle_minutes
 			 struct cx_err *err);
 
 /*
+ * A sandbox with a lease (lease_s of its row) ends when it was neither renewed nor held for so
+ * long, in whatever phase it is, paused or not.
+ */
+CX_MUST int cx_box_lease(const struct cx_box *box, struct cx_err *err); /* has it one? */
+void cx_box_renew_lease(struct cx_box *box);
+void cx_box_hold(struct cx_box *box);
+void cx_box_let_go(struct cx_box *box);
+
+/*
  * Makes what cx_network_parse() and cx_network_parse_name() filled in into the sandbox's policy.
  * The waiter is told when it is in force and recorded, at once inside if the sandbox has not begun;
  * if the resolver does not confirm it in time it is told all the same (cx_box_applied()). On an

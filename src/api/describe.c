@@ -65,6 +65,7 @@ static const struct cx_field sandbox_create[] = {
 	{ "vm", ANY, 0, 0, NULL, "without effect; a notice says so" },
 	{ "guaranteed", ANY, 0, 0, NULL, "without effect; a notice says so" },
 	{ "advanced_configs", ANY, 0, 0, NULL, "without effect; a notice says so" },
+	{ "lease", OBJECT | CX_IS_NULL, 0, 0, "LeaseSpec", "it ends when its owner is silent" },
 	{ "pull_policy", TEXT_OR_NONE, 0, 16, "missing|always|never",
 	  "is the registry asked? missing if left out" },
 };
@@ -288,6 +289,7 @@ static const struct cx_field sandbox[] = {
 	{ "pausedAt", TEXT_OR_NONE, 0, 0, NULL, "" },
 	{ "expiresAt", TEXT_OR_NONE, 0, 0, NULL, "" },
 	{ "idleExpiresAt", TEXT_OR_NONE, 0, 0, NULL, "" },
+	{ "leaseSeconds", INT_OR_NONE, 0, 0, NULL, "how long its owner may be silent" },
 	{ "queuedAt", TEXT_OR_NONE, 0, 0, NULL, "since when it waited for room on the host" },
 	{ "queuePosition", INT_OR_NONE, 0, 0, NULL, "1: the next; while it is PENDING for that" },
 	{ "cpuCores", REAL | NEEDED, 0, 0, NULL, "" },
@@ -352,6 +354,16 @@ static const struct cx_field usage[] = {
 	{ "memory_peak_bytes", INT | NEEDED, 0, 0, NULL, "" },
 	{ "pids", INT | NEEDED, 0, 0, NULL, "processes" },
 	{ "oom_kills", INT | NEEDED, 0, 0, NULL, "" },
+};
+
+static const struct cx_field lease_spec[] = {
+	{ "heartbeat_seconds", INT | NEEDED, 1, 86400, NULL, "between two signs of its owner" },
+};
+
+static const struct cx_field lease[] = {
+	{ "id", TEXT | NEEDED, 0, 0, NULL, "" },
+	{ "status", TEXT | NEEDED, 0, 0, NULL, "of the sandbox" },
+	{ "heartbeat_seconds", INT | NEEDED, 0, 0, NULL, "" },
 };
 
 static const struct cx_field room[] = {
@@ -657,6 +669,8 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("EgressLogQuery", egress_log_query),
 	SCHEMA("EgressLog", egress_log),
 	SCHEMA("Denial", denial),
+	SCHEMA("LeaseSpec", lease_spec),
+	SCHEMA("Lease", lease),
 	SCHEMA("Room", room),
 	SCHEMA("Resource", resource),
 	SCHEMA("Queue", queue),
@@ -712,6 +726,8 @@ static const struct cx_operation operations[] = {
 	{ "POST", SANDBOX "/{}/resume", "resumeSandbox", "id", NULL, NULL, CX_FORM_JSON,
 	  "Sandbox" },
 	{ "POST", SANDBOX "/{}/stop", "stopSandbox", "id", NULL, NULL, CX_FORM_JSON, "Sandbox" },
+	{ "POST", SANDBOX "/{}/lease", "renewLease", "id", NULL, NULL, CX_FORM_JSON, "Lease" },
+	{ "GET", SANDBOX "/{}/lease", "holdLease", "id", NULL, NULL, CX_FORM_LINES, "Lease" },
 	{ "GET", SANDBOX "/{}/usage", "getUsage", "id", NULL, NULL, CX_FORM_JSON, "Usage" },
 	{ "GET", SANDBOX "/{}/egress", "getEgress", "id", NULL, NULL, CX_FORM_JSON, "Egress" },
 	{ "PUT", SANDBOX "/{}/egress", "setEgress", "id", NULL, "EgressChange", CX_FORM_JSON,

@@ -32,6 +32,10 @@ void cx_handle_events(struct cx_request *req);
 void cx_handle_usage(struct cx_request *req);
 void cx_handle_usage_all(struct cx_request *req);
 
+/* leases.c */
+void cx_handle_lease_renew(struct cx_request *req);
+void cx_handle_lease_hold(struct cx_request *req);
+
 /* room.c */
 void cx_handle_room(struct cx_request *req);
 

@@ -201,6 +201,10 @@ static void write_life(struct cx_jsonw *w, const struct cx_sandbox_row *row)
 	cx_jsonw_time(w, "pausedAt", row->paused_ms);
 	cx_jsonw_time(w, "expiresAt", row->expires_ms);
 	cx_jsonw_time(w, "idleExpiresAt", cx_lifetime_idle_end(row));
+	if (row->lease_s > 0)
+		cx_jsonw_int(w, "leaseSeconds", row->lease_s);
+	else
+		cx_jsonw_null(w, "leaseSeconds");
 }
 
 void cx_present_open(struct cx_jsonw *w, const struct cx_gateway *gw,

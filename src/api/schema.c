@@ -171,6 +171,7 @@ static const char *const migrations[] = {
 	" UNIQUE (sandbox_id, id));"
 	"CREATE INDEX sandbox_execs ON execs (sandbox_id, row, ended_ms);"
 	"CREATE INDEX ended_execs ON execs (ended_ms);",
+	"ALTER TABLE sandboxes ADD COLUMN lease_s INTEGER NOT NULL DEFAULT 0;",
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

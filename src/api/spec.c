@@ -18,6 +18,7 @@ enum {
 	START_BYTES = 65000,
 	PIDS_DEFAULT = 4096,
 	MINUTES_MAX = 5256000, /* ten years */
+	LEASE_SECONDS_MAX = 86400,
 };
 
 static const double gb = 1024.0 * 1024 * 1024;
@@ -203,6 +204,21 @@ uint64_t cx_spec_memory_bytes(const struct cx_sandbox_row *row)
 uint64_t cx_spec_disk_bytes(const struct cx_sandbox_row *row)
 {
 	return (uint64_t)(row->disk_size_gb * gb) & ~(uint64_t)4095;
+}
+
+static int parse_lease(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
+{
+	int type = cx_json_type(doc, "lease");
+
+	if (type == CX_JSON_ABSENT)
+		return 0;
+	if (type == CX_JSON_OBJECT && cx_json_int(cx_json_member(doc, "lease"), "heartbeat_seconds",
+						  1, LEASE_SECONDS_MAX, &row->lease_s, err) < 0)
+		return cx_wrap(err, "'lease'");
+	return row->lease_s > 0 ? 0
+				: cx_refuse(err, CX_INVALID,
+					    "'lease' must be {\"heartbeat_seconds\": 1 to %d}",
+					    LEASE_SECONDS_MAX);
 }
 
 static int parse_scratch(const struct json_t *doc, bool *ret, struct cx_err *err)
@@ -470,6 +486,7 @@ static const char *const known[] = { "name",
 				     "guaranteed",
 				     "pull_policy",
 				     "scratch",
+				     "lease",
 				     "checkpoint_id",
 				     "volumes",
 				     NULL };
@@ -514,7 +531,8 @@ static int parse_document(const struct json_t *doc, const struct cx_host *host,
 	    parse_texts(doc, &spec->row, err) < 0 ||
 	    parse_network(doc, host, &spec->row, err) < 0 ||
 	    parse_environment(doc, spec, err) < 0 || parse_start(doc, spec, err) < 0 ||
-	    parse_pull(doc, &spec->pull, err) < 0 || parse_scratch(doc, &spec->in_memory, err) < 0)
+	    parse_pull(doc, &spec->pull, err) < 0 ||
+	    parse_scratch(doc, &spec->in_memory, err) < 0 || parse_lease(doc, &spec->row, err) < 0)
 		return -err->errnum;
 	return write_notices(doc, host, spec, err);
 }

@@ -63,6 +63,7 @@ void cx_store_close(struct cx_store *store);
 	C(integer, active_ms)	    /* its last use; 0: none yet */                               \
 	C(integer, paused_ms)	    /* since when; 0: it is not */                                \
 	C(integer, queued_ms)	    /* since when it waits for room; 0: it did not */             \
+	C(integer, lease_s)	    /* how long its owner may be silent; 0: for ever */           \
 	C(text, termination_reason) /* a word; NULL while it lives */                             \
 	C(text, engine_id) /* caissond's; NULL until it exists. The id, unless that came first */ \
 	C(text, user_id)   /* the owner; NULL: an administrator's */

@@ -30,6 +30,7 @@ void cx_args_init(struct cx_args *args)
 		.idle_timeout_minutes = -1,
 		.timeout_s = -1,
 		.interval_s = -1,
+		.lease_s = -1,
 		.count = -1,
 		.after = -1,
 		.offset = -1,

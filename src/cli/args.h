@@ -56,7 +56,7 @@ struct cx_args {
 	const char *net_name, *protocol, *exec_id;
 	struct cx_texts env, secrets, labels, net_allow, net_deny;
 	double cpu_cores, memory_gb, disk_gb, pids, timeout_minutes, idle_timeout_minutes,
-		timeout_s, interval_s, count, after, offset;			/* -1: unset */
+		timeout_s, interval_s, count, after, offset, lease_s;		/* -1: unset */
 	double cpu_time_s, processes, output_gb, file_gb, open_files, stack_gb; /* -1: unset */
 	double uid, max_sandboxes, max_cores, max_memory_gb, max_core_hours;	/* -1: unset */
 	int network;								/* -1: unset */

@@ -62,6 +62,10 @@ static int set_numbers(json_t *body, const struct cx_args *a, struct cx_err *err
 			       err) < 0)
 			return -err->errnum;
 	}
+	if (a->lease_s >= 0 &&
+	    cx_cli_set(body, "lease",
+		       json_pack("{s:I}", "heartbeat_seconds", (json_int_t)a->lease_s), err) < 0)
+		return -err->errnum;
 	if (a->no_timeout && a->timeout_minutes >= 0)
 		return cx_refuse(err, CX_INVALID, "--timeout-minutes and --no-timeout: just one");
 	return a->no_timeout ? cx_cli_set(body, "timeout_minutes", json_integer(-1), err) : 0;

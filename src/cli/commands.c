@@ -32,6 +32,12 @@ static const struct cx_opt output_opts[] = {
 	END,
 };
 
+static const struct cx_opt lease_opts[] = {
+	{ "lease", 0, CX_OPT_COUNT, AT(lease_s), "SECONDS",
+	  "end it when its owner is silent for so long; see caisson lease" },
+	END,
+};
+
 static const struct cx_opt create_opts[] = {
 	{ "name", 'n', CX_OPT_TEXT, AT(name), "NAME",
 	  "name; if no other alive has it, it can stand for the id" },
@@ -363,7 +369,7 @@ const struct cx_command cx_commands[] = {
 	{
 		.name = "create",
 		.syntax = { "IMAGE", 1, 1, CX_REST_NONE,
-			    TABLES(create_opts, net_opts, env_opts, output_opts) },
+			    TABLES(create_opts, lease_opts, net_opts, env_opts, output_opts) },
 		.summary = "make a sandbox and print its id",
 		.run = cx_cmd_create,
 	},
@@ -575,6 +581,15 @@ const struct cx_command cx_commands[] = {
 		.syntax = { "ID...", 1, INT_MAX, CX_REST_NONE, TABLES(output_opts) },
 		.summary = "let paused sandboxes go on where they were",
 		.run = cx_cmd_resume,
+	},
+	{
+		.name = "lease",
+		.syntax = { "ID", 1, 1, CX_REST_NONE, ONLY_WHERE },
+		.summary = "hold the lease of a sandbox, until a signal",
+		.text = "The sandbox was made with --lease SECONDS; so long after this command "
+			"has\n"
+			"gone, however it did, the sandbox goes too.\n",
+		.run = cx_cmd_lease,
 	},
 	{
 		.name = "stop",

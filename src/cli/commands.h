@@ -29,6 +29,7 @@ int cx_cmd_list(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_get(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_logs(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_usage(struct cx_cli *cli, struct cx_err *err);
+int cx_cmd_lease(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_commit(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_delete(struct cx_cli *cli, struct cx_err *err); /* cmd_delete.c */
 int cx_cmd_pause(struct cx_cli *cli, struct cx_err *err);
