@@ -21,6 +21,7 @@ static _Thread_local bool looking; /* what looking at the stack calls is no poin
 /* faults/NAME beside the program; "" when its own path is not to be known. */
 static void plan_path(char *ret, size_t size, int argc, char **argv)
 {
+	bool has_role = argc >= 2 && (argc == 2 || argv[1][0] != '-');
 	char exe[512];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
 	char *base;
@@ -33,8 +34,8 @@ static void plan_path(char *ret, size_t size, int argc, char **argv)
 	if (base == NULL)
 		return;
 	*base++ = '\0';
-	(void)snprintf(ret, size, "%s/faults/%s%s%s", exe, base, argc == 2 ? "." : "",
-		       argc == 2 ? argv[1] : "");
+	(void)snprintf(ret, size, "%s/faults/%s%s%s", exe, base, has_role ? "." : "",
+		       has_role ? argv[1] : "");
 }
 
 static bool make_mine(void)

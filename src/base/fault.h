@@ -10,9 +10,10 @@
  * Faults on purpose, for tests/faults. Only "configure --enable-fault-injection" compiles them in;
  * any other build has neither the functions nor the points, and reads no file for them.
  *
- * A program of a fault build looks for faults/NAME beside its own file (NAME.ARGUMENT when it has
- * one argument), before main(), and shares it, a struct cx_fault_plan, with the test. Without that
- * file nothing happens. Points are counted in the program itself, not in what it forks.
+ * A program of a fault build looks for faults/NAME beside its own file (NAME.ARGUMENT when its
+ * first argument is the only one or no option), before main(), and shares it, a struct
+ * cx_fault_plan, with the test. Without that file nothing happens. Points are counted in the
+ * program itself, not in what it forks.
  *
  * A point is passed at a place: the functions from main() to it, as a number that is the same in
  * each process of this build. Places are remembered until a fault happens, so that a test can take

@@ -106,9 +106,12 @@ START_TEST(the_plan_is_beside_the_program)
 {
 	char name[] = "x", option[] = "--sweep", more[] = "--state", path[640];
 	char *one[] = { name, option, NULL }, *two[] = { name, more, option, NULL };
+	char scan[] = "scan", *role[] = { name, scan, option, NULL };
 
 	plan_path(path, sizeof path, 2, one);
 	ck_assert(strstr(path, "/faults/test_fault.--sweep") != NULL);
+	plan_path(path, sizeof path, 3, role);
+	ck_assert(strstr(path, "/faults/test_fault.scan") != NULL);
 	plan_path(path, sizeof path, 3, two);
 	ck_assert_str_eq(strrchr(path, '/'), "/test_fault");
 }
