@@ -6,6 +6,7 @@
 #include "api/handlers.h"
 #include "api/jsonw.h"
 #include "api/metrics.h"
+#include "api/room.h"
 
 /* Is it up, is it ready, what has it done: for whoever watches the engine. */
 enum { METRICS_MAX = 4 << 20 };
@@ -13,6 +14,8 @@ enum { METRICS_MAX = 4 << 20 };
 struct question { /* to caissond, for a request */
 	struct cx_engine_call call;
 	struct cx_request *req;
+	struct cx_msg_counted counted; /* the first answer */
+	bool up;
 };
 
 static int ask(struct cx_request *req,
@@ -144,15 +147,15 @@ static void put_store(struct report *r, struct cx_store *store)
 	    (double)totals.layer_bytes);
 }
 
-static void put_engine(struct report *r, const struct cx_engine_answer *answer)
+static void put_engine(struct report *r, const struct cx_msg_counted *counted)
 {
 	static const struct cx_metric states = { "caisson_engine_sandboxes", CX_METRIC_GAUGE,
 						 "Sandboxes that exist in the kernel, by state; "
 						 "blank ones wait to be claimed." };
-	const struct cx_msg_counted none = { 0 }, *n = answer != NULL ? &answer->counted : &none;
+	const struct cx_msg_counted none = { 0 }, *n = counted != NULL ? counted : &none;
 
 	put(r, &(struct cx_metric){ "caisson_engine_up", CX_METRIC_GAUGE, "Does caissond answer?" },
-	    answer != NULL);
+	    counted != NULL);
 	put_head(r, &states);
 	put_labelled(r, states.name, "state", "starting", n->starting);
 	put_labelled(r, states.name, "state", "blank", n->blank);
@@ -165,15 +168,43 @@ static void put_engine(struct report *r, const struct cx_engine_answer *answer)
 	    (double)n->gateways);
 }
 
-static int write_report(struct cx_request *req, const struct cx_engine_answer *answer,
-			struct cx_buf *out, struct cx_err *err)
+static void put_room(struct report *r, const struct cx_gateway *gw,
+		     const struct cx_msg_capacity_is *capacity)
+{
+	static const struct cx_metric
+		promised = { "caisson_host_promised", CX_METRIC_GAUGE,
+			     "What limits of sandboxes add up to, by resource; "
+			     "cpu in thousandths of a core." },
+		limits = { "caisson_host_limit", CX_METRIC_GAUGE,
+			   "What may be promised; 0 is no bound." };
+	struct cx_room rows[CX_ROOM_ROWS];
+
+	put(r,
+	    &(struct cx_metric){ "caisson_queue_length", CX_METRIC_GAUGE,
+				 "Sandboxes that wait for room on the host." },
+	    gw->queue.length);
+	if (capacity == NULL)
+		return;
+	cx_room_read(capacity, rows);
+	put_head(r, &promised);
+	for (size_t i = 0; i < CX_ROOM_ROWS; i++)
+		put_labelled(r, promised.name, "resource", rows[i].name, (double)rows[i].promised);
+	put_head(r, &limits);
+	for (size_t i = 0; i < CX_ROOM_ROWS; i++)
+		put_labelled(r, limits.name, "resource", rows[i].name, (double)rows[i].limit);
+}
+
+static int write_report(struct cx_request *req, const struct cx_msg_counted *counted,
+			const struct cx_msg_capacity_is *capacity, struct cx_buf *out,
+			struct cx_err *err)
 {
 	struct cx_gateway *gw = req->gateway;
 	struct report r = { .out = out };
 
 	put_head(&r, &(struct cx_metric){ "caisson_build_info", CX_METRIC_GAUGE, "Always 1." });
 	put_labelled(&r, "caisson_build_info", "version", CX_VERSION, 1);
-	put_engine(&r, answer);
+	put_engine(&r, counted);
+	put_room(&r, gw, capacity);
 	put_store(&r, gw->store);
 	put(&r,
 	    &(struct cx_metric){ "caisson_output_bytes", CX_METRIC_GAUGE,
@@ -189,20 +220,38 @@ static int write_report(struct cx_request *req, const struct cx_engine_answer *a
 	return -err->errnum;
 }
 
-static void on_counted(struct cx_engine_call *call, struct cx_engine_answer *answer,
-		       const struct cx_err *err)
+static void on_capacity(struct cx_engine_call *call, struct cx_engine_answer *answer,
+			const struct cx_err *err)
 {
+	struct question *question = cx_container_of(call, struct question, call);
+	struct cx_msg_counted counted = question->counted;
+	bool up = question->up;
 	struct cx_request *req = take_request(call);
 	struct cx_buf text = { .max = METRICS_MAX };
 	struct cx_err failed;
 
 	(void)err;
-	if (write_report(req, answer, &text, &failed) == 0) {
+	if (write_report(req, up ? &counted : NULL, answer != NULL ? &answer->capacity : NULL,
+			 &text, &failed) == 0) {
 		cx_request_answer_as(req, "text/plain; version=0.0.4; charset=utf-8", &text);
 		return;
 	}
 	cx_buf_free(&text);
 	cx_request_fail(req, &failed);
+}
+
+static void on_counted(struct cx_engine_call *call, struct cx_engine_answer *answer,
+		       const struct cx_err *err)
+{
+	struct question *question = cx_container_of(call, struct question, call);
+	struct cx_err failed;
+
+	question->up = answer != NULL;
+	if (answer != NULL)
+		question->counted = answer->counted;
+	call->done = on_capacity;
+	if (answer == NULL || cx_engine_capacity(question->req->gateway->engine, call, &failed) < 0)
+		on_capacity(call, NULL, err);
 }
 
 void cx_handle_metrics(struct cx_request *req)

@@ -377,6 +377,37 @@ static void check_limits(struct cx_cli *cli, struct finding *f)
 		find(f, OK, "%.40s", name);
 }
 
+/* Of everything that is bounded, what there is least of. */
+static void check_room(struct cx_cli *cli, struct finding *f)
+{
+	CX_AUTO(json_decrefp) json_t *answer = NULL;
+	struct cx_err ignored = { 0 };
+	const char *scarce = NULL;
+	double most = 0;
+	json_int_t waiting;
+	json_t *row;
+	size_t i;
+
+	if (cx_cli_call(cli, "GET", "/api/v1/host", NULL, &answer, &ignored) < 0) {
+		find(f, OK, "administrators are told");
+		return;
+	}
+	json_array_foreach(json_object_get(answer, "resources"), i, row)
+	{
+		double limit = json_number_value(json_object_get(row, "limit"));
+		double part =
+			limit > 0 ? json_number_value(json_object_get(row, "promised")) / limit : 0;
+
+		if (part >= most) {
+			most = part;
+			scarce = json_string_value(json_object_get(row, "name"));
+		}
+	}
+	waiting = json_integer_value(json_object_get(json_object_get(answer, "queue"), "length"));
+	find(f, waiting > 0 ? WARN : OK, "%d %% of %.20s promised, %lld sandboxes wait for room",
+	     (int)(100 * most), scarce != NULL ? scarce : "nothing", (long long)waiting);
+}
+
 static void check_right(struct cx_cli *cli, struct finding *f)
 {
 	CX_AUTO(json_decrefp) json_t *answer = NULL;
@@ -414,6 +445,7 @@ static const struct check {
 	{ "programs", check_programs, "make install, or caissond --libexec" },
 	{ "engine", check_engine, "systemctl start caissond; or say where it is: --socket, --url" },
 	{ "disk limits", check_limits, "see [disk] in caisson.conf(5)" },
+	{ "room", check_room, "delete sandboxes, or see [host] in caisson.conf(5)" },
 	{ "permission", check_right,
 	  "ask an administrator for an account (caisson user add), or set "
 	  "CAISSON_API_KEY" },

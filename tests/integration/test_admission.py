@@ -63,6 +63,9 @@ def test_a_line(one):
     keys = [item["id"] for item in made]
     assert [item["status"] for item in made] == ["RUNNING"] + 4 * ["PENDING"]
     assert line(api) == keys[1:] and room(api)["queue"]["length"] == 4
+    metrics = api.raw("GET", "/metrics")
+    assert b"\ncaisson_queue_length 4\n" in metrics.body, metrics
+    assert "4 sandboxes wait for room" in one.cli("doctor").stdout
     waiting = api.get(keys[1])
     assert waiting["startedAt"] is None and waiting["expiresAt"] is None and waiting["queuedAt"], waiting
     answer = api.exec_raw(keys[1], "true")
