@@ -91,7 +91,7 @@ class Neighbour:
 
     def __init__(self, engine):
         self.path, self.seconds, self.done = engine.api.path, {}, threading.Event()
-        self.key = engine.api.create("python:3.11-slim", name="neighbour").ok()["id"]
+        self.key = engine.api.create("python:3.11-slim", name="neighbour", disk_size_gb=0.25).ok()["id"]
 
     def timed(self, api, what, run, *args):
         began = time.monotonic()
@@ -103,7 +103,7 @@ class Neighbour:
         for _ in range(4):
             answer = self.timed(api, "exec", api.exec_raw, self.key, ["/bin/echo", "quiet"])
             assert answer["stdout"] == "quiet\n", answer
-        made = self.timed(api, "create", api.create, "python:3.11-slim")
+        made = self.timed(api, "create", lambda: api.create("python:3.11-slim", disk_size_gb=0.25))
         self.timed(api, "delete", api.delete, made["id"])
 
     def quiet(self):
