@@ -208,7 +208,7 @@ uint64_t cx_spec_disk_bytes(const struct cx_sandbox_row *row)
 
 static int parse_lease(const struct json_t *doc, struct cx_sandbox_row *row, struct cx_err *err)
 {
-	int type = cx_json_type(doc, "lease");
+	enum cx_json_type type = cx_json_type(doc, "lease");
 
 	if (type == CX_JSON_ABSENT)
 		return 0;

@@ -1337,6 +1337,7 @@ START_TEST(a_kept_command_outlives_its_connection)
 	start_kept(&run, &plan);
 	ck_assert(run.started);
 	cx_session_close(session);
+	cx_loop_close(&loop);
 	open_session();
 	go_on(&run, "k");
 	ck_assert(run.started && run.pid > 0);

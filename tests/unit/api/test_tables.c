@@ -100,7 +100,7 @@ static const struct {
 	{ "GET", "/api/v1/sandbox/a/exec/", 404, "" },
 	{ "GET", "/api/v1/images/", 404, "" },
 	{ "PUT", "/healthz", 405, "GET" },
-	{ "GET", "/api/v1/sandbox/a/exec", 405, "POST" },
+	{ "PUT", "/api/v1/sandbox/a/exec", 405, "POST, GET" },
 	{ "PUT", "/api/v1/sandbox/a", 405, "GET, DELETE, PATCH" },
 	{ "get", "/healthz", 405, "GET" },
 	{ "GET", "/api/v1/sandbox/a/expose/b", 405, "DELETE" },
