@@ -7,7 +7,7 @@
 /*
  * Every change of a sandbox's status, written by the database itself with the row that changes
  * (schema.c): so each is there once, in order, whoever dies. Numbers only grow and are never used
- * twice. The newest CX_EVENTS_KEPT numbers are kept, and all of sandboxes that live.
+ * twice. At least the newest CX_EVENTS_KEPT are kept, and the last one of each sandbox that lives.
  */
 enum { CX_EVENTS_KEPT = 20000 };
 

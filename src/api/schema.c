@@ -143,8 +143,7 @@ static const char *const migrations[] = {
 	" WHEN NEW.ended_ms > 0 BEGIN DELETE FROM exposures WHERE sandbox_id = NEW.id; END;",
 	"ALTER TABLE sandboxes ADD COLUMN network_number INTEGER NOT NULL DEFAULT 0;",
 	"ALTER TABLE sandboxes ADD COLUMN oom_report TEXT;",
-	/* A change and its event are one transaction. What lives has an event, however old it is.
-	 */
+	/* A change and its event are one transaction. What lives keeps its last event. */
 	"CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL,"
 	" time_ms INTEGER NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, image TEXT,"
 	" status TEXT NOT NULL, error_type TEXT, error_message TEXT, exit_code INTEGER NOT NULL,"
@@ -158,9 +157,10 @@ static const char *const migrations[] = {
 	"CREATE TRIGGER next_event AFTER UPDATE OF id, status ON sandboxes"
 	" WHEN NEW.id IS NOT NULL AND (OLD.id IS NULL OR NEW.status <> OLD.status)"
 	" BEGIN INSERT INTO events VALUES (" NEW_EVENT "); END;"
-	"CREATE TRIGGER old_events AFTER INSERT ON events BEGIN DELETE FROM events"
-	" WHERE seq <= NEW.seq - 20000" /* CX_EVENTS_KEPT */
-	" AND row NOT IN (SELECT row FROM sandboxes WHERE status IN " CX_STORE_LIVE "); END;",
+	"CREATE TRIGGER old_events AFTER INSERT ON events WHEN NEW.seq % 250 = 0 BEGIN"
+	" DELETE FROM events WHERE seq <= NEW.seq - 20000" /* CX_EVENTS_KEPT */
+	" AND (seq < (SELECT max(e.seq) FROM events AS e WHERE e.row = events.row)"
+	" OR row NOT IN (SELECT row FROM sandboxes WHERE status IN " CX_STORE_LIVE ")); END;",
 	"ALTER TABLE sandboxes ADD COLUMN queued_ms INTEGER NOT NULL DEFAULT 0;",
 	/* Ends of commands outlive their sandbox: a client may have been cut off by its end. */
 	"CREATE TABLE execs (row INTEGER PRIMARY KEY AUTOINCREMENT, sandbox_id TEXT NOT NULL,"
