@@ -199,6 +199,12 @@ void cx_pieces_wake(struct cx_pieces *body);
 /* Can the client tell a body that was cut from a whole one? */
 bool cx_request_sees_cut(const struct cx_request *req);
 
+/*
+ * Over TCP, a client that acknowledges nothing of a stream for so long is gone: its machine may
+ * have vanished without a word. Not for TLS, where the connection is the front's.
+ */
+void cx_request_bound_silence(struct cx_request *req, unsigned ms);
+
 /* Adds a header field to the answer that was just given. */
 void cx_request_say(struct cx_request *req, const char *name, const char *value);
 

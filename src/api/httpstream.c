@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "api/http_inner.h"
 #include "base/fd.h"
@@ -86,6 +89,15 @@ void cx_request_stream(struct cx_request *req, unsigned status, const char *type
 void cx_pieces_wake(struct cx_pieces *body)
 {
 	cx_http_resume(body->req);
+}
+
+void cx_request_bound_silence(struct cx_request *req, unsigned ms)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(req->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	if (info != NULL) /* a Unix socket has no such option and needs none */
+		(void)setsockopt(info->connect_fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
 }
 
 bool cx_request_sees_cut(const struct cx_request *req)

@@ -7,7 +7,7 @@
 #include "api/jsonw.h"
 
 /* How an owner says that he is still there: by a request now and then, or by a connection. */
-enum { BEAT_MS = 2000, ANSWER_MAX = 1024 };
+enum { BEAT_MS = 2000, SILENT_MS = 10000, ANSWER_MAX = 1024 };
 
 struct holder {
 	struct cx_gateway *gw;
@@ -117,6 +117,7 @@ static int hold(struct cx_request *req, struct cx_err *err)
 				   .beat = { .fire = on_beat } };
 	if (cx_flow_lines(req, on_gone, holder, &holder->flow, err) < 0)
 		return -err->errnum;
+	cx_request_bound_silence(req, SILENT_MS);
 	cx_box_watch(box, &holder->watch);
 	cx_box_hold(box);
 	on_beat(&holder->beat);

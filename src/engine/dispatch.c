@@ -349,6 +349,8 @@ static int do_trouble(struct cx_dispatch *d, struct asker asker, const union req
 	(void)fds;
 	if (sb == NULL || cx_cgroup_oom_kills(d->host->cgroups, &sb->group, &kills, err) < 0)
 		return -err->errnum;
+	if (kills > 0) /* what it was is told before */
+		cx_oom_look(sb->oom);
 	ANSWER(d, asker, trouble_is, -EBADF, .oom_kills = kills,
 	       .disk_full = cx_quota_is_full(d->host->quota, sb->record.id, &sb->writable));
 	return 0;

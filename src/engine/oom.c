@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/oom.h"
 
+#include <errno.h>
+
 #include "base/log.h"
 
 /*
  * The kernel tells before it kills: what fills the memory is asked at once, as long as it is there,
  * and the count is looked at again for a while.
  */
-enum { LOOK_MS = 10, LOOKS_MAX = 200, REPORT_AGAIN_MS = 20 };
+enum { LOOK_MS = 10, LOOKS_MAX = 200, REPORT_AGAIN_MS = 200 };
 enum { SOCKETS_MS = 500 }; /* what waits in those of v1 nobody tells of */
 
 struct cx_oom {
@@ -17,6 +19,7 @@ struct cx_oom {
 	struct cx_timer timer, sockets;
 	unsigned looks; /* that are left */
 	bool is_found;
+	uint64_t heard; /* cx_cgroup_oom_heard() */
 	uint64_t reported_ms;
 	struct cx_memory_report report;
 	cx_oom_found *found;
@@ -61,12 +64,12 @@ static void look(struct cx_oom *oom)
 static void look_at_sockets(struct cx_timer *timer)
 {
 	struct cx_oom *oom = cx_container_of(timer, struct cx_oom, sockets);
-	struct cx_err ignored;
-	int full = cx_cgroup_sockets_full(oom->host->cgroups, oom->group, &ignored);
+	struct cx_err err = { 0 };
+	int full = cx_cgroup_sockets_full(oom->host->cgroups, oom->group, &err);
 
 	if (full > 0)
 		tell(oom);
-	else if (full == 0)
+	else if (full == 0 || err.errnum != ENOENT) /* version 2 counts them as memory */
 		cx_timer_set(&oom->host->loop, &oom->sockets, SOCKETS_MS);
 }
 
@@ -84,9 +87,12 @@ static void look_again(struct cx_timer *timer)
 static void ready(struct cx_source *source, uint32_t events)
 {
 	struct cx_oom *oom = cx_container_of(source, struct cx_oom, source);
+	uint64_t heard = cx_cgroup_oom_heard(source->fd, oom->heard);
 
 	(void)events;
-	cx_cgroup_oom_heard(source->fd);
+	if (heard == oom->heard)
+		return;
+	oom->heard = heard;
 	if (oom->reported_ms == 0 || cx_now_ms() - oom->reported_ms >= REPORT_AGAIN_MS)
 		take_report(oom);
 	oom->looks = LOOKS_MAX;

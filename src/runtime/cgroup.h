@@ -111,11 +111,14 @@ CX_MUST int cx_cgroup_accounts(struct cx_cgroups *groups, const struct cx_cgroup
 /*
  * A descriptor that tells when the kernel has killed in "work" for want of memory: *ret_events is
  * what epoll has to watch it for. It may tell more often than that, and a moment too early: the
- * count is what counts. cx_cgroup_oom_heard() makes it quiet again.
+ * count is what counts. cx_cgroup_oom_heard() makes it quiet again and says a number that
+ * grows when nothing could be freed, or somebody was killed; before: what it said last, 0 at first.
+ * Version 2 also tells of memory that was freed at the limit, which anybody inside can bring on at
+ * will: then it says the same again.
  */
 CX_MUST int cx_cgroup_oom_watch(struct cx_cgroups *groups, const struct cx_cgroup *group,
 				uint32_t *ret_events, struct cx_err *err);
-void cx_cgroup_oom_heard(int fd);
+uint64_t cx_cgroup_oom_heard(int fd, uint64_t before);
 /*
  * What fills the memory of a sandbox now. To be asked when it is full: who the kernel kills is soon
  * gone. process: the largest one, or one that is dying just now, as it calls itself, so any bytes;

@@ -13,7 +13,7 @@
 
 enum {
 	PROCS_BYTES = 16384, /* of one group's list: some 2,500 processes */
-	LOOKED_AT_MAX = 4096,
+	LOOKED_AT_MAX = 512, /* some milliseconds */
 };
 
 /* "work" in the tree that limits memory. */
@@ -35,12 +35,19 @@ int cx_cgroup_oom_watch(struct cx_cgroups *groups, const struct cx_cgroup *group
 }
 
 /* An event counter (v1) is read, or a file whose state was seen (v2). */
-void cx_cgroup_oom_heard(int fd)
+uint64_t cx_cgroup_oom_heard(int fd, uint64_t before)
 {
 	char seen[1024];
+	uint64_t count = 0, kills = 0;
+	ssize_t n = pread(fd, seen, sizeof seen - 1, 0);
 
-	if (pread(fd, seen, sizeof seen, 0) < 0)
-		(void)!read(fd, seen, sizeof seen);
+	if (n < 0)
+		return read(fd, &count, sizeof count) == sizeof count ? before + count : before;
+	seen[n] = '\0';
+	if (cx_cgroup_number(seen, "oom", &count) < 0 ||
+	    cx_cgroup_number(seen, "oom_kill", &kills) < 0)
+		return before;
+	return count + kills;
 }
 
 static int read_sockets(int dir, const char *file, uint64_t *ret, struct cx_err *err)

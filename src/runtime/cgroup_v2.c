@@ -237,7 +237,7 @@ static int oom_watch(int dir, uint32_t *ret_events, struct cx_err *err)
 
 	if (fd < 0)
 		return cx_fail(err, errno, "watch for want of memory");
-	cx_cgroup_oom_heard(fd);
+	(void)cx_cgroup_oom_heard(fd, 0);
 	*ret_events = EPOLLPRI;
 	return fd;
 }

@@ -820,6 +820,7 @@ static bool hears(int fd, uint32_t events)
 START_TEST(test_out_of_memory_is_heard)
 {
 	uint32_t events = 0, kills = 99;
+	uint64_t heard;
 	unsigned more = 10;
 	cx_autofd int fd = -EBADF;
 
@@ -831,12 +832,14 @@ START_TEST(test_out_of_memory_is_heard)
 	ck_assert_uint_eq(kills, 0);
 	ck_assert(WIFSIGNALED(reap(start(enter_work, run_hog))));
 	ck_assert(hears(fd, events));
-	cx_cgroup_oom_heard(fd);
+	heard = cx_cgroup_oom_heard(fd, 0);
+	ck_assert_uint_gt(heard, 0);
 	while (more > 0 && hears(fd, events)) { /* version 2 may tell of one thing more than once */
-		cx_cgroup_oom_heard(fd);
+		heard = cx_cgroup_oom_heard(fd, heard);
 		more--;
 	}
 	ck_assert_uint_gt(more, 0);
+	ck_assert_uint_eq(cx_cgroup_oom_heard(fd, heard), heard);
 	ok(cx_cgroup_oom_kills(groups, &group, &kills, &err));
 	ck_assert_uint_eq(kills, 1);
 }
