@@ -6,16 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/aead.h"
 #include "base/log.h"
 
 #define KEY_FILE  "secret.key"
 #define NEXT_FILE "secret.key.next" /* exists only while keys are changed */
-
-enum {
-	NONCE = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
-	EXTRA = crypto_aead_xchacha20poly1305_ietf_ABYTES,
-};
-static_assert(crypto_aead_xchacha20poly1305_ietf_KEYBYTES == CX_KEYFILE_BYTES, "one size of keys");
 
 /* Tells keys apart without telling them. */
 static void id_of(const uint8_t key[CX_KEYFILE_BYTES], uint8_t ret[CX_SEAL_ID])
@@ -30,37 +25,18 @@ static void id_of(const uint8_t key[CX_KEYFILE_BYTES], uint8_t ret[CX_SEAL_ID])
 static int seal(const uint8_t key[CX_KEYFILE_BYTES], int64_t sandbox, const struct cx_buf *plain,
 		struct cx_buf *box, struct cx_err *err)
 {
-	unsigned char *to = (unsigned char *)cx_buf_reserve(box, NONCE + plain->len + EXTRA, err);
-	unsigned long long len;
+	const struct cx_aead with = { key, &sandbox, sizeof sandbox };
 
-	if (to == NULL)
-		return -err->errnum;
-	randombytes_buf(to, NONCE);
-	(void)crypto_aead_xchacha20poly1305_ietf_encrypt(
-		to + NONCE, &len, (const unsigned char *)plain->p, plain->len,
-		(const unsigned char *)&sandbox, sizeof sandbox, NULL, to, key);
-	box->len += NONCE + (size_t)len;
-	return 0;
+	return cx_aead_seal(&with, plain->p, plain->len, box, err);
 }
 
 static int unseal(const uint8_t key[CX_KEYFILE_BYTES], int64_t sandbox, const struct cx_buf *box,
 		  struct cx_buf *plain, struct cx_err *err)
 {
-	const unsigned char *from = (const unsigned char *)box->p;
-	unsigned long long len;
-	unsigned char *to;
+	const struct cx_aead with = { key, &sandbox, sizeof sandbox };
 
-	if (box->len < NONCE + EXTRA)
-		return cx_refuse(err, CX_INTERNAL, "what is sealed was cut");
-	to = (unsigned char *)cx_buf_reserve(plain, box->len - NONCE, err);
-	if (to == NULL)
-		return -err->errnum;
-	if (crypto_aead_xchacha20poly1305_ietf_decrypt(
-		    to, &len, NULL, from + NONCE, box->len - NONCE, (const unsigned char *)&sandbox,
-		    sizeof sandbox, from, key) != 0)
-		return cx_refuse(err, CX_DENIED,
-				 "'" KEY_FILE "' does not open what this sandbox was given");
-	plain->len += (size_t)len;
+	if (cx_aead_open(&with, box->p, box->len, plain, err) < 0)
+		return cx_wrap(err, "'" KEY_FILE "' and what this sandbox was given");
 	return 0;
 }
 

@@ -109,7 +109,7 @@ def test_pending_command_hears_of_the_end_while_paused(api):
         stream.until(b"begun")
         post(api, key, "pause").ok()
         post(api, key, "stop").ok()
-        assert stream.wait()["code"] == "conflict"
+        assert stream.wait()["reason"] == "sandbox_stopped"
 
 
 def test_commit_while_paused(api, counting):
