@@ -190,13 +190,6 @@ static int go_on(struct cx_box *box, struct cx_engine_answer *answer, struct cx_
 	return cx_boxnet_begin(box, err);
 }
 
-/* Who waits already has patience for a caissond that stops, too: the next one goes on. */
-static bool is_told_to_wait(const struct cx_box *box, const struct cx_err *err)
-{
-	return box->phase == CX_BOX_CREATING &&
-	       (err->kind == CX_BUSY || (err->kind == CX_UNAVAILABLE && box->row.queued_ms != 0));
-}
-
 static void on_created(struct cx_engine_call *call, struct cx_engine_answer *answer,
 		       const struct cx_err *err)
 {
@@ -206,7 +199,8 @@ static void on_created(struct cx_engine_call *call, struct cx_engine_answer *ans
 	if (err != NULL && box->promised && cx_engine_is_lost(box->gw->engine))
 		return;
 	cx_queue_answered(box, err);
-	if (err != NULL && is_told_to_wait(box, err) && wait_for_room(box, err, &box->why) == 0)
+	if (err != NULL && box->phase == CX_BOX_CREATING && cx_queue_is_not_yet(box, err) &&
+	    wait_for_room(box, err, &box->why) == 0)
 		return;
 	if (err != NULL) {
 		if (box->why.errnum == 0)

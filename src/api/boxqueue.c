@@ -217,13 +217,25 @@ void cx_queue_asked(struct cx_box *box)
 	box->gw->queue.asking++;
 }
 
+/*
+ * Who has patience has it also for a host that ran out of something, which comes back as sandboxes
+ * end, and for a caissond that stops: the next one goes on.
+ */
+bool cx_queue_is_not_yet(const struct cx_box *box, const struct cx_err *err)
+{
+	const bool in_line = box->row.queued_ms != 0;
+
+	return err->kind == CX_BUSY || (err->kind == CX_LIMIT && in_line) ||
+	       (err->kind == CX_UNAVAILABLE && (in_line || box->promised));
+}
+
 void cx_queue_answered(struct cx_box *box, const struct cx_err *err)
 {
 	struct cx_queue *q = &box->gw->queue;
 
 	q->asking--;
 	box->place.asked = false;
-	if (err != NULL && (err->kind == CX_BUSY || err->kind == CX_UNAVAILABLE)) {
+	if (err != NULL && (err->kind == CX_UNAVAILABLE || cx_queue_is_not_yet(box, err))) {
 		/* From now on only the first is asked for: none behind it may pass. */
 		q->window = 1;
 		q->why = *err;

@@ -139,6 +139,41 @@ START_TEST(a_refusal_leaves_one_at_a_time_and_the_place)
 }
 END_TEST
 
+/* A shortage of the host's is over one day: it must not empty the line within seconds. */
+START_TEST(who_is_in_line_waits_for_whatever_is_short)
+{
+	struct cx_err full;
+
+	enter(0, ann);
+	enter(1, ann);
+	cx_queue_asked(&boxes[0]);
+	(void)cx_refuse(&full, CX_LIMIT, "no room for another sandbox");
+	ck_assert(cx_queue_is_not_yet(&boxes[0], &full));
+	cx_queue_answered(&boxes[0], &full);
+	expect("01");
+	ck_assert_uint_eq(gw.queue.window, 1);
+	ck_assert_str_eq(gw.queue.why.msg, full.msg);
+	boxes[2].row.queued_ms = 0; /* its client is told */
+	ck_assert(!cx_queue_is_not_yet(&boxes[2], &full));
+	(void)cx_refuse(&full, CX_INVALID, "more than there is");
+	ck_assert(!cx_queue_is_not_yet(&boxes[0], &full));
+}
+END_TEST
+
+/* Who was promised a sandbox is not failed by a caissond that is started anew. */
+START_TEST(a_promise_outlives_caissond)
+{
+	struct cx_err stops;
+
+	(void)cx_refuse(&stops, CX_UNAVAILABLE, "the engine is stopping");
+	ck_assert(cx_queue_is_not_yet(&boxes[0], &stops));
+	boxes[0].row.queued_ms = 0;
+	ck_assert(!cx_queue_is_not_yet(&boxes[0], &stops));
+	boxes[0].promised = true;
+	ck_assert(cx_queue_is_not_yet(&boxes[0], &stops));
+}
+END_TEST
+
 START_TEST(without_places_everybody_asks)
 {
 	cx_queue_open(&gw, 0, 1000);
@@ -160,6 +195,8 @@ int main(void)
 	tcase_add_test(tc, a_restart_makes_the_same_line);
 	tcase_add_test(tc, places_are_bounded_for_all_and_for_each);
 	tcase_add_test(tc, a_refusal_leaves_one_at_a_time_and_the_place);
+	tcase_add_test(tc, who_is_in_line_waits_for_whatever_is_short);
+	tcase_add_test(tc, a_promise_outlives_caissond);
 	tcase_add_test(tc, without_places_everybody_asks);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
