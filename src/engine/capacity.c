@@ -194,6 +194,19 @@ void cx_capacity_look(const struct cx_host *host, const struct cx_pool *pool,
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
+static int check_limit(const struct cx_resource_state *r, uint64_t wanted, unsigned i,
+		       struct cx_err *err)
+{
+	const unsigned long long unit = words[i].unit;
+
+	if (r->limit == 0 || wanted <= r->limit)
+		return 0;
+	return cx_refuse(err, CX_INVALID,
+			 "%llu %s are more than the %llu that this host ever gives",
+			 (unsigned long long)wanted / unit, words[i].what,
+			 (unsigned long long)r->limit / unit);
+}
+
 static int check_promises(const struct cx_resource_state *r, uint64_t wanted, unsigned i,
 			  struct cx_err *err)
 {
@@ -201,11 +214,6 @@ static int check_promises(const struct cx_resource_state *r, uint64_t wanted, un
 
 	if (r->limit == 0 || wanted == 0)
 		return 0;
-	if (wanted > r->limit)
-		return cx_refuse(err, CX_INVALID,
-				 "%llu %s are more than the %llu that this host ever gives",
-				 (unsigned long long)wanted / unit, words[i].what,
-				 (unsigned long long)r->limit / unit);
 	if (r->promised > r->limit || wanted > r->limit - r->promised)
 		return cx_refuse(err, CX_BUSY,
 				 "the host is full: of %llu %s that it gives, %llu are taken and "
@@ -239,6 +247,10 @@ int cx_capacity_check(const struct cx_capacity *capacity, const struct cx_claim_
 		[CX_RESOURCE_PIDS] = plan->limits.pids,
 	};
 
+	/* What never fits is told before what does not now: nobody is to wait for it. */
+	for (unsigned i = 0; i < CX_RESOURCE_MAX; i++)
+		if (check_limit(&capacity->of[i], wanted[i], i, err) < 0)
+			return -err->errnum;
 	for (unsigned i = 0; i < CX_RESOURCE_MAX; i++)
 		if (check_promises(&capacity->of[i], wanted[i], i, err) < 0)
 			return -err->errnum;

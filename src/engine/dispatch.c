@@ -183,9 +183,9 @@ static int plan_create(struct cx_dispatch *d, const struct cx_msg_create *m,
 		return cx_refuse(err, CX_INVALID, "a host name of %u bytes", m->hostname.len);
 	memcpy(plan->layers, m->layers.p, m->layers.len);
 	plan->in_memory = m->in_memory != 0;
-	if (cx_host_plan_disk(d->host, m->disk_bytes, plan->in_memory, m->memory_bytes, &plan->disk,
-			      err) < 0 ||
-	    cx_host_check_limits(d->host, &plan->limits, err) < 0)
+	if (cx_host_check_limits(d->host, &plan->limits, err) < 0 ||
+	    cx_host_plan_disk(d->host, m->disk_bytes, plan->in_memory, m->memory_bytes, &plan->disk,
+			      err) < 0)
 		return -err->errnum;
 	cx_capacity_look(d->host, d->pool, &d->capacity);
 	return cx_capacity_check(&d->capacity, plan, err);

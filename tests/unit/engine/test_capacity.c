@@ -62,6 +62,19 @@ START_TEST(every_resource_bounds)
 }
 END_TEST
 
+/* Who never fits is told so, however full the host is of something else, before and behind it. */
+START_TEST(what_never_fits_does_not_wait)
+{
+	struct cx_capacity c = only(CX_RESOURCE_MEMORY, wanted[CX_RESOURCE_MEMORY] - 1, 0);
+
+	c.of[CX_RESOURCE_SANDBOXES].limit = c.of[CX_RESOURCE_SANDBOXES].promised = 1;
+	c.of[CX_RESOURCE_PIDS].reserve = UINT64_MAX;
+	c.of[CX_RESOURCE_PIDS].left = 0;
+	ck_assert_int_lt(cx_capacity_check(&c, &plan, &err), 0);
+	ck_assert_int_eq(err.kind, CX_INVALID);
+}
+END_TEST
+
 START_TEST(the_floor_holds_without_a_bound)
 {
 	static const enum cx_resource floors[] = { CX_RESOURCE_MEMORY, CX_RESOURCE_PIDS };
@@ -98,6 +111,7 @@ int main(void)
 
 	tcase_add_test(tc, a_limit_is_the_rest_times_the_factor);
 	tcase_add_loop_test(tc, every_resource_bounds, 0, CX_RESOURCE_MAX);
+	tcase_add_test(tc, what_never_fits_does_not_wait);
 	tcase_add_test(tc, the_floor_holds_without_a_bound);
 	tcase_add_test(tc, a_disk_in_memory_is_not_promised);
 	suite_add_tcase(suite, tc);
