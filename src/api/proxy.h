@@ -14,8 +14,8 @@
  * a connection holds CX_PROXY_CHUNK bytes then for each direction, and none while it flows.
  *
  * What comes by https (exposedoor.h) is told apart by the name that the request is for. One client
- * (peers.h) has at most three quarters of the connections of either kind: who comes beyond that is
- * cut off, so that it keeps nobody else out.
+ * (peers.h) has at most three quarters of the connections of either kind, and of both together: who
+ * comes beyond that is cut off, so that it keeps nobody else out.
  */
 enum {
 	CX_PROXY_MAX = 2048,		       /* connections */

@@ -362,11 +362,13 @@ static void write_from(char ret[INET6_ADDRSTRLEN], const struct sockaddr *from)
 static bool has_its_share(const struct cx_proxies *all, const struct cx_tlsfront *front,
 			  uint64_t origin)
 {
-	unsigned most = front != NULL ? CX_PROXY_HTTPS_MAX : CX_PROXY_MAX, n = 0;
+	unsigned most = front != NULL ? CX_PROXY_HTTPS_MAX : CX_PROXY_MAX, n = 0, own = 0;
 
-	for (const struct cx_proxy *p = all->first; p != NULL; p = p->next)
+	for (const struct cx_proxy *p = all->first; p != NULL; p = p->next) {
+		own += p->origin == origin;
 		n += p->origin == origin && p->front == front;
-	return n >= most - most / 4;
+	}
+	return n >= most - most / 4 || own >= CX_PROXY_MAX - CX_PROXY_MAX / 4;
 }
 
 static struct cx_proxy *make(struct cx_proxies *all, bool raw, struct cx_tlsfront *front, int *sock,

@@ -348,6 +348,35 @@ START_TEST(a_client_has_no_more_than_its_share)
 }
 END_TEST
 
+/* Nor by both kinds together, of which there is one bound. */
+START_TEST(two_kinds_are_no_second_share)
+{
+	enum {
+		HTTPS = CX_PROXY_HTTPS_MAX - CX_PROXY_HTTPS_MAX / 4,
+		SHARE = CX_PROXY_MAX - CX_PROXY_MAX / 4,
+		MORE = 3,
+	};
+	static int clients[SHARE + MORE];
+	struct cx_tlsfront *front = (struct cx_tlsfront *)&gw;
+	int other;
+
+	for (unsigned i = 0; i < SHARE + MORE; i++)
+		clients[i] = connect_by(i < HTTPS ? front : NULL, 1);
+	other = connect_by(front, 2);
+	turn();
+	for (unsigned i = SHARE; i < SHARE + MORE; i++) {
+		char byte;
+
+		/* Cut off without a word: not the refusal of one sandbox that has too many. */
+		ck_assert_int_eq(recv(clients[i], &byte, 1, MSG_DONTWAIT), 0);
+	}
+	ck_assert(is_open(other));
+	for (unsigned i = 0; i < SHARE + MORE; i++)
+		(void)close(clients[i]);
+	(void)close(other);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("api/proxy");
@@ -362,6 +391,7 @@ int main(void)
 	tcase_add_test(tc, a_sandbox_has_no_more_than_its_share);
 	tcase_add_test(tc, names_that_nobody_has);
 	tcase_add_test(tc, a_client_has_no_more_than_its_share);
+	tcase_add_test(tc, two_kinds_are_no_second_share);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
