@@ -133,14 +133,21 @@ static int find_user(struct cx_host *h, struct cx_err *err)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* Where there may be more than a set of fixed size names, those that are up are what there is. */
+static long count_cpus(void)
+{
+	cpu_set_t allowed;
+
+	return sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed)
+								   : sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 static int measure(struct cx_host *h, struct cx_err *err)
 {
-	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-	cpu_set_t allowed;
-	int cpus = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 0;
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE), cpus = count_cpus();
 	ssize_t n = readlink("/proc/self/exe", h->self, sizeof h->self - 1);
 
-	if (pages <= 0 || size <= 0 || cpus == 0)
+	if (pages <= 0 || size <= 0 || cpus <= 0)
 		return cx_refuse(err, CX_INTERNAL, "the host's memory and cores are unknown");
 	if (n <= 0 || (size_t)n == sizeof h->self - 1)
 		return cx_fail(err, n < 0 ? errno : ENAMETOOLONG, "find this program");
