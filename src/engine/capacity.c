@@ -11,7 +11,9 @@
 #include "base/fd.h"
 
 enum {
-	FILES_EACH = 8, /* of a sandbox that runs, and what its creation takes for a moment */
+	/* Its directory, what it writes, its first process, the watch of its memory; and what its
+	 * creation takes for a moment. Besides there is one of each tree of control groups. */
+	FILES_EACH = 4 + 3,
 	FILES_OWN = 256,
 	PART = 20, /* of what there is, is kept if nothing is configured */
 	PIDS_RESERVE = 1024,
@@ -119,6 +121,7 @@ void cx_capacity_open(const struct cx_host *host, struct cx_capacity *ret)
 	limit(&of[CX_RESOURCE_CPU], c->cpu_overcommit);
 	limit(&of[CX_RESOURCE_MEMORY], c->memory_overcommit);
 	limit(&of[CX_RESOURCE_PIDS], c->pids_overcommit);
+	ret->files_each = FILES_EACH + cx_cgroups_count(host->cgroups);
 	ret->on_disk = cx_quota_kind(host->quota) != CX_QUOTA_MEMORY;
 	ret->bounded = bounds.memory <= host->memory_bytes || bounds.pids < tasks_max();
 }
@@ -157,7 +160,7 @@ static void promise(struct cx_capacity *c, const struct cx_limits *limits, uint6
 	c->of[CX_RESOURCE_MEMORY].promised += limits->memory_bytes;
 	c->of[CX_RESOURCE_PIDS].promised += limits->pids;
 	c->of[CX_RESOURCE_DISK].promised += disk;
-	c->of[CX_RESOURCE_FILES].promised += FILES_EACH;
+	c->of[CX_RESOURCE_FILES].promised += c->files_each;
 }
 
 static uint64_t disk_of_plan(const struct cx_capacity *c, const struct cx_claim_plan *plan)
@@ -240,7 +243,7 @@ int cx_capacity_check(const struct cx_capacity *capacity, const struct cx_claim_
 	static const enum cx_resource floors[] = { CX_RESOURCE_MEMORY, CX_RESOURCE_PIDS };
 	const uint64_t wanted[CX_RESOURCE_MAX] = {
 		[CX_RESOURCE_SANDBOXES] = 1,
-		[CX_RESOURCE_FILES] = FILES_EACH,
+		[CX_RESOURCE_FILES] = capacity->files_each,
 		[CX_RESOURCE_CPU] = plan->limits.cpu_milli,
 		[CX_RESOURCE_MEMORY] = plan->limits.memory_bytes,
 		[CX_RESOURCE_DISK] = disk_of_plan(capacity, plan),

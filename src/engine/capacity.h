@@ -30,8 +30,9 @@ struct cx_resource_state {
 
 struct cx_capacity {
 	struct cx_resource_state of[CX_RESOURCE_MAX];
-	bool on_disk; /* what sandboxes write, unless one asks for memory */
-	bool bounded; /* by a control group around all of them */
+	unsigned files_each; /* of a sandbox */
+	bool on_disk;	     /* what sandboxes write, unless one asks for memory */
+	bool bounded;	     /* by a control group around all of them */
 };
 
 /* What does not change while the host is up. */

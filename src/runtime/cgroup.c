@@ -146,6 +146,15 @@ void cx_cgroups_close(struct cx_cgroups *groups, bool remove)
 	free(groups);
 }
 
+unsigned cx_cgroups_count(const struct cx_cgroups *groups)
+{
+	unsigned n = 0;
+
+	while (n < groups->n && groups->trees[n].kind != CX_KIND_SHARED)
+		n++;
+	return n;
+}
+
 const char *cx_cgroups_mode(const struct cx_cgroups *groups)
 {
 	return groups->mode;

@@ -71,6 +71,8 @@ void cx_cgroups_bounds(const struct cx_cgroups *groups, struct cx_cgroup_bounds 
 
 /* Releases the descriptors; with remove, also the instance's (then empty) directories. */
 void cx_cgroups_close(struct cx_cgroups *groups, bool remove);
+/* In how many trees a sandbox has groups: 1 with v2. */
+unsigned cx_cgroups_count(const struct cx_cgroups *groups);
 const char *cx_cgroups_mode(const struct cx_cgroups *groups); /* "v1", "hybrid" or "v2" */
 /* The user who reads what commands used and sets their limits; root when nothing is said. */
 void cx_cgroups_set_reader(struct cx_cgroups *groups, uid_t uid, gid_t gid);

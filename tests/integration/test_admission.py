@@ -136,6 +136,17 @@ def test_who_does_not_fit_is_not_passed():
         remove(api, [large, small])
 
 
+def test_descriptors_are_what_is_promised():
+    with engine_with("--pool", "0") as engine:
+        api, before = engine.api, room(engine.api)["files"]["promised"]
+        assert before == 0
+        opened = len(os.listdir(f"/proc/{engine.pid}/fd"))
+        keys = [api.create().ok()["id"] for _ in range(3)]
+        used = len(os.listdir(f"/proc/{engine.pid}/fd")) - opened
+        assert 0 < used <= room(api)["files"]["promised"], used
+        remove(api, keys)
+
+
 def test_a_full_line_is_refused_at_once():
     with engine_with("--max-sandboxes", "1", "--queue-length", "2") as engine:
         api = engine.api

@@ -10,7 +10,7 @@ static struct cx_err err;
 /* Bounds for one resource only; everything else is free. */
 static struct cx_capacity only(enum cx_resource i, uint64_t limit, uint64_t promised)
 {
-	struct cx_capacity c = { .on_disk = true };
+	struct cx_capacity c = { .on_disk = true, .files_each = 8 };
 
 	for (unsigned k = 0; k < CX_RESOURCE_MAX; k++)
 		c.of[k].left = UINT64_MAX;
