@@ -364,6 +364,9 @@ static int begin_pull(struct cx_box *box, const struct cx_err *missing,
 {
 	struct cx_err why = *missing;
 
+	/* It will be in line without being asked once more, unless there is none. */
+	if (box->gw->queue.max > 0 && cx_queue_check(box->gw, box->row.user_id, err) < 0)
+		return -err->errnum;
 	if (promise_pulled(box, waiter, err) < 0)
 		return -err->errnum;
 	if (why.errnum == 0 &&

@@ -123,17 +123,21 @@ bool cx_queue_is_open(const struct cx_gateway *gw)
 	return q->max == 0 || (q->first == NULL && q->asking < q->window);
 }
 
+/* Who waits for its image has a place, too: it was promised the sandbox already. */
 int cx_queue_check(const struct cx_gateway *gw, const char *owner, struct cx_err *err)
 {
 	const struct cx_queue *q = &gw->queue;
-	unsigned own = 0;
+	unsigned length = 0, own = 0;
 
-	for (const struct cx_box *box = q->first; box != NULL; box = box->place.next)
-		own += same_owner(box, owner);
-	if (q->length < q->max && own < (q->max * SHARE_NUM + SHARE_DEN - 1) / SHARE_DEN)
+	for (const struct cx_box *box = gw->boxes; box != NULL; box = box->next)
+		if (box->place.waits || (box->promised && box->phase == CX_BOX_PULLING)) {
+			length++;
+			own += same_owner(box, owner);
+		}
+	if (length < q->max && own < (q->max * SHARE_NUM + SHARE_DEN - 1) / SHARE_DEN)
 		return 0;
 	return cx_refuse(err, CX_BUSY,
-			 "%u sandboxes wait for room already, %u of them yours%s%.200s", q->length,
+			 "%u sandboxes wait for room or an image, %u of them yours%s%.200s", length,
 			 own, q->why.errnum != 0 ? "; " : "", q->why.errnum != 0 ? q->why.msg : "");
 }
 

@@ -156,6 +156,8 @@ def test_a_full_line_is_refused_at_once():
         answer = api.create()
         assert answer.status == 429 and int(answer.headers["Retry-After"]) > 0, answer
         assert "2 sandboxes wait for room" in answer.detail, answer
+        answer = api.create(image="not-here:1")  # what has to be pulled has no other entrance
+        assert answer.status == 429, answer
         assert len(api.list()) == 3
         remove(api, keys)
 

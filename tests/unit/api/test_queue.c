@@ -18,9 +18,12 @@ static void setup(void)
 	gw = (struct cx_gateway){ .loop = &loop };
 	ck_assert_int_eq(cx_loop_open(&loop, &err), 0);
 	cx_queue_open(&gw, PLACES, 60000);
-	for (unsigned i = 0; i < BOXES; i++)
+	for (unsigned i = 0; i < BOXES; i++) {
 		boxes[i] = (struct cx_box){ .gw = &gw,
+					    .next = gw.boxes,
 					    .row = { .row = i + 1, .queued_ms = cx_wall_ms() } };
+		gw.boxes = &boxes[i];
+	}
 }
 
 static void teardown(void)
@@ -113,6 +116,25 @@ START_TEST(places_are_bounded_for_all_and_for_each)
 }
 END_TEST
 
+START_TEST(who_waits_for_an_image_has_a_place)
+{
+	for (unsigned i = 0; i < PLACES * 3 / 4; i++) {
+		ck_assert_int_eq(cx_queue_check(&gw, ann, &err), 0);
+		boxes[i].row.user_id = ann;
+		boxes[i].promised = true;
+		boxes[i].phase = CX_BOX_PULLING;
+	}
+	ck_assert_int_lt(cx_queue_check(&gw, ann, &err), 0);
+	ck_assert_int_eq(err.kind, CX_BUSY);
+	ck_assert_int_eq(cx_queue_check(&gw, bob, &err), 0);
+	enter(6, bob);
+	enter(7, bob);
+	ck_assert_int_lt(cx_queue_check(&gw, eve, &err), 0);
+	boxes[0].phase = CX_BOX_RUNNING;
+	ck_assert_int_eq(cx_queue_check(&gw, eve, &err), 0);
+}
+END_TEST
+
 START_TEST(a_refusal_leaves_one_at_a_time_and_the_place)
 {
 	struct cx_err full;
@@ -194,6 +216,7 @@ int main(void)
 	tcase_add_test(tc, leaving_closes_the_gap);
 	tcase_add_test(tc, a_restart_makes_the_same_line);
 	tcase_add_test(tc, places_are_bounded_for_all_and_for_each);
+	tcase_add_test(tc, who_waits_for_an_image_has_a_place);
 	tcase_add_test(tc, a_refusal_leaves_one_at_a_time_and_the_place);
 	tcase_add_test(tc, who_is_in_line_waits_for_whatever_is_short);
 	tcase_add_test(tc, a_promise_outlives_caissond);
