@@ -11,11 +11,11 @@
 #include "base/fd.h"
 
 enum {
-	/* Its directory, what it writes, its first process, the watch of its memory; and what its
-	 * creation takes for a moment. Besides there is one of each tree of control groups. */
-	FILES_EACH = 4 + 3,
-	FILES_OWN = 256,
-	PART = 20, /* of what there is, is kept if nothing is configured */
+	/* Its directory, what it writes, its first process, the watch of its memory. Besides there
+	 * is one of each tree of control groups. */
+	FILES_EACH = 4,
+	FILES_OWN = 256, /* also what a creation takes for a moment */
+	PART = 20,	 /* of what there is, is kept if nothing is configured */
 	PIDS_RESERVE = 1024,
 	PROC_MAX = 8192,
 };
