@@ -28,7 +28,7 @@ struct cx_kept { /* freed when nothing holds it: the list, lanes */
 	struct cx_msg_exited end;
 	struct lane lanes[2];
 	unsigned holders;
-	struct cx_kept *next; /* older */
+	struct cx_kept *next; /* started, or ended, earlier */
 };
 
 /* ---- what is kept of a stream ---------------------------------------------------------------- */
@@ -48,7 +48,7 @@ size_t cx_kept_read(const struct cx_kept_stream *stream, uint64_t *offset, void 
 	uint64_t head = stream->ring.end < CX_KEPT_HEAD ? stream->ring.end : CX_KEPT_HEAD;
 	size_t n;
 
-	if (*offset >= head)
+	if (*offset >= head || stream->ring.end <= CX_RING_SIZE)
 		return cx_ring_read(&stream->ring, offset, out, max);
 	n = head - *offset < max ? (size_t)(head - *offset) : max;
 	memcpy(out, stream->head + *offset, n);
@@ -99,7 +99,7 @@ static struct cx_kept **of_job(struct cx_agent *agent, const struct cx_job *job)
 	return at;
 }
 
-/* The oldest one that has ended goes. */
+/* The one that ended first goes. */
 static int make_room(struct cx_agent *agent, struct cx_err *err)
 {
 	struct cx_kept **oldest = NULL;
@@ -186,12 +186,16 @@ static void on_failed(struct cx_job *job, const struct cx_err *err)
 
 static void on_exited(struct cx_job *job, const struct cx_msg_exited *end)
 {
-	struct cx_kept *kept = *of_job(job->agent, job);
+	struct cx_kept **at = of_job(job->agent, job);
+	struct cx_kept *kept = *at;
 
 	for (size_t i = 0; i < CX_LEN(kept->lanes); i++) /* its last words come before its end */
 		read_lane(&kept->lanes[i], READS_AT_END);
 	kept->end = *end;
 	kept->job = NULL;
+	*at = kept->next; /* in front: of those that have ended the first to end is the last */
+	kept->next = job->agent->kept;
+	job->agent->kept = kept;
 	cx_conn_say_exited(asker_of(job), job->asker.request, end);
 }
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/detached.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 #include "base/log.h"
 
-enum { PUT_AGAIN_MS = 5000, PIPE_MIN = 65536 };
+enum { PUT_AGAIN_MS = 5000 };
 
 enum state {
 	RUNNING,    /* or being started, or its agent is just being reached again */
@@ -312,28 +311,13 @@ static struct cx_detached *make(struct cx_gateway *gw, struct cx_box *box)
 	return d;
 }
 
-/* All of it at once: a pipe holds it, so that nobody has to be there to write the rest. */
-static int fill_input(struct cx_pipes *pipes, const struct cx_buf *input, struct cx_err *err)
-{
-	ssize_t n;
-
-	if (input->len > PIPE_MIN && fcntl(pipes->ours[0], F_SETPIPE_SZ, (int)input->len) < 0)
-		return cx_refuse(err, CX_LIMIT,
-				 "there is no room for 'stdin' now; without 'id' and 'detach' it "
-				 "needs none");
-	n = input->len > 0 ? write(pipes->ours[0], input->p, input->len) : 0;
-	if (n < 0 || (size_t)n != input->len)
-		return cx_fail(err, EIO, "input of a command");
-	cx_close(&pipes->ours[0]);
-	return 0;
-}
-
 static int ask(struct cx_detached *d, struct cx_session *session, const struct cx_exec_spec *spec,
 	       struct cx_err *err)
 {
 	CX_AUTO(cx_pipes_close) struct cx_pipes pipes;
 
-	if (cx_pipes_open_input(&pipes, err) < 0 || fill_input(&pipes, &spec->input, err) < 0)
+	if (cx_pipes_open_input(&pipes, err) < 0 ||
+	    cx_pipes_fill(&pipes, spec->input.p, spec->input.len, err) < 0)
 		return -err->errnum;
 	d->session = session;
 	return cx_command_ask(session, spec, d->row.id, &pipes, &d->exec, err);

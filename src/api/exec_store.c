@@ -14,19 +14,21 @@ static_assert((int)STATEMENT_MAX <= (int)CX_STORE_STATEMENTS_MAX, "there is a sl
 #define HOLES "?, ?, ?, ?" CX_EXEC_COLUMNS(CX_SQL_HOLE)
 
 static const char *const statements[STATEMENT_MAX] = {
-	[PUT] = ("INSERT INTO execs (" NAMES ") VALUES (" HOLES ")"
-		 " ON CONFLICT (sandbox_id, id) DO UPDATE SET out=excluded.out,"
-		 " out_bytes=excluded.out_bytes, err=excluded.err, err_bytes=excluded.err_bytes,"
-		 " ended_ms=excluded.ended_ms, result=excluded.result, reason=excluded.reason"),
+	/* An end gets a new number, so that rows that have ended are numbered in that order. */
+	[PUT] = "INSERT OR REPLACE INTO execs (" NAMES ") VALUES (" HOLES ")",
 	[REMOVE] = "DELETE FROM execs WHERE sandbox_id=?1 AND id=?2",
 	[FIND] = "SELECT " NAMES " FROM execs WHERE sandbox_id=?1 AND id=?2",
-	[EACH] = ("SELECT " NAMES " FROM execs WHERE sandbox_id=?1"
-		  " AND (ended_ms=0 OR NOT ?2) ORDER BY row DESC"),
+	[EACH] = ("SELECT NULL, 0, NULL, 0" CX_EXEC_COLUMNS(
+		CX_SQL_NAME) " FROM execs"
+			     " WHERE sandbox_id=?1 AND (ended_ms=0 OR NOT ?2)"
+			     " ORDER BY created_ms DESC, row DESC"),
 	[BOUND] = ("DELETE FROM execs WHERE sandbox_id=?1 AND ended_ms > 0 AND row <= (SELECT row"
 		   " FROM execs WHERE sandbox_id=?1 AND ended_ms > 0 ORDER BY row DESC"
 		   " LIMIT 1 OFFSET ?2)"),
-	[SWEEP] = ("DELETE FROM execs WHERE ended_ms > 0 AND (ended_ms < ?1 OR row <= (SELECT"
-		   " max(row) FROM execs) - ?2)"),
+	/* Both bounds are of the index of ends alone. */
+	[SWEEP] = ("DELETE FROM execs WHERE ended_ms > 0 AND ended_ms < max(?1, ifnull((SELECT"
+		   " ended_ms FROM execs WHERE ended_ms > 0 ORDER BY ended_ms DESC"
+		   " LIMIT 1 OFFSET ?2 - 1), 0))"),
 };
 
 static sqlite3_stmt *take(struct cx_store *store, enum statement which, struct cx_err *err)

@@ -22,9 +22,16 @@ struct cx_pipes {
 	unsigned ntheirs;
 };
 
+/* Each leaves *ret closed when it fails. */
 CX_MUST int cx_pipes_open(struct cx_pipes *ret, struct cx_err *err);
 CX_MUST int cx_pipes_open_input(struct cx_pipes *ret, struct cx_err *err); /* ours[0] alone */
 CX_MUST int cx_pipes_open_tty(struct cx_pipes *ret, struct cx_err *err);
+/*
+ * Writes all of stdin at once and closes it: the pipe holds it, so nobody has to be there later.
+ * len fits into an int. CX_LIMIT when the pipe cannot be made so large; then it may have got a
+ * part.
+ */
+CX_MUST int cx_pipes_fill(struct cx_pipes *pipes, const char *p, size_t len, struct cx_err *err);
 void cx_pipes_close(struct cx_pipes *pipes); /* what is left of both sides; idempotent */
 void cx_pipes_close_theirs(struct cx_pipes *pipes);
 

@@ -116,6 +116,18 @@ def test_of_much_output_the_beginning_and_the_newest_are_kept(api, make):
     assert text == wanted[:at] + wanted[at + lost:] and len(text) == 32 << 10
 
 
+def test_output_just_over_what_is_kept_of_its_beginning_is_whole(api, make):
+    key = make()
+    for size in (20000, 30000, 36000):
+        wanted = b"".join(b"%d\n" % n for n in range(1, size))[:size]
+        end = call(api, "POST", path(key), {"command": f"seq 1 {size} | head -c {size}", "id": f"n{size}"}).ok()
+        truncated = size > 32 << 10
+        assert (end["stdout_bytes"], end["stdout_truncated"]) == (size, truncated)
+        tail = (end["stdout_tail"] or "").encode()
+        assert len(end["stdout"]) + len(tail) == min(size, 32 << 10)
+        assert wanted.startswith(end["stdout"].encode()) and wanted.endswith(tail)
+
+
 def test_input_is_there_before_it_starts(api, make):
     key = make()
     text = "x" * 500000

@@ -1359,7 +1359,7 @@ START_TEST(a_kept_command_outlives_its_connection)
 }
 END_TEST
 
-/* Those that run stay, of the others the oldest goes. */
+/* Those that run stay, of the others the one that ended first goes. */
 START_TEST(kept_commands_are_bounded)
 {
 	struct cx_msg_exec runs = kept("read x </fifo", "first"), done;
@@ -1382,6 +1382,14 @@ START_TEST(kept_commands_are_bounded)
 	expect_output("echo >/fifo", "");
 	wait_for_end(&first);
 	ck_assert_uint_eq(first.end.status, 0);
+	for (int i = 0; i < CX_KEPT_MAX - 1; i++) { /* it ended last, so all others go before it */
+		(void)snprintf(key, sizeof key, "more%d", i);
+		done = kept("exit 0", key);
+		start_kept(&run, &done);
+		wait_for_end(&run);
+	}
+	ask_output(&ask, "first", false, 0);
+	ck_assert_int_eq(ask.err.errnum, 0);
 }
 END_TEST
 

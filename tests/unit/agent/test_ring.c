@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/ring.h"
+#include "agent/kept.h"
 
 #include <string.h>
 
@@ -82,6 +82,32 @@ START_TEST(less_than_a_ring_is_all_there)
 }
 END_TEST
 
+/* _i: also where the head ends, what was written is read without a gap. */
+START_TEST(a_kept_stream_is_whole_as_long_as_the_ring_is)
+{
+	static const size_t sizes[] = { 100, 20000, 30000, 36000, CX_RING_SIZE };
+	static struct cx_kept_stream stream;
+	static uint8_t bytes[CX_RING_SIZE];
+	uint64_t offset = 8192;
+	size_t size = sizes[_i], n;
+
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = byte_at(i);
+	cx_kept_write(&stream, bytes, size);
+	if (offset > size)
+		offset = size;
+	n = cx_kept_read(&stream, &offset, out, sizeof out);
+	ck_assert_uint_eq(offset + n, size);
+	ck_assert_int_eq(memcmp(out, bytes + offset, n), 0);
+	cx_kept_write(&stream, bytes, CX_RING_SIZE); /* now it has a middle that is lost */
+	offset = 10;
+	n = cx_kept_read(&stream, &offset, out, sizeof out);
+	ck_assert_uint_eq(offset, 10);
+	ck_assert_uint_eq(n, CX_KEPT_HEAD - 10);
+	ck_assert_int_eq(out[0], byte_at(10));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("agent/ring");
@@ -89,6 +115,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, the_last_bytes_stay, 0, 9);
 	tcase_add_test(tc, less_than_a_ring_is_all_there);
+	tcase_add_loop_test(tc, a_kept_stream_is_whole_as_long_as_the_ring_is, 0, 5);
 	suite_add_tcase(s, tc);
 	return run_suite(s);
 }

@@ -402,9 +402,11 @@ static void execute(const char *sql)
 
 /* ---- commands ---- */
 
+enum { KEPT_ALL = 70 };
+
 static void put_exec(const char *sandbox, int number, int64_t ended_ms)
 {
-	const struct cx_exec_bounds bounds = { .kept = 3, .for_ms = 60000, .kept_all = 1000 };
+	const struct cx_exec_bounds bounds = { .kept = 3, .for_ms = 60000, .kept_all = KEPT_ALL };
 	char id[16], sandbox_id[16];
 	struct cx_exec_row row = { .sandbox_id = sandbox_id,
 				   .id = id,
@@ -449,19 +451,19 @@ START_TEST(ends_of_commands_are_kept_within_bounds)
 	put_exec("b", 7, cx_wall_ms());
 	expect_execs("a", false, "6 5 4 1 ");
 	expect_execs("a", true, "1 ");
-	put_exec("a", 1, cx_wall_ms());
-	expect_execs("a", false, "6 5 4 ");
+	put_exec("a", 1, cx_wall_ms()); /* it began first and ended last */
+	expect_execs("a", false, "1 6 5 ");
 	expect_execs("b", false, "7 ");
 	ck_assert_int_eq(cx_store_exec_find(store, "a", "6", &row, &err), 1);
 	ck_assert_uint_eq(row.out.bytes, 3);
 	ck_assert_int_eq(memcmp(row.out.kept.p, "a\0b", 3), 0);
 	ck_assert_str_eq(row.result, "{}");
 	ck_assert_int_eq(cx_store_exec_remove(store, "a", "5", &err), 0);
-	expect_execs("a", false, "6 4 ");
+	expect_execs("a", false, "1 6 ");
 	for (int i = 0; i < 64; i++) /* old ones go now and then */
 		put_exec("old", i, 1);
 	put_exec("b", 8, cx_wall_ms());
-	expect_execs("a", false, "6 4 ");
+	expect_execs("a", false, "1 6 ");
 	ck_assert_int_eq(cx_store_exec_find(store, "old", "10", &row, &err), 0);
 }
 END_TEST
@@ -518,6 +520,28 @@ START_TEST(old_events_go_but_the_last_of_what_lives)
 }
 END_TEST
 
+/* Many short commands of one sandbox leave the ends of others alone. */
+START_TEST(ends_of_all_are_bounded_by_how_many_there_are)
+{
+	const int64_t now = cx_wall_ms();
+
+	put_exec("quiet", 1, now - 1000);
+	put_exec("quiet", 2, 0);
+	for (int i = 0; i < 2 * KEPT_ALL; i++)
+		put_exec("busy", i, now - 500 + i);
+	expect_execs("quiet", false, "2 1 ");
+	for (int i = 0; i < KEPT_ALL; i++) {
+		char other[16];
+
+		(void)snprintf(other, sizeof other, "other%d", i);
+		put_exec(other, 1, now);
+	}
+	for (int i = 0; i < 64; i++)
+		put_exec("busy", i, now);
+	expect_execs("quiet", false, "2 ");
+}
+END_TEST
+
 START_TEST(a_newer_schema_is_refused)
 {
 	struct cx_err err = { 0 };
@@ -564,6 +588,7 @@ int main(void)
 	tcase_add_test(tc, exposed_ports_go_with_their_sandbox);
 	tcase_add_test(tc, ends_of_commands_are_kept_within_bounds);
 	tcase_add_test(tc, old_events_go_but_the_last_of_what_lives);
+	tcase_add_test(tc, ends_of_all_are_bounded_by_how_many_there_are);
 	tcase_add_test(tc, a_newer_schema_is_refused);
 	tcase_add_test(tc, no_database_is_refused);
 	suite_add_tcase(suite, tc);

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -1038,6 +1039,45 @@ START_TEST(pipes_are_as_promised)
 }
 END_TEST
 
+/* _i: which of the ways to open them fails. */
+START_TEST(pipes_that_were_not_opened_are_closed)
+{
+	static int (*const ways[])(struct cx_pipes *, struct cx_err *) = { cx_pipes_open,
+									   cx_pipes_open_input,
+									   cx_pipes_open_tty };
+	struct rlimit none = { 0, 0 };
+	struct cx_pipes p = { .ntheirs = 0 }; /* nothing but standard input */
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &none), 0);
+	none.rlim_cur = 0;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ck_assert_int_eq(ways[_i](&p, &err), -EMFILE);
+	cx_pipes_close(&p);
+	ck_assert_int_ge(fcntl(0, F_GETFD), 0);
+}
+END_TEST
+
+START_TEST(small_pipes_take_all_input_or_none)
+{
+	static char text[60000], back[20000];
+	struct cx_pipes p;
+
+	ck_assert_int_eq(cx_pipes_open_input(&p, &err), 0);
+	ck_assert_int_eq(fcntl(p.ours[0], F_SETPIPE_SZ, 4096), 4096);
+	memset(text, 'x', sizeof text);
+	ck_assert_msg(cx_pipes_fill(&p, text, sizeof back, &err) == 0, "%s", err.msg);
+	ck_assert_int_eq(p.ours[0], -EBADF);
+	ck_assert_int_eq(read(p.theirs[0], back, sizeof back), sizeof back);
+	ck_assert_int_eq(read(p.theirs[0], back, 1), 0);
+	cx_pipes_close(&p);
+	ck_assert_int_eq(cx_pipes_open_input(&p, &err), 0);
+	ck_assert_int_eq(write(p.ours[0], text, sizeof back), sizeof back); /* no room is left */
+	ck_assert_int_lt(cx_pipes_fill(&p, text, sizeof text, &err), 0);
+	ck_assert_int_eq(err.kind, CX_LIMIT);
+	cx_pipes_close(&p);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("exec/session");
@@ -1052,6 +1092,8 @@ int main(void)
 	tcase_add_test(fresh, queued_bytes_are_bounded);
 	tcase_add_loop_test(fresh, noise_is_no_packet, 0, 64);
 	tcase_add_test(fresh, pipes_are_as_promised);
+	tcase_add_loop_test(fresh, pipes_that_were_not_opened_are_closed, 0, 3);
+	tcase_add_test(fresh, small_pipes_take_all_input_or_none);
 	tcase_add_test(tc, answers_find_their_request);
 	tcase_add_test(tc, a_command_starts_and_ends);
 	tcase_add_test(tc, a_file_is_moved);
