@@ -168,6 +168,8 @@ static int adopt_all(struct cx_adoption *adoption, struct cx_err *err)
 		if (adopt_one(adoption, id, err) < 0)
 			return -err->errnum;
 	}
+	if (cx_detached_settle(gw, err) < 0)
+		return -err->errnum;
 	destroy_strangers(adoption);
 	cx_queue_adopted(gw);
 	return 0;

@@ -106,8 +106,7 @@ static void say_ended(const struct cx_box *box, struct cx_err *ret)
 			message != NULL ? message : "");
 }
 
-/* For commands that ran. Without its agent we only know no more. */
-static enum cx_reason reason_of_end(const struct cx_box *box)
+enum cx_reason cx_box_reason_of_end(const struct cx_sandbox_row *row)
 {
 	static const struct {
 		const char *type;
@@ -119,7 +118,7 @@ static enum cx_reason reason_of_end(const struct cx_box *box)
 	};
 
 	for (size_t i = 0; i < CX_LEN(reasons); i++)
-		if (cx_box_is(box->row.error_type, reasons[i].type))
+		if (cx_box_is(row->error_type, reasons[i].type))
 			return reasons[i].reason;
 	return CX_REASON_SANDBOX_STOPPED;
 }
@@ -132,7 +131,7 @@ static void fail_session(const struct cx_box *box, struct cx_session **slot,
 	*slot = NULL;
 	if (session == NULL)
 		return;
-	cx_session_fail(session, reason_of_end(box), why);
+	cx_session_fail(session, cx_box_reason_of_end(&box->row), why);
 	cx_session_close(session);
 }
 
@@ -348,7 +347,7 @@ void cx_box_end(struct cx_box *box, const struct cx_ending *how)
 	tell_watches(box);
 	fail_session(box, &box->broken, &why);
 	if (talks)
-		cx_session_give_up(box->session, reason_of_end(box), &why);
+		cx_session_give_up(box->session, cx_box_reason_of_end(&box->row), &why);
 	cx_engine_forget(&box->change);
 	cx_box_tell(&box->changed, NULL, &why);
 	if (!talks) {

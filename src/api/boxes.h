@@ -74,6 +74,8 @@ struct cx_session *cx_box_agent(struct cx_box *box, struct cx_err *err);
 /* Its session, if it still has one, for who reads what is left of one that ends. */
 struct cx_session *cx_box_last_session(struct cx_box *box);
 void cx_box_heard(struct cx_box *box); /* that was read */
+/* For commands that ran when it ended like that. Without its agent we only know no more. */
+enum cx_reason cx_box_reason_of_end(const struct cx_sandbox_row *row);
 /*
  * It is in use now: its idle time begins anew. So it does while a request is pending in its
  * session, and when a command has ended.

@@ -25,7 +25,7 @@ struct cx_detached {
 	struct cx_err why;	    /* with errnum: more about it */
 	struct cx_session *session; /* that the output is asked of */
 	struct cx_call call;
-	bool of_stderr, of_tail;
+	bool of_stderr, of_tail, asked_again;
 	uint64_t offset; /* asked for */
 	struct cx_box_watch watch;
 	struct cx_timer timer;
@@ -157,6 +157,23 @@ static void conclude(struct cx_detached *d)
 }
 
 static void collect(struct cx_detached *d);
+static void collect_last(struct cx_timer *timer);
+
+/* Once more, if there is still somebody to ask: a session may end its calls and yet go on. */
+static void not_read(struct cx_detached *d, const struct cx_err *err)
+{
+	if (!d->asked_again) {
+		d->asked_again = true;
+		d->timer.fire = collect_last;
+		cx_timer_set(d->gw->loop, &d->timer, 0);
+		return;
+	}
+	if (d->why.errnum == 0) {
+		d->why = *err;
+		(void)cx_wrap(&d->why, "its output could not be read");
+	}
+	conclude(d);
+}
 
 /* Of each stream the beginning, then what is newest; both are there, or were never written. */
 static void on_output(struct cx_call *call, const struct cx_answer *answer,
@@ -167,9 +184,11 @@ static void on_output(struct cx_call *call, const struct cx_answer *answer,
 	struct cx_err bad;
 	uint64_t end;
 
-	if (err != NULL || cx_excerpt_add(to, answer->log.offset, answer->log.data.p,
-					  answer->log.data.len, &bad) < 0) {
-		conclude(d); /* the sandbox is gone: what was read is what there is */
+	if (err == NULL && cx_excerpt_add(to, answer->log.offset, answer->log.data.p,
+					  answer->log.data.len, &bad) < 0)
+		err = &bad;
+	if (err != NULL) {
+		not_read(d, err);
 		return;
 	}
 	end = answer->log.end;
@@ -177,6 +196,7 @@ static void on_output(struct cx_call *call, const struct cx_answer *answer,
 	d->offset = 0;
 	if (d->of_tail)
 		d->offset = end - to->bytes > CX_EXCERPT_TAIL ? end - CX_EXCERPT_TAIL : to->bytes;
+	to->cut = d->of_tail;
 	if (!d->of_tail && d->of_stderr) {
 		conclude(d);
 		return;
@@ -193,7 +213,7 @@ static void collect(struct cx_detached *d)
 	d->call.done = on_output;
 	if (cx_session_exec_output(d->session, d->row.id, d->of_stderr, d->offset, max, &d->call,
 				   &err) < 0)
-		conclude(d);
+		not_read(d, &err);
 }
 
 /* A sandbox that ends waits for this a while (boxend.c). */
@@ -201,12 +221,16 @@ static void collect_last(struct cx_timer *timer)
 {
 	struct cx_detached *d = cx_container_of(timer, struct cx_detached, timer);
 	struct cx_box *box = cx_box_find(d->gw, d->row.sandbox_id);
+	struct cx_err gone;
 
+	d->asked_again = true;
 	d->session = box != NULL ? cx_box_last_session(box) : NULL;
-	if (d->session != NULL)
+	if (d->session != NULL) {
 		collect(d);
-	else
-		conclude(d);
+		return;
+	}
+	(void)cx_refuse(&gone, CX_UNAVAILABLE, "the connection to the sandbox is closed");
+	not_read(d, &gone);
 }
 
 bool cx_detached_collects(struct cx_gateway *gw, const char *sandbox)
@@ -235,31 +259,35 @@ static void lose(struct cx_detached *d, enum cx_reason reason)
 	d->end = (struct cx_result){ .unseen = true, .reason = reason };
 }
 
-static bool has_stopped(const struct cx_detached *d)
+static bool has_stopped(const struct cx_detached *d, enum cx_reason *ret)
 {
 	const struct cx_box *box = cx_box_find(d->gw, d->row.sandbox_id);
 
+	*ret = box != NULL ? cx_box_reason_of_end(cx_box_row(box)) : CX_REASON_SANDBOX_STOPPED;
 	return box == NULL || cx_box_row(box)->ended_ms > 0;
 }
 
-/* The connection was lost, but the sandbox lives: it is asked again when its agent is reached. */
+/* The connection was lost. One whose start nobody has told yet may run all the same. */
 static bool is_cut_off(const struct cx_detached *d, const struct cx_err *err)
 {
-	return err->kind == CX_UNAVAILABLE && (d->begun || d->earlier) && !has_stopped(d);
+	return err->kind == CX_UNAVAILABLE &&
+	       (d->begun || d->earlier || !cx_session_alive(d->session));
 }
 
 static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *err)
 {
 	struct cx_detached *d = cx_container_of(exec, struct cx_detached, exec);
+	enum cx_reason reason;
+	bool stopped = has_stopped(d, &reason);
 
-	if (err != NULL && is_cut_off(d, err))
-		return;
+	if (err != NULL && !stopped && is_cut_off(d, err))
+		return; /* it is asked again when its agent is reached */
 	if (err != NULL)
 		d->why = *err;
 	if (end != NULL)
 		d->end = *end;
-	else if (has_stopped(d))
-		lose(d, CX_REASON_SANDBOX_STOPPED);
+	else if (stopped)
+		lose(d, reason);
 	else if (d->begun || d->earlier || err->kind == CX_UNAVAILABLE || err->kind == CX_TIMEOUT)
 		lose(d, CX_REASON_ENGINE_ERROR);
 	else {
@@ -292,7 +320,7 @@ static void on_box_ended(struct cx_box_watch *watch, const struct cx_sandbox_row
 	if (d->state != RUNNING || cx_exec_pending(&d->exec))
 		return;
 	(void)cx_refuse(&d->why, CX_CONFLICT, "the sandbox has ended (%s)", row->status);
-	lose(d, CX_REASON_SANDBOX_STOPPED);
+	lose(d, cx_box_reason_of_end(row));
 	conclude(d);
 }
 
@@ -306,6 +334,7 @@ static struct cx_detached *make(struct cx_gateway *gw, struct cx_box *box)
 		return NULL;
 	d->gw = gw;
 	d->exec = (struct cx_exec){ .started = on_started, .ended = on_ended };
+	d->row.out.cut = d->row.err.cut = true; /* until it is read */
 	d->watch.ended = on_box_ended;
 	cx_box_watch(box, &d->watch);
 	return d;
@@ -351,7 +380,9 @@ int cx_detached_start(struct cx_gateway *gw, struct cx_box *box, const struct cx
 
 int cx_detached_signal(struct cx_detached *d, uint32_t signo, struct cx_err *err)
 {
-	if (d->state == RUNNING && !cx_exec_pending(&d->exec))
+	if (d->state != RUNNING)
+		return 0; /* it means nothing any more */
+	if (!cx_exec_pending(&d->exec))
 		return cx_refuse(err, CX_UNAVAILABLE, "the sandbox is just being reached again");
 	return cx_exec_signal(&d->exec, signo, NULL, err);
 }
@@ -364,15 +395,22 @@ const struct cx_exec_row *cx_detached_row(const struct cx_detached *d)
 /* ---- finding ----------------------------------------------------------------------------------
  */
 
-static int settle_lost(struct cx_gateway *gw, struct cx_exec_row *row, struct cx_err *err)
+static int end_unseen(struct cx_exec_row *row, struct cx_err *err)
 {
 	const struct cx_result unseen = { .unseen = true, .reason = CX_REASON_ENGINE_ERROR };
-	struct cx_err why, ignored;
+	struct cx_err why;
 
 	(void)cx_refuse(
 		&why, CX_UNAVAILABLE,
 		"the engine failed while it ran, or the sandbox ended while nobody watched");
-	if (cx_exec_row_end(row, &unseen, 0, &why, err) < 0)
+	return cx_exec_row_end(row, &unseen, 0, &why, err);
+}
+
+static int settle_lost(struct cx_gateway *gw, struct cx_exec_row *row, struct cx_err *err)
+{
+	struct cx_err ignored;
+
+	if (end_unseen(row, err) < 0)
 		return -err->errnum;
 	(void)!cx_exec_row_put(gw, row, &ignored); /* a later look finds the same */
 	return 0;
@@ -430,6 +468,17 @@ int cx_detached_adopt(struct cx_gateway *gw, struct cx_box *box, struct cx_err *
 	struct adoption adoption = { .gw = gw, .box = box };
 
 	return cx_store_exec_each(gw->store, cx_box_row(box)->id, true, adopt_row, &adoption, err);
+}
+
+int cx_detached_settle(struct cx_gateway *gw, struct cx_err *err)
+{
+	CX_AUTO(cx_exec_row_clear) struct cx_exec_row end = { .id = strdup("") };
+
+	if (end.id == NULL)
+		return cx_fail(err, ENOMEM, "command");
+	if (end_unseen(&end, err) < 0)
+		return -err->errnum;
+	return cx_store_exec_settle(gw->store, &end, err);
 }
 
 static void go_on(struct cx_detached *d, struct cx_session *session)

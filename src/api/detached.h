@@ -46,6 +46,8 @@ CX_MUST int cx_detached_signal(struct cx_detached *one, uint32_t signo, struct c
 
 /* For boxadopt.c, boxagent.c: an earlier gateway's go on; their agent can be asked (again). */
 CX_MUST int cx_detached_adopt(struct cx_gateway *gw, struct cx_box *box, struct cx_err *err);
+/* After those: what ran in sandboxes that are gone has ended, unseen. */
+CX_MUST int cx_detached_settle(struct cx_gateway *gw, struct cx_err *err);
 /* The output of some that have ended with the sandbox is being read; cx_box_heard() follows. */
 bool cx_detached_collects(struct cx_gateway *gw, const char *sandbox);
 void cx_detached_reach(struct cx_gateway *gw, const char *sandbox, struct cx_session *session);

@@ -9,6 +9,7 @@ void cx_excerpt_clear(struct cx_excerpt *excerpt)
 {
 	cx_buf_free(&excerpt->kept);
 	excerpt->bytes = 0;
+	excerpt->cut = false;
 }
 
 /* Where in the stream the bytes behind the head begin. */

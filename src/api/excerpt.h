@@ -2,6 +2,7 @@
 #ifndef CX_API_EXCERPT_H
 #define CX_API_EXCERPT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -15,6 +16,7 @@ enum { CX_EXCERPT_HEAD = 8 << 10, CX_EXCERPT_TAIL = 24 << 10 };
 struct cx_excerpt {
 	struct cx_buf kept; /* both, one behind the other */
 	uint64_t bytes;	    /* of the stream so far */
+	bool cut;	    /* what came behind them could not be read */
 };
 
 void cx_excerpt_clear(struct cx_excerpt *excerpt); /* for CX_AUTO() */

@@ -7,7 +7,7 @@
 /* Rows that are too old or too many are looked for once in so many puts. */
 enum { SWEEP_EVERY = 64 };
 
-enum statement { PUT, REMOVE, FIND, EACH, BOUND, SWEEP, STATEMENT_MAX };
+enum statement { PUT, REMOVE, FIND, EACH, BOUND, SWEEP, SETTLE, STATEMENT_MAX };
 static_assert((int)STATEMENT_MAX <= (int)CX_STORE_STATEMENTS_MAX, "there is a slot for each");
 
 #define NAMES "out, out_bytes, err, err_bytes" CX_EXEC_COLUMNS(CX_SQL_NAME)
@@ -29,6 +29,10 @@ static const char *const statements[STATEMENT_MAX] = {
 	[SWEEP] = ("DELETE FROM execs WHERE ended_ms > 0 AND ended_ms < max(?1, ifnull((SELECT"
 		   " ended_ms FROM execs WHERE ended_ms > 0 ORDER BY ended_ms DESC"
 		   " LIMIT 1 OFFSET ?2 - 1), 0))"),
+	[SETTLE] = ("UPDATE execs SET ended_ms=?1, reason=?2,"
+		    " result=replace(?3, '\"exec_id\":\"\"', '\"exec_id\":\"' || id || '\"')"
+		    " WHERE ended_ms=0 AND NOT EXISTS (SELECT 1 FROM sandboxes"
+		    " WHERE sandboxes.id=execs.sandbox_id AND status IN " CX_STORE_LIVE ")"),
 };
 
 static sqlite3_stmt *take(struct cx_store *store, enum statement which, struct cx_err *err)
@@ -57,10 +61,12 @@ int cx_exec_row_copy(struct cx_exec_row *to, const struct cx_exec_row *from, str
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* Of a stream that is cut the number of bytes is stored inverted. */
 static void bind_excerpt(sqlite3_stmt *stmt, int at, const struct cx_excerpt *excerpt)
 {
 	(void)sqlite3_bind_blob(stmt, at, excerpt->kept.p, (int)excerpt->kept.len, SQLITE_STATIC);
-	(void)sqlite3_bind_int64(stmt, at + 1, (int64_t)excerpt->bytes);
+	(void)sqlite3_bind_int64(stmt, at + 1,
+				 (int64_t)(excerpt->cut ? ~excerpt->bytes : excerpt->bytes));
 }
 
 static int put(struct cx_store *store, const struct cx_exec_row *row, struct cx_err *err)
@@ -120,6 +126,18 @@ int cx_store_exec_remove(struct cx_store *store, const char *sandbox, const char
 	return cx_store_run(store, stmt, "forget a command", err);
 }
 
+int cx_store_exec_settle(struct cx_store *store, const struct cx_exec_row *end, struct cx_err *err)
+{
+	CX_AUTO_STMT *stmt = take(store, SETTLE, err);
+
+	if (stmt == NULL)
+		return -err->errnum;
+	(void)sqlite3_bind_int64(stmt, 1, end->ended_ms);
+	cx_store_bind_text(stmt, 2, end->reason);
+	cx_store_bind_text(stmt, 3, end->result);
+	return cx_store_run(store, stmt, "end commands of sandboxes that are gone", err);
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 static int read_columns(sqlite3_stmt *stmt, int at, struct cx_exec_row *row, struct cx_err *err)
@@ -133,9 +151,11 @@ static int read_columns(sqlite3_stmt *stmt, int at, struct cx_exec_row *row, str
 static int read_excerpt(sqlite3_stmt *stmt, int at, struct cx_excerpt *ret, struct cx_err *err)
 {
 	size_t len = (size_t)sqlite3_column_bytes(stmt, at);
+	int64_t bytes = sqlite3_column_int64(stmt, at + 1);
 
 	ret->kept.max = len;
-	ret->bytes = (uint64_t)sqlite3_column_int64(stmt, at + 1);
+	ret->cut = bytes < 0;
+	ret->bytes = (uint64_t)(ret->cut ? ~bytes : bytes);
 	return len > 0 ? cx_buf_add(&ret->kept, sqlite3_column_blob(stmt, at), len, err) : 0;
 }
 

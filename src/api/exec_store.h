@@ -42,6 +42,12 @@ CX_MUST int cx_store_exec_put(struct cx_store *store, const struct cx_exec_row *
 			      const struct cx_exec_bounds *bounds, struct cx_err *err);
 CX_MUST int cx_store_exec_remove(struct cx_store *store, const char *sandbox, const char *id,
 				 struct cx_err *err);
+/*
+ * All that run, as far as is known, in sandboxes that do not live end like that one (ended_ms,
+ * reason, result, which has an exec_id that is empty).
+ */
+CX_MUST int cx_store_exec_settle(struct cx_store *store, const struct cx_exec_row *end,
+				 struct cx_err *err);
 /* 1, or 0 when there is none. */
 CX_MUST int cx_store_exec_find(struct cx_store *store, const char *sandbox, const char *id,
 			       struct cx_exec_row *ret, struct cx_err *err);

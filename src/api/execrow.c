@@ -159,7 +159,7 @@ int cx_exec_row_put(struct cx_gateway *gw, const struct cx_exec_row *row, struct
 /* The beginning, and what is newest where the middle was left out. */
 static void write_stream(struct cx_jsonw *w, const char *name, const struct cx_excerpt *excerpt)
 {
-	const bool all = excerpt->bytes == excerpt->kept.len;
+	const bool all = !excerpt->cut && excerpt->bytes == excerpt->kept.len;
 	size_t head = excerpt->kept.len;
 	char key[32];
 

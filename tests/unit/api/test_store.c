@@ -420,6 +420,7 @@ static void put_exec(const char *sandbox, int number, int64_t ended_ms)
 	(void)snprintf(sandbox_id, sizeof sandbox_id, "%s", sandbox);
 	(void)snprintf(id, sizeof id, "%d", number);
 	ck_assert_int_eq(cx_excerpt_add(&row.out, 0, "a\0b", 3, &err), 0);
+	row.err.cut = true;
 	ck_assert_msg(cx_store_exec_put(store, &row, &bounds, &err) == 0, "%s", err.msg);
 	cx_excerpt_clear(&row.out);
 }
@@ -456,6 +457,8 @@ START_TEST(ends_of_commands_are_kept_within_bounds)
 	expect_execs("b", false, "7 ");
 	ck_assert_int_eq(cx_store_exec_find(store, "a", "6", &row, &err), 1);
 	ck_assert_uint_eq(row.out.bytes, 3);
+	ck_assert(!row.out.cut && row.err.cut);
+	ck_assert_uint_eq(row.err.bytes, 0);
 	ck_assert_int_eq(memcmp(row.out.kept.p, "a\0b", 3), 0);
 	ck_assert_str_eq(row.result, "{}");
 	ck_assert_int_eq(cx_store_exec_remove(store, "a", "5", &err), 0);
@@ -517,6 +520,33 @@ START_TEST(old_events_go_but_the_last_of_what_lives)
 	ck_assert_int_eq(count_events(db, "quiet"), 1);
 	ck_assert_int_eq(count_events(db, "gone"), 0);
 	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+END_TEST
+
+START_TEST(commands_of_sandboxes_that_are_gone_have_ended)
+{
+	const struct cx_exec_row end = { .ended_ms = 9,
+					 .reason = (char[]){ "engine_error" },
+					 .result = (char[]){ "{\"pid\":0,\"exec_id\":\"\"}" } };
+	CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
+	struct cx_err err = { 0 };
+
+	ck_assert_int_eq(insert("lives", "one", "RUNNING", "[]", NULL), 0);
+	ck_assert_int_eq(insert("dead", "two", "ERROR", "[]", NULL), 0);
+	put_exec("lives", 1, 0);
+	put_exec("dead", 2, 0);
+	put_exec("dead", 3, cx_wall_ms());
+	put_exec("unknown", 4, 0);
+	ck_assert_msg(cx_store_exec_settle(store, &end, &err) == 0, "%s", err.msg);
+	expect_execs("lives", true, "1 ");
+	expect_execs("dead", true, "");
+	expect_execs("unknown", true, "");
+	ck_assert_int_eq(cx_store_exec_find(store, "dead", "2", &row, &err), 1);
+	ck_assert_str_eq(row.result, "{\"pid\":0,\"exec_id\":\"2\"}");
+	ck_assert_str_eq(row.reason, "engine_error");
+	cx_exec_row_clear(&row);
+	ck_assert_int_eq(cx_store_exec_find(store, "dead", "3", &row, &err), 1);
+	ck_assert_str_eq(row.result, "{}");
 }
 END_TEST
 
@@ -588,6 +618,7 @@ int main(void)
 	tcase_add_test(tc, exposed_ports_go_with_their_sandbox);
 	tcase_add_test(tc, ends_of_commands_are_kept_within_bounds);
 	tcase_add_test(tc, old_events_go_but_the_last_of_what_lives);
+	tcase_add_test(tc, commands_of_sandboxes_that_are_gone_have_ended);
 	tcase_add_test(tc, ends_of_all_are_bounded_by_how_many_there_are);
 	tcase_add_test(tc, a_newer_schema_is_refused);
 	tcase_add_test(tc, no_database_is_refused);
