@@ -3,9 +3,11 @@
 
 import base64
 import concurrent.futures
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 
 import harness
 
@@ -136,8 +138,10 @@ def test_input_is_there_before_it_starts(api, make):
 
 
 def test_it_outlives_gateway_and_caissond(engine, make):
-    key = make()
+    key, gone = make(), make()
     api = engine.api
+    call(api, "POST", path(gone), {"command": "true", "id": "dead"}).ok()
+    api.delete(gone).ok()
     start(api, key, "echo 1; while ! test -e /go1; do sleep 0.05; done; echo 2; "
           "while ! test -e /go2; do sleep 0.05; done; echo 3; exit 4", id="long")
     start(api, key, "sleep 0.5; echo while you were away; exit 5", id="meanwhile")
@@ -145,7 +149,13 @@ def test_it_outlives_gateway_and_caissond(engine, make):
     let_go(engine, key, "go1")
     assert output(api, key, "long", 0, query="&wait=5")[0] in (b"1\n", b"1\n2\n")
     engine.kill()
+    with contextlib.closing(sqlite3.connect(os.path.join(engine.state, "gateway", "state.db"))) as db, db:
+        db.execute("UPDATE execs SET ended_ms=0, result=NULL, reason=NULL WHERE id='dead'")  # as if nobody had seen it
     engine.start()
+    lost, = call(api, "GET", path(gone)).ok()["execs"]
+    assert (lost["exec_id"], lost["status"], lost["reason"]) == ("dead", "ENDED", "engine_error")
+    lost = get(api, gone, "dead")["result"]
+    assert (lost["exec_id"], lost["exit_code"]) == ("dead", None)
     assert call(api, "POST", path(key), {"command": "sleep 0.5; echo while you were away; exit 5", "id": "meanwhile",
                                        "detach": True}).ok()
     assert result(api, key, "meanwhile")["exit_code"] == 5
