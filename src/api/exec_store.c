@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/exec_store.h"
 
+#include "api/aead.h"
 #include "api/store_inner.h"
 #include "base/loop.h"
+#include "base/str.h"
 
 /* Rows that are too old or too many are looked for once in so many puts. */
 enum { SWEEP_EVERY = 64 };
@@ -10,15 +12,16 @@ enum { SWEEP_EVERY = 64 };
 enum statement { PUT, REMOVE, FIND, EACH, BOUND, SWEEP, SETTLE, STATEMENT_MAX };
 static_assert((int)STATEMENT_MAX <= (int)CX_STORE_STATEMENTS_MAX, "there is a slot for each");
 
-#define NAMES "out, out_bytes, err, err_bytes" CX_EXEC_COLUMNS(CX_SQL_NAME)
-#define HOLES "?, ?, ?, ?" CX_EXEC_COLUMNS(CX_SQL_HOLE)
+#define NAMES "command, out, out_bytes, err, err_bytes" CX_EXEC_COLUMNS(CX_SQL_NAME)
+#define HOLES "?, ?, ?, ?, ?" CX_EXEC_COLUMNS(CX_SQL_HOLE)
+enum { COMMAND, OUT, ERR = 3, COLUMNS = 5 }; /* places of what NAMES says */
 
 static const char *const statements[STATEMENT_MAX] = {
 	/* An end gets a new number, so that rows that have ended are numbered in that order. */
 	[PUT] = "INSERT OR REPLACE INTO execs (" NAMES ") VALUES (" HOLES ")",
 	[REMOVE] = "DELETE FROM execs WHERE sandbox_id=?1 AND id=?2",
 	[FIND] = "SELECT " NAMES " FROM execs WHERE sandbox_id=?1 AND id=?2",
-	[EACH] = ("SELECT NULL, 0, NULL, 0" CX_EXEC_COLUMNS(
+	[EACH] = ("SELECT command, NULL, 0, NULL, 0" CX_EXEC_COLUMNS(
 		CX_SQL_NAME) " FROM execs"
 			     " WHERE sandbox_id=?1 AND (ended_ms=0 OR NOT ?2)"
 			     " ORDER BY created_ms DESC, row DESC"),
@@ -43,6 +46,7 @@ static sqlite3_stmt *take(struct cx_store *store, enum statement which, struct c
 void cx_exec_row_clear(struct cx_exec_row *row)
 {
 	CX_EXEC_COLUMNS(CX_CLEAR)
+	cx_freep(&row->command);
 	cx_excerpt_clear(&row->out);
 	cx_excerpt_clear(&row->err);
 }
@@ -56,28 +60,83 @@ void cx_exec_row_clear(struct cx_exec_row *row)
 int cx_exec_row_copy(struct cx_exec_row *to, const struct cx_exec_row *from, struct cx_err *err)
 {
 	CX_EXEC_COLUMNS(COPY)
+	COPY_text(command) return 0;
+}
+
+/* ---- sealing --------------------------------------------------------------------------------- */
+
+enum { OWNER_MAX = 256 };
+
+void cx_store_exec_key(struct cx_store *store, const uint8_t key[CX_KEYFILE_BYTES])
+{
+	memcpy(store->exec_key, key, CX_KEYFILE_BYTES);
+}
+
+/* What is of one command, and one column of it, passes for no other's. */
+static int owner_of(const struct cx_store *store, const struct cx_exec_row *row, int column,
+		    char owner[OWNER_MAX], struct cx_aead *ret, struct cx_err *err)
+{
+	if (cx_format(owner, OWNER_MAX, "%d %s %s", err, column, row->sandbox_id, row->id) < 0)
+		return -err->errnum;
+	*ret = (struct cx_aead){ store->exec_key, owner, strlen(owner) };
 	return 0;
+}
+
+/* Of nothing there is no box. */
+static int seal(const struct cx_store *store, const struct cx_exec_row *row, int column,
+		const char *p, size_t len, struct cx_buf *box, struct cx_err *err)
+{
+	char owner[OWNER_MAX];
+	struct cx_aead with;
+
+	if (len == 0)
+		return 0;
+	box->max = len + CX_AEAD_EXTRA;
+	return owner_of(store, row, column, owner, &with, err) < 0
+		       ? -err->errnum
+		       : cx_aead_seal(&with, p, len, box, err);
+}
+
+static int open_sealed(const struct cx_store *store, const struct cx_exec_row *row,
+		       sqlite3_stmt *stmt, int column, struct cx_buf *ret, struct cx_err *err)
+{
+	size_t len = (size_t)sqlite3_column_bytes(stmt, column);
+	char owner[OWNER_MAX];
+	struct cx_aead with;
+
+	ret->max = len;
+	if (len == 0)
+		return 0;
+	return owner_of(store, row, column, owner, &with, err) < 0
+		       ? -err->errnum
+		       : cx_aead_open(&with, sqlite3_column_blob(stmt, column), len, ret, err);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* Of a stream that is cut the number of bytes is stored inverted. */
-static void bind_excerpt(sqlite3_stmt *stmt, int at, const struct cx_excerpt *excerpt)
+static void bind_excerpt(sqlite3_stmt *stmt, int column, const struct cx_buf *box,
+			 const struct cx_excerpt *excerpt)
 {
-	(void)sqlite3_bind_blob(stmt, at, excerpt->kept.p, (int)excerpt->kept.len, SQLITE_STATIC);
-	(void)sqlite3_bind_int64(stmt, at + 1,
+	(void)sqlite3_bind_blob(stmt, column + 1, box->p, (int)box->len, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(stmt, column + 2,
 				 (int64_t)(excerpt->cut ? ~excerpt->bytes : excerpt->bytes));
 }
 
 static int put(struct cx_store *store, const struct cx_exec_row *row, struct cx_err *err)
 {
+	CX_AUTO(cx_buf_free) struct cx_buf command = { 0 }, out = { 0 }, errors = { 0 };
 	CX_AUTO_STMT *stmt = take(store, PUT, err);
-	int at = 5;
+	int at = COLUMNS + 1;
 
-	if (stmt == NULL)
+	if (stmt == NULL ||
+	    seal(store, row, COMMAND, row->command, strlen(row->command), &command, err) < 0 ||
+	    seal(store, row, OUT, row->out.kept.p, row->out.kept.len, &out, err) < 0 ||
+	    seal(store, row, ERR, row->err.kept.p, row->err.kept.len, &errors, err) < 0)
 		return -err->errnum;
-	bind_excerpt(stmt, 1, &row->out);
-	bind_excerpt(stmt, 3, &row->err);
+	(void)sqlite3_bind_blob(stmt, COMMAND + 1, command.p, (int)command.len, SQLITE_STATIC);
+	bind_excerpt(stmt, OUT, &out, &row->out);
+	bind_excerpt(stmt, ERR, &errors, &row->err);
 	CX_EXEC_COLUMNS(CX_BIND)
 	return cx_store_run(store, stmt, "keep a command's end", err);
 }
@@ -140,23 +199,29 @@ int cx_store_exec_settle(struct cx_store *store, const struct cx_exec_row *end, 
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static int read_columns(sqlite3_stmt *stmt, int at, struct cx_exec_row *row, struct cx_err *err)
+static int read_columns(struct cx_store *store, sqlite3_stmt *stmt, struct cx_exec_row *row,
+			struct cx_err *err)
 {
-	int bad = 0;
+	CX_AUTO(cx_buf_wipe) struct cx_buf command = { 0 };
+	int at = COLUMNS, bad = 0;
 
 	CX_EXEC_COLUMNS(CX_READ)
-	return bad == 0 ? 0 : cx_fail(err, ENOMEM, "read a command's end");
+	if (bad != 0)
+		return cx_fail(err, ENOMEM, "read a command's end");
+	if (open_sealed(store, row, stmt, COMMAND, &command, err) < 0)
+		return -err->errnum;
+	row->command = strndup(command.len > 0 ? command.p : "", command.len);
+	return row->command != NULL ? 0 : cx_fail(err, ENOMEM, "read a command's end");
 }
 
-static int read_excerpt(sqlite3_stmt *stmt, int at, struct cx_excerpt *ret, struct cx_err *err)
+static int read_excerpt(struct cx_store *store, sqlite3_stmt *stmt, const struct cx_exec_row *row,
+			int column, struct cx_excerpt *ret, struct cx_err *err)
 {
-	size_t len = (size_t)sqlite3_column_bytes(stmt, at);
-	int64_t bytes = sqlite3_column_int64(stmt, at + 1);
+	int64_t bytes = sqlite3_column_int64(stmt, column + 1);
 
-	ret->kept.max = len;
 	ret->cut = bytes < 0;
 	ret->bytes = (uint64_t)(ret->cut ? ~bytes : bytes);
-	return len > 0 ? cx_buf_add(&ret->kept, sqlite3_column_blob(stmt, at), len, err) : 0;
+	return open_sealed(store, row, stmt, column, &ret->kept, err);
 }
 
 int cx_store_exec_find(struct cx_store *store, const char *sandbox, const char *id,
@@ -175,8 +240,9 @@ int cx_store_exec_find(struct cx_store *store, const char *sandbox, const char *
 		return 0;
 	if (r != SQLITE_ROW)
 		return cx_store_fail(store, "look a command up", err);
-	if (read_excerpt(stmt, 0, &row.out, err) < 0 || read_excerpt(stmt, 2, &row.err, err) < 0 ||
-	    read_columns(stmt, 4, &row, err) < 0)
+	if (read_columns(store, stmt, &row, err) < 0 ||
+	    read_excerpt(store, stmt, &row, OUT, &row.out, err) < 0 ||
+	    read_excerpt(store, stmt, &row, ERR, &row.err, err) < 0)
 		return -err->errnum;
 	*ret = row;
 	row = (struct cx_exec_row){ 0 };
@@ -197,7 +263,7 @@ int cx_store_exec_each(struct cx_store *store, const char *sandbox, bool running
 	while ((r = sqlite3_step(stmt)) == SQLITE_ROW) {
 		CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
 
-		if (read_columns(stmt, 4, &row, err) < 0 || each(&row, arg, err) < 0)
+		if (read_columns(store, stmt, &row, err) < 0 || each(&row, arg, err) < 0)
 			return -err->errnum;
 	}
 	return r == SQLITE_DONE ? 0 : cx_store_fail(store, "list commands", err);

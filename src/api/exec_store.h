@@ -3,6 +3,7 @@
 #define CX_API_EXEC_STORE_H
 
 #include "api/excerpt.h"
+#include "api/keyfile.h"
 #include "api/store.h"
 
 /*
@@ -13,7 +14,6 @@
 #define CX_EXEC_COLUMNS(C)                                              \
 	C(text, sandbox_id)                                             \
 	C(text, id)                                                     \
-	C(text, command)       /* its beginning, to be shown */         \
 	C(text, digest)	       /* of what was asked for */              \
 	C(integer, timeout_ms) /* 0: none */                            \
 	C(integer, asked_us)   /* cx_now_us() when it was asked for */  \
@@ -24,12 +24,19 @@
 
 struct cx_exec_row {
 	CX_EXEC_COLUMNS(CX_COLUMN)
+	char *command;		    /* its beginning, to be shown */
 	struct cx_excerpt out, err; /* empty until it has ended */
 };
 void cx_exec_row_clear(struct cx_exec_row *row); /* for CX_AUTO() */
 /* All but the output, into a zeroed one. */
 CX_MUST int cx_exec_row_copy(struct cx_exec_row *to, const struct cx_exec_row *from,
 			     struct cx_err *err);
+
+/*
+ * At start. What commands were and wrote may be confidential: it is sealed on the disk, under a key
+ * that is copied from here.
+ */
+void cx_store_exec_key(struct cx_store *store, const uint8_t key[CX_KEYFILE_BYTES]);
 
 struct cx_exec_bounds {
 	int64_t kept;	  /* of one sandbox, besides those that run */

@@ -164,7 +164,7 @@ static const char *const migrations[] = {
 	"ALTER TABLE sandboxes ADD COLUMN queued_ms INTEGER NOT NULL DEFAULT 0;",
 	/* Ends of commands outlive their sandbox: a client may have been cut off by its end. */
 	"CREATE TABLE execs (row INTEGER PRIMARY KEY AUTOINCREMENT, sandbox_id TEXT NOT NULL,"
-	" id TEXT NOT NULL, command TEXT NOT NULL, digest TEXT NOT NULL,"
+	" id TEXT NOT NULL, command BLOB, digest TEXT NOT NULL,"
 	" timeout_ms INTEGER NOT NULL, asked_us INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
 	" ended_ms INTEGER NOT NULL, result TEXT, reason TEXT, out BLOB,"
 	" out_bytes INTEGER NOT NULL, err BLOB, err_bytes INTEGER NOT NULL,"

@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <string.h>
 
+#include "api/keyfile.h"
 #include "base/err.h"
 
 /*
@@ -27,6 +28,7 @@ struct cx_store {
 	sqlite3_stmt *events[CX_STORE_STATEMENTS_MAX];
 	sqlite3_stmt *execs[CX_STORE_STATEMENTS_MAX];
 	unsigned exec_puts; /* of exec_store.c */
+	uint8_t exec_key[CX_KEYFILE_BYTES];
 	sqlite3_stmt *lists[CX_STORE_STATEMENTS_MAX],
 		*counts[CX_STORE_STATEMENTS_MAX]; /* by filter */
 };

@@ -9,6 +9,7 @@
 
 #include "api/boxes.h"
 #include "api/denials.h"
+#include "api/exec_store.h"
 #include "api/expose.h"
 #include "api/exposedoor.h"
 #include "api/fence.h"
@@ -288,6 +289,7 @@ static void on_lost(void *arg, const struct cx_err *err)
 static int open_state(struct program *prog, struct cx_err *err)
 {
 	struct cx_gateway *gw = &prog->gw;
+	uint8_t ends[CX_KEYFILE_BYTES];
 	int key = FD_KEY;
 
 	gw->state_dir = FD_STATE;
@@ -305,8 +307,11 @@ static int open_state(struct program *prog, struct cx_err *err)
 	cx_close(&key);
 	prog->auth.accounts = gw->store;
 	if (cx_seal_open(&gw->seal, FD_STATE, gw->store, err) < 0 ||
+	    cx_keyfile_load(FD_STATE, "ends.key", ends, err) < 0 ||
 	    cx_keyfile_load(FD_STATE, "token.key", prog->auth.tokens.bytes, err) < 0)
 		return -err->errnum;
+	cx_store_exec_key(gw->store, ends);
+	explicit_bzero(ends, sizeof ends);
 	if (cx_registries_open(prog->registries, strcmp(prog->registries, default_registries) != 0,
 			       gw->state_dir, &gw->registries, err) < 0 ||
 	    cx_templates_open(prog->templates, strcmp(prog->templates, default_templates) != 0,

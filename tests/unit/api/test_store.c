@@ -441,6 +441,40 @@ static void expect_execs(const char *sandbox, bool running, const char *ids)
 	ck_assert_str_eq(text, ids);
 }
 
+/* A command may print what it was given in confidence. */
+START_TEST(ends_of_commands_are_sealed)
+{
+	static const uint8_t other[CX_KEYFILE_BYTES] = { 1 };
+	CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
+	struct cx_err err = { 0 };
+	sqlite3_stmt *stmt = NULL;
+	sqlite3 *db = NULL;
+
+	put_exec("a", 1, cx_wall_ms());
+	ck_assert_int_eq(cx_store_exec_find(store, "a", "1", &row, &err), 1);
+	ck_assert_int_eq(sqlite3_open("state.db", &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_prepare_v2(db, "SELECT command, out FROM execs", -1, &stmt, NULL),
+			 SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(stmt), SQLITE_ROW);
+	ck_assert_ptr_null(memmem(sqlite3_column_blob(stmt, 0),
+				  (size_t)sqlite3_column_bytes(stmt, 0), row.command,
+				  strlen(row.command)));
+	ck_assert_ptr_null(memmem(sqlite3_column_blob(stmt, 1),
+				  (size_t)sqlite3_column_bytes(stmt, 1), "a\0b", 3));
+	(void)sqlite3_finalize(stmt);
+	ck_assert_int_eq(sqlite3_exec(db, "UPDATE execs SET id = '2'", NULL, NULL, NULL),
+			 SQLITE_OK);
+	cx_exec_row_clear(&row);
+	ck_assert_int_lt(cx_store_exec_find(store, "a", "2", &row, &err), 0);
+	ck_assert_int_eq(err.kind, CX_DENIED);
+	ck_assert_int_eq(sqlite3_exec(db, "UPDATE execs SET id = '1'", NULL, NULL, NULL),
+			 SQLITE_OK);
+	cx_store_exec_key(store, other);
+	ck_assert_int_lt(cx_store_exec_find(store, "a", "1", &row, &err), 0);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+END_TEST
+
 START_TEST(ends_of_commands_are_kept_within_bounds)
 {
 	CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
@@ -616,6 +650,7 @@ int main(void)
 	tcase_add_test(tc, an_image_with_an_unknown_layer_is_refused_whole);
 	tcase_add_test(tc, users_of_an_image_are_counted);
 	tcase_add_test(tc, exposed_ports_go_with_their_sandbox);
+	tcase_add_test(tc, ends_of_commands_are_sealed);
 	tcase_add_test(tc, ends_of_commands_are_kept_within_bounds);
 	tcase_add_test(tc, old_events_go_but_the_last_of_what_lives);
 	tcase_add_test(tc, commands_of_sandboxes_that_are_gone_have_ended);
