@@ -505,58 +505,6 @@ START_TEST(ends_of_commands_are_kept_within_bounds)
 }
 END_TEST
 
-static void run_sql(sqlite3 *db, const char *sql)
-{
-	ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s",
-		      sqlite3_errmsg(db));
-}
-
-static int count_events(sqlite3 *db, const char *id)
-{
-	sqlite3_stmt *stmt = NULL;
-	int n;
-
-	ck_assert_int_eq(sqlite3_prepare_v2(db, "SELECT count(*) FROM events WHERE id = ?1", -1,
-					    &stmt, NULL),
-			 SQLITE_OK);
-	ck_assert_int_eq(sqlite3_bind_text(stmt, 1, id, -1, SQLITE_STATIC), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_step(stmt), SQLITE_ROW);
-	n = sqlite3_column_int(stmt, 0);
-	(void)sqlite3_finalize(stmt);
-	return n;
-}
-
-static void toggle(sqlite3 *db, int times)
-{
-	run_sql(db, "BEGIN");
-	for (int i = 0; i < times; i++)
-		run_sql(db,
-			"UPDATE sandboxes SET status = iif(status = 'PAUSED', 'RUNNING', 'PAUSED')"
-			" WHERE id = 'busy'");
-	run_sql(db, "COMMIT");
-}
-
-/* Somebody who pauses and resumes for ever does not fill the disk. */
-START_TEST(old_events_go_but_the_last_of_what_lives)
-{
-	sqlite3 *db = NULL;
-
-	ck_assert_int_eq(insert("quiet", "quiet", "RUNNING", "[]", NULL), 0);
-	ck_assert_int_eq(insert("busy", "busy", "RUNNING", "[]", NULL), 0);
-	ck_assert_int_eq(insert("gone", "gone", "RUNNING", "[]", NULL), 0);
-	ck_assert_int_eq(sqlite3_open("state.db", &db), SQLITE_OK);
-	run_sql(db, "UPDATE sandboxes SET status = 'TERMINATED' WHERE id = 'gone'");
-	toggle(db, 10);
-	ck_assert_int_eq(count_events(db, "busy"), 11);
-	run_sql(db, "UPDATE sqlite_sequence SET seq = seq + 30000 WHERE name = 'events'");
-	toggle(db, 300);
-	ck_assert_int_eq(count_events(db, "busy"), 300);
-	ck_assert_int_eq(count_events(db, "quiet"), 1);
-	ck_assert_int_eq(count_events(db, "gone"), 0);
-	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-}
-END_TEST
-
 START_TEST(commands_of_sandboxes_that_are_gone_have_ended)
 {
 	const struct cx_exec_row end = { .ended_ms = 9,
@@ -652,7 +600,6 @@ int main(void)
 	tcase_add_test(tc, exposed_ports_go_with_their_sandbox);
 	tcase_add_test(tc, ends_of_commands_are_sealed);
 	tcase_add_test(tc, ends_of_commands_are_kept_within_bounds);
-	tcase_add_test(tc, old_events_go_but_the_last_of_what_lives);
 	tcase_add_test(tc, commands_of_sandboxes_that_are_gone_have_ended);
 	tcase_add_test(tc, ends_of_all_are_bounded_by_how_many_there_are);
 	tcase_add_test(tc, a_newer_schema_is_refused);
