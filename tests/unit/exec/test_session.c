@@ -1045,14 +1045,16 @@ START_TEST(pipes_that_were_not_opened_are_closed)
 	static int (*const ways[])(struct cx_pipes *, struct cx_err *) = { cx_pipes_open,
 									   cx_pipes_open_input,
 									   cx_pipes_open_tty };
-	struct rlimit none = { 0, 0 };
+	struct rlimit usual = { 0, 0 }, none;
 	struct cx_pipes p = { .ntheirs = 0 }; /* nothing but standard input */
 
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &none), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &usual), 0);
+	none = usual;
 	none.rlim_cur = 0;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
 	ck_assert_int_eq(ways[_i](&p, &err), -EMFILE);
 	cx_pipes_close(&p);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &usual), 0);
 	ck_assert_int_ge(fcntl(0, F_GETFD), 0);
 }
 END_TEST
