@@ -38,7 +38,9 @@ static void on_done(struct cx_call *call, const struct cx_answer *answer, const 
 
 static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *err)
 {
-	if ((end == NULL) == (err == NULL) || cx_exec_pending(exec))
+	/* Both: it had begun, and nobody saw its end. */
+	if ((end == NULL && err == NULL) || (end != NULL && end->unseen != (err != NULL)) ||
+	    cx_exec_pending(exec))
 		abort();
 	ndone++;
 }
