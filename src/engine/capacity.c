@@ -102,6 +102,7 @@ void cx_capacity_open(const struct cx_host *host, struct cx_capacity *ret)
 {
 	const struct cx_config *c = host->config;
 	struct cx_resource_state *of = ret->of;
+	const uint64_t tasks = tasks_max();
 	struct cx_cgroup_bounds bounds;
 
 	cx_cgroups_bounds(host->cgroups, &bounds);
@@ -115,7 +116,7 @@ void cx_capacity_open(const struct cx_host *host, struct cx_capacity *ret)
 	of[CX_RESOURCE_MEMORY].total = host->memory_bytes;
 	of[CX_RESOURCE_MEMORY].reserve =
 		usual_reserve(c->memory_reserve, host->memory_bytes, memory_reserve);
-	of[CX_RESOURCE_PIDS].total = less(tasks_max(), bounds.pids);
+	of[CX_RESOURCE_PIDS].total = less(tasks, bounds.pids);
 	of[CX_RESOURCE_PIDS].reserve =
 		usual_reserve(c->pids_reserve, of[CX_RESOURCE_PIDS].total, PIDS_RESERVE);
 	limit(&of[CX_RESOURCE_CPU], c->cpu_overcommit);
@@ -123,7 +124,7 @@ void cx_capacity_open(const struct cx_host *host, struct cx_capacity *ret)
 	limit(&of[CX_RESOURCE_PIDS], c->pids_overcommit);
 	ret->files_each = FILES_EACH + cx_cgroups_count(host->cgroups);
 	ret->on_disk = cx_quota_kind(host->quota) != CX_QUOTA_MEMORY;
-	ret->bounded = bounds.memory <= host->memory_bytes || bounds.pids < tasks_max();
+	ret->bounded = bounds.memory <= host->memory_bytes || bounds.pids < tasks;
 }
 
 /* What must be left of the disk is cx_host_plan_disk()'s question, as it knows the back end. */

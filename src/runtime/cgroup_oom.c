@@ -178,17 +178,24 @@ static int look_in(const char *name, void *arg, struct cx_err *err)
 
 /* ---- what it was ----------------------------------------------------------------------------- */
 
+/* Rows of one file stand together: reading it makes the kernel add up the whole sandbox. */
 static void read_parts(const struct cx_cgroup_version *version, int dir,
 		       struct cx_memory_report *ret)
 {
+	const char *last = NULL;
+	bool is_there = false;
+	char text[8192];
+
 	for (size_t i = 0; i < version->nmemory; i++) {
 		const struct cx_memory_row *row = &version->memory[i];
 		uint64_t *to = (void *)((char *)ret + row->part), value;
-		char text[8192];
 		struct cx_err ignored;
 
-		if (cx_read_small_file(dir, row->file, text, sizeof text, &ignored) > 0 &&
-		    cx_cgroup_number(text, row->key, &value) == 0)
+		if (last == NULL || strcmp(last, row->file) != 0)
+			is_there =
+				cx_read_small_file(dir, row->file, text, sizeof text, &ignored) > 0;
+		last = row->file;
+		if (is_there && cx_cgroup_number(text, row->key, &value) == 0)
 			*to = row->less ? *to - (value < *to ? value : *to) : *to + value;
 	}
 }
