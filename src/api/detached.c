@@ -392,8 +392,7 @@ const struct cx_exec_row *cx_detached_row(const struct cx_detached *d)
 	return &d->row;
 }
 
-/* ---- finding ----------------------------------------------------------------------------------
- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 static int end_unseen(struct cx_exec_row *row, struct cx_err *err)
 {
@@ -439,8 +438,7 @@ int cx_detached_find(struct cx_gateway *gw, const char *sandbox, const char *id,
 	return 1;
 }
 
-/* ---- after a restart --------------------------------------------------------------------------
- */
+/* ---- after a restart ------------------------------------------------------------------------- */
 
 struct adoption {
 	struct cx_gateway *gw;

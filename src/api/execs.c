@@ -21,8 +21,7 @@ struct wait {
 	bool flat; /* as the answer to a command, not as a record */
 };
 
-/* ---- answers ----------------------------------------------------------------------------------
- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static int write_record(const struct cx_exec_row *row, struct cx_buf *json, struct cx_err *err)
 {
@@ -56,8 +55,7 @@ static void answer(struct cx_request *req, const struct cx_exec_row *row, bool f
 	cx_request_fail(req, &err);
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------
- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static struct cx_request *end_wait(struct wait *wait)
 {
@@ -87,7 +85,6 @@ static void on_done(struct cx_detached_waiter *waiter, const struct cx_exec_row 
 static void waited_enough(struct cx_timer *timer)
 {
 	struct wait *wait = cx_container_of(timer, struct wait, timer);
-
 	const struct cx_exec_row *row = cx_detached_row(wait->one);
 
 	answer(end_wait(wait), row, false);
@@ -135,8 +132,7 @@ static int wait_for(struct cx_request *req, struct cx_detached *one, bool for_en
 	return 0;
 }
 
-/* ---- starting ---------------------------------------------------------------------------------
- */
+/* ---- starting -------------------------------------------------------------------------------- */
 
 /* The client asks again for what it has asked for before. */
 static int repeat(struct cx_request *req, const struct cx_exec_row *row, struct cx_detached *one,
@@ -177,8 +173,7 @@ int cx_exec_start_detached(struct cx_request *req, const struct cx_named *named,
 	return -err->errnum;
 }
 
-/* ---- list -------------------------------------------------------------------------------------
- */
+/* ---- list ------------------------------------------------------------------------------------ */
 
 static int write_one(const struct cx_exec_row *row, void *arg, struct cx_err *err)
 {
@@ -205,8 +200,7 @@ void cx_handle_exec_list(struct cx_request *req)
 	cx_request_answer_list(req, "execs", write_list);
 }
 
-/* ---- one --------------------------------------------------------------------------------------
- */
+/* ---- one ------------------------------------------------------------------------------------- */
 
 static int find(struct cx_request *req, struct cx_exec_row *row, struct cx_detached **ret_one,
 		struct cx_err *err)
@@ -246,8 +240,7 @@ void cx_handle_exec_get(struct cx_request *req)
 		cx_request_fail(req, &err);
 }
 
-/* ---- a signal ---------------------------------------------------------------------------------
- */
+/* ---- a signal -------------------------------------------------------------------------------- */
 
 static int send(struct cx_request *req, struct cx_err *err)
 {
