@@ -144,6 +144,12 @@ static bool read_peak(const struct cx_accounts *a, uint32_t number, uint64_t *re
 			   ret);
 }
 
+static bool read_memory(const struct cx_accounts *a, uint32_t number, uint64_t *ret)
+{
+	return read_number(a, MEMORY, number, a->v2 ? "memory.current" : "memory.usage_in_bytes",
+			   ret);
+}
+
 /* The kernel counts what tmpfs holds among files; here it is the command's own. */
 static uint64_t read_files(const struct cx_accounts *a, uint32_t number)
 {
@@ -261,17 +267,32 @@ static void read_delays(const struct cx_accounts *a, uint32_t number, struct cx_
 	ret->wait_us = beyond(ret->wait_us, slot->wait_base);
 }
 
+/*
+ * What earlier commands left is not this one's. Stacks and tables of processes that have ended are
+ * freed some milliseconds late: what is there no more at the end, files aside, is not to be taken
+ * off, else a command after a large tree would be told to have used less than it did.
+ */
+static void read_memory_figures(const struct cx_accounts *a, uint32_t number,
+				struct cx_figures *ret)
+{
+	const struct slot *slot = &a->slots[number - 1];
+	uint64_t peak = 0, now, base = slot->memory_base;
+
+	ret->has_memory = read_peak(a, number, &peak);
+	ret->memory_file_bytes = beyond(read_files(a, number), slot->files_base);
+	if (read_memory(a, number, &now) && beyond(now, ret->memory_file_bytes) < base)
+		base = beyond(now, ret->memory_file_bytes);
+	ret->memory_peak_bytes = beyond(peak, base);
+}
+
 void cx_accounts_read(struct cx_accounts *a, uint32_t number, struct cx_figures *ret)
 {
 	struct slot *slot = &a->slots[number - 1];
-	uint64_t peak = 0;
 
 	*ret = (struct cx_figures){ .has_cpu = read_cpu(a, number, &slot->seen) };
 	if (ret->has_cpu)
 		divide(&slot->base, &slot->seen, ret);
-	ret->has_memory = read_peak(a, number, &peak);
-	ret->memory_peak_bytes = beyond(peak, slot->memory_base);
-	ret->memory_file_bytes = beyond(read_files(a, number), slot->files_base);
+	read_memory_figures(a, number, ret);
 	if (ret->memory_file_bytes > ret->memory_peak_bytes)
 		ret->memory_file_bytes = ret->memory_peak_bytes;
 	read_processes(a, number, ret);
@@ -384,8 +405,7 @@ static bool begin_anew(struct cx_accounts *a, uint32_t number)
 	slot->files_base = read_files(a, number);
 	(void)!read_number(a, PIDS, number, "pids.peak", &slot->processes);
 	return (a->v2 ? begin_peak_v2(a, slot, number) : begin_peak_v1(a, number)) &&
-	       read_number(a, MEMORY, number, a->v2 ? "memory.current" : "memory.usage_in_bytes",
-			   &slot->memory_base);
+	       read_memory(a, number, &slot->memory_base);
 }
 
 static void prepare(struct cx_accounts *a, uint32_t number)

@@ -159,6 +159,28 @@ START_TEST(test_a_command_has_what_was_added)
 }
 END_TEST
 
+/* A second command after one whose memory the kernel freed late, and after one that left a file. */
+START_TEST(test_what_has_gone_meanwhile_is_not_taken_off)
+{
+	struct cx_figures used;
+
+	open_v1();
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	put("memory", "cmd-1/memory.usage_in_bytes", "3000000\n");
+	cx_accounts_give_back(accounts, 1, false);
+	ck_assert(!cx_accounts_settle(accounts));
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	count_v1("0\n", "0\n", "0\n", "100000000\n");
+	put("memory", "cmd-1/memory.usage_in_bytes", "700000\n");
+	put("memory", "cmd-1/memory.stat", "cache 200000\nrss 0\nshmem 0\n");
+	cx_accounts_read(accounts, 1, &used);
+	ck_assert_uint_eq(used.memory_peak_bytes, 99500000);
+	put("memory", "cmd-1/memory.usage_in_bytes", "9000000\n");
+	cx_accounts_read(accounts, 1, &used);
+	ck_assert_uint_eq(used.memory_peak_bytes, 97000000);
+}
+END_TEST
+
 START_TEST(test_who_is_left_keeps_the_slot)
 {
 	open_v1();
@@ -282,6 +304,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, test_waiting_is_told_of_who_is_watched, 0, 2);
 	tcase_add_test(tcase, test_a_command_has_what_was_added);
+	tcase_add_test(tcase, test_what_has_gone_meanwhile_is_not_taken_off);
 	tcase_add_test(tcase, test_who_is_left_keeps_the_slot);
 	tcase_add_test(tcase, test_limits_are_lifted_again);
 	tcase_add_test(tcase, test_where_the_kernel_killed_is_made_anew);
