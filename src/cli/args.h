@@ -54,6 +54,7 @@ struct cx_args {
 		*author;
 	const char *email, *role, *account, *expires, *signal, *shell;
 	const char *net_name, *protocol, *exec_id;
+	const char *into, *rounds, *rows, *peers, *libexec;
 	struct cx_texts env, secrets, labels, net_allow, net_deny;
 	double cpu_cores, memory_gb, disk_gb, pids, timeout_minutes, idle_timeout_minutes,
 		timeout_s, interval_s, count, after, offset, lease_s;		/* -1: unset */

@@ -355,6 +355,19 @@ static const struct cx_opt verify_opts[] = {
 	END,
 };
 
+static const struct cx_opt bench_opts[] = {
+	{ "into", 0, CX_OPT_TEXT, AT(into), "DIR",
+	  "write RESULTS.md, results.json and the chart results.svg there (default: only print)" },
+	{ "rounds", 0, CX_OPT_TEXT, AT(rounds), "N", "at most so many of each (default: 30)" },
+	{ "rows", 0, CX_OPT_TEXT, AT(rows), "NAME,...",
+	  "only these: cold, prepared, exec, rate, flat, memory, image, transfer, list" },
+	{ "peers", 0, CX_OPT_TEXT, AT(peers), "NAME,...",
+	  "only these: runc, crun, bubblewrap, systemd-nspawn, podman, docker, isolate; or none" },
+	{ "libexec", 0, CX_OPT_TEXT, AT(libexec), "DIR",
+	  "where caisson's programs are (default: " CX_LIBEXECDIR ")" },
+	END,
+};
+
 static const struct cx_opt top_opts[] = {
 	{ "version", 'V', CX_OPT_FLAG, AT(version), NULL, "show the version" },
 	END,
@@ -832,6 +845,17 @@ const struct cx_command cx_commands[] = {
 		.text = "Each finding that is not ok says what to do. The exit status is 1 when "
 			"one\nis FAIL.\n",
 		.run = cx_cmd_doctor,
+	},
+	{
+		.name = "bench",
+		.syntax = { "", 0, 0, CX_REST_NONE, TABLES(bench_opts) },
+		.summary = "measure this host: sandboxes of caisson beside those of others",
+		.text = "As root, in some ten minutes. The engine and all peers that are "
+			"installed\n"
+			"have directories of their own; engines that run are left alone, but what\n"
+			"they do disturbs the figures.\n",
+		.run = cx_cmd_bench,
+		.offline = true,
 	},
 	{
 		.name = "completion",

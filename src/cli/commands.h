@@ -88,6 +88,7 @@ int cx_cmd_egress_log(struct cx_cli *cli, struct cx_err *err);
 int cx_cmd_top(struct cx_cli *cli, struct cx_err *err);	       /* cmd_top.c */
 int cx_cmd_events(struct cx_cli *cli, struct cx_err *err);     /* cmd_events.c */
 int cx_cmd_doctor(struct cx_cli *cli, struct cx_err *err);     /* cmd_doctor.c */
+int cx_cmd_bench(struct cx_cli *cli, struct cx_err *err);      /* cmd_bench.c */
 int cx_cmd_completion(struct cx_cli *cli, struct cx_err *err); /* cmd_completion.c */
 int cx_cmd_version(struct cx_cli *cli, struct cx_err *err);    /* commands.c */
 int cx_cmd_help(struct cx_cli *cli, struct cx_err *err);
