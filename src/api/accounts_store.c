@@ -55,7 +55,8 @@ static const char *const statements[STATEMENT_MAX] = {
 	[USER_USAGE] = "SELECT count(*), total(cpu_cores), total(memory_gb),"
 		       " total(CASE WHEN started_ms > 0 THEN cpu_cores * (?2 - started_ms) END)"
 		       " + (SELECT total(used_core_ms) FROM users WHERE id=?1)"
-		       " FROM sandboxes WHERE user_id=?1 AND status IN " CX_STORE_LIVE,
+		       " FROM sandboxes INDEXED BY any_status WHERE user_id=?1"
+		       " AND status IN " CX_STORE_LIVE,
 	[TEAM_INSERT] = "INSERT INTO teams VALUES (?2, ?3, ?4)",
 	[TEAM_REMOVE] = "DELETE FROM teams WHERE id=?1",
 	[TEAM_FIND] = "SELECT " TEAM_COLUMNS ", NULL FROM teams WHERE id=?1 OR name=?1"

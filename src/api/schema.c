@@ -172,6 +172,14 @@ static const char *const migrations[] = {
 	"CREATE INDEX sandbox_execs ON execs (sandbox_id, row, ended_ms);"
 	"CREATE INDEX ended_execs ON execs (ended_ms);",
 	"ALTER TABLE sandboxes ADD COLUMN lease_s INTEGER NOT NULL DEFAULT 0;",
+	/* Pages of lists are found in these alone; how many there are is counted in memory. */
+	"DROP INDEX counted; DROP INDEX any_owner; DROP INDEX any_team; DROP INDEX owner_key;"
+	"DROP INDEX any_engine_id;"
+	"CREATE INDEX newest ON sandboxes (row) WHERE id IS NOT NULL;"
+	"CREATE INDEX any_owner ON sandboxes (user_id) WHERE id IS NOT NULL;"
+	"CREATE INDEX any_team ON sandboxes (team_id) WHERE id IS NOT NULL AND team_id IS NOT NULL;"
+	"CREATE UNIQUE INDEX owner_key ON sandboxes (user_id, idempotency_key)"
+	" WHERE idempotency_key IS NOT NULL;",
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

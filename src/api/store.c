@@ -9,18 +9,9 @@
 
 #define LIVE CX_STORE_LIVE
 
-/* Rows that a user may see: an index leads to each. */
-#define VISIBLE(user)                                                                      \
-	" row IN (SELECT row FROM sandboxes WHERE user_id = " user " UNION ALL SELECT row" \
-	" FROM sandboxes JOIN members USING (team_id) WHERE members.user_id = " user ")"
-
-/* The same for a row that has been found otherwise. */
-#define ALSO_VISIBLE(user) \
-	" (user_id = " user " OR team_id IN (SELECT team_id FROM members WHERE user_id = " user "))"
-
-#define SANDBOX_COLUMNS "row" CX_SANDBOX_COLUMNS(CX_SQL_NAME)
-#define BY_NAME                                                                               \
-	"SELECT " SANDBOX_COLUMNS ", status IN " LIVE " AS live FROM sandboxes WHERE name=?1" \
+#define UPDATE "UPDATE sandboxes SET updated_ms=?2" CX_SANDBOX_CHANGES(CX_SQL_SET)
+#define BY_NAME                                                                                \
+	"SELECT " CX_STORE_SANDBOX ", status IN " LIVE " AS live FROM sandboxes WHERE name=?1" \
 	" AND id IS NOT NULL"
 #define IMAGE_COLUMNS \
 	"name, manifest_type, config, manifest_id, config_id, created_ms, size_bytes, platform"
@@ -31,6 +22,7 @@ enum statement {
 	ROLLBACK,
 	SANDBOX_INSERT,
 	SANDBOX_UPDATE,
+	SANDBOX_BEAR,
 	SANDBOX_REMOVE,
 	SANDBOX_BY_ID,
 	SANDBOX_BY_NAME,
@@ -50,7 +42,6 @@ enum statement {
 	IMAGE_REMOVE,
 	IMAGE_USERS,
 	BLOB_USED,
-	STATUS_COUNTS,
 	STORE_TOTALS,
 	STATEMENT_MAX,
 };
@@ -59,16 +50,16 @@ static const char *const statements[STATEMENT_MAX] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
-	[SANDBOX_INSERT] = "INSERT INTO sandboxes (" SANDBOX_COLUMNS
+	[SANDBOX_INSERT] = "INSERT INTO sandboxes (" CX_STORE_SANDBOX
 			   ") VALUES (?1" CX_SANDBOX_COLUMNS(CX_SQL_HOLE) ")",
-	[SANDBOX_UPDATE] =
-		"UPDATE sandboxes SET row=?1" CX_SANDBOX_COLUMNS(CX_SQL_SET) " WHERE row=?1",
+	[SANDBOX_UPDATE] = UPDATE " WHERE row=?1 AND id IS ? AND engine_id IS ?",
+	[SANDBOX_BEAR] = UPDATE CX_SANDBOX_IDS(CX_SQL_SET) " WHERE row=?1",
 	[SANDBOX_REMOVE] = "DELETE FROM sandboxes WHERE row=?",
-	[SANDBOX_BY_ID] = "SELECT " SANDBOX_COLUMNS " FROM sandboxes WHERE id=?1",
+	[SANDBOX_BY_ID] = "SELECT " CX_STORE_SANDBOX " FROM sandboxes WHERE id=?1",
 	[SANDBOX_BY_NAME] = BY_NAME " ORDER BY live DESC, row DESC LIMIT 2",
 	[SANDBOX_BY_NAME_FOR] =
-		BY_NAME " AND" ALSO_VISIBLE("?2") " ORDER BY live DESC, row DESC LIMIT 2",
-	[SANDBOX_BY_KEY] = "SELECT " SANDBOX_COLUMNS " FROM sandboxes WHERE user_id=?1"
+		BY_NAME " AND" CX_STORE_VISIBLE("?2") " ORDER BY live DESC, row DESC LIMIT 2",
+	[SANDBOX_BY_KEY] = "SELECT " CX_STORE_SANDBOX " FROM sandboxes WHERE user_id=?1"
 			   " AND idempotency_key=?2",
 	[SANDBOX_UNBORN] = "DELETE FROM sandboxes WHERE id IS NULL",
 	[SANDBOX_PRUNE] =
@@ -97,7 +88,6 @@ static const char *const statements[STATEMENT_MAX] = {
 	[BLOB_USED] = "SELECT EXISTS (SELECT 1 FROM image_layers WHERE blob_id=?1)"
 		      " OR EXISTS (SELECT 1 FROM images WHERE manifest_id=?1)"
 		      " OR EXISTS (SELECT 1 FROM images WHERE config_id=?1)",
-	[STATUS_COUNTS] = "SELECT status, count(*) FROM sandboxes GROUP BY status",
 	[STORE_TOTALS] = "SELECT (SELECT count(DISTINCT config_id) FROM images), count(*),"
 			 " coalesce(sum(size_bytes), 0) FROM layers",
 };
@@ -189,6 +179,7 @@ void cx_store_close(struct cx_store *store)
 		(void)sqlite3_finalize(store->lists[i]);
 		(void)sqlite3_finalize(store->counts[i]);
 	}
+	(void)sqlite3_finalize(store->statuses);
 	(void)sqlite3_close(store->db);
 	free(store);
 }
@@ -205,13 +196,15 @@ int cx_store_open(const char *file, struct cx_store **ret, struct cx_err *err)
 		return cx_store_fail(store, "open the database", err);
 	(void)sqlite3_extended_result_codes(store->db, 1);
 	/* NORMAL with WAL: survives any crash of a process; a power cut may lose the last rows,
-	 * and with them end the sandboxes themselves. */
+	 * and with them end the sandboxes themselves. EXCLUSIVE: there is one gateway, which so
+	 * need not lock, and look who wrote, at each statement. */
 	if (cx_store_exec(
 		    store,
-		    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
+		    "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
+		    "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"
 		    "PRAGMA trusted_schema=OFF; PRAGMA busy_timeout=2000;",
 		    "set the database up", err) < 0 ||
-	    cx_store_migrate(store, err) < 0)
+	    cx_store_migrate(store, err) < 0 || cx_store_tally(store, err) < 0)
 		return cx_wrap(err, "'%s'", file);
 	*ret = cx_take_ptr(&store);
 	return 0;
@@ -219,6 +212,7 @@ int cx_store_open(const char *file, struct cx_store **ret, struct cx_err *err)
 
 /* ---- sandboxes ------------------------------------------------------------------------------ */
 
+/* Of those columns that the statement has, which are the first ones; sqlite refuses the others. */
 static void bind_row(sqlite3_stmt *stmt, const struct cx_sandbox_row *row)
 {
 	int at = 2;
@@ -226,7 +220,7 @@ static void bind_row(sqlite3_stmt *stmt, const struct cx_sandbox_row *row)
 	CX_SANDBOX_COLUMNS(CX_BIND)
 }
 
-static int read_row(sqlite3_stmt *stmt, struct cx_sandbox_row *row, struct cx_err *err)
+int cx_store_read_sandbox(sqlite3_stmt *stmt, struct cx_sandbox_row *row, struct cx_err *err)
 {
 	int at = 1, bad = 0;
 
@@ -257,16 +251,31 @@ int cx_store_sandbox_insert(struct cx_store *store, struct cx_sandbox_row *row, 
 	return 0;
 }
 
-int cx_store_sandbox_update(struct cx_store *store, const struct cx_sandbox_row *row,
-			    struct cx_err *err)
+/* Whether the row was as the statement wants it. */
+static int update(struct cx_store *store, enum statement which, const struct cx_sandbox_row *row,
+		  bool *ret_done, struct cx_err *err)
 {
-	CX_AUTO_STMT *stmt = take(store, SANDBOX_UPDATE, err);
+	CX_AUTO_STMT *stmt = take(store, which, err);
 
-	if (stmt == NULL || cx_fault_step("update sandbox", err) < 0)
+	if (stmt == NULL)
 		return -err->errnum;
 	(void)sqlite3_bind_int64(stmt, 1, row->row);
 	bind_row(stmt, row);
-	return cx_store_run(store, stmt, "record the sandbox", err);
+	if (cx_store_run(store, stmt, "record the sandbox", err) < 0)
+		return -err->errnum;
+	*ret_done = sqlite3_changes(store->db) > 0;
+	return 0;
+}
+
+int cx_store_sandbox_update(struct cx_store *store, const struct cx_sandbox_row *row,
+			    struct cx_err *err)
+{
+	bool done = false;
+
+	if (cx_fault_step("update sandbox", err) < 0 ||
+	    update(store, SANDBOX_UPDATE, row, &done, err) < 0)
+		return -err->errnum;
+	return done ? 0 : update(store, SANDBOX_BEAR, row, &done, err);
 }
 
 int cx_store_sandbox_remove(struct cx_store *store, int64_t row, struct cx_err *err)
@@ -293,7 +302,7 @@ static int find_row(struct cx_store *store, sqlite3_stmt *stmt, const char *firs
 		return 0;
 	if (r != SQLITE_ROW)
 		return cx_store_fail(store, "look a sandbox up", err);
-	return read_row(stmt, ret, err) < 0 ? -err->errnum : 1;
+	return cx_store_read_sandbox(stmt, ret, err) < 0 ? -err->errnum : 1;
 }
 
 int cx_store_sandbox_by_id(struct cx_store *store, const char *id, struct cx_sandbox_row *ret,
@@ -334,105 +343,13 @@ int cx_store_sandbox_by_name(struct cx_store *store, const char *viewer, const c
 	return 1;
 }
 
-/*
- * Each set of conditions is a statement of its own, made when it is first asked for: so an index
- * leads to what is wanted, which no condition that may be switched off would allow.
- */
-static const char *const conditions[] = {
-	" AND status = ?1",
-	" AND team_id = ?2",
-	" AND status IN " LIVE,
-	(" AND NOT EXISTS (SELECT 1 FROM json_each(?4) AS want WHERE want.value"
-	 " NOT IN (SELECT value FROM json_each(sandboxes.labels)))"),
-	" AND user_id = ?5",
-	" AND" VISIBLE("?6"),
-};
-static_assert(1 << CX_LEN(conditions) == CX_STORE_STATEMENTS_MAX, "there is a slot for each set");
-
-static bool asks(const struct cx_sandbox_filter *filter, size_t condition)
-{
-	const bool asked[CX_LEN(conditions)] = {
-		filter->status != NULL,
-		filter->team_id != NULL,
-		filter->live_only,
-		filter->labels != NULL && strcmp(filter->labels, "[]") != 0,
-		filter->user_id != NULL,
-		filter->viewer != NULL,
-	};
-
-	return asked[condition];
-}
-
-static sqlite3_stmt *take_filtered(struct cx_store *store, sqlite3_stmt **slots, const char *head,
-				   const struct cx_sandbox_filter *filter, const char *tail,
-				   struct cx_err *err)
-{
-	char sql[4096];
-	size_t set = 0, len;
-
-	(void)snprintf(sql, sizeof sql, "%s FROM sandboxes WHERE id IS NOT NULL", head);
-	for (size_t i = 0; i < CX_LEN(conditions); i++) {
-		len = strlen(sql);
-		if (asks(filter, i))
-			(void)snprintf(sql + len, sizeof sql - len, "%s", conditions[i]);
-		set |= (size_t)asks(filter, i) << i;
-	}
-	len = strlen(sql);
-	(void)snprintf(sql + len, sizeof sql - len, "%s", tail);
-	return cx_store_take(store, &slots[set], sql, err);
-}
-
-/* A parameter that no condition of the statement has is refused by sqlite, which is fine. */
-static void bind_filter(sqlite3_stmt *stmt, const struct cx_sandbox_filter *filter)
-{
-	cx_store_bind_text(stmt, 1, filter->status);
-	cx_store_bind_text(stmt, 2, filter->team_id);
-	cx_store_bind_text(stmt, 4, filter->labels);
-	cx_store_bind_text(stmt, 5, filter->user_id);
-	cx_store_bind_text(stmt, 6, filter->viewer);
-}
-
-int cx_store_sandbox_each(struct cx_store *store, const struct cx_sandbox_filter *filter,
-			  int (*each)(const struct cx_sandbox_row *row, void *arg,
-				      struct cx_err *err),
-			  void *arg, struct cx_err *err)
-{
-	CX_AUTO_STMT *stmt = take_filtered(store, store->lists, "SELECT " SANDBOX_COLUMNS, filter,
-					   " ORDER BY row DESC LIMIT ?7 OFFSET ?8", err);
-	int r;
-
-	if (stmt == NULL)
-		return -err->errnum;
-	bind_filter(stmt, filter);
-	(void)sqlite3_bind_int64(stmt, 7, filter->limit > 0 ? filter->limit : -1);
-	(void)sqlite3_bind_int64(stmt, 8, filter->offset);
-	while ((r = sqlite3_step(stmt)) == SQLITE_ROW) {
-		CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
-
-		if (read_row(stmt, &row, err) < 0 || each(&row, arg, err) < 0)
-			return -err->errnum;
-	}
-	return r == SQLITE_DONE ? 0 : cx_store_fail(store, "list sandboxes", err);
-}
-
-static int read_count(struct cx_store *store, sqlite3_stmt *stmt, int64_t *ret, struct cx_err *err)
+int cx_store_read_count(struct cx_store *store, sqlite3_stmt *stmt, int64_t *ret,
+			struct cx_err *err)
 {
 	if (sqlite3_step(stmt) != SQLITE_ROW)
 		return cx_store_fail(store, "count", err);
 	*ret = sqlite3_column_int64(stmt, 0);
 	return 0;
-}
-
-int cx_store_sandbox_count(struct cx_store *store, const struct cx_sandbox_filter *filter,
-			   int64_t *ret, struct cx_err *err)
-{
-	CX_AUTO_STMT *stmt =
-		take_filtered(store, store->counts, "SELECT count(*)", filter, "", err);
-
-	if (stmt == NULL)
-		return -err->errnum;
-	bind_filter(stmt, filter);
-	return read_count(store, stmt, ret, err);
 }
 
 int cx_store_sandbox_forget_unborn(struct cx_store *store, struct cx_err *err)
@@ -448,21 +365,6 @@ int cx_store_sandbox_prune(struct cx_store *store, int64_t keep, struct cx_err *
 		return -err->errnum;
 	(void)sqlite3_bind_int64(stmt, 1, keep);
 	return cx_store_run(store, stmt, "prune records", err);
-}
-
-int cx_store_status_each(struct cx_store *store,
-			 void (*each)(const char *status, int64_t count, void *arg), void *arg,
-			 struct cx_err *err)
-{
-	CX_AUTO_STMT *stmt = take(store, STATUS_COUNTS, err);
-	int r;
-
-	if (stmt == NULL)
-		return -err->errnum;
-	while ((r = sqlite3_step(stmt)) == SQLITE_ROW)
-		each((const char *)sqlite3_column_text(stmt, 0), sqlite3_column_int64(stmt, 1),
-		     arg);
-	return r == SQLITE_DONE ? 0 : cx_store_fail(store, "count sandboxes", err);
 }
 
 int cx_store_totals(struct cx_store *store, struct cx_store_totals *ret, struct cx_err *err)
@@ -657,7 +559,7 @@ static int read_unique(struct cx_store *store, int64_t row, struct cx_image_row 
 		return -err->errnum;
 	(void)sqlite3_bind_int64(stmt, 1, row);
 	bind_id(stmt, 2, image->config_id);
-	return read_count(store, stmt, &image->unique_bytes, err);
+	return cx_store_read_count(store, stmt, &image->unique_bytes, err);
 }
 
 static int read_columns(sqlite3_stmt *stmt, struct cx_image_row *image, struct cx_err *err)
@@ -742,7 +644,7 @@ int cx_store_image_users(struct cx_store *store, const char *name, int64_t *ret,
 	if (stmt == NULL)
 		return -err->errnum;
 	cx_store_bind_text(stmt, 1, name);
-	return read_count(store, stmt, ret, err);
+	return cx_store_read_count(store, stmt, ret, err);
 }
 
 int cx_store_blob_used(struct cx_store *store, const uint8_t id[32], struct cx_err *err)
@@ -753,5 +655,5 @@ int cx_store_blob_used(struct cx_store *store, const uint8_t id[32], struct cx_e
 	if (stmt == NULL)
 		return -err->errnum;
 	bind_id(stmt, 1, id);
-	return read_count(store, stmt, &used, err) < 0 ? -err->errnum : used != 0;
+	return cx_store_read_count(store, stmt, &used, err) < 0 ? -err->errnum : used != 0;
 }

@@ -19,54 +19,61 @@ void cx_store_close(struct cx_store *store);
 
 /* ---- sandboxes ------------------------------------------------------------------------------ */
 
-/* Struct, table, statements and binding are expansions of this list. Times are Unix milliseconds.
+/*
+ * Struct, table, statements and binding are expansions of these lists. Times are Unix milliseconds.
+ * An update writes what may change: what an index leads to costs a page each time it is written.
  */
-#define CX_SANDBOX_COLUMNS(C)                                                                     \
-	C(text, id) /* NULL: no client has seen it */                                             \
-	C(text, name)                                                                             \
-	C(text, image)	    /* as the client wrote it */                                          \
-	C(text, image_name) /* as the image is called here */                                     \
-	C(text, status)	    /* enum word of sandboxes.c */                                        \
-	C(real, cpu_cores)                                                                        \
-	C(real, memory_gb)                                                                        \
-	C(real, disk_size_gb)                                                                     \
-	C(integer, pids_limit)                                                                    \
-	C(real, timeout_minutes)      /* -1: none */                                              \
-	C(real, idle_timeout_minutes) /* 0: none */                                               \
-	C(integer, network_access)                                                                \
-	C(integer, network_generation) /* counts the changes of the policy, from 1 */             \
-	C(text, network_allowlist)     /* JSON, as are the next ones */                           \
-	C(text, network_denylist)                                                                 \
-	C(text, network_name)	   /* whose other members it reaches; NULL: none */               \
-	C(integer, network_link)   /* number of that network; 0: none */                          \
-	C(integer, network_number) /* caissond's, of the policy that is recorded; 0: not set */   \
-	C(text, start_command)                                                                    \
-	C(text, environment_vars)                                                                 \
-	C(text, secret_names)                                                                     \
-	C(text, labels)                                                                           \
-	C(text, notices)                                                                          \
-	C(text, team_id)                                                                          \
-	C(text, region)                                                                           \
-	C(text, idempotency_key)                                                                  \
-	C(integer, created_ms)                                                                    \
-	C(integer, updated_ms)                                                                    \
-	C(integer, started_ms) /* 0: not yet */                                                   \
-	C(integer, ended_ms)   /* 0: not yet */                                                   \
-	C(integer, exit_code)  /* of the start command; -1: none */                               \
-	C(text, error_type)                                                                       \
-	C(text, error_message)                                                                    \
-	C(text, oom_report)	    /* JSON: what filled its memory (oomreport.h) */              \
-	C(text, attributes)	    /* JSON: what the personality keeps that made it */           \
-	C(text, log)		    /* the last that the start command wrote, from its end on */  \
-	C(integer, log_bytes)	    /* what it wrote in all */                                    \
-	C(integer, expires_ms)	    /* its lifetime ends then; 0: never */                        \
-	C(integer, active_ms)	    /* its last use; 0: none yet */                               \
-	C(integer, paused_ms)	    /* since when; 0: it is not */                                \
-	C(integer, queued_ms)	    /* since when it waits for room; 0: it did not */             \
-	C(integer, lease_s)	    /* how long its owner may be silent; 0: for ever */           \
-	C(text, termination_reason) /* a word; NULL while it lives */                             \
-	C(text, engine_id) /* caissond's; NULL until it exists. The id, unless that came first */ \
-	C(text, user_id)   /* the owner; NULL: an administrator's */
+#define CX_SANDBOX_CHANGES(C)                                                                    \
+	C(text, image)	    /* as the client wrote it */                                         \
+	C(text, image_name) /* as the image is called here */                                    \
+	C(text, status)	    /* enum word of sandboxes.c */                                       \
+	C(real, cpu_cores)                                                                       \
+	C(real, memory_gb)                                                                       \
+	C(real, disk_size_gb)                                                                    \
+	C(integer, pids_limit)                                                                   \
+	C(real, timeout_minutes)      /* -1: none */                                             \
+	C(real, idle_timeout_minutes) /* 0: none */                                              \
+	C(integer, network_access)                                                               \
+	C(integer, network_generation) /* counts the changes of the policy, from 1 */            \
+	C(text, network_allowlist)     /* JSON, as are the next ones */                          \
+	C(text, network_denylist)                                                                \
+	C(text, network_name)	   /* whose other members it reaches; NULL: none */              \
+	C(integer, network_link)   /* number of that network; 0: none */                         \
+	C(integer, network_number) /* caissond's, of the policy that is recorded; 0: not set */  \
+	C(text, start_command)                                                                   \
+	C(text, environment_vars)                                                                \
+	C(text, secret_names)                                                                    \
+	C(text, notices)                                                                         \
+	C(text, region)                                                                          \
+	C(integer, started_ms) /* 0: not yet */                                                  \
+	C(integer, ended_ms)   /* 0: not yet */                                                  \
+	C(integer, exit_code)  /* of the start command; -1: none */                              \
+	C(text, error_type)                                                                      \
+	C(text, error_message)                                                                   \
+	C(text, oom_report)	    /* JSON: what filled its memory (oomreport.h) */             \
+	C(text, attributes)	    /* JSON: what the personality keeps that made it */          \
+	C(text, log)		    /* the last that the start command wrote, from its end on */ \
+	C(integer, log_bytes)	    /* what it wrote in all */                                   \
+	C(integer, expires_ms)	    /* its lifetime ends then; 0: never */                       \
+	C(integer, active_ms)	    /* its last use; 0: none yet */                              \
+	C(integer, paused_ms)	    /* since when; 0: it is not */                               \
+	C(integer, queued_ms)	    /* since when it waits for room; 0: it did not */            \
+	C(integer, lease_s)	    /* how long its owner may be silent; 0: for ever */          \
+	C(text, termination_reason) /* a word; NULL while it lives */
+/* Set once. */
+#define CX_SANDBOX_IDS(C)                                    \
+	C(text, id)	   /* NULL: no client has seen it */ \
+	C(text, engine_id) /* caissond's; NULL until it exists. The id, unless that came first */
+/* Are as they were inserted. */
+#define CX_SANDBOX_LASTING(C)    \
+	C(text, name)            \
+	C(text, labels)          \
+	C(text, team_id)         \
+	C(text, idempotency_key) \
+	C(integer, created_ms)   \
+	C(text, user_id) /* the owner; NULL: an administrator's */
+#define CX_SANDBOX_COLUMNS(C) \
+	C(integer, updated_ms) CX_SANDBOX_CHANGES(C) CX_SANDBOX_IDS(C) CX_SANDBOX_LASTING(C)
 
 #define CX_COLUMN_text(name)	char *name;
 #define CX_COLUMN_real(name)	double name;
@@ -81,6 +88,7 @@ void cx_sandbox_row_clear(struct cx_sandbox_row *row); /* for CX_AUTO() */
 /* Sets row->row. CX_CONFLICT when its owner has used the idempotency key already. */
 CX_MUST int cx_store_sandbox_insert(struct cx_store *store, struct cx_sandbox_row *row,
 				    struct cx_err *err);
+/* What lasts stays as it was inserted. */
 CX_MUST int cx_store_sandbox_update(struct cx_store *store, const struct cx_sandbox_row *row,
 				    struct cx_err *err);
 CX_MUST int cx_store_sandbox_remove(struct cx_store *store, int64_t row, struct cx_err *err);

@@ -10,10 +10,14 @@
 
 /*
  * The inside of the store, for the files that are its door to sqlite3: schema.c, store.c
- * (sandboxes, images), accounts_store.c, sealed_store.c, network_store.c, ssh_store.c,
- * exposure_store.c, event_store.c and exec_store.c. All others use their headers.
+ * (sandboxes, images), list_store.c, accounts_store.c, sealed_store.c, network_store.c,
+ * ssh_store.c, exposure_store.c, event_store.c and exec_store.c. All others use their headers.
  */
 #define CX_STORE_LIVE "('PENDING', 'PROVISIONING', 'RUNNING', 'PAUSED')"
+
+/* Of a row: whether a user may see it. */
+#define CX_STORE_VISIBLE(user) \
+	" (user_id = " user " OR team_id IN (SELECT team_id FROM members WHERE user_id = " user "))"
 
 enum { CX_STORE_STATEMENTS_MAX = 64 }; /* of each file */
 
@@ -29,12 +33,14 @@ struct cx_store {
 	sqlite3_stmt *execs[CX_STORE_STATEMENTS_MAX];
 	unsigned exec_puts; /* of exec_store.c */
 	uint8_t exec_key[CX_KEYFILE_BYTES];
-	sqlite3_stmt *lists[CX_STORE_STATEMENTS_MAX],
-		*counts[CX_STORE_STATEMENTS_MAX]; /* by filter */
+	/* list_store.c's, the first two by filter */
+	sqlite3_stmt *lists[CX_STORE_STATEMENTS_MAX], *counts[CX_STORE_STATEMENTS_MAX], *statuses;
 };
 
 /* Brings an older schema up to date. */
 CX_MUST int cx_store_migrate(struct cx_store *store, struct cx_err *err);
+/* Begins to count the records: list_store.c. */
+CX_MUST int cx_store_tally(struct cx_store *store, struct cx_err *err);
 
 /* What sqlite says is wrong; what exists already is CX_CONFLICT. Returns -errno. */
 int cx_store_fail(struct cx_store *store, const char *what, struct cx_err *err);
@@ -47,6 +53,13 @@ sqlite3_stmt *cx_store_take(struct cx_store *store, sqlite3_stmt **slot, const c
 CX_MUST int cx_store_run(struct cx_store *store, sqlite3_stmt *stmt, const char *what,
 			 struct cx_err *err);
 CX_MUST int cx_store_copy_text(sqlite3_stmt *stmt, int at, char **ret);
+/* Of a statement that gives one number. */
+CX_MUST int cx_store_read_count(struct cx_store *store, sqlite3_stmt *stmt, int64_t *ret,
+				struct cx_err *err);
+/* Of a statement that gives the columns CX_STORE_SANDBOX. */
+struct cx_sandbox_row;
+CX_MUST int cx_store_read_sandbox(sqlite3_stmt *stmt, struct cx_sandbox_row *row,
+				  struct cx_err *err);
 
 static inline void cx_store_reset(sqlite3_stmt **stmt)
 {
@@ -63,6 +76,7 @@ static inline void cx_store_bind_text(sqlite3_stmt *stmt, int at, const char *te
 
 /* Lists of columns: parts of statements, and what binds and reads a row by its list. */
 #define CX_SQL_NAME(type, name) ", " #name
+#define CX_STORE_SANDBOX	"row" CX_SANDBOX_COLUMNS(CX_SQL_NAME)
 #define CX_SQL_HOLE(type, name) ", ?"
 #define CX_SQL_SET(type, name)	", " #name "=?"
 

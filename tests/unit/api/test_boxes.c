@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "api/metrics.h"
+#include "api/store_inner.h"
 #include "base/fd.h"
 #include "check_main.h"
 #include "image/oci.h"
@@ -582,14 +583,7 @@ END_TEST
 
 static void in_the_store(const char *sql)
 {
-	sqlite3 *db = NULL;
-	char path[64];
-
-	(void)snprintf(path, sizeof path, "%s/state.db", top);
-
-	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(gw.store->db, sql, NULL, NULL, NULL), SQLITE_OK);
 }
 
 /* A next gateway would let it go on: so it does at once, and nobody is told that it stands still.

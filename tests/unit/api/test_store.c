@@ -9,6 +9,7 @@
 #include "api/exec_store.h"
 #include "api/exposure_store.h"
 #include "api/store.h"
+#include "api/store_inner.h"
 #include "base/buf.h"
 #include "base/loop.h"
 
@@ -448,13 +449,12 @@ START_TEST(ends_of_commands_are_sealed)
 	CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
 	struct cx_err err = { 0 };
 	sqlite3_stmt *stmt = NULL;
-	sqlite3 *db = NULL;
 
 	put_exec("a", 1, cx_wall_ms());
 	ck_assert_int_eq(cx_store_exec_find(store, "a", "1", &row, &err), 1);
-	ck_assert_int_eq(sqlite3_open("state.db", &db), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_prepare_v2(db, "SELECT command, out FROM execs", -1, &stmt, NULL),
-			 SQLITE_OK);
+	ck_assert_int_eq(
+		sqlite3_prepare_v2(store->db, "SELECT command, out FROM execs", -1, &stmt, NULL),
+		SQLITE_OK);
 	ck_assert_int_eq(sqlite3_step(stmt), SQLITE_ROW);
 	ck_assert_ptr_null(memmem(sqlite3_column_blob(stmt, 0),
 				  (size_t)sqlite3_column_bytes(stmt, 0), row.command,
@@ -462,16 +462,15 @@ START_TEST(ends_of_commands_are_sealed)
 	ck_assert_ptr_null(memmem(sqlite3_column_blob(stmt, 1),
 				  (size_t)sqlite3_column_bytes(stmt, 1), "a\0b", 3));
 	(void)sqlite3_finalize(stmt);
-	ck_assert_int_eq(sqlite3_exec(db, "UPDATE execs SET id = '2'", NULL, NULL, NULL),
+	ck_assert_int_eq(sqlite3_exec(store->db, "UPDATE execs SET id = '2'", NULL, NULL, NULL),
 			 SQLITE_OK);
 	cx_exec_row_clear(&row);
 	ck_assert_int_lt(cx_store_exec_find(store, "a", "2", &row, &err), 0);
 	ck_assert_int_eq(err.kind, CX_DENIED);
-	ck_assert_int_eq(sqlite3_exec(db, "UPDATE execs SET id = '1'", NULL, NULL, NULL),
+	ck_assert_int_eq(sqlite3_exec(store->db, "UPDATE execs SET id = '1'", NULL, NULL, NULL),
 			 SQLITE_OK);
 	cx_store_exec_key(store, other);
 	ck_assert_int_lt(cx_store_exec_find(store, "a", "1", &row, &err), 0);
-	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
 }
 END_TEST
 
