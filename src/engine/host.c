@@ -283,6 +283,7 @@ void cx_host_close(struct cx_host *host, bool clean)
 {
 	cx_host_drop_spawner(host);
 	cx_timer_clear(&host->strays);
+	cx_timer_clear(&host->sockets);
 	if (host->layers.loop != NULL)
 		cx_layers_close(&host->layers);
 	cx_quota_close(host->quota);
@@ -363,7 +364,7 @@ void cx_host_drop_spawner(struct cx_host *host)
 int cx_host_check_limits(const struct cx_host *host, const struct cx_limits *limits,
 			 struct cx_err *err)
 {
-	enum { CPU_MIN = 10, MEMORY_MIN = 6 << 20, PIDS_MAX = 4194304 };
+	enum { CPU_MIN = 10, PIDS_MAX = 4194304 };
 
 	if (limits->cpu_milli < CPU_MIN)
 		return cx_refuse(err, CX_INVALID, "%u thousandths of a core; at least %d",
@@ -371,9 +372,9 @@ int cx_host_check_limits(const struct cx_host *host, const struct cx_limits *lim
 	if (limits->cpu_milli > host->cpus * 1000)
 		return cx_refuse(err, CX_INVALID, "%u.%03u cores; this host has %u",
 				 limits->cpu_milli / 1000, limits->cpu_milli % 1000, host->cpus);
-	if (limits->memory_bytes < MEMORY_MIN)
+	if (limits->memory_bytes < CX_LIMITS_MEMORY_MIN)
 		return cx_refuse(err, CX_INVALID, "%llu bytes of memory; at least %d",
-				 (unsigned long long)limits->memory_bytes, MEMORY_MIN);
+				 (unsigned long long)limits->memory_bytes, CX_LIMITS_MEMORY_MIN);
 	if (limits->memory_bytes > host->memory_bytes)
 		return cx_refuse(err, CX_INVALID, "%llu bytes of memory; this host has %llu",
 				 (unsigned long long)limits->memory_bytes,

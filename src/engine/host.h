@@ -37,6 +37,8 @@ struct cx_host {
 	struct cx_timer strays;		/* looks for what a spawner's end left without an owner */
 	pid_t stray;			/* seen at the last look; 0: none */
 	int stray_looks;		/* that are left */
+	struct cx_oom *ooms;		/* watches of running sandboxes' memory */
+	struct cx_timer sockets;	/* looks what waits in their sockets (oom.c) */
 	int agent_image, filter;
 	char self[CX_CONFIG_TEXT]; /* this program, for the sweeper */
 	struct cx_packet packet;   /* scratch of every connection */

@@ -16,7 +16,8 @@ struct cx_oom {
 	struct cx_host *host;
 	const struct cx_cgroup *group;
 	struct cx_source source;
-	struct cx_timer timer, sockets;
+	struct cx_oom *next, **link; /* of host->ooms; link is NULL when it is found */
+	struct cx_timer timer;
 	unsigned looks; /* that are left */
 	bool is_found;
 	uint64_t heard; /* cx_cgroup_oom_heard() */
@@ -35,11 +36,21 @@ static void take_report(struct cx_oom *oom)
 		cx_log_err(CX_LOG_WARNING, &err, "want of memory not looked at", NULL);
 }
 
+static void take_out(struct cx_oom *oom)
+{
+	if (oom->link == NULL)
+		return;
+	*oom->link = oom->next;
+	if (oom->next != NULL)
+		oom->next->link = oom->link;
+	oom->link = NULL;
+}
+
 static void tell(struct cx_oom *oom)
 {
 	cx_loop_drop(&oom->host->loop, &oom->source);
 	cx_timer_clear(&oom->timer);
-	cx_timer_clear(&oom->sockets);
+	take_out(oom);
 	oom->is_found = true;
 	if (oom->reported_ms == 0)
 		take_report(oom);
@@ -61,16 +72,37 @@ static void look(struct cx_oom *oom)
 	}
 }
 
+/* One look at all of them, and only if that is much at each. */
 static void look_at_sockets(struct cx_timer *timer)
 {
-	struct cx_oom *oom = cx_container_of(timer, struct cx_oom, sockets);
+	struct cx_host *host = cx_container_of(timer, struct cx_host, sockets);
 	struct cx_err err = { 0 };
-	int full = cx_cgroup_sockets_full(oom->host->cgroups, oom->group, &err);
+	int filled = cx_cgroups_sockets_filled(host->cgroups, &err);
+	bool is_v2 = filled < 0 && err.errnum == ENOENT; /* counts them as memory */
 
-	if (full > 0)
-		tell(oom);
-	else if (full == 0 || err.errnum != ENOENT) /* version 2 counts them as memory */
-		cx_timer_set(&oom->host->loop, &oom->sockets, SOCKETS_MS);
+	for (struct cx_oom *oom = filled > 0 ? host->ooms : NULL, *next; oom != NULL; oom = next) {
+		int full = cx_cgroup_sockets_full(host->cgroups, oom->group, &err);
+
+		next = oom->next;
+		if (full > 0)
+			tell(oom);
+	}
+	if (host->ooms != NULL && !is_v2)
+		cx_timer_set(&host->loop, &host->sockets, SOCKETS_MS);
+}
+
+static void join(struct cx_oom *oom)
+{
+	struct cx_host *host = oom->host;
+
+	oom->next = host->ooms;
+	oom->link = &host->ooms;
+	if (oom->next != NULL)
+		oom->next->link = &oom->next;
+	host->ooms = oom;
+	host->sockets.fire = look_at_sockets;
+	if (host->sockets.link == NULL)
+		cx_timer_set(&host->loop, &host->sockets, SOCKETS_MS);
 }
 
 void cx_oom_look(struct cx_oom *oom)
@@ -124,14 +156,13 @@ int cx_oom_watch(struct cx_host *host, const struct cx_cgroup *group, cx_oom_fou
 				.group = group,
 				.source = { .fd = fd, .ready = ready, .destroy = destroy },
 				.timer = { .fire = look_again },
-				.sockets = { .fire = look_at_sockets },
 				.found = found,
 				.arg = arg };
 	if (cx_loop_add(&host->loop, &oom->source, events, err) < 0)
 		return -err->errnum;
 	(void)cx_take_fd(&fd);
 	cx_timer_set(&host->loop, &oom->timer, 0); /* what was before */
-	cx_timer_set(&host->loop, &oom->sockets, 0);
+	join(oom);
 	*ret = cx_take_ptr(&oom);
 	return 0;
 }
@@ -142,7 +173,7 @@ void cx_oom_close(struct cx_oom *oom)
 		return;
 	oom->found = NULL;
 	cx_timer_clear(&oom->timer);
-	cx_timer_clear(&oom->sockets);
+	take_out(oom);
 	if (!oom->source.added) {
 		free(oom);
 		return;

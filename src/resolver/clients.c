@@ -8,7 +8,12 @@
 
 #include "base/fd.h"
 
-enum { BATCH = 64, PREFIX = 2, IN_MAX = PREFIX + 4096 /* no honest question is longer */ };
+enum {
+	BATCH = 64,
+	PREFIX = 2,
+	IN_MAX = PREFIX + 4096, /* no honest question is longer */
+	LOOK_MS = 1000,		/* between two looks at who is quiet */
+};
 
 struct cx_connection {
 	struct cx_source source;
@@ -184,6 +189,24 @@ static void connection_ready(struct cx_source *source, uint32_t events)
 		update(conn);
 }
 
+/* Ends connections that were quiet for too long; runs while there are any. */
+static void end_quiet(struct cx_timer *timer)
+{
+	struct cx_clients *c = cx_container_of(timer, struct cx_clients, look);
+	uint64_t now_ms = cx_now_ms();
+	bool any = false;
+
+	for (unsigned i = 0; i < CX_CLIENTS_CONNECTIONS; i++) {
+		struct cx_connection *conn = c->connections[i];
+
+		if (conn != NULL && now_ms - conn->quiet_since_ms > CX_CLIENTS_IDLE_MS)
+			drop(conn);
+		any |= c->connections[i] != NULL;
+	}
+	if (any)
+		cx_timer_set(c->loop, timer, LOOK_MS);
+}
+
 static struct cx_connection *new_connection(struct cx_clients *c, struct cx_guest *guest)
 {
 	struct cx_connection *conn;
@@ -227,6 +250,8 @@ static void accept_one(struct cx_clients *c, int sock, const struct sockaddr_in6
 	(void)cx_take_fd(&owned);
 	c->connections[conn->index] = conn;
 	guest->connections++;
+	if (c->look.link == NULL)
+		cx_timer_set(c->loop, &c->look, LOOK_MS);
 }
 
 static void tcp_ready(struct cx_clients *c, int listening)
@@ -280,6 +305,7 @@ static int serve(struct cx_clients *c, struct cx_source *source, int fd,
 int cx_clients_open(struct cx_clients *clients, const int udp[CX_CLIENTS_SOCKETS],
 		    const int tcp[CX_CLIENTS_SOCKETS], struct cx_err *err)
 {
+	clients->look.fire = end_quiet;
 	if (serve(clients, &clients->udp[0], udp[0], udp4_ready, err) < 0 ||
 	    serve(clients, &clients->udp[1], udp[1], udp6_ready, err) < 0 ||
 	    serve(clients, &clients->tcp[0], tcp[0], tcp4_ready, err) < 0 ||
@@ -290,6 +316,7 @@ int cx_clients_open(struct cx_clients *clients, const int udp[CX_CLIENTS_SOCKETS
 
 void cx_clients_close(struct cx_clients *clients)
 {
+	cx_timer_clear(&clients->look);
 	for (unsigned i = 0; i < CX_CLIENTS_CONNECTIONS; i++)
 		if (clients->connections[i] != NULL)
 			drop(clients->connections[i]);
@@ -331,16 +358,6 @@ void cx_clients_answer(struct cx_clients *clients, const struct cx_client *to,
 	else if (len > 0) /* one that cannot be sent now is asked for again */
 		(void)sendto(clients->udp[to->socket].fd, packet, len, MSG_DONTWAIT,
 			     (const struct sockaddr *)&to->from, size);
-}
-
-void cx_clients_tick(struct cx_clients *clients, uint64_t now_ms)
-{
-	for (unsigned i = 0; i < CX_CLIENTS_CONNECTIONS; i++) {
-		struct cx_connection *conn = clients->connections[i];
-
-		if (conn != NULL && now_ms - conn->quiet_since_ms > CX_CLIENTS_IDLE_MS)
-			drop(conn);
-	}
 }
 
 void cx_clients_forget(struct cx_clients *clients, const struct cx_guest *guest)

@@ -35,6 +35,7 @@ struct cx_clients {
 	struct cx_guests *guests;
 	struct cx_source udp[CX_CLIENTS_SOCKETS], tcp[CX_CLIENTS_SOCKETS];
 	struct cx_connection *connections[CX_CLIENTS_CONNECTIONS];
+	struct cx_timer look; /* while there is one of them */
 	uint32_t generation;
 	/* Is answered by cx_clients_answer(), once, now or later; a TCP one also with len 0. */
 	void (*asked)(void *arg, struct cx_guest *guest, const struct cx_client *from,
@@ -49,8 +50,6 @@ CX_MUST int cx_clients_open(struct cx_clients *clients, const int udp[CX_CLIENTS
 void cx_clients_close(struct cx_clients *clients);
 void cx_clients_answer(struct cx_clients *clients, const struct cx_client *to,
 		       const uint8_t *packet, size_t len);
-/* Ends connections that were quiet for too long. */
-void cx_clients_tick(struct cx_clients *clients, uint64_t now_ms);
 /* Ends those of a sandbox. */
 void cx_clients_forget(struct cx_clients *clients, const struct cx_guest *guest);
 

@@ -70,16 +70,20 @@ void cx_denials_name(struct cx_denials *denials, struct cx_guest *guest, const c
 	note(denials, guest, &new, now_ms);
 }
 
-void cx_denials_tick(struct cx_denials *denials, uint64_t now_ms)
+bool cx_denials_tick(struct cx_denials *denials, uint64_t now_ms)
 {
+	bool more = false;
+
 	for (size_t i = 0; i < CX_DENIALS_KEPT; i++) {
 		struct cx_denial *d = &denials->kept[i];
 
-		if (d->told_ms == 0 || now_ms - d->told_ms < CX_DENIALS_SAME_MS)
-			continue;
-		if (d->count > 0)
-			tell(denials, d, now_ms);
-		else
-			d->told_ms = 0;
+		if (d->told_ms != 0 && now_ms - d->told_ms >= CX_DENIALS_SAME_MS) {
+			if (d->count > 0)
+				tell(denials, d, now_ms);
+			else
+				d->told_ms = 0;
+		}
+		more |= d->told_ms != 0;
 	}
+	return more;
 }

@@ -38,7 +38,7 @@ void cx_denials_packet(struct cx_denials *denials, struct cx_guest *guest,
 /* why: "policy" or "private". */
 void cx_denials_name(struct cx_denials *denials, struct cx_guest *guest, const char *name,
 		     const char *why, uint64_t now_ms);
-/* Tells what was counted. */
-void cx_denials_tick(struct cx_denials *denials, uint64_t now_ms);
+/* Tells what was counted. True: something is kept, so to be called again. */
+bool cx_denials_tick(struct cx_denials *denials, uint64_t now_ms);
 
 #endif

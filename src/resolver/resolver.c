@@ -24,7 +24,7 @@ struct resolver {
 	struct cx_denials denials;
 	struct cx_resolve resolve;
 	struct cx_source refusals;
-	struct cx_timer tick;
+	struct cx_timer tick; /* while anything waits or is kept for a time */
 	uint64_t started_ms;
 	bool named, serving;
 	struct cx_err why; /* it ends; errnum 0: by the end of those it works for */
@@ -43,6 +43,13 @@ static void end(void *arg, const struct cx_err *err)
 	r->loop.stop = true;
 }
 
+/* Something came that has to be looked at later. */
+static void wake(struct resolver *r)
+{
+	if (r->tick.link == NULL)
+		cx_timer_set(&r->loop, &r->tick, TICK_MS);
+}
+
 /* ---- refused packets ------------------------------------------------------------------------- */
 
 static void on_refusal(void *arg, const struct cx_refusal *refusal)
@@ -54,6 +61,7 @@ static void on_refusal(void *arg, const struct cx_refusal *refusal)
 		guest = cx_guests_at(&r->guests, refusal->ifindex - r->guests.ifindex);
 	if (guest != NULL)
 		cx_denials_packet(&r->denials, guest, refusal, cx_now_ms());
+	wake(r);
 }
 
 static void refusals_ready(struct cx_source *source, uint32_t events)
@@ -80,6 +88,15 @@ static int watch_refusals(struct resolver *r, struct cx_err *err)
 		return 0; /* /dev/null */
 	r->refusals = (struct cx_source){ .fd = CX_RESOLVER_FD_DENIALS, .ready = refusals_ready };
 	return cx_loop_add(&r->loop, &r->refusals, EPOLLIN, err);
+}
+
+static void on_asked(void *arg, struct cx_guest *guest, const struct cx_client *from,
+		     const uint8_t *packet, size_t len)
+{
+	struct resolver *r = arg;
+
+	cx_resolve_asked(&r->resolve, guest, from, packet, len);
+	wake(r);
 }
 
 /* ---- caissond -------------------------------------------------------------------------------- */
@@ -186,13 +203,13 @@ static void on_tick(struct cx_timer *timer)
 {
 	struct resolver *r = cx_container_of(timer, struct resolver, tick);
 	uint64_t now_ms = cx_now_ms();
+	bool kept = cx_denials_tick(&r->denials, now_ms);
 
 	serve_when_ready(r);
 	cx_upstream_tick(&r->upstream, now_ms);
-	cx_clients_tick(&r->clients, now_ms);
 	cx_resolve_tick(&r->resolve, now_ms);
-	cx_denials_tick(&r->denials, now_ms);
-	cx_timer_set(&r->loop, timer, TICK_MS);
+	if (kept || !r->serving || r->resolve.njobs > 0 || r->upstream.nasking > 0)
+		wake(r);
 }
 
 static int open_links(struct resolver *r, struct cx_err *err)
@@ -226,8 +243,8 @@ static int start(struct resolver *r, struct cx_err *err)
 	r->denials.arg = r;
 	r->clients.loop = &r->loop;
 	r->clients.guests = &r->guests;
-	r->clients.asked = cx_resolve_asked;
-	r->clients.arg = &r->resolve;
+	r->clients.asked = on_asked;
+	r->clients.arg = r;
 	r->resolve.guests = &r->guests;
 	r->resolve.cache = &r->cache;
 	r->resolve.upstream = &r->upstream;
@@ -238,7 +255,7 @@ static int start(struct resolver *r, struct cx_err *err)
 	r->resolve.arg = r;
 	r->started_ms = cx_now_ms();
 	r->tick.fire = on_tick;
-	cx_timer_set(&r->loop, &r->tick, TICK_MS);
+	wake(r);
 	return open_links(r, err);
 }
 

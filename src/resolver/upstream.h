@@ -42,7 +42,7 @@ CX_MUST int cx_upstream_add(struct cx_upstream *up, const struct cx_address *add
 /* CX_UNAVAILABLE when too much is asked already, or nobody is there to be asked. */
 CX_MUST int cx_upstream_ask(struct cx_upstream *up, const char *name, uint16_t type,
 			    cx_upstream_done *done, void *arg, struct cx_err *err);
-/* Gives up tries that took too long; called some ten times a second. */
+/* Gives up tries that took too long; called some ten times a second while anything is asked. */
 void cx_upstream_tick(struct cx_upstream *up, uint64_t now_ms);
 /* Those that wait are not called any more. */
 void cx_upstream_close(struct cx_upstream *up);

@@ -15,10 +15,7 @@
 #include "base/str.h"
 #include "runtime/cgroup_tree.h"
 
-enum {
-	PERIOD_US = 100000,
-	SOCKETS_PART = 4, /* of the memory, on top of it: what waits in sockets of v1 */
-};
+enum { PERIOD_US = 100000 };
 static_assert((int)CX_CGROUP_FOUND_MAX <= (int)CX_CGROUP_TREES_MAX,
 	      "a sandbox has a group in each");
 
@@ -216,7 +213,7 @@ static int write_limits(const struct cx_cgroups *groups, const struct cx_cgroup_
 		[CX_LIMIT_SHARES] = within((uint64_t)limits->cpu_milli * 1024 / 1000, 2, 262144),
 		[CX_LIMIT_WEIGHT] = within(limits->cpu_milli / 10, 1, 10000),
 		[CX_LIMIT_MEMORY] = limits->memory_bytes,
-		[CX_LIMIT_SOCKETS] = limits->memory_bytes / SOCKETS_PART,
+		[CX_LIMIT_SOCKETS] = limits->memory_bytes / CX_SOCKETS_PART,
 		[CX_LIMIT_PIDS] = limits->pids,
 	};
 

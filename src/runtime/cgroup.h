@@ -29,9 +29,10 @@ enum { CX_AGENT_MEMORY = 48 << 20, CX_AGENT_PIDS = 256 };
 
 struct cx_cgroups; /* the host's trees and this instance's directory in each */
 
+enum { CX_LIMITS_MEMORY_MIN = 6 << 20 };
 struct cx_limits {
 	uint32_t cpu_milli;    /* thousandths of one core; >= 10 */
-	uint64_t memory_bytes; /* RAM; swap is off */
+	uint64_t memory_bytes; /* RAM, CX_LIMITS_MEMORY_MIN at least; swap is off */
 	uint32_t pids;
 };
 
@@ -144,6 +145,8 @@ CX_MUST int cx_cgroup_memory_report(struct cx_cgroups *groups, const struct cx_c
  */
 CX_MUST int cx_cgroup_sockets_full(struct cx_cgroups *groups, const struct cx_cgroup *group,
 				   struct cx_err *err);
+/* The same of all: 0 is too little for any of them. */
+CX_MUST int cx_cgroups_sockets_filled(struct cx_cgroups *groups, struct cx_err *err);
 /* How often it has. */
 CX_MUST int cx_cgroup_oom_kills(struct cx_cgroups *groups, const struct cx_cgroup *group,
 				uint32_t *ret, struct cx_err *err);

@@ -73,6 +73,19 @@ int cx_cgroup_sockets_full(struct cx_cgroups *groups, const struct cx_cgroup *gr
 	return waiting / 2 > limit;
 }
 
+int cx_cgroups_sockets_filled(struct cx_cgroups *groups, struct cx_err *err)
+{
+	const uint64_t least = CX_LIMITS_MEMORY_MIN / CX_SOCKETS_PART;
+	uint64_t waiting = 0;
+
+	for (unsigned i = 0; i < groups->n; i++)
+		if ((groups->trees[i].controllers & CX_CTL_MEMORY) != 0 &&
+		    read_sockets(groups->trees[i].dir, "memory.kmem.tcp.usage_in_bytes", &waiting,
+				 err) < 0)
+			return -err->errnum;
+	return waiting / 2 > least;
+}
+
 /* ---- who it was ------------------------------------------------------------------------------ */
 
 struct looking {

@@ -28,6 +28,7 @@ enum cx_controllers { /* a set */
 enum {
 	CX_CGROUP_NAME_MAX = 64, /* bytes of an instance name and of an id */
 	CX_CGROUP_FOUND_MAX = 8,
+	CX_SOCKETS_PART = 4, /* of the memory, on top of it: what waits in sockets of v1 */
 };
 
 /* How a sandbox appears in a tree: as finely as something there differs. Sorted in this order. */

@@ -563,14 +563,17 @@ START_TEST(test_sockets_are_limited)
 	limit(1000, memory, 16);
 	if (v2) {
 		ck_assert_int_lt(cx_cgroup_sockets_full(groups, &group, &err), 0);
+		ck_assert_int_lt(cx_cgroups_sockets_filled(groups, &err), 0);
 		return;
 	}
 	ok(cx_cgroup_slot(groups, &group, 1, UID_BASE, &err));
 	ck_assert_int_eq(cx_cgroup_sockets_full(groups, &group, &err), 0);
+	ck_assert_int_eq(cx_cgroups_sockets_filled(groups, &err), 0);
 	pid = start_settled(enter_agent, run_sockets);
 	ck_assert_uint_gt(waiting_in_sockets(), memory / 8);
 	ck_assert_uint_lt(waiting_in_sockets(), HOG_BYTES / 2);
 	ck_assert_int_eq(cx_cgroup_sockets_full(groups, &group, &err), _i);
+	ck_assert_int_eq(cx_cgroups_sockets_filled(groups, &err), 1);
 	(void)kill(pid, SIGKILL);
 	ck_assert(WIFSIGNALED(reap(pid)));
 }
