@@ -15,7 +15,9 @@ static void let_go(struct cx_sandbox *sb, enum cx_freeze what)
 {
 	struct cx_err err;
 
-	if (set(sb, what, false, &err) < 0 && err.kind != CX_UNAVAILABLE)
+	if (set(sb, what, false, &err) == 0 || err.kind == CX_UNAVAILABLE)
+		return;
+	if (set(sb, what, false, &err) < 0) /* want of memory, say; nobody comes back to it */
 		cx_log_err(CX_LOG_ERROR, &err, "sandbox stands still", "id", sb->record.id, NULL);
 }
 

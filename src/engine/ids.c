@@ -85,8 +85,10 @@ void cx_ids_release(struct cx_ids *ids, uint32_t base)
 {
 	char name[16];
 
+	if (base == 0)
+		return;
 	(void)snprintf(name, sizeof name, "%u", base);
-	if (base != 0)
+	if (unlinkat(ids->dir, name, 0) < 0) /* want of memory, say; nobody comes back to it */
 		(void)unlinkat(ids->dir, name, 0);
 }
 

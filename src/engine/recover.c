@@ -105,7 +105,7 @@ static int recover_record(const char *id, void *arg, struct cx_err *err)
 		cx_log_err(CX_LOG_WARNING, err, "sandbox cannot be adopted", "id", id, NULL);
 	}
 	cx_log(CX_LOG_INFO, "remains of a sandbox are removed", "id", id, NULL);
-	return cx_sandbox_bury(set, &record, &pidfd, err);
+	return cx_sandbox_bury(set, &record, &dir, &pidfd, err);
 }
 
 /* Something of a sandbox without a record. */
@@ -113,7 +113,7 @@ static int recover_remains(const char *id, void *arg, struct cx_err *err)
 {
 	struct cx_sandboxes *set = arg;
 	struct cx_record record;
-	int none = -EBADF;
+	int no_dir = -EBADF, no_process = -EBADF;
 
 	if (!cx_record_is_id(id) || cx_sandbox_find(set, id) != NULL)
 		return 0;
@@ -121,7 +121,7 @@ static int recover_remains(const char *id, void *arg, struct cx_err *err)
 		return -err->errnum;
 	cx_record_init(&record, id);
 	cx_log(CX_LOG_INFO, "remains of a sandbox are removed", "id", id, NULL);
-	return cx_sandbox_bury(set, &record, &none, err);
+	return cx_sandbox_bury(set, &record, &no_dir, &no_process, err);
 }
 
 static int is_ours(uint32_t base, const char *owner, void *arg)

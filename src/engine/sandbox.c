@@ -821,7 +821,7 @@ int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, i
 	return 0;
 }
 
-int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, int *pidfd,
+int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, int *dir, int *pidfd,
 		    struct cx_err *err)
 {
 	struct cx_sandbox *sb = add(set, RUNNING, err);
@@ -831,8 +831,7 @@ int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, in
 		return -err->errnum;
 	sb->record = *record;
 	take_slot(sb);
-	sb->dir = openat(set->host->dirs.sandboxes, record->id,
-			 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	sb->dir = cx_take_fd(dir);
 	if (*pidfd >= 0 &&
 	    cx_child_adopt(&set->host->loop, pidfd, process_exited, sb, &sb->process, err) < 0) {
 		forget(sb);

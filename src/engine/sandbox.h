@@ -104,8 +104,8 @@ CX_MUST int cx_sandbox_tree(const struct cx_sandbox *sb, struct cx_err *err);
 /* Takes over what an earlier daemon left: a live sandbox, or remains to be removed. */
 CX_MUST int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, int *dir,
 			     int *pidfd, struct cx_err *err);
-CX_MUST int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, int *pidfd,
-			    struct cx_err *err);
+CX_MUST int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, int *dir,
+			    int *pidfd, struct cx_err *err);
 
 /* ---- freezer.c ---------------------------------------------------------------------------------
  */

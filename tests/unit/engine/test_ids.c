@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/ids.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "check_main.h"
 
@@ -28,6 +30,19 @@ static void teardown(void)
 
 	(void)snprintf(command, sizeof command, "rm -rf '%s'", top);
 	ck_assert_int_eq(system(command), 0);
+}
+
+static unsigned refusals; /* of so many calls */
+
+/* In place of libc's. */
+int unlinkat(int fd, const char *name, int flags)
+{
+	if (refusals > 0) {
+		refusals--;
+		errno = ENOMEM;
+		return -1;
+	}
+	return (int)syscall(SYS_unlinkat, fd, name, flags);
 }
 
 static void open_ids(struct cx_ids *ids, uint32_t count)
@@ -66,6 +81,21 @@ START_TEST(a_released_range_is_not_used_again_at_once)
 	cx_ids_release(&ids, first);
 	ck_assert_int_eq(cx_ids_reserve(&ids, ours, &second, &err), 0);
 	ck_assert_uint_ne(first, second);
+}
+END_TEST
+
+START_TEST(want_at_the_moment_of_a_release_loses_nothing)
+{
+	CX_AUTO(cx_ids_close) struct cx_ids ids;
+	uint32_t base;
+
+	open_ids(&ids, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_int_eq(cx_ids_reserve(&ids, ours, &base, &err), 0);
+		refusals = 1;
+		cx_ids_release(&ids, base);
+		ck_assert_uint_eq(refusals, 0);
+	}
 }
 END_TEST
 
@@ -122,6 +152,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, instances_never_share_a_range);
 	tcase_add_test(tc, a_released_range_is_not_used_again_at_once);
+	tcase_add_test(tc, want_at_the_moment_of_a_release_loses_nothing);
 	tcase_add_test(tc, reclaims_what_has_no_owner);
 	tcase_add_test(tc, a_directory_open_to_others_is_refused);
 	suite_add_tcase(suite, tc);
