@@ -193,6 +193,13 @@ static void turn_channels(struct cx_server *s)
 	}
 }
 
+/* libssh closes the socket when it cannot send, and may go on to another state all the same. */
+static bool is_connected(const struct cx_server *s)
+{
+	return ssh_get_fd(s->session) == s->client &&
+	       (ssh_get_status(s->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0;
+}
+
 /* 1: go on; 0: the client has gone. */
 static int turn(struct cx_server *s, struct cx_err *err)
 {
@@ -206,7 +213,7 @@ static int turn(struct cx_server *s, struct cx_err *err)
 		*err = s->why;
 		return -err->errnum;
 	}
-	return (ssh_get_status(s->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0;
+	return is_connected(s);
 }
 
 static void end(struct cx_server *s)

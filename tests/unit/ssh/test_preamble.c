@@ -10,6 +10,7 @@
 #include "ssh/hostkey.h"
 #include "ssh/inner.h"
 #include "ssh/preamble.h"
+#include "ssh/raw_key.h"
 
 static int feed(const char *text)
 {
@@ -100,12 +101,6 @@ START_TEST(a_client_that_does_not_begin_is_left)
 	ck_assert_uint_eq(err.kind, CX_INVALID);
 }
 END_TEST
-
-/* RFC 8032, 7.1, the first: a seed and its public key. */
-static const char raw_key[] = "\x9d\x61\xb1\x9d\xef\xfd\x5a\x60\xba\x84\x4a\xf4\x92\xec\x2c\xc4"
-			      "\x44\x49\xc5\x69\x7b\x32\x69\x19\x70\x3b\xac\x03\x1c\xae\x7f\x60"
-			      "\xd7\x5a\x98\x01\x82\xb1\x0a\xb7\xd5\x4b\xfe\xd3\xc9\x64\x07\x3a"
-			      "\x0e\xe1\x72\xf3\xda\xa6\x23\x25\xaf\x02\x1a\x68\xf7\x07\x51\x1a";
 
 START_TEST(libssh_takes_the_host_key)
 {
