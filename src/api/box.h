@@ -140,8 +140,6 @@ void cx_queue_asked(struct cx_box *box);
 void cx_queue_answered(struct cx_box *box, const struct cx_err *err);
 /* Is that answer no end for it, but a reason to wait? */
 bool cx_queue_is_not_yet(const struct cx_box *box, const struct cx_err *err);
-/* There may be room now. */
-void cx_queue_look(struct cx_gateway *gw);
 
 /* ---- boxnet.c ------------------------------------------------------------------------------- */
 

@@ -129,14 +129,16 @@ void cx_queue_open(struct cx_gateway *gw, unsigned max, uint64_t wait_ms);
 unsigned cx_queue_position(const struct cx_gateway *gw, const struct cx_sandbox_row *row);
 /* Milliseconds that the first one has waited. */
 int64_t cx_queue_age_ms(const struct cx_gateway *gw);
+/* There may be room now. */
+void cx_queue_look(struct cx_gateway *gw);
 
 void cx_box_wait_running(struct cx_box *box, struct cx_box_waiter *waiter);
-/* Begins the end unless that has begun; the waiter is told when nothing is left. */
+/* Begins the end unless that has begun; the waiter is told when nothing of it runs any more. */
 void cx_box_destroy(struct cx_box *box, struct cx_box_waiter *waiter);
 /* The same for one that is ending already; of any other it returns false. */
 bool cx_box_wait_gone(struct cx_box *box, struct cx_box_waiter *waiter);
 
-/* caissond says that it is gone, or that the kernel has killed in it for want of memory. */
+/* Nothing of it runs any more, or the kernel has killed in it for want of memory: of caissond. */
 void cx_boxes_ended(struct cx_gateway *gw, const char *id, enum cx_end reason);
 void cx_boxes_oom(struct cx_gateway *gw, const char *id);
 /* What filled its memory; one of the two follows. */

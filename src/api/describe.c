@@ -368,7 +368,14 @@ static const struct cx_field lease[] = {
 
 static const struct cx_field room[] = {
 	{ "resources", OBJECTS | NEEDED, 0, 0, "Resource", "" },
+	{ "remains", OBJECT | NEEDED, 0, 0, "Remains", "of ended sandboxes, being removed" },
 	{ "queue", OBJECT | NEEDED, 0, 0, "Queue", "sandboxes that wait for room" },
+};
+
+static const struct cx_field remains[] = {
+	{ "sandboxes", INT | NEEDED, 0, 0, NULL, "that ended and are not all gone" },
+	{ "links", INT | NEEDED, 0, 0, NULL, "of theirs that the kernel still has" },
+	{ "trash", INT | NEEDED, 0, 1, NULL, "1: files of theirs are being deleted" },
 };
 
 static const struct cx_field resource[] = {
@@ -672,6 +679,7 @@ static const struct cx_schema schemas[] = {
 	SCHEMA("LeaseSpec", lease_spec),
 	SCHEMA("Lease", lease),
 	SCHEMA("Room", room),
+	SCHEMA("Remains", remains),
 	SCHEMA("Resource", resource),
 	SCHEMA("Queue", queue),
 	SCHEMA("UsageList", usage_list),

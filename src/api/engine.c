@@ -394,6 +394,14 @@ static bool on_certificate(struct cx_engine *engine, struct cx_packet *pkt)
 	return true;
 }
 
+static bool on_room(struct cx_engine *engine, struct cx_packet *pkt)
+{
+	if (pkt->nfds != 0 || pkt->body.left != 0)
+		return false;
+	engine->events.room(engine->events.arg);
+	return true;
+}
+
 static bool on_event(struct cx_engine *engine, struct cx_packet *pkt)
 {
 	switch (pkt->type) {
@@ -403,6 +411,8 @@ static bool on_event(struct cx_engine *engine, struct cx_packet *pkt)
 		return on_oom(engine, pkt);
 	case CX_MSG_oom_report:
 		return on_oom_report(engine, pkt);
+	case CX_MSG_room:
+		return on_room(engine, pkt);
 	case CX_MSG_resolver:
 		return on_resolver(engine, pkt);
 	case CX_MSG_certificate:

@@ -62,6 +62,7 @@ struct cx_engine_events {
 	/* What filled its memory; oom() or ended() follows. */
 	void (*oom_report)(void *arg, const char *id, const struct cx_msg_oom_report *report);
 	void (*oom)(void *arg, const char *id); /* it ran out of its memory; it has not ended */
+	void (*room)(void *arg);		/* what was refused for want of room may fit now */
 	/* A new resolver (resolver_msgs.h), instead of any before; *sock may be taken. */
 	void (*resolver)(void *arg, int *sock);
 	/*

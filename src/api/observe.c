@@ -176,7 +176,10 @@ static void put_room(struct report *r, const struct cx_gateway *gw,
 			     "What limits of sandboxes add up to, by resource; "
 			     "cpu in thousandths of a core." },
 		limits = { "caisson_host_limit", CX_METRIC_GAUGE,
-			   "What may be promised; 0 is no bound." };
+			   "What may be promised; 0 is no bound." },
+		remains = { "caisson_engine_remains", CX_METRIC_GAUGE,
+			    "What ended sandboxes left and is being removed: sandboxes, their "
+			    "links, 1 while their files are deleted." };
 	struct cx_room rows[CX_ROOM_ROWS];
 
 	put(r,
@@ -192,6 +195,10 @@ static void put_room(struct report *r, const struct cx_gateway *gw,
 	put_head(r, &limits);
 	for (size_t i = 0; i < CX_ROOM_ROWS; i++)
 		put_labelled(r, limits.name, "resource", rows[i].name, (double)rows[i].limit);
+	put_head(r, &remains);
+	put_labelled(r, remains.name, "of", "sandboxes", capacity->remains);
+	put_labelled(r, remains.name, "of", "links", capacity->links);
+	put_labelled(r, remains.name, "of", "trash", capacity->trash);
 }
 
 static int write_report(struct cx_request *req, const struct cx_msg_counted *counted,

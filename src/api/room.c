@@ -49,6 +49,15 @@ static void write_queue(struct cx_jsonw *w, const struct cx_gateway *gw)
 	cx_jsonw_end(w);
 }
 
+static void write_remains(struct cx_jsonw *w, const struct cx_msg_capacity_is *m)
+{
+	cx_jsonw_object(w, "remains");
+	cx_jsonw_int(w, "sandboxes", m->remains);
+	cx_jsonw_int(w, "links", m->links);
+	cx_jsonw_int(w, "trash", m->trash);
+	cx_jsonw_end(w);
+}
+
 static void on_capacity(struct cx_engine_call *call, struct cx_engine_answer *answer,
 			const struct cx_err *err)
 {
@@ -78,6 +87,7 @@ static void on_capacity(struct cx_engine_call *call, struct cx_engine_answer *an
 		cx_jsonw_end(&w);
 	}
 	cx_jsonw_end(&w);
+	write_remains(&w, &answer->capacity);
 	write_queue(&w, req->gateway);
 	cx_jsonw_end(&w);
 	cx_request_answer_json(req, &w);

@@ -384,7 +384,7 @@ static void check_room(struct cx_cli *cli, struct finding *f)
 	struct cx_err ignored = { 0 };
 	const char *scarce = NULL;
 	double most = 0;
-	json_int_t waiting;
+	json_int_t waiting, remains;
 	json_t *row;
 	size_t i;
 
@@ -404,8 +404,13 @@ static void check_room(struct cx_cli *cli, struct finding *f)
 		}
 	}
 	waiting = json_integer_value(json_object_get(json_object_get(answer, "queue"), "length"));
-	find(f, waiting > 0 ? WARN : OK, "%d %% of %.20s promised, %lld sandboxes wait for room",
-	     (int)(100 * most), scarce != NULL ? scarce : "nothing", (long long)waiting);
+	remains = json_integer_value(
+		json_object_get(json_object_get(answer, "remains"), "sandboxes"));
+	find(f, waiting > 0 ? WARN : OK,
+	     "%d %% of %.20s promised, %lld sandboxes wait for room, remains of %lld are being "
+	     "removed",
+	     (int)(100 * most), scarce != NULL ? scarce : "nothing", (long long)waiting,
+	     (long long)remains);
 }
 
 static void check_right(struct cx_cli *cli, struct finding *f)

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "engine/config.h"
 #include "engine/engine.h"
+#include "engine/reaper.h"
 #include "engine/sweep.h"
 
 enum { EXIT_USAGE = 2 };
@@ -32,7 +33,9 @@ int main(int argc, char **argv)
 	else if (verb == CX_CONFIG_VERSION)
 		(void)printf("caissond %s\n", CX_VERSION);
 	else
-		r = verb == CX_CONFIG_SWEEP ? cx_sweep_main(&err) : serve(&config, &err);
+		r = verb == CX_CONFIG_SWEEP  ? cx_sweep_main(&err)
+		    : verb == CX_CONFIG_REAP ? cx_reap_main(&err)
+					     : serve(&config, &err);
 	if (r < 0)
 		cx_log_err(CX_LOG_ERROR, &err, "ended", NULL);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -236,6 +236,13 @@ static void on_oom(void *arg, const char *id)
 	cx_boxes_oom(&prog->gw, id);
 }
 
+static void on_room(void *arg)
+{
+	struct program *prog = arg;
+
+	cx_queue_look(&prog->gw);
+}
+
 static void on_resolver(void *arg, int *sock)
 {
 	struct program *prog = arg;
@@ -326,6 +333,7 @@ static int start(struct program *prog, struct cx_err *err)
 	struct cx_engine_events events = { .ended = on_ended,
 					   .oom_report = on_oom_report,
 					   .oom = on_oom,
+					   .room = on_room,
 					   .resolver = on_resolver,
 					   .certificate = on_certificate,
 					   .lost = on_lost,

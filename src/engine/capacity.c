@@ -11,9 +11,9 @@
 #include "base/fd.h"
 
 enum {
-	/* Its directory, what it writes, its first process, the watch of its memory. Besides there
-	 * is one of each tree of control groups. */
-	FILES_EACH = 4,
+	/* Its directory, what it writes, its first process and mounts, the watch of its memory.
+	 * Besides there is one of each tree of control groups. */
+	FILES_EACH = 5,
 	FILES_OWN = 256, /* also what a creation takes for a moment */
 	PART = 20,	 /* of what there is, is kept if nothing is configured */
 	PIDS_RESERVE = 1024,
@@ -169,7 +169,10 @@ static uint64_t disk_of_plan(const struct cx_capacity *c, const struct cx_claim_
 	return c->on_disk && !plan->in_memory ? plan->disk.bytes : 0;
 }
 
-/* Limits in a record are 0 until it is claimed. */
+/*
+ * Limits in a record are 0 until it is claimed. What runs no more has its disk and descriptors
+ * still.
+ */
 static void look_at_promises(const struct cx_pool *pool, struct cx_capacity *c)
 {
 	for (unsigned i = 0; i < CX_RESOURCE_MAX; i++)
@@ -181,9 +184,11 @@ static void look_at_promises(const struct cx_pool *pool, struct cx_capacity *c)
 		const struct cx_limits limits = { .cpu_milli = sb->record.cpu_milli,
 						  .memory_bytes = sb->record.memory_bytes,
 						  .pids = sb->record.pids };
+		const struct cx_limits nothing = { 0 };
 		bool memory = sb->record.disk == CX_QUOTA_MEMORY;
+		bool runs = sb->state != CX_SANDBOX_REMAINS;
 
-		promise(c, &limits, memory ? 0 : sb->record.disk_bytes);
+		promise(c, runs ? &limits : &nothing, memory ? 0 : sb->record.disk_bytes);
 	}
 	for (const struct cx_create *wait = pool->first; wait != NULL; wait = wait->next)
 		promise(c, &wait->plan.limits, disk_of_plan(c, &wait->plan));

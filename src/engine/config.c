@@ -499,7 +499,15 @@ static const struct cx_config defaults = {
 	.ssh_listen = { .sin6_family = AF_INET6, .sin6_addr = LOOPBACK },
 };
 
-enum { OPT_VERSION = 256, OPT_HELP, OPT_SWEEP, OPT_ROW }; /* OPT_ROW + i: rows[i] */
+/* What getopt_long() says: a verb, or rows[i]. */
+enum { OPT_VERB = 256, OPT_ROW = OPT_VERB + CX_CONFIG_VERB_MAX };
+
+static const char *const verbs[CX_CONFIG_VERB_MAX] = {
+	[CX_CONFIG_HELP] = "help",
+	[CX_CONFIG_VERSION] = "version",
+	[CX_CONFIG_SWEEP] = "sweep",
+	[CX_CONFIG_REAP] = "reap",
+};
 
 bool cx_config_option(unsigned i, const char **ret_option, const char **ret_section,
 		      const char **ret_key)
@@ -601,9 +609,8 @@ static int read_ini(struct cx_config *c, bool must_exist, struct cx_err *err)
 
 static void list_options(struct option *out)
 {
-	*out++ = (struct option){ "version", no_argument, NULL, OPT_VERSION };
-	*out++ = (struct option){ "help", no_argument, NULL, OPT_HELP };
-	*out++ = (struct option){ "sweep", no_argument, NULL, OPT_SWEEP };
+	for (int verb = CX_CONFIG_SERVE + 1; verb < CX_CONFIG_VERB_MAX; verb++)
+		*out++ = (struct option){ verbs[verb], no_argument, NULL, OPT_VERB + verb };
 	for (size_t i = 0; i < CX_LEN(rows); i++)
 		*out++ = (struct option){ rows[i].option, required_argument, NULL,
 					  OPT_ROW + (int)i };
@@ -617,7 +624,7 @@ static void list_options(struct option *out)
 static int take_options(int argc, char **argv, struct cx_config *c, size_t first, size_t end,
 			enum cx_config_verb *verb, struct cx_err *err)
 {
-	struct option options[CX_LEN(rows) + 4];
+	struct option options[CX_LEN(rows) + CX_CONFIG_VERB_MAX];
 	bool listened = false;
 	int o;
 
@@ -632,10 +639,8 @@ static int take_options(int argc, char **argv, struct cx_config *c, size_t first
 					 "'%.80s' is no option, or its value is missing or not "
 					 "wanted; see --help",
 					 argv[optind - 1]);
-		if (o == OPT_VERSION || o == OPT_HELP || o == OPT_SWEEP)
-			*verb = o == OPT_HELP	 ? CX_CONFIG_HELP
-				: o == OPT_SWEEP ? CX_CONFIG_SWEEP
-						 : CX_CONFIG_VERSION;
+		if (o < OPT_ROW)
+			*verb = (enum cx_config_verb)(o - OPT_VERB);
 		if (i < first || i >= end)
 			continue;
 		if (rows[i].set == set_listen && !listened)

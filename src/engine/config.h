@@ -72,8 +72,15 @@ struct cx_config {
 	uint64_t nupstream; /* 0: those of the host */
 };
 
-/* What the command line asks for. */
-enum cx_config_verb { CX_CONFIG_SERVE, CX_CONFIG_HELP, CX_CONFIG_VERSION, CX_CONFIG_SWEEP };
+/* What the command line asks for. The last two are how caissond starts itself. */
+enum cx_config_verb {
+	CX_CONFIG_SERVE,
+	CX_CONFIG_HELP,
+	CX_CONFIG_VERSION,
+	CX_CONFIG_SWEEP,
+	CX_CONFIG_REAP,
+	CX_CONFIG_VERB_MAX,
+};
 
 /*
  * Fills *ret. A missing file is fine unless it was named by --config. The error names the option or

@@ -205,13 +205,14 @@ static int do_create(struct cx_dispatch *d, struct asker asker, const union requ
 	c->asker = asker;
 	if (plan_create(d, &m->create, &c->create.plan, err) < 0 ||
 	    cx_pool_create(d->pool, &c->create, err) < 0) {
+		d->was_full |= err->kind == CX_BUSY || err->kind == CX_LIMIT;
 		free(c);
 		return -err->errnum;
 	}
 	return 0;
 }
 
-/* A sandbox that a gateway may know of: RUNNING, or ending after it was. */
+/* A sandbox that a gateway may know of: RUNNING, or being killed after it was. */
 static struct cx_sandbox *find(struct cx_dispatch *d, struct cx_str text, struct cx_err *err)
 {
 	char id[CX_ID_LEN + 1];
@@ -219,7 +220,7 @@ static struct cx_sandbox *find(struct cx_dispatch *d, struct cx_str text, struct
 
 	if (cx_str_copy(text, id, sizeof id) && cx_record_is_id(id))
 		sb = cx_sandbox_find(d->sandboxes, id);
-	if (sb != NULL && sb->was_running)
+	if (sb != NULL && sb->was_running && sb->state != CX_SANDBOX_REMAINS)
 		return sb;
 	(void)cx_refuse(err, CX_NOT_FOUND, "there is no such sandbox");
 	return NULL;
@@ -372,13 +373,11 @@ static int do_command_slot(struct cx_dispatch *d, struct asker asker, const unio
 static int do_count(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
 		    struct cx_err *err)
 {
-	unsigned n[CX_SANDBOX_STATE_MAX] = { 0 };
+	const unsigned *n = d->sandboxes->count;
 
 	(void)m;
 	(void)fds;
 	(void)err;
-	for (const struct cx_sandbox *sb = d->sandboxes->first; sb != NULL; sb = sb->next)
-		n[sb->state]++;
 	ANSWER(d, asker, counted, -EBADF, .starting = n[CX_SANDBOX_STARTING],
 	       .blank = n[CX_SANDBOX_BLANK], .claiming = n[CX_SANDBOX_CLAIMING],
 	       .running = n[CX_SANDBOX_RUNNING], .ending = n[CX_SANDBOX_ENDING],
@@ -589,7 +588,9 @@ static int do_capacity(struct cx_dispatch *d, struct asker asker, const union re
 	ANSWER(d, asker, capacity_is, -EBADF, RESOURCE(sandboxes, CX_RESOURCE_SANDBOXES),
 	       RESOURCE(files, CX_RESOURCE_FILES), RESOURCE(cpu, CX_RESOURCE_CPU),
 	       RESOURCE(memory, CX_RESOURCE_MEMORY), RESOURCE(disk, CX_RESOURCE_DISK),
-	       RESOURCE(pids, CX_RESOURCE_PIDS));
+	       RESOURCE(pids, CX_RESOURCE_PIDS), .remains = d->sandboxes->count[CX_SANDBOX_REMAINS],
+	       .links = d->host->slots != NULL ? cx_slots_leaving(d->host->slots) : 0,
+	       .trash = cx_sweeper_busy(d->sweeper));
 	return 0;
 }
 
@@ -820,7 +821,7 @@ void cx_dispatch_certificate(struct cx_dispatch *d, enum cx_certificate_of of, i
 		cx_gateway_kill(d->gateway, &err);
 }
 
-void cx_dispatch_gone(struct cx_dispatch *d, struct cx_sandbox *sb)
+void cx_dispatch_ended(struct cx_dispatch *d, struct cx_sandbox *sb)
 {
 	struct cx_destroying **at = &d->destroying;
 	bool asked = false;
@@ -841,6 +842,14 @@ void cx_dispatch_gone(struct cx_dispatch *d, struct cx_sandbox *sb)
 	if (!asked && sb->was_running && d->state == CX_PEER_READY)
 		ANSWER(d, event(d), ended, -EBADF, .id = cx_str_of(sb->record.id),
 		       .reason = sb->reason);
+}
+
+void cx_dispatch_gone(struct cx_dispatch *d)
+{
+	if (!d->was_full || d->state != CX_PEER_READY)
+		return;
+	d->was_full = false;
+	ANSWER_EMPTY(d, event(d), room);
 }
 
 void cx_dispatch_close(struct cx_dispatch *d)

@@ -8,6 +8,7 @@
 #include "engine/pause.h"
 #include "engine/pool.h"
 #include "engine/ssh.h"
+#include "engine/sweep.h"
 
 /*
  * What the gateway may ask, and when: a table. The gateway is not believed. A packet that is
@@ -28,8 +29,10 @@ struct cx_dispatch {
 	struct cx_pauses *pauses;
 	struct cx_ssh_workers *ssh;
 	struct cx_gateway *gateway;
+	const struct cx_sweeper *sweeper;
 	unsigned state; /* CX_PEER_* of the present gateway */
 	bool stopping;	/* nothing new is begun */
+	bool was_full;	/* a create was refused since `room` was told last */
 	struct cx_destroying *destroying;
 	unsigned ndestroying;
 	void (*ready)(void *arg); /* a gateway has said hello */
@@ -44,8 +47,10 @@ void cx_dispatch_lost(struct cx_dispatch *d);
 void cx_dispatch_oom(struct cx_dispatch *d, struct cx_sandbox *sb);
 /* A new certificate, in a pipe (cx_gateway_renew), which stays the caller's. */
 void cx_dispatch_certificate(struct cx_dispatch *d, enum cx_certificate_of of, int pipe);
-/* A sandbox is gone: answers those who asked for that, or tells the gateway that it ended. */
-void cx_dispatch_gone(struct cx_dispatch *d, struct cx_sandbox *sb);
+/* Nothing of it runs any more: answers those who asked for that, or tells the gateway. */
+void cx_dispatch_ended(struct cx_dispatch *d, struct cx_sandbox *sb);
+/* What one had has been given back: tells the gateway if it was refused for want of it. */
+void cx_dispatch_gone(struct cx_dispatch *d);
 /* A new resolver runs: the gateway gets its end of the connection; sock stays the caller's. */
 void cx_dispatch_resolver(struct cx_dispatch *d, int sock);
 void cx_dispatch_close(struct cx_dispatch *d);

@@ -28,6 +28,7 @@ struct engine {
 	struct cx_resolver resolver;
 	struct cx_dispatch dispatch;
 	struct cx_sweeper sweeper;
+	struct cx_reaper reaper;
 	struct cx_source signals;
 	struct cx_timer stop_timer;
 	uint64_t stop_since_ms; /* 0: not stopping */
@@ -52,17 +53,23 @@ static void on_running(void *arg, struct cx_sandbox *sb)
 	cx_pool_running(&e->pool, sb);
 }
 
+static void on_ended(void *arg, struct cx_sandbox *sb)
+{
+	struct engine *e = arg;
+
+	cx_dispatch_ended(&e->dispatch, sb);
+}
+
 static void on_gone(void *arg, struct cx_sandbox *sb)
 {
 	struct engine *e = arg;
 
 	if (sb->was_running)
 		cx_log(CX_LOG_INFO, "sandbox is gone", "id", sb->record.id, NULL);
-	if (cx_quota_is_mount(&sb->writable))
-		cx_sweeper_take(&e->sweeper, &sb->writable.dir);
-	cx_sweeper_kick(&e->sweeper);
+	if (sb->has_trash)
+		cx_sweeper_kick(&e->sweeper);
 	cx_pool_gone(&e->pool, sb);
-	cx_dispatch_gone(&e->dispatch, sb);
+	cx_dispatch_gone(&e->dispatch);
 }
 
 static void on_oom(void *arg, struct cx_sandbox *sb)
@@ -121,7 +128,7 @@ static void end_sandboxes(struct engine *e)
 	struct cx_sandbox *sb = e->sandboxes.first;
 
 	while (sb != NULL) {
-		bool passed = keeps(e, sb) || sb->state == CX_SANDBOX_ENDING;
+		bool passed = keeps(e, sb) || sb->state >= CX_SANDBOX_ENDING;
 
 		if (!passed)
 			cx_sandbox_destroy(sb);
@@ -254,13 +261,17 @@ static void close_unowned(void *arg, uint32_t slot)
 static int start(struct engine *e, struct cx_err *err)
 {
 	const struct cx_config *c = e->host.config;
-	const struct cx_sandbox_watch sandboxes = {
-		.blank = on_blank, .running = on_running, .oom = on_oom, .gone = on_gone, .arg = e
-	};
+	const struct cx_sandbox_watch sandboxes = { .blank = on_blank,
+						    .running = on_running,
+						    .oom = on_oom,
+						    .ended = on_ended,
+						    .gone = on_gone,
+						    .arg = e };
 	const struct cx_gateway_watch gateway = { .packet = on_packet, .lost = on_lost, .arg = e };
 	const struct cx_resolver_watch resolver = { .started = on_resolver, .arg = e };
 
-	cx_sandboxes_open(&e->sandboxes, &e->host, &sandboxes);
+	cx_reaper_open(&e->reaper, &e->host);
+	cx_sandboxes_open(&e->sandboxes, &e->host, &e->reaper, &sandboxes);
 	cx_pool_open(&e->pool, &e->sandboxes, (unsigned)c->pool);
 	cx_builds_open(&e->builds, &e->host);
 	cx_ssh_open(&e->ssh, &e->host);
@@ -275,6 +286,7 @@ static int start(struct engine *e, struct cx_err *err)
 					    .archives = &e->archives,
 					    .pauses = &e->pauses,
 					    .gateway = &e->gateway,
+					    .sweeper = &e->sweeper,
 					    .state = CX_PEER_NEW,
 					    .ready = on_ready,
 					    .arg = e };
@@ -303,6 +315,7 @@ static void close_engine(struct engine *e)
 	cx_builds_close(&e->builds);
 	cx_ssh_close(&e->ssh);
 	cx_sweeper_close(&e->sweeper);
+	cx_reaper_close(&e->reaper);
 	cx_resolver_close(&e->resolver);
 	cx_gateway_close(&e->gateway);
 	cx_sandboxes_close(&e->sandboxes);

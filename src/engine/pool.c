@@ -22,6 +22,7 @@ static bool wants_more(const struct cx_pool *pool)
 	unsigned starting = pool->set->count[CX_SANDBOX_STARTING];
 
 	return !pool->stopped && starting < PARALLEL &&
+	       pool->set->count[CX_SANDBOX_REMAINS] < CX_POOL_REMAINS_MAX &&
 	       starting + pool->set->count[CX_SANDBOX_BLANK] < pool->target + pool->nwaiting;
 }
 

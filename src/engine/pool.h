@@ -12,6 +12,9 @@ enum {
 	CX_POOL_QUEUE_MAX = 256,
 	CX_POOL_WAIT_MS = 30000,
 	CX_POOL_TRIES = 3, /* failures in a row to make a blank, until the waiting are told */
+	/* Ended sandboxes that are not all removed: with so many no blank is made, who asks waits.
+	 */
+	CX_POOL_REMAINS_MAX = 64,
 };
 
 /* Embedded in its owner, who keeps it until done. */

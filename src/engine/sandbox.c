@@ -165,13 +165,13 @@ static int make_process(struct cx_sandbox *sb, struct cx_err *err)
 	struct cx_host *h = sb->set->host;
 	cx_autofd int listener = make_listener(sb, err);
 	cx_autofd int dev = listener >= 0 ? cx_devfs_make(sb->record.uid_base, err) : -EBADF;
-	cx_autofd int pidfd = -EBADF;
+	struct cx_spawned made;
 	struct cx_blank_plan plan = { .uid_base = sb->record.uid_base,
 				      .listener = listener,
 				      .dev = dev,
 				      .group = &sb->group };
 	struct cx_slot_link link;
-	pid_t pid;
+	int r;
 
 	if (listener < 0 || dev < 0 || cx_host_need_spawner(h, err) < 0)
 		return -err->errnum;
@@ -179,20 +179,26 @@ static int make_process(struct cx_sandbox *sb, struct cx_err *err)
 		cx_slots_link(h->slots, sb->record.slot, &link);
 		plan.link = &link;
 	}
-	if (cx_spawn_blank(&h->spawner, &plan, &pid, &pidfd, &sb->userns, err) < 0) {
+	if (cx_spawn_blank(&h->spawner, &plan, &made, err) < 0) {
 		/* Whatever it was, no late answer may be taken for the answer of the next. */
 		cx_host_drop_spawner(h);
 		return -err->errnum;
 	}
 	drop_handed_over(&sb->group);
-	sb->record.pid = (uint32_t)pid;
-	if (cx_record_start_ticks(pid, &sb->record.start_ticks, err) < 0 ||
-	    cx_child_adopt(&h->loop, &pidfd, process_exited, sb, &sb->process, err) < 0) {
+	sb->userns = cx_take_fd(&made.userns);
+	sb->mounts = cx_take_fd(&made.mounts);
+	sb->record.pid = (uint32_t)made.pid;
+	r = cx_record_start_ticks(made.pid, &sb->record.start_ticks, err);
+	if (r == 0)
+		r = cx_child_adopt(&h->loop, &made.pidfd, process_exited, sb, &sb->process, err);
+	cx_spawned_close(&made);
+	if (r < 0) {
 		siginfo_t info;
 
-		(void)kill(pid, SIGKILL); /* our own child, not reaped: the number is still its */
-		(void)waitid(P_PID, (id_t)pid, &info, WEXITED | __WALL);
-		return -err->errnum;
+		/* Our own child, not reaped: the number is still its. */
+		(void)kill(made.pid, SIGKILL);
+		(void)waitid(P_PID, (id_t)made.pid, &info, WEXITED | __WALL);
+		return r;
 	}
 	return cx_record_save(sb->dir, &sb->record, err);
 }
@@ -430,15 +436,18 @@ static void log_slow(struct cx_sandbox *sb, const char *what, const struct cx_er
 		cx_log_err(CX_LOG_WARNING, err, what, "id", sb->record.id, NULL);
 }
 
-/* Moves what it wrote to where a process of its own deletes it. */
+/* Moves what it wrote to where a process of its own deletes it. Mostly nothing is on this disk. */
 static int discard_writable(struct cx_sandbox *sb, struct cx_err *err)
 {
 	const struct cx_dirs *d = &sb->set->host->dirs;
 
 	if (cx_quota_remove(sb->set->host->quota, sb->record.id, err) < 0)
 		return -err->errnum;
-	if (renameat(d->writable, sb->record.id, d->trash, sb->record.id) < 0 && errno != ENOENT)
+	if (unlinkat(d->writable, sb->record.id, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return 0;
+	if (renameat(d->writable, sb->record.id, d->trash, sb->record.id) < 0)
 		return cx_fail(err, errno, "move its writable directory to the trash");
+	sb->has_trash = true;
 	return 0;
 }
 
@@ -461,20 +470,27 @@ static void discard_run_files(struct cx_sandbox *sb)
 		(void)unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR);
 }
 
+static void release_layers(struct cx_sandbox *sb)
+{
+	for (; sb->held > 0; sb->held--)
+		cx_layers_release(&sb->set->host->layers, sb->record.layers[sb->held - 1]);
+}
+
 static void forget(struct cx_sandbox *sb)
 {
 	struct cx_sandboxes *set = sb->set;
 
 	cx_timer_clear(&sb->timer);
+	cx_reaper_forget(set->reaper, &sb->reaping);
 	cx_child_forget(sb->process, false);
 	cx_link_close(sb->agent);
 	cx_oom_close(sb->oom);
 	cx_cgroup_close(&sb->group);
 	cx_close(&sb->userns);
+	cx_close(&sb->mounts);
 	cx_close(&sb->dir);
 	cx_close(&sb->writable.dir);
-	for (; sb->held > 0; sb->held--)
-		cx_layers_release(&set->host->layers, sb->record.layers[sb->held - 1]);
+	release_layers(sb);
 	set->count[sb->state]--;
 	*sb->link = sb->next;
 	if (sb->next != NULL)
@@ -482,33 +498,70 @@ static void forget(struct cx_sandbox *sb)
 	free(sb);
 }
 
-/* Goes as far as it can; the timer or the end of the process brings it here again. */
+static void insist(struct cx_sandbox *sb)
+{
+	struct cx_err err;
+
+	(void)cx_refuse(&err, CX_INTERNAL, "its first process does not die");
+	log_slow(sb, "sandbox is slow to end", &err);
+	cx_child_signal(sb->process, SIGKILL);
+	retry(sb, DYING_MS);
+}
+
+static void clean_again(struct cx_sandbox *sb, const struct cx_err *why)
+{
+	log_slow(sb, "remains of a sandbox cannot be removed yet", why);
+	sb->retry_ms = sb->retry_ms == 0 ? 1 : sb->retry_ms * 2;
+	if (sb->retry_ms > RETRY_MS_MAX)
+		sb->retry_ms = RETRY_MS_MAX;
+	retry(sb, sb->retry_ms);
+}
+
+/* What takes its time is done by another process; the timer brings it here again. */
 static void clean(struct cx_sandbox *sb)
 {
-	struct cx_err err = { 0 };
+	struct cx_err err;
 
-	if (sb->process != NULL) {
-		(void)cx_refuse(&err, CX_INTERNAL, "its first process does not die");
-		log_slow(sb, "sandbox is slow to end", &err);
-		cx_child_signal(sb->process, SIGKILL);
-		retry(sb, DYING_MS);
+	if (cx_fault_step("cgroups away", &err) < 0) {
+		clean_again(sb, &err);
 		return;
 	}
-	if (cx_fault_step("cgroups away", &err) < 0 ||
-	    cx_cgroup_remove(sb->set->host->cgroups, sb->record.id, &err) < 0 ||
-	    cx_fault_step("writable away", &err) < 0 || discard_writable(sb, &err) < 0 ||
-	    cx_fault_step("record away", &err) < 0) {
-		log_slow(sb, "remains of a sandbox cannot be removed yet", &err);
-		sb->retry_ms = sb->retry_ms == 0 ? 1 : sb->retry_ms * 2;
-		if (sb->retry_ms > RETRY_MS_MAX)
-			sb->retry_ms = RETRY_MS_MAX;
-		retry(sb, sb->retry_ms);
+	cx_cgroup_close(&sb->group);
+	sb->reaping.fds[0] = cx_take_fd(&sb->mounts);
+	if (cx_quota_is_mount(&sb->writable))
+		sb->reaping.fds[1] = cx_take_fd(&sb->writable.dir);
+	cx_reaper_take(sb->set->reaper, &sb->reaping);
+}
+
+/* Its mounts and groups are gone, or not all of them yet. The rest is done in a moment. */
+static void reaped(struct cx_reaping *reaping, const struct cx_err *why)
+{
+	struct cx_sandbox *sb = cx_container_of(reaping, struct cx_sandbox, reaping);
+	struct cx_err err;
+
+	if (why == NULL &&
+	    (cx_fault_step("writable away", &err) < 0 || discard_writable(sb, &err) < 0 ||
+	     cx_fault_step("record away", &err) < 0))
+		why = &err;
+	if (why != NULL) {
+		clean_again(sb, why);
 		return;
 	}
-	cx_timer_clear(&sb->timer);
 	discard_run_files(sb);
 	sb->set->watch.gone(sb->set->watch.arg, sb);
 	forget(sb);
+}
+
+/*
+ * With its process 1 the kernel has ended all others, and nobody can start another one. Who waits
+ * for its end waits for this; what is left is given back when it is really gone.
+ */
+static void over(struct cx_sandbox *sb)
+{
+	cx_timer_clear(&sb->timer);
+	release_layers(sb);
+	sb->set->watch.ended(sb->set->watch.arg, sb);
+	clean(sb);
 }
 
 static bool ran_out_of_memory(struct cx_sandbox *sb)
@@ -545,15 +598,15 @@ static void end(struct cx_sandbox *sb)
 	sb->record.state = CX_RECORD_ENDING;
 	if (sb->dir >= 0)
 		(void)!cx_record_save(sb->dir, &sb->record, &ignored);
-	if (sb->process == NULL) {
-		cx_quota_discard(&sb->writable);
-		clean(sb);
-		return;
-	}
-	cx_child_signal(sb->process, SIGKILL);
-	cx_sandbox_release(sb); /* what stands still does not die */
+	if (sb->process != NULL)
+		cx_child_signal(sb->process, SIGKILL);
+	if (sb->frozen || sb->record.paused != 0)
+		cx_sandbox_release(sb); /* what stands still does not die */
 	cx_quota_discard(&sb->writable);
-	retry(sb, DYING_MS);
+	if (sb->process != NULL)
+		retry(sb, DYING_MS);
+	else
+		deliver(sb, CX_EVENT_EXIT);
 }
 
 /* ---- what it has written -------------------------------------------------------------------- */
@@ -603,6 +656,7 @@ static void watch_memory(struct cx_sandbox *sb)
 #define CLAIMING CX_SANDBOX_CLAIMING
 #define RUNNING	 CX_SANDBOX_RUNNING
 #define ENDING	 CX_SANDBOX_ENDING
+#define REMAINS	 CX_SANDBOX_REMAINS
 
 struct rule {
 	bool set;
@@ -652,9 +706,18 @@ static const struct rule rules[CX_SANDBOX_STATE_MAX][CX_EVENT_MAX] = {
 		[CX_EVENT_CLAIM] = { true, ENDING, NULL },
 		[CX_EVENT_CONFIRM] = { true, ENDING, NULL },
 		[CX_EVENT_FAULT] = { true, ENDING, NULL },
-		[CX_EVENT_DEADLINE] = { true, ENDING, clean },
-		[CX_EVENT_EXIT] = { true, ENDING, clean },
+		[CX_EVENT_DEADLINE] = { true, ENDING, insist },
+		[CX_EVENT_EXIT] = { true, REMAINS, over },
 		[CX_EVENT_DESTROY] = { true, ENDING, NULL }, /* it is on its way */
+	},
+	[REMAINS] = {
+		[CX_EVENT_HELLO] = { true, REMAINS, NULL },
+		[CX_EVENT_CLAIM] = { true, REMAINS, NULL },
+		[CX_EVENT_CONFIRM] = { true, REMAINS, NULL },
+		[CX_EVENT_FAULT] = { true, REMAINS, NULL },
+		[CX_EVENT_DEADLINE] = { true, REMAINS, clean },
+		[CX_EVENT_EXIT] = { true, REMAINS, NULL },
+		[CX_EVENT_DESTROY] = { true, REMAINS, NULL }, /* it has happened */
 	},
 };
 
@@ -664,7 +727,7 @@ static void deliver(struct cx_sandbox *sb, enum cx_sandbox_event event)
 	const struct rule *rule = &rules[sb->state][event];
 	struct cx_err err;
 
-	if (sb->state != ENDING && rule->next == ENDING) {
+	if (sb->state < ENDING && rule->next == ENDING) {
 		(void)cx_refuse(&err, CX_TIMEOUT, "its agent did not answer in time");
 		if (event == CX_EVENT_DEADLINE)
 			blame(sb, &err);
@@ -688,7 +751,7 @@ const char *cx_sandbox_state_name(enum cx_sandbox_state state)
 {
 	static const char *const names[] = {
 		[STARTING] = "starting", [BLANK] = "blank",   [CLAIMING] = "claiming",
-		[RUNNING] = "running",	 [ENDING] = "ending",
+		[RUNNING] = "running",	 [ENDING] = "ending", [REMAINS] = "remains",
 	};
 
 	return state < CX_LEN(names) ? names[state] : "unknown";
@@ -696,10 +759,10 @@ const char *cx_sandbox_state_name(enum cx_sandbox_state state)
 
 /* ---- the set --------------------------------------------------------------------------------- */
 
-void cx_sandboxes_open(struct cx_sandboxes *ret, struct cx_host *host,
+void cx_sandboxes_open(struct cx_sandboxes *ret, struct cx_host *host, struct cx_reaper *reaper,
 		       const struct cx_sandbox_watch *watch)
 {
-	*ret = (struct cx_sandboxes){ .host = host, .watch = *watch };
+	*ret = (struct cx_sandboxes){ .host = host, .reaper = reaper, .watch = *watch };
 }
 
 void cx_sandboxes_close(struct cx_sandboxes *set)
@@ -722,15 +785,19 @@ static struct cx_sandbox *add(struct cx_sandboxes *set, enum cx_sandbox_state st
 		(void)cx_fail(err, ENOMEM, "a sandbox");
 		return NULL;
 	}
-	*sb = (struct cx_sandbox){ .set = set,
-				   .next = set->first,
-				   .link = &set->first,
-				   .state = state,
-				   .dir = -EBADF,
-				   .userns = -EBADF,
-				   .group = { .ns = -EBADF },
-				   .writable = CX_WRITABLE_NONE,
-				   .timer = { .fire = deadline } };
+	*sb = (struct cx_sandbox){
+		.set = set,
+		.next = set->first,
+		.link = &set->first,
+		.state = state,
+		.dir = -EBADF,
+		.userns = -EBADF,
+		.mounts = -EBADF,
+		.group = { .ns = -EBADF },
+		.writable = CX_WRITABLE_NONE,
+		.reaping = { .id = sb->record.id, .fds = { -EBADF, -EBADF }, .done = reaped },
+		.timer = { .fire = deadline }
+	};
 	if (sb->next != NULL)
 		sb->next->link = &sb->next;
 	set->first = sb;

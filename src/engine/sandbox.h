@@ -6,6 +6,7 @@
 #include "engine/host.h"
 #include "engine/link.h"
 #include "engine/oom.h"
+#include "engine/reaper.h"
 
 /*
  * One sandbox from blank to gone. What happens to it is an event; sandbox.c has the table of state
@@ -16,7 +17,8 @@ enum cx_sandbox_state {
 	CX_SANDBOX_BLANK,    /* ready for any image */
 	CX_SANDBOX_CLAIMING, /* has an image and limits; its agent has not confirmed */
 	CX_SANDBOX_RUNNING,
-	CX_SANDBOX_ENDING, /* being killed and removed */
+	CX_SANDBOX_ENDING,  /* being killed */
+	CX_SANDBOX_REMAINS, /* nothing of it runs, nor can; what is left is being removed */
 	CX_SANDBOX_STATE_MAX,
 };
 
@@ -51,13 +53,18 @@ struct cx_sandbox {
 	int dir;		 /* RUN/sandboxes/<id> */
 	struct cx_writable writable;
 	int userns; /* until claimed */
+	/* Its mount namespace; -EBADF: an earlier daemon had it. Held so that the last process in
+	 * it does not end with the unmounting of all, for which it would be waited. */
+	int mounts;
 	struct cx_cgroup group;
 	struct cx_child *process; /* NULL: never was, or is gone */
 	struct cx_link *agent;	  /* until claimed */
 	struct cx_timer timer;
+	struct cx_reaping reaping;
 	unsigned held; /* layers counted, the first so many of the record's */
 	bool made, was_running;
-	bool frozen; /* for a commit (freezer.h); record.paused: for its user */
+	bool has_trash; /* what it wrote is in the trash */
+	bool frozen;	/* for a commit (freezer.h); record.paused: for its user */
 	bool out_of_memory;
 	struct cx_memory_report memory; /* when it was */
 	struct cx_oom *oom;		/* while it runs */
@@ -72,19 +79,21 @@ struct cx_sandbox {
 struct cx_sandbox_watch {
 	void (*blank)(void *arg, struct cx_sandbox *sb);
 	void (*running)(void *arg, struct cx_sandbox *sb);
-	void (*oom)(void *arg, struct cx_sandbox *sb);	/* out_of_memory became true */
-	void (*gone)(void *arg, struct cx_sandbox *sb); /* nothing is left; freed afterwards */
+	void (*oom)(void *arg, struct cx_sandbox *sb);	 /* out_of_memory became true */
+	void (*ended)(void *arg, struct cx_sandbox *sb); /* nothing of it runs any more */
+	void (*gone)(void *arg, struct cx_sandbox *sb);	 /* nothing is left; freed afterwards */
 	void *arg;
 };
 
 struct cx_sandboxes {
 	struct cx_host *host;
+	struct cx_reaper *reaper;
 	struct cx_sandbox_watch watch;
 	struct cx_sandbox *first;
 	unsigned count[CX_SANDBOX_STATE_MAX];
 };
 
-void cx_sandboxes_open(struct cx_sandboxes *ret, struct cx_host *host,
+void cx_sandboxes_open(struct cx_sandboxes *ret, struct cx_host *host, struct cx_reaper *reaper,
 		       const struct cx_sandbox_watch *watch);
 /* Forgets all without touching what runs: records stay, for the next daemon. */
 void cx_sandboxes_close(struct cx_sandboxes *set);

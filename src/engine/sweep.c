@@ -113,7 +113,6 @@ int cx_sweep_main(struct cx_err *err)
 		      IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
 	if (cx_caps_keep(cx_policy_sweeper_caps, cx_policy_nsweeper_caps, err) < 0)
 		return -err->errnum;
-	(void)close_range(CX_SWEEP_FD + 1, ~0U, 0);
 	return cx_sweep(CX_SWEEP_FD, err);
 }
 
@@ -141,37 +140,24 @@ static void start(struct cx_timer *timer)
 	struct cx_sweeper *s = cx_container_of(timer, struct cx_sweeper, timer);
 	char name[] = "caissond", option[] = "--sweep";
 	char *argv[] = { name, option, NULL };
-	int fds[CX_SWEEP_FD + 1 + CX_SWEEP_MOUNTS] = { -EBADF, -EBADF, STDERR_FILENO,
-						       s->host->dirs.trash };
+	const int fds[] = { -EBADF, -EBADF, STDERR_FILENO, s->host->dirs.trash };
 	struct cx_process_plan plan = { .path = s->host->self,
 					.argv = argv,
 					.envp = cx_host_environment,
 					.fds = fds,
-					.nfds = CX_SWEEP_FD + 1 + s->nmounts,
+					.nfds = CX_LEN(fds),
 					.die_with_parent = 1 };
 	struct cx_err err;
 
-	memcpy(fds + CX_SWEEP_FD + 1, s->mounts, sizeof s->mounts[0] * s->nmounts);
 	if (cx_child_start(&s->host->loop, &plan, exited, s, &s->child, &err) < 0) {
 		cx_log_err(CX_LOG_WARNING, &err, "sweeper did not start", NULL);
 		cx_timer_set(&s->host->loop, &s->timer, AGAIN_MS);
-		return;
 	}
-	while (s->nmounts > 0)
-		cx_close(&s->mounts[--s->nmounts]);
 }
 
 void cx_sweeper_open(struct cx_sweeper *ret, struct cx_host *host)
 {
 	*ret = (struct cx_sweeper){ .host = host, .timer = { .fire = start } };
-}
-
-void cx_sweeper_take(struct cx_sweeper *sweeper, int *mount)
-{
-	if (sweeper->nmounts == CX_SWEEP_MOUNTS)
-		cx_close(mount);
-	else if (*mount >= 0)
-		sweeper->mounts[sweeper->nmounts++] = cx_take_fd(mount);
 }
 
 void cx_sweeper_kick(struct cx_sweeper *sweeper)
@@ -192,6 +178,4 @@ void cx_sweeper_close(struct cx_sweeper *sweeper)
 	cx_timer_clear(&sweeper->timer);
 	cx_child_forget(sweeper->child, true);
 	sweeper->child = NULL;
-	while (sweeper->nmounts > 0)
-		cx_close(&sweeper->mounts[--sweeper->nmounts]);
 }

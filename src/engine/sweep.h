@@ -14,31 +14,21 @@
 CX_MUST int cx_sweep(int trash, struct cx_err *err);
 
 /*
- * All of `caissond --sweep`: the trash is CX_SWEEP_FD, descriptors behind it are closed first.
- * Lowest priority, two capabilities.
+ * All of `caissond --sweep`: the trash is CX_SWEEP_FD. Lowest priority, two capabilities.
  */
 enum { CX_SWEEP_FD = 3 };
 CX_MUST int cx_sweep_main(struct cx_err *err);
-
-enum { CX_SWEEP_MOUNTS = 48 };
 
 /* caissond's side: starts a sweeping process when there is something to do, one at a time. */
 struct cx_sweeper {
 	struct cx_host *host;
 	struct cx_child *child;
 	struct cx_timer timer;
-	int mounts[CX_SWEEP_MOUNTS]; /* the next one gets these */
-	unsigned nmounts;
 	bool again;
 	unsigned failures; /* in a row */
 };
 
 void cx_sweeper_open(struct cx_sweeper *ret, struct cx_host *host);
-/*
- * Takes over a descriptor whose closing ends a mount: the next sweeping process has it, too, and is
- * the last to close it. Only when there are many of them this closes one itself.
- */
-void cx_sweeper_take(struct cx_sweeper *sweeper, int *mount);
 void cx_sweeper_kick(struct cx_sweeper *sweeper);
 bool cx_sweeper_busy(const struct cx_sweeper *sweeper);
 void cx_sweeper_close(struct cx_sweeper *sweeper);

@@ -50,6 +50,13 @@ const struct cx_cap_row cx_policy_spawner_caps[] = {
 const size_t cx_policy_nspawner_caps =
 	sizeof cx_policy_spawner_caps / sizeof cx_policy_spawner_caps[0];
 
+const struct cx_cap_row cx_policy_reaper_caps[] = {
+	{ CAP_DAC_OVERRIDE, "removes control groups that belong to a sandbox's root" },
+	{ CAP_KILL, "ends what is in them still" },
+};
+const size_t cx_policy_nreaper_caps =
+	sizeof cx_policy_reaper_caps / sizeof cx_policy_reaper_caps[0];
+
 const struct cx_cap_row cx_policy_sweeper_caps[] = {
 	{ CAP_DAC_OVERRIDE, "deletes what sandboxes left, whatever its modes" },
 	{ CAP_FOWNER, "the same in sticky directories" },

@@ -43,11 +43,13 @@ struct cx_cap_row {
 extern const struct cx_cap_row cx_policy_caps[];
 extern const size_t cx_policy_ncaps;
 
-/* What caissond keeps on the host, and what its spawner keeps of that. */
+/* What caissond keeps on the host, and what its own processes keep of that. */
 extern const struct cx_cap_row cx_policy_supervisor_caps[];
 extern const size_t cx_policy_nsupervisor_caps;
 extern const struct cx_cap_row cx_policy_spawner_caps[];
 extern const size_t cx_policy_nspawner_caps;
+extern const struct cx_cap_row cx_policy_reaper_caps[];
+extern const size_t cx_policy_nreaper_caps;
 extern const struct cx_cap_row cx_policy_sweeper_caps[];
 extern const size_t cx_policy_nsweeper_caps;
 

@@ -21,14 +21,14 @@
 	M(0x11, created, CX_FIELDS_CREATED) /* fds: connection to the agent, accounts */           \
 	M(0x12, connect, CX_FIELDS_SANDBOX) /* -> connected */                                     \
 	M(0x13, connected, CX_FIELDS_NONE)  /* fds: connection to the agent, accounts */           \
-	M(0x14, destroy, CX_FIELDS_SANDBOX) /* -> destroyed, when nothing of it is left */         \
+	M(0x14, destroy, CX_FIELDS_SANDBOX) /* -> destroyed, when nothing of it runs, nor can */   \
 	M(0x15, destroyed, CX_FIELDS_NONE)                                                         \
 	M(0x16, list, CX_FIELDS_NONE) /* -> listed for each, then list_end */                      \
 	M(0x17, listed, CX_FIELDS_LISTED)                                                          \
 	M(0x18, list_end, CX_FIELDS_NONE)                                                          \
 	M(0x19, usage, CX_FIELDS_SANDBOX) /* -> used */                                            \
 	M(0x1a, used, CX_FIELDS_USED)                                                              \
-	M(0x1b, ended, CX_FIELDS_ENDED)	   /* event: a sandbox ended and is gone */                \
+	M(0x1b, ended, CX_FIELDS_ENDED)	   /* event: nothing of a sandbox runs any more */         \
 	M(0x1c, oom, CX_FIELDS_SANDBOX)	   /* event: the kernel killed in it for want of memory */ \
 	M(0x1d, pause, CX_FIELDS_SANDBOX)  /* -> changed, when all but its agent stands still */   \
 	M(0x1e, resume, CX_FIELDS_SANDBOX) /* -> changed */                                        \
@@ -58,6 +58,7 @@
 	M(0x44, oom_report, CX_FIELDS_OOM_REPORT) /* event: before oom, or ended for CX_END_OOM */ \
 	M(0x45, trouble, CX_FIELDS_SANDBOX) /* -> trouble_is: why a command may have failed */     \
 	M(0x46, trouble_is, CX_FIELDS_TROUBLE)                                                     \
+	M(0x47, room, CX_FIELDS_NONE) /* event: what an ended sandbox had has been given back */   \
 	M(0x50, network, CX_FIELDS_SANDBOX) /* -> network_is */                                    \
 	M(0x51, network_is, CX_FIELDS_NETWORK_IS)                                                  \
 	M(0x52, egress, CX_FIELDS_EGRESS) /* -> egress_set, when it is in force */                 \
@@ -165,7 +166,13 @@
 	CX_FIELDS_RESOURCE(F, cpu)       \
 	CX_FIELDS_RESOURCE(F, memory)    \
 	CX_FIELDS_RESOURCE(F, disk)      \
-	CX_FIELDS_RESOURCE(F, pids)
+	CX_FIELDS_RESOURCE(F, pids)      \
+	CX_FIELDS_REMAINS(F)
+/* Of ended sandboxes, and not given back yet: see ARCHITECTURE.md, "Remains". */
+#define CX_FIELDS_REMAINS(F)                                                     \
+	F(u32, remains, 1 << 20)    /* sandboxes of which something is left */   \
+	F(u32, links, CX_SLOTS_MAX) /* that the kernel has not taken away yet */ \
+	F(u32, trash, 1)	    /* files of theirs are being deleted */
 /* Are sandboxes made with a link? Without one network, egress and the event resolver do not come.
  */
 #define CX_FIELDS_NETWORKING(F) F(u32, enabled, 1)

@@ -9,9 +9,9 @@
  *
  * fds of spawn: listening socket, /dev mount; then ntasks files of the agent's group, to each of
  * which the child writes "0"; then, with has_ns, the cgroup namespace to be in (v2); then nwork
- * descriptors of the work group. fds of spawned: pidfd, user namespace. The process is a child of
- * caissond (CLONE_PARENT). link 1: it gets a link to the router (net/slots.h), with the address of
- * slot; address6 is empty where there is no IPv6.
+ * descriptors of the work group. fds of spawned: pidfd, user namespace, mount namespace. The
+ * process is a child of caissond (CLONE_PARENT). link 1: it gets a link to the router
+ * (net/slots.h), with the address of slot; address6 is empty where there is no IPv6.
  */
 #define CX_SPAWN_MSGS(M)                    \
 	M(0x01, spawn, CX_FIELDS_SPAWN)     \

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -124,6 +126,34 @@ int cx_cgroups_open(const char *instance, struct cx_cgroups **ret, struct cx_err
 		if (open_instance(groups, &groups->trees[i], err) < 0)
 			return cx_wrap(err, "cgroup '%s'", groups->name);
 	*ret = cx_take_ptr(&groups);
+	return 0;
+}
+
+unsigned cx_cgroups_dirs(const struct cx_cgroups *groups, int ret[CX_CGROUP_TREES_MAX])
+{
+	unsigned n = cx_cgroups_count(groups);
+
+	for (unsigned i = 0; i < n; i++)
+		ret[i] = groups->trees[i].dir;
+	return n;
+}
+
+int cx_cgroups_of_dirs(const int *dirs, unsigned n, struct cx_cgroups **ret, struct cx_err *err)
+{
+	struct statfs fs;
+	struct cx_cgroups *groups;
+
+	if (n == 0 || n > CX_CGROUP_FOUND_MAX || fstatfs(dirs[0], &fs) < 0)
+		return cx_refuse(err, CX_INVALID, "%u trees of control groups", n);
+	groups = calloc(1, sizeof *groups);
+	if (groups == NULL)
+		return cx_fail(err, ENOMEM, "cgroups");
+	groups->version = fs.f_type == CGROUP2_SUPER_MAGIC ? &cx_cgroup_v2 : &cx_cgroup_v1;
+	for (; groups->n < n; groups->n++)
+		groups->trees[groups->n] = (struct cx_cgroup_tree){ .root = -EBADF,
+								    .dir = dirs[groups->n],
+								    .kind = CX_KIND_SPLIT };
+	*ret = groups;
 	return 0;
 }
 

@@ -70,6 +70,15 @@ struct cx_cgroup_bounds {
 };
 void cx_cgroups_bounds(const struct cx_cgroups *groups, struct cx_cgroup_bounds *ret);
 
+/*
+ * For another process that removes (cx_cgroup_remove), and does nothing else: the directories that
+ * it needs, which stay the caller's; returns how many. And there the same from n of them, which it
+ * takes over.
+ */
+unsigned cx_cgroups_dirs(const struct cx_cgroups *groups, int ret[CX_CGROUP_TREES_MAX]);
+CX_MUST int cx_cgroups_of_dirs(const int *dirs, unsigned n, struct cx_cgroups **ret,
+			       struct cx_err *err);
+
 /* Releases the descriptors; with remove, also the instance's (then empty) directories. */
 void cx_cgroups_close(struct cx_cgroups *groups, bool remove);
 /* In how many trees a sandbox has groups: 1 with v2. */

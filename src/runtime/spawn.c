@@ -85,8 +85,7 @@ static unsigned collect_fds(const struct cx_blank_plan *plan, int *fds)
 	return n;
 }
 
-static int take_answer(struct cx_packet *pkt, pid_t *ret_pid, int *ret_pidfd, int *ret_userns,
-		       struct cx_err *err)
+static int take_answer(struct cx_packet *pkt, struct cx_spawned *ret, struct cx_err *err)
 {
 	struct cx_msg_spawn_error error;
 	struct cx_msg_spawned spawned;
@@ -98,12 +97,13 @@ static int take_answer(struct cx_packet *pkt, pid_t *ret_pid, int *ret_pidfd, in
 			(void)waitid(P_PID, (id_t)error.pid, &info, WEXITED);
 		return cx_err_adopt(err, error.kind, error.errnum, error.text.p, error.text.len);
 	}
-	if (pkt->type != CX_MSG_spawned || pkt->nfds != 2 ||
+	if (pkt->type != CX_MSG_spawned || pkt->nfds != 3 ||
 	    !cx_msg_spawned_get(&pkt->body, &spawned))
 		return cx_refuse(err, CX_INTERNAL, "the spawner sent a malformed answer");
-	*ret_pid = (pid_t)spawned.pid;
-	*ret_pidfd = cx_take_fd(&pkt->fds[0]);
-	*ret_userns = cx_take_fd(&pkt->fds[1]);
+	*ret = (struct cx_spawned){ .pid = (pid_t)spawned.pid,
+				    .pidfd = cx_take_fd(&pkt->fds[0]),
+				    .userns = cx_take_fd(&pkt->fds[1]),
+				    .mounts = cx_take_fd(&pkt->fds[2]) };
 	return 0;
 }
 
@@ -139,8 +139,8 @@ static int ask(int control, const struct cx_blank_plan *plan, struct cx_packet *
 	return r < 0 ? cx_wrap(err, "the spawner's answer") : 0;
 }
 
-int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_plan *plan, pid_t *ret_pid,
-		   int *ret_pidfd, int *ret_userns, struct cx_err *err)
+int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_plan *plan,
+		   struct cx_spawned *ret, struct cx_err *err)
 {
 	CX_UNINITIALIZED struct cx_packet pkt;
 	int r;
@@ -150,7 +150,7 @@ int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_plan *plan,
 		cx_close(&spawner->control);
 		return -err->errnum;
 	}
-	r = take_answer(&pkt, ret_pid, ret_pidfd, ret_userns, err);
+	r = take_answer(&pkt, ret, err);
 	cx_packet_drop(&pkt);
 	return r < 0 ? cx_wrap(err, "start a blank") : 0;
 }

@@ -2,6 +2,7 @@
 #ifndef CX_RUNTIME_SPAWN_H
 #define CX_RUNTIME_SPAWN_H
 
+#include <errno.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -31,6 +32,25 @@ struct cx_blank_plan {
 	const struct cx_slot_link *link; /* to the router; NULL: nothing but loopback */
 };
 
+/* One process that was made: the descriptors are the caller's. */
+struct cx_spawned {
+	pid_t pid;
+	int pidfd, userns;
+	int mounts; /* its mount namespace, which lives as long as somebody has it */
+};
+
+#define CX_SPAWNED_NONE                                             \
+	{                                                           \
+		.pidfd = -EBADF, .userns = -EBADF, .mounts = -EBADF \
+	}
+
+static inline void cx_spawned_close(struct cx_spawned *spawned)
+{
+	cx_close(&spawned->pidfd);
+	cx_close(&spawned->userns);
+	cx_close(&spawned->mounts);
+}
+
 CX_MUST int cx_spawner_start(const char *path, int agent_image, int filter, int router,
 			     struct cx_spawner *ret, struct cx_err *err);
 void cx_spawner_stop(struct cx_spawner *spawner);
@@ -40,7 +60,7 @@ void cx_spawner_stop(struct cx_spawner *spawner);
  * The process is a child of the caller. Its agent is up when it accepts and says agent_hello.
  */
 CX_MUST int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_plan *plan,
-			   pid_t *ret_pid, int *ret_pidfd, int *ret_userns, struct cx_err *err);
+			   struct cx_spawned *ret, struct cx_err *err);
 
 /* main() of caisson-spawner behind its option parsing: serves until its control socket closes. */
 CX_MUST int cx_spawner_serve(int control, int agent_image, int filter, int router,

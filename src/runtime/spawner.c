@@ -248,14 +248,14 @@ static int clone_inside(struct blank *b, int *ret_pidfd, struct cx_err *err)
 	return pid > 0 ? pid : -err->errnum;
 }
 
-static int open_userns(int pid, struct cx_err *err)
+static int open_namespace(int pid, const char *name, struct cx_err *err)
 {
 	char path[40];
 	int fd;
 
-	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/%s", pid, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd >= 0 ? fd : cx_fail(err, errno, "open the user namespace");
+	return fd >= 0 ? fd : cx_fail(err, errno, "open its %s namespace", name);
 }
 
 static int collect_report(int fd, struct cx_err *err)
@@ -272,28 +272,27 @@ static int collect_report(int fd, struct cx_err *err)
 }
 
 /* The owner may look at it and write its maps: over its namespace it has every capability. */
-static int make_child(struct blank *b, int *ret_pid, int *ret_pidfd, int *ret_userns,
-		      struct cx_err *err)
+static int make_child(struct blank *b, struct cx_spawned *made, struct cx_err *err)
 {
-	int pid = clone_inside(b, ret_pidfd, err);
+	int pid = clone_inside(b, &made->pidfd, err);
 
 	if (pid < 0)
 		return pid;
-	*ret_pid = pid;
-	*ret_userns = open_userns(pid, err);
-	if (*ret_userns >= 0 && cx_fault_step("id maps", err) < 0)
+	made->pid = pid;
+	made->userns = open_namespace(pid, "user", err);
+	made->mounts = made->userns >= 0 ? open_namespace(pid, "mnt", err) : -EBADF;
+	if (made->mounts < 0 || cx_fault_step("id maps", err) < 0)
 		return -err->errnum;
-	return *ret_userns >= 0 ? cx_idmap_write(pid, b->msg.uid_base, err) : -err->errnum;
+	return cx_idmap_write(pid, b->msg.uid_base, err);
 }
 
-static int make_child_as_owner(struct blank *b, int *ret_pid, int *ret_pidfd, int *ret_userns,
-			       struct cx_err *err)
+static int make_child_as_owner(struct blank *b, struct cx_spawned *made, struct cx_err *err)
 {
 	struct cx_err back = { 0 };
 	int r = become_owner(b->msg.uid_base, err);
 
 	if (r == 0)
-		r = make_child(b, ret_pid, ret_pidfd, ret_userns, err);
+		r = make_child(b, made, err);
 	if (become_root(&back) < 0) {
 		*err = back;
 		return -err->errnum;
@@ -301,12 +300,10 @@ static int make_child_as_owner(struct blank *b, int *ret_pid, int *ret_pidfd, in
 	return r;
 }
 
-/* *ret_pid is also set on failure, when there is a child to wait for. */
-static int make_blank(struct blank *b, int *ret_pid, int *ret_pidfd, int *ret_userns,
-		      struct cx_err *err)
+/* made->pid is also set on failure, when there is a child to wait for. */
+static int make_blank(struct blank *b, struct cx_spawned *made, struct cx_err *err)
 {
 	cx_autofd int go = -EBADF, go_child = -EBADF, report = -EBADF, report_child = -EBADF;
-	cx_autofd int pidfd = -EBADF, userns = -EBADF;
 	int r;
 
 	if (cx_pipe(&go_child, &go, err) < 0 || cx_pipe(&report, &report_child, err) < 0)
@@ -315,18 +312,15 @@ static int make_blank(struct blank *b, int *ret_pid, int *ret_pidfd, int *ret_us
 	b->report = report_child;
 	b->our_go = go;
 	b->our_report = report;
-	r = make_child_as_owner(b, ret_pid, &pidfd, &userns, err);
+	r = make_child_as_owner(b, made, err);
 	cx_close(&report_child);
 	if (r == 0 && cx_fault_step("go", err) == 0 && cx_write_all(go, "g", 1, err) == 0 &&
-	    collect_report(report, err) == 0) {
-		*ret_pidfd = cx_take_fd(&pidfd);
-		*ret_userns = cx_take_fd(&userns);
+	    collect_report(report, err) == 0)
 		return 0;
-	}
 	/* Until "go" its real id is root's, so this may be sent; later it ends by itself. caissond
 	 * is its parent and will find it dead; it never ran a program. */
-	if (pidfd >= 0)
-		(void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	if (made->pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, made->pidfd, SIGKILL, NULL, 0);
 	return -err->errnum;
 }
 
@@ -366,19 +360,22 @@ static int take_link(struct blank *b, struct cx_err *err)
 static int handle(const struct spawner *s, struct cx_packet *pkt, int *ret_pid, struct cx_err *err)
 {
 	struct blank b = { .spawner = s };
-	cx_autofd int pidfd = -EBADF, userns = -EBADF;
+	CX_AUTO(cx_spawned_close) struct cx_spawned made = CX_SPAWNED_NONE;
 	struct cx_msg_spawned spawned;
+	int r;
 
 	if (pkt->type != CX_MSG_spawn || !cx_msg_spawn_get(&pkt->body, &b.msg))
 		return cx_refuse(err, CX_INVALID, "malformed request of type %#x", pkt->type);
 	if (cx_idmap_check(b.msg.uid_base, err) < 0 || take_fds(pkt, &b, err) < 0 ||
 	    take_link(&b, err) < 0)
 		return -err->errnum;
-	if (make_blank(&b, ret_pid, &pidfd, &userns, err) < 0)
-		return -err->errnum;
-	spawned.pid = (uint32_t)*ret_pid;
+	r = make_blank(&b, &made, err);
+	*ret_pid = made.pid;
+	if (r < 0)
+		return r;
+	spawned.pid = (uint32_t)made.pid;
 	return cx_msg_spawned_send(s->control, pkt->request, &spawned,
-				   (const int[]){ pidfd, userns }, 2, err);
+				   (const int[]){ made.pidfd, made.userns, made.mounts }, 3, err);
 }
 
 static int answer_error(const struct spawner *s, uint32_t request, int pid,

@@ -8,7 +8,6 @@ a matter of the machine.
 """
 
 import concurrent.futures
-import glob
 import os
 import random
 import statistics
@@ -187,10 +186,10 @@ class Attacker:
     def is_gone(self):
         answer = self.timed("its deletion", self.api.delete, self.key)
         self.expect(answer.status in (200, 404), f"its deletion says {answer}")
-        left = [top for top in self.guard.tops if os.path.exists(f"{top}/{self.key}")]
-        left += glob.glob(f"{self.engine.state}/writable/{self.key}") + [
-            f"process {pid}" for pid in self.engine.sandbox_pids(self.key)]
-        self.expect(not left, f"leaves {left}")
+        left = self.engine.sandbox_pids(self.key)
+        self.expect(not left, f"leaves processes {left}")
+        harness.wait_until(lambda: not self.engine.left_of(self.key), harness.LEAK_SECONDS,
+                           lambda: f"{self.key}: leaves {self.engine.left_of(self.key)}")
 
     def __call__(self):
         began = time.monotonic()

@@ -23,7 +23,7 @@ NOTHING, KILL, STOP, FAIL = range(4)
 WORKERS = tuple("caisson-image." + verb for verb in ("scan", "read", "write", "walk", "changes", "pack", "bundle", "same"))
 AGENT = "caisson-agent"
 PROGRAMS = ("caissond", "caisson-gateway", "caisson-spawner", "caisson-resolver", "caisson-firewall", "caisson-fetch",
-            "caisson-ssh", "caissond.--sweep", *WORKERS)
+            "caisson-ssh", "caissond.--reap", "caissond.--sweep", *WORKERS)
 HEAD = struct.Struct("<7Q64s40Q")  # kinds, place, left, times, action, count, fired, name, stack
 PLACE, PLACES = struct.Struct("<2Q"), 16384  # place, how often it was passed
 SIZE = HEAD.size + PLACES * PLACE.size

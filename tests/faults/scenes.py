@@ -386,7 +386,7 @@ SCENES = {
     "job": (Job, ("caisson-gateway", AGENT)),
     "pause": (Pause, BOTH),
     "resume": (Resume, BOTH),
-    "delete": (Delete, (*BOTH, "caisson-spawner", "caissond.--sweep")),
+    "delete": (Delete, (*BOTH, "caisson-spawner", "caissond.--reap", "caissond.--sweep")),
     "expiry": (Expiry, BOTH),
     "files": (Files, ("caisson-gateway", AGENT)),
     "import": (Import, (*BOTH, "caisson-image.scan", "caisson-image.read", "caisson-image.write")),

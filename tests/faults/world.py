@@ -171,7 +171,7 @@ class World:
             wrong.append("something is in the trash")
         if self.zombies():
             wrong.append(f"{len(self.zombies())} children of caissond that nobody has reaped")
-        if self.children() != ["caisson-gateway"[:15], "caisson-resolve"[:15], "caisson-spawner"[:15]]:
+        if self.children() != ["caisson-gateway"[:15], "caisson-reaper", "caisson-resolve"[:15], "caisson-spawner"[:15]]:
             wrong.append(f"children of caissond: {self.children()}")
         return wrong
 

@@ -7,6 +7,7 @@
 #include "proto/bundle_msgs.h"
 #include "proto/control_msgs.h"
 #include "proto/fetch_msgs.h"
+#include "proto/reap_msgs.h"
 #include "proto/resolver_msgs.h"
 #include "proto/spawn_msgs.h"
 #include "proto/ssh_msgs.h"
@@ -34,6 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CX_CONTROL_MSGS(TRY)
 	CX_AGENT_MSGS(TRY)
 	CX_SPAWN_MSGS(TRY)
+	CX_REAP_MSGS(TRY)
 	CX_FETCH_MSGS(TRY)
 	CX_BUNDLE_MSGS(TRY)
 	CX_SSH_MSGS(TRY)

@@ -31,6 +31,7 @@ START_SECONDS = 20
 LEAK_SECONDS = 10
 PROGRAMS = ("caissond", "caisson-gateway", "caisson-spawner", "caisson-image", "caisson-fetch", "caisson-firewall",
             "caisson-agent", "caisson-resolver", "caisson-ssh")
+NAMES = PROGRAMS + ("caisson-reaper",)  # of processes
 
 
 def program(name):
@@ -169,7 +170,7 @@ class Snapshot:
     @staticmethod
     def ours():
         for entry in os.listdir("/proc"):
-            if entry.isdigit() and comm(entry) in tuple(name[:15] for name in PROGRAMS):
+            if entry.isdigit() and comm(entry) in tuple(name[:15] for name in NAMES):
                 if alive(entry):
                     yield entry
 
@@ -307,6 +308,15 @@ class Api:
 
     def logs(self, key):
         return self.request("GET", f"/api/v1/sandbox/{key}/logs").ok()["logs"]
+
+    def remains(self):
+        """What ended sandboxes left and is still being removed, by kind, without what is 0."""
+        found = self.request("GET", "/api/v1/host").ok()["remains"]
+        return {kind: count for kind, count in found.items() if count > 0}
+
+    def reaped(self, seconds=10):
+        """Waits until nothing is left of any sandbox that has ended: a delete is answered before."""
+        wait_until(lambda: not self.remains(), seconds, lambda: f"remains {self.remains()}")
 
     # commands
     def exec_raw(self, key, command, **fields):
@@ -476,6 +486,32 @@ class Engine:
     @property
     def gateway(self):
         return self.child("caisson-gateway")
+
+    @property
+    def reaper(self):
+        return self.child("caisson-reaper")
+
+    @contextlib.contextmanager
+    def standing_reaper(self):
+        """What ended sandboxes leave stays as long as this lasts."""
+        pid = wait_until(lambda: [child for child in children(self.pid) if comm(child) == "caisson-reaper"], 10,
+                         "a reaper")[0]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield pid
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def left_of(self, key):
+        """What there is of a sandbox besides its row, as lines."""
+        left = [os.path.join(place, key) for place in ("run/sandboxes", "state/writable", "state/trash")
+                if os.path.lexists(os.path.join(self.top, place, key))]
+        left += [top for root in cgroup_roots() for top, names, _ in os.walk(root) if key in names]
+        for name in os.listdir(IDS):
+            with contextlib.suppress(FileNotFoundError):
+                left += [f"ids {name}"] if read(os.path.join(IDS, name)).endswith("/" + key) else []
+        return left + [f"process {pid}" for pid in self.sandbox_pids(key)]
 
     def agents(self):
         """pids of the first processes of this engine's sandboxes, adopted ones as well."""

@@ -100,7 +100,8 @@ def test_nothing_is_left_of_many_sizes(engine, api, make):
         key = make(disk_size_gb=gb)
         assert disk(api, key)[0] <= gb * MIB
         api.delete(key).ok()
-    harness.wait_until(lambda: os.listdir(os.path.join(engine.state, "trash")) == [], 10, "the trash is empty")
+    api.reaped()
+    assert os.listdir(os.path.join(engine.state, "trash")) == []
 
 
 BOUNDED = [

@@ -238,5 +238,5 @@ def test_many_end_in_one_request(api, engine):
     answer = api.request("DELETE", "/api/v1/sandbox", {"sandbox_ids": keys}).ok()
     assert sorted(answer["succeeded"]) == sorted(keys) and answer["failed"] == []
     assert api.list("labels=many&is_active=true") == []
-    for key in keys:
-        assert not os.path.exists(os.path.join(engine.run, "sandboxes", key))
+    api.reaped()
+    assert not set(keys) & set(os.listdir(os.path.join(engine.run, "sandboxes")))

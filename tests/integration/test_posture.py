@@ -32,6 +32,7 @@ INSIDE = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID
 SUPERVISOR = {"SYS_ADMIN", "SYS_CHROOT", "SETUID", "SETGID", "SETPCAP", "CHOWN", "DAC_OVERRIDE", "FOWNER",
               "MKNOD", "KILL", "NET_ADMIN", "NET_BIND_SERVICE"}
 SPAWNER = {"SYS_ADMIN", "SETUID", "SETGID", "NET_ADMIN"}
+REAPER = {"DAC_OVERRIDE", "KILL"}
 
 
 def caps(text):
@@ -92,6 +93,13 @@ def test_spawner(engine):
     assert os.readlink(f"/proc/{spawner}/ns/mnt") != os.readlink(f"/proc/{engine.pid}/ns/mnt")
     assert len(harness.mounts_of(spawner)) <= 4, harness.mounts_of(spawner)
     assert len(os.listdir(f"/proc/{spawner}/fd")) <= 12, "no descriptor of any sandbox"
+
+
+def test_reaper(engine):
+    harness.wait_until(lambda: "caisson-reaper" in map(harness.comm, harness.children(engine.pid)), 10, "a reaper")
+    seen = posture(engine.reaper)
+    assert seen["uid"] == {0} and (seen["nnp"], seen["threads"]) == ("1", "1")
+    holds_exactly(seen, REAPER)
 
 
 def test_mounts_stay_in_their_namespaces(engine, make):

@@ -33,6 +33,7 @@ def test_many_sandboxes(engine):
     assert engine.api.list() == []
     for key in keys:
         assert engine.sandbox_pids(key) == []
+    engine.api.reaped()
     assert not set(keys) & set(os.listdir(os.path.join(engine.run, "sandboxes")))
 
 

@@ -16,6 +16,7 @@ static char top[] = "/tmp/caisson-archive-XXXXXX";
 static struct cx_config config;
 static struct cx_host host;
 static struct cx_sandboxes sandboxes;
+static struct cx_reaper nothing_ends;
 static struct cx_builds builds;
 static struct cx_archives archives;
 static struct cx_err err;
@@ -39,7 +40,7 @@ static void begin(void)
 	ck_assert_int_eq(cx_loop_open(&host.loop, &err), 0);
 	ck_assert_int_eq(cx_ids_open(path, 1000013824, 4, &host.ids, &err), 0);
 	cx_layers_open(&host.layers, &host.loop, layers, layers, top);
-	cx_sandboxes_open(&sandboxes, &host, &nobody);
+	cx_sandboxes_open(&sandboxes, &host, &nothing_ends, &nobody);
 	cx_builds_open(&builds, &host);
 	cx_archives_open(&archives, &sandboxes, &builds);
 	for (int i = 0; i < 3; i++) {

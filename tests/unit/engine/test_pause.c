@@ -27,6 +27,7 @@ static const char id[] = "abcdefghijkl";
 static char instance[16], top[] = "/tmp/caisson-pause-XXXXXX";
 static struct cx_host host;
 static struct cx_sandboxes sandboxes;
+static struct cx_reaper nothing_ends;
 static struct cx_sandbox sb;
 static struct cx_pauses pauses;
 static struct cx_err err;
@@ -179,7 +180,7 @@ static void begin(void)
 	host = (struct cx_host){ 0 };
 	ck_assert_int_eq(cx_loop_open(&host.loop, &err), 0);
 	ck_assert_msg(cx_cgroups_open(instance, &host.cgroups, &err) == 0, "%s", err.msg);
-	cx_sandboxes_open(&sandboxes, &host, &nobody);
+	cx_sandboxes_open(&sandboxes, &host, &nothing_ends, &nobody);
 	sb = (struct cx_sandbox){ .set = &sandboxes, .state = CX_SANDBOX_RUNNING };
 	sandboxes.first = &sb;
 	cx_record_init(&sb.record, id);

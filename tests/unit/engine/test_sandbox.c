@@ -9,10 +9,11 @@
 #define C CX_SANDBOX_CLAIMING
 #define R CX_SANDBOX_RUNNING
 #define E CX_SANDBOX_ENDING
+#define G CX_SANDBOX_REMAINS
 static const enum cx_sandbox_state expected[CX_SANDBOX_STATE_MAX][CX_EVENT_MAX] = {
 	/* HELLO CLAIM CONFIRM FAULT DEADLINE EXIT DESTROY */
 	[S] = { B, E, E, E, E, E, E }, [B] = { E, C, E, E, B, E, E }, [C] = { E, E, R, E, E, E, E },
-	[R] = { R, R, R, E, R, E, E }, [E] = { E, E, E, E, E, E, E },
+	[R] = { R, R, R, E, R, E, E }, [E] = { E, E, E, E, E, G, E }, [G] = { G, G, G, G, G, G, G },
 };
 
 START_TEST(every_event_has_a_rule)

@@ -11,6 +11,7 @@
 #include "proto/bundle_msgs.h"
 #include "proto/control_msgs.h"
 #include "proto/fetch_msgs.h"
+#include "proto/reap_msgs.h"
 #include "proto/resolver_msgs.h"
 #include "proto/spawn_msgs.h"
 #include "proto/ssh_msgs.h"
@@ -52,6 +53,7 @@ static uint8_t again[256]; /* what a decoded message encodes to */
 CX_CONTROL_MSGS(CODEC)
 CX_AGENT_MSGS(CODEC)
 CX_SPAWN_MSGS(CODEC)
+CX_REAP_MSGS(CODEC)
 CX_FETCH_MSGS(CODEC)
 CX_BUNDLE_MSGS(CODEC)
 CX_SSH_MSGS(CODEC)
@@ -67,6 +69,7 @@ CX_PERMIT_MSGS(CODEC)
 #define SSH(id, name, F)	ROW(5, id, name)
 #define RESOLVER(id, name, F)	ROW(6, id, name)
 #define PERMIT(id, name, F)	ROW(7, id, name)
+#define REAP(id, name, F)	ROW(8, id, name)
 static const struct {
 	const char *name;
 	unsigned protocol, id;
@@ -74,7 +77,7 @@ static const struct {
 	bool (*decode)(const uint8_t *from, size_t len);
 } msgs[] = { CX_CONTROL_MSGS(CONTROL) CX_AGENT_MSGS(AGENT) CX_SPAWN_MSGS(SPAWN) CX_FETCH_MSGS(FETCH)
 		     CX_BUNDLE_MSGS(BUNDLE) CX_SSH_MSGS(SSH) CX_RESOLVER_MSGS(RESOLVER)
-			     CX_PERMIT_MSGS(PERMIT) };
+			     CX_PERMIT_MSGS(PERMIT) CX_REAP_MSGS(REAP) };
 
 START_TEST(round_trip)
 {

@@ -63,8 +63,8 @@ static void teardown(void)
 }
 
 struct spawned {
-	int sock, pidfd, userns;
-	pid_t pid;
+	struct cx_spawned made;
+	int sock;
 	struct report report;
 };
 
@@ -76,8 +76,8 @@ static int spawn(uint32_t base, struct spawned *ret)
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	plan.listener = pair[1];
-	ret->pidfd = ret->userns = -EBADF;
-	r = cx_spawn_blank(&spawner, &plan, &ret->pid, &ret->pidfd, &ret->userns, &err);
+	ret->made = (struct cx_spawned)CX_SPAWNED_NONE;
+	r = cx_spawn_blank(&spawner, &plan, &ret->made, &err);
 	close(pair[1]);
 	ret->sock = pair[0];
 	return r;
@@ -87,11 +87,11 @@ static void end(struct spawned *s)
 {
 	siginfo_t info;
 
-	ck_assert_int_eq(kill(s->pid, SIGKILL), 0); /* ours to wait for: the pid is not reused */
-	ck_assert_int_eq(waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED), 0);
+	ck_assert_int_eq(kill(s->made.pid, SIGKILL),
+			 0); /* ours to wait for: the pid is not reused */
+	ck_assert_int_eq(waitid(P_PIDFD, (id_t)s->made.pidfd, &info, WEXITED), 0);
 	close(s->sock);
-	close(s->pidfd);
-	close(s->userns);
+	cx_spawned_close(&s->made);
 }
 
 static ino_t namespace(pid_t pid, const char *name)
@@ -124,12 +124,12 @@ START_TEST(blank_is_root_of_its_own_world)
 	/* 0 to 2, socket, /dev, filter. */
 	ck_assert_int_eq(s.report.open_fds, 6);
 	for (size_t i = 0; i < CX_LEN(names); i++) {
-		ck_assert_msg(namespace(s.pid, names[i]) != namespace(getpid(), names[i]), "%s",
-			      names[i]);
-		ck_assert_msg(namespace(s.pid, names[i]) != namespace(spawner.pid, names[i]),
+		ck_assert_msg(namespace(s.made.pid, names[i]) != namespace(getpid(), names[i]),
+			      "%s", names[i]);
+		ck_assert_msg(namespace(s.made.pid, names[i]) != namespace(spawner.pid, names[i]),
 			      "%s is the spawner's", names[i]);
 	}
-	(void)snprintf(path, sizeof path, "/proc/%d/uid_map", s.pid);
+	(void)snprintf(path, sizeof path, "/proc/%d/uid_map", s.made.pid);
 	ck_assert_int_gt((int)cx_read_small_file(AT_FDCWD, path, map, sizeof map, &err), 0);
 	{
 		unsigned inside, outside, count;
@@ -174,7 +174,7 @@ START_TEST(blank_owns_its_namespace)
 		struct spawned s;
 
 		ck_assert_msg(spawn(bases[i], &s) == 0, "%s", err.msg);
-		ck_assert_int_eq(ioctl(s.userns, NS_GET_OWNER_UID, &owner), 0);
+		ck_assert_int_eq(ioctl(s.made.userns, NS_GET_OWNER_UID, &owner), 0);
 		ck_assert_uint_eq(owner, bases[i]);
 		end(&s);
 	}
@@ -267,7 +267,7 @@ START_TEST(a_late_answer_is_never_taken)
 	close(s.sock);
 	ck_assert_int_eq(kill(spawner.pid, SIGCONT), 0);
 	ck_assert_int_lt(spawn(BASE + 65536, &next), 0);
-	ck_assert_int_eq(next.pidfd, -EBADF);
+	ck_assert_int_eq(next.made.pidfd, -EBADF);
 	close(next.sock);
 }
 END_TEST
@@ -317,7 +317,7 @@ START_TEST(blank_lands_in_its_groups)
 	group = &own;
 	r = spawn(BASE, &s);
 	ck_assert_msg(r == 0, "%s", err.msg);
-	(void)snprintf(path, sizeof path, "/proc/%d/cgroup", (int)s.pid);
+	(void)snprintf(path, sizeof path, "/proc/%d/cgroup", (int)s.made.pid);
 	ck_assert_int_gt((int)cx_read_small_file(AT_FDCWD, path, text, sizeof text, &err), 0);
 	(void)snprintf(want, sizeof want, "/caisson-%s/one/agent\n", name);
 	ck_assert_msg(strstr(text, want) != NULL, "%s", text);
