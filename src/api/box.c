@@ -199,12 +199,15 @@ int cx_box_set(char **slot, const char *text, struct cx_err *err)
 	return 0;
 }
 
-void cx_box_save(struct cx_box *box)
+bool cx_box_save(struct cx_box *box)
 {
 	struct cx_err err;
+	bool saved;
 
 	box->row.updated_ms = cx_wall_ms();
-	if (cx_store_sandbox_update(box->gw->store, &box->row, &err) < 0)
+	saved = cx_store_sandbox_update(box->gw->store, &box->row, &err) == 0;
+	if (!saved)
 		cx_log_err(CX_LOG_ERROR, &err, "sandbox not recorded", "id", box->row.id, NULL);
 	cx_events_written(box->gw);
+	return saved;
 }

@@ -71,6 +71,7 @@ struct cx_box {
 	char told[16];	   /* the status that watchers heard last */
 	char *oom_message; /* NULL: caissond has not told what filled its memory */
 	bool destroying, reading_log, log_is_read;
+	bool end_recorded;   /* its row says so, all but the log */
 	unsigned unrecorded; /* how often its row could not be told that it has ended */
 	bool promised;	     /* the client was told of it before it ran: it ends with a record */
 	struct cx_adoption *adoption;
@@ -91,10 +92,10 @@ bool cx_box_is(const char *a, const char *b); /* the same text; a may be NULL */
 /* Replaces a text of the row by a copy. */
 CX_MUST int cx_box_set(char **slot, const char *text, struct cx_err *err);
 /*
- * Watchers hear of it. A record that cannot be written is told to the log; the sandbox itself is
- * what counts.
+ * Watchers hear of it. False: it could not be written, which is told to the log; the sandbox itself
+ * is what counts.
  */
-void cx_box_save(struct cx_box *box);
+bool cx_box_save(struct cx_box *box);
 void cx_box_tell(struct cx_box_waiter **list, const struct cx_sandbox_row *row,
 		 const struct cx_err *err);
 

@@ -157,6 +157,8 @@ static void finish_again(struct cx_timer *timer)
 
 static int record_end(struct cx_box *box, struct cx_err *err)
 {
+	if (box->end_recorded && box->row.log == NULL)
+		return 0; /* when it began, and nothing is new */
 	box->row.updated_ms = cx_wall_ms();
 	return is_kept(box) ? cx_store_sandbox_update(box->gw->store, &box->row, err)
 			    : cx_store_sandbox_remove(box->gw->store, box->row.row, err);
@@ -311,6 +313,12 @@ static void on_log(struct cx_call *call, const struct cx_answer *answer, const s
 	log_is_read(box);
 }
 
+/* What is written is what the start command says: without one there is none. */
+static bool has_log(const struct cx_box *box)
+{
+	return !cx_box_is(box->row.start_command, "null");
+}
+
 static void read_log(struct cx_box *box, uint64_t offset)
 {
 	struct cx_err err;
@@ -337,7 +345,7 @@ void cx_box_end(struct cx_box *box, const struct cx_ending *how)
 	box->phase = CX_BOX_ENDING;
 	box->reading_log = true; /* from here on a second end changes nothing */
 	if (is_kept(box))
-		cx_box_save(box);
+		box->end_recorded = cx_box_save(box);
 	cx_timer_clear(&box->life);
 	cx_timer_clear(&box->lease);
 	cx_boxnet_end(box);
@@ -356,7 +364,10 @@ void cx_box_end(struct cx_box *box, const struct cx_ending *how)
 	}
 	box->timer.fire = remove_again;
 	cx_timer_set(box->gw->loop, &box->timer, LOG_MS);
-	read_log(box, 0);
+	if (has_log(box))
+		read_log(box, 0);
+	else
+		log_is_read(box);
 }
 
 void cx_box_destroy(struct cx_box *box, struct cx_box_waiter *waiter)
