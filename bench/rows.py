@@ -139,8 +139,14 @@ class Crowd:
             for done in [pool.submit(work, item) for item in items]:
                 done.result()
 
-    def resize(self, count):
-        self.each(lambda _: self.keys.append(self.engine.create()), range(count - len(self.keys)))
+    def resize(self, count, seconds):
+        """Fewer, when it takes longer to make them."""
+        end = time.monotonic() + seconds
+
+        def make(_):
+            if time.monotonic() < end:
+                self.keys.append(self.engine.create())
+        self.each(make, range(count - len(self.keys)))
         surplus, self.keys[count:] = self.keys[count:], []
         self.each(self.engine.delete, surplus)
         time.sleep(SETTLE_SECONDS)
@@ -162,23 +168,41 @@ def levels_of(lab, crowd, links):
     return sorted({int(min(level, most)) for level in wanted})
 
 
+def reach(lab, crowd, links, level):
+    """Makes or removes sandboxes until so many are alive, or as many as there can be; how many are."""
+    why = f"no more within {lab.seconds(0.1):.0f} s"
+    try:
+        crowd.resize(level, lab.seconds(0.1))
+    except Exception as error:
+        why = error
+    if len(crowd.keys) != level:
+        lab.book.notes.append(f"{links}: {len(crowd.keys):,} alive instead of {level:,}: {why}")
+    return len(crowd.keys)
+
+
+def look(lab, crowd, links, level, seconds):
+    """What is measured with so many alive; added to what was measured at this level before."""
+    found = latency(f"{level:,} alive, {links}", [*crowd.contenders(), floor()], lab.options.rounds, seconds,
+                    pause=lab.pause("sparse"))
+    key = f"alive/{links}/{level}"
+    if key not in lab.book.sections:
+        lab.add(key, found)
+        return
+    for name, samples in found.samples.items():
+        lab.book.sections[key].samples.setdefault(name, []).extend(samples)
+
+
 def climb(lab, crowd, links):
     """Each level twice, on the way up and on the way down: what drifts meanwhile is in both."""
-    levels = levels_of(lab, crowd, links)
-    seconds, free = lab.seconds(0.04) / len(levels), {}
-    for level in levels + levels[-2::-1]:
-        crowd.resize(level)
-        if level not in free:
-            free[level] = host.available_kib()
-            agent_memory(lab, crowd)
-        found = latency(f"{level:,} alive, {links}", [*crowd.contenders(), floor()], lab.options.rounds, seconds,
-                        pause=lab.pause("sparse"))
-        key = f"alive/{links}/{level}"
-        if key in lab.book.sections:
-            for name, samples in found.samples.items():
-                lab.book.sections[key].samples.setdefault(name, []).extend(samples)
-        else:
-            lab.add(key, found)
+    wanted, levels, free = levels_of(lab, crowd, links), [], {}
+    seconds = lab.seconds(0.04) / len(wanted)
+    for level in wanted:
+        levels.append(reach(lab, crowd, links, level))
+        free[levels[-1]] = host.available_kib()
+        agent_memory(lab, crowd)
+        look(lab, crowd, links, levels[-1], seconds)
+    for level in levels[-2::-1]:
+        look(lab, crowd, links, reach(lab, crowd, links, level), seconds)
     compare(lab, levels, links, free)
 
 
