@@ -142,16 +142,14 @@ def decoders(image):
                 "sh", "-c", '"$0" "$@" >/dev/null', *c, image.blob))
 
 
-def measure(top, engine, image, rounds, seconds, only=()):
+def measure(top, engine, image, rounds, seconds, names):
     """Section of milliseconds. The blob was written just now, so nobody reads it from the disk."""
     contenders, missing = [caisson(engine, image), *decoders(image)], {}
-    for name, make in PEERS.items():
-        if only and name not in only:
-            continue
+    for name in names:
         if shutil.which(name) is None:
             missing[name] = "not installed"
         else:
-            contenders += make(top, image)
+            contenders += PEERS[name](top, image)
 
     def rest():
         os.sync()

@@ -9,13 +9,13 @@ import time
 
 import chart
 import host
-from goals import FLOOR, HTTP, ONCE, ONCE_COLD, ROWS, RUN
+from goals import FLOOR, HTTP, IMPORT, ONCE, ONCE_COLD, PLAIN, ROWS, RUN
 from measure import inside_of, percentile
 
 PROGRAMS = ("runc", "crun", "bwrap", "systemd-nspawn", "podman", "dockerd", "isolate")
 VERDICTS = {True: "reached", False: "**not reached**", None: "not measured"}
 # What the ratios of a section's table are over; the first that is there.
-BASES = (ONCE, RUN, HTTP)
+BASES = (ONCE, RUN, HTTP, IMPORT, PLAIN)
 CHARTS = (("Create a sandbox, run a command, remove it: milliseconds", "create/sparse/1", (ONCE, ONCE_COLD, HTTP)),
           ("Run a command in a live sandbox: milliseconds", "exec/sparse/1", (RUN, HTTP)))
 

@@ -298,9 +298,10 @@ def image(lab):
     if not os.path.exists(lab.options.rootfs):
         lab.book.notes.append(f"image to runnable: no {lab.options.rootfs}; ./setup run makes it, or --rootfs TAR")
         return
+    names = [name for name in ("umoci", "podman") if name in (lab.options.peers or images.PEERS)]
     blob = images.Image(lab.top, "debian", lab.options.rootfs, "gzip")
     section = images.measure(lab.top, lab.engine(*PREPARED), blob, max(1, lab.options.rounds // 15),
-                             lab.seconds(0.12), lab.options.peers)
+                             lab.seconds(0.12), names)
     decoders = [name for name in section.samples if DECODING in name]
     if decoders:  # the fastest there is
         section.samples[DECODING] = section.samples.pop(min(decoders, key=section.median))
