@@ -90,7 +90,8 @@ static int make_room(struct collect *c, uint64_t length, struct cx_err *err)
 	c->counted = length;
 	c->gw->output_bytes += length;
 	c->kept.max = length + 1;
-	return 0;
+	/* A list is mostly shorter than it may be. */
+	return !c->exact || cx_buf_reserve(&c->kept, c->kept.max, err) != NULL ? 0 : -err->errnum;
 }
 
 static void on_ready(struct cx_file *file, const struct cx_msg_file_info *info)

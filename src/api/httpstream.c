@@ -11,7 +11,8 @@
 #include "api/http_inner.h"
 #include "base/fd.h"
 
-enum { PIECE = 64 * 1024 };
+/* What libmicrohttpd has memory for with each such answer: as much as a pipe of a file holds. */
+enum { PIECE = 64 << 10, PIECE_SIZED = 256 << 10 };
 
 /* ---- clients that leave -------------------------------------------------------------------- */
 
@@ -64,11 +65,18 @@ static ssize_t read_piece(void *cls, uint64_t pos, char *to, size_t max)
 	return n;
 }
 
+static size_t piece_of(uint64_t size)
+{
+	if (size == MHD_SIZE_UNKNOWN)
+		return PIECE;
+	return size < PIECE_SIZED ? (size_t)size + 1 : PIECE_SIZED; /* it must not be none */
+}
+
 void cx_request_stream_sized(struct cx_request *req, unsigned status, const char *type,
 			     uint64_t size, struct cx_pieces *body)
 {
 	struct MHD_Response *response =
-		MHD_create_response_from_callback(size, PIECE, read_piece, req, NULL);
+		MHD_create_response_from_callback(size, piece_of(size), read_piece, req, NULL);
 
 	body->req = req;
 	req->stream = body;

@@ -97,33 +97,30 @@ static int emit(struct cx_multipart *mp, const char *p, size_t len, struct cx_er
 
 /*
  * Looks for the delimiter. A CR is only its first byte, so what turns out not to be it can hold no
- * other beginning of it. Returns how many bytes were used.
+ * other beginning of it. Content goes out in one piece, behind what was held back of the bytes
+ * before. Returns how many bytes were used.
  */
 static ssize_t scan(struct cx_multipart *mp, const char *p, size_t len, struct cx_err *err)
 {
-	size_t i = 0;
+	size_t i = 0, held = mp->matched;
 
 	while (i < len && mp->matched < mp->len) {
 		if (mp->matched == 0) {
 			const char *cr = memchr(p + i, '\r', len - i);
-			size_t n = cr != NULL ? (size_t)(cr - p) - i : len - i;
 
-			if (emit(mp, p + i, n, err) < 0)
-				return -err->errnum;
-			i += n;
-			if (cr != NULL) {
-				mp->matched = 1;
-				i++;
-			}
+			mp->matched = cr != NULL;
+			i = cr != NULL ? (size_t)(cr - p) + 1 : len;
 		} else if (p[i] == mp->delimiter[mp->matched]) {
 			mp->matched++;
 			i++;
 		} else {
-			if (emit(mp, mp->delimiter, mp->matched, err) < 0)
+			if (emit(mp, mp->delimiter, held, err) < 0)
 				return -err->errnum;
-			mp->matched = 0;
+			mp->matched = held = 0;
 		}
 	}
+	if (emit(mp, p, i - (mp->matched - held), err) < 0)
+		return -err->errnum;
 	if (mp->matched == mp->len) {
 		mp->matched = 0;
 		mp->state = DELIMITED;

@@ -10,8 +10,12 @@
  * Takes one file out of a body of multipart/form-data as it comes, in as little memory as its
  * part's headers need. Fields of other names are skipped; a second file of the name, a part without
  * end and everything that is not clear is refused.
+ *
+ * data() gets the file where it lies, in at most CX_MULTIPART_PIECES for what is fed at once: what
+ * was held back, as it could have been a boundary, and what came now.
  */
 enum {
+	CX_MULTIPART_PIECES = 2,
 	CX_MULTIPART_BOUNDARY_MAX = 70,
 	CX_MULTIPART_HEADERS_MAX = 8192,
 	CX_MULTIPART_PARTS_MAX = 64

@@ -3,14 +3,13 @@
 
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/uio.h>
 
 #include "api/digest.h"
 #include "api/multipart.h"
 
-/* What the sandbox has not taken yet: the bytes of one call behind their length. */
-enum { OUT_MAX = 1 << 20, LENGTH_BYTES = 4 };
-
-static const char no_length[LENGTH_BYTES]; /* also the end of all chunks */
+/* A chunk is the content of one call of take() behind its length; the last one has none. */
+enum { LENGTH_BYTES = 4, PIECES_MAX = 1 + CX_MULTIPART_PIECES };
 
 struct upload { /* freed when it is over and the pipe is gone */
 	struct cx_inflow in;
@@ -19,13 +18,16 @@ struct upload { /* freed when it is over and the pipe is gone */
 	cx_upload_done *done;
 	struct cx_file file;
 	struct cx_source pipe;
-	struct cx_buf out;
+	bool armed;			 /* the pipe tells when there is room */
+	struct cx_buf out;		 /* what the pipe had no room for */
+	struct iovec pieces[PIECES_MAX]; /* of the chunk that is made, where the server has them */
+	int npieces;
 	struct cx_multipart parts;
 	struct cx_digest *digest;
 	struct cx_upload_result result;
 	uint8_t expected[32];
 	bool has_expected;
-	bool whole; /* all of it is in out, or further */
+	bool whole; /* the last chunk is made, too */
 	unsigned holders;
 };
 
@@ -59,42 +61,42 @@ static void finish(struct upload *up, const struct cx_err *err)
 
 /* ---- towards the sandbox --------------------------------------------------------------------- */
 
-static void watch_pipe(struct upload *up, uint32_t events)
+static void watch_pipe(struct upload *up, bool wanted)
 {
 	struct cx_err err;
 
-	if (!up->pipe.dead && cx_loop_change(up->gw->loop, &up->pipe, events, &err) < 0)
+	if (up->pipe.dead || up->armed == wanted)
+		return;
+	up->armed = wanted;
+	if (cx_loop_change(up->gw->loop, &up->pipe, wanted ? EPOLLOUT : 0, &err) < 0)
 		cx_loop_drop(up->gw->loop, &up->pipe);
 }
 
-/* Who reads no more has ended, and will be heard of. */
-static void flush(struct upload *up)
+/* How many bytes went. Who reads no more has ended, and will be heard of. */
+static size_t write_pipe(struct upload *up, const struct iovec *pieces, int n)
 {
-	while (up->out.len > 0 && !up->pipe.dead) {
-		ssize_t n = write(up->pipe.fd, up->out.p, up->out.len);
+	ssize_t done = up->pipe.dead ? 0 : writev(up->pipe.fd, pieces, n);
 
-		if (n > 0)
-			cx_buf_drop_front(&up->out, (size_t)n);
-		else if (n < 0 && errno == EAGAIN)
-			break;
-		else if (n == 0 || errno != EINTR)
-			cx_loop_drop(up->gw->loop, &up->pipe);
-	}
-	if (up->pipe.dead)
-		up->out.len = 0;
-	watch_pipe(up, up->out.len > 0 ? EPOLLOUT : 0);
-	if (up->out.len == 0 && !up->whole)
-		cx_inflow_wake(&up->in);
+	if (done < 0 && errno != EAGAIN && errno != EINTR)
+		cx_loop_drop(up->gw->loop, &up->pipe);
+	return done > 0 ? (size_t)done : 0;
 }
 
 static void pipe_ready(struct cx_source *pipe, uint32_t events)
 {
 	struct upload *up = cx_container_of(pipe, struct upload, pipe);
+	const struct iovec rest = { .iov_base = up->out.p, .iov_len = up->out.len };
 
-	if ((events & EPOLLERR) != 0 && up->out.len == 0)
+	if ((events & EPOLLERR) != 0 && up->out.len == 0) {
 		cx_loop_drop(up->gw->loop, pipe);
-	else
-		flush(up);
+		return;
+	}
+	cx_buf_drop_front(&up->out, write_pipe(up, &rest, 1));
+	if (pipe->dead)
+		up->out.len = 0;
+	watch_pipe(up, up->out.len > 0);
+	if (up->out.len == 0 && !up->whole)
+		cx_inflow_wake(&up->in);
 }
 
 /* ---- from the client ------------------------------------------------------------------------- */
@@ -103,37 +105,50 @@ static int take_content(void *arg, const char *p, size_t len, struct cx_err *err
 {
 	struct upload *up = arg;
 
-	return cx_buf_add(&up->out, p, len, err);
-}
-
-/* What has come behind the room for its length becomes a chunk. */
-static int seal_chunk(struct upload *up, struct cx_err *err)
-{
-	uint32_t len = (uint32_t)(up->out.len - LENGTH_BYTES);
-	struct cx_writer w = { .p = (uint8_t *)up->out.p, .left = LENGTH_BYTES };
-
-	if (len == 0) {
-		up->out.len = 0;
-		return 0;
-	}
+	assert(up->npieces < PIECES_MAX);
+	up->pieces[up->npieces++] = (struct iovec){ (void *)(uintptr_t)p, len };
 	up->result.size += len;
 	if (up->result.size > CX_FILE_MAX)
 		return cx_files_refuse_large(err, "the file has more than %d bytes", CX_FILE_MAX);
+	return cx_digest_add(up->digest, p, len, err);
+}
+
+/* What the pipe has no room for is kept; then nothing more is taken until that has gone. */
+static int send_chunk(struct upload *up, uint32_t len, struct cx_err *err)
+{
+	uint8_t length[LENGTH_BYTES];
+	struct cx_writer w = { .p = length, .left = sizeof length };
+	size_t done;
+
 	if (!cx_put_u32(&w, &len, CX_FILE_CHUNK_MAX))
 		return cx_refuse(err, CX_INTERNAL, "a chunk of %u bytes", len);
-	return cx_digest_add(up->digest, up->out.p + LENGTH_BYTES, len, err);
+	up->pieces[0] = (struct iovec){ length, sizeof length };
+	done = up->out.len == 0 ? write_pipe(up, up->pieces, up->npieces) : 0;
+	for (int i = 0; i < up->npieces && !up->pipe.dead; i++) {
+		const struct iovec *piece = &up->pieces[i];
+		size_t gone = done < piece->iov_len ? done : piece->iov_len;
+
+		done -= gone;
+		if (cx_buf_add(&up->out, (const char *)piece->iov_base + gone,
+			       piece->iov_len - gone, err) < 0)
+			return -err->errnum;
+	}
+	watch_pipe(up, up->out.len > 0);
+	return 0;
 }
 
 /* One chunk of each call, into how many pieces a form may have cut it. */
 static int take_body(struct upload *up, const char *data, size_t len, struct cx_err *err)
 {
-	if (cx_buf_add(&up->out, no_length, LENGTH_BYTES, err) < 0)
-		return -err->errnum;
-	if (up->parts.name != NULL && cx_multipart_feed(&up->parts, data, len, err) < 0)
-		return -err->errnum;
-	if (up->parts.name == NULL && take_content(up, data, len, err) < 0)
-		return -err->errnum;
-	return seal_chunk(up, err);
+	uint64_t before = up->result.size;
+	int r;
+
+	up->npieces = 1;
+	r = up->parts.name != NULL ? cx_multipart_feed(&up->parts, data, len, err)
+				   : take_content(up, data, len, err);
+	if (r < 0 || up->result.size == before)
+		return r;
+	return send_chunk(up, (uint32_t)(up->result.size - before), err);
 }
 
 static size_t take(struct cx_inflow *in, const char *data, size_t len)
@@ -145,8 +160,6 @@ static size_t take(struct cx_inflow *in, const char *data, size_t len)
 		return 0;
 	if (take_body(up, data, len, &err) < 0)
 		finish(up, &err);
-	else
-		flush(up);
 	return len;
 }
 
@@ -160,7 +173,8 @@ static int check(struct upload *up, struct cx_err *err)
 		return cx_refuse(err, CX_INVALID,
 				 "the file has another SHA-256 than it is to have; nothing was "
 				 "changed");
-	return cx_buf_add(&up->out, no_length, LENGTH_BYTES, err);
+	up->npieces = 1;
+	return send_chunk(up, 0, err);
 }
 
 static void ended(struct cx_inflow *in)
@@ -168,12 +182,9 @@ static void ended(struct cx_inflow *in)
 	struct upload *up = cx_container_of(in, struct upload, in);
 	struct cx_err err;
 
-	if (check(up, &err) < 0) {
-		finish(up, &err);
-		return;
-	}
 	up->whole = true;
-	flush(up);
+	if (check(up, &err) < 0)
+		finish(up, &err);
 }
 
 static void lost(struct cx_inflow *in)
@@ -259,7 +270,7 @@ void cx_upload_start(struct cx_request *req, struct cx_session *session,
 	up->req = req;
 	up->done = done;
 	up->holders = 1;
-	up->out.max = OUT_MAX;
+	up->out.max = 2 * LENGTH_BYTES + CX_FILE_CHUNK_MAX;
 	up->in = (struct cx_inflow){ .take = take, .end = ended, .lost = lost };
 	if (open_content(up, plan, &err) < 0 || open_file(up, session, plan, &err) < 0)
 		finish(up, &err);

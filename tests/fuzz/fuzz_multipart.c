@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * multipart/form-data: a byte that says in which steps it comes, the type up to a line's end, the
- * body. However it is cut, the same file comes out of it, or nothing.
+ * body. However it is cut, the same file comes out of it, or nothing; in no more pieces than
+ * promised.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +11,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static unsigned pieces; /* of what was fed at once */
+
 static int keep(void *arg, const char *p, size_t len, struct cx_err *err)
 {
-	if (len == 0)
+	if (len == 0 || ++pieces > CX_MULTIPART_PIECES)
 		abort();
 	return cx_buf_add(arg, p, len, err);
 }
@@ -25,9 +28,11 @@ static int parse(const char *type, const char *body, size_t len, size_t step, st
 
 	if (cx_multipart_open(&mp, type, &err) < 0)
 		return -err.errnum;
-	for (size_t i = 0; i < len; i += step)
+	for (size_t i = 0; i < len; i += step) {
+		pieces = 0;
 		if (cx_multipart_feed(&mp, body + i, step < len - i ? step : len - i, &err) < 0)
 			return -err.errnum;
+	}
 	return cx_multipart_end(&mp, &err);
 }
 

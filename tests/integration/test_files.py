@@ -2,11 +2,14 @@
 """Files in and out of sandboxes: whole or not at all, only inside, and never in the way of others."""
 
 import concurrent.futures
+import fcntl
 import hashlib
 import os
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import threading
 import time
 import urllib.parse
@@ -372,6 +375,11 @@ def begin(api, key, path, size, sent):
     return sock
 
 
+def unread(sock):
+    """Bytes of memory that what was sent takes until the other side has read it."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
+
+
 def test_a_client_that_leaves_leaves_nothing(api, make):
     key = make()
     put(api, key, "/tmp/d/x", b"old").ok()
@@ -434,6 +442,23 @@ def test_a_paused_sandbox_moves_nothing(api, make):
         assert answer.status == 409 and "PAUSED" in answer.detail, answer
     assert api.raw("POST", f"/api/v1/sandbox/{key}/resume").status == 200
     assert get(api, key, "/tmp/x").body == b"old"
+
+
+def test_a_pause_in_the_middle(api, make):
+    """What the sandbox cannot take waits, and its end behind it."""
+    key = make()
+    data = os.urandom(300 << 10)  # more than the pipe has room for
+    sock = begin(api, key, "/tmp/x", len(data), 0)
+    harness.wait_until(lambda: not nothing_left(api, key), 10, "the transfer")
+    assert api.raw("POST", f"/api/v1/sandbox/{key}/pause").status == 200
+    sock.sendall(data)
+    harness.wait_until(lambda: unread(sock) == 0, 10, "the gateway")
+    assert api.get(key)["status"] == "PAUSED"
+    assert api.raw("POST", f"/api/v1/sandbox/{key}/resume").status == 200
+    sock.settimeout(20)
+    assert hashlib.sha256(data).hexdigest().encode() in sock.recv(4096)
+    sock.close()
+    assert get(api, key, "/tmp/x").body == data
 
 
 def test_slow_clients_hold_up_nobody(api, make):

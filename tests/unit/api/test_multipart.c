@@ -6,10 +6,13 @@
 
 static struct cx_err err;
 static struct cx_buf got;
+static unsigned pieces; /* of what was fed at once */
 
 static int keep(void *arg, const char *p, size_t len, struct cx_err *failed)
 {
 	ck_assert_ptr_eq(arg, &got);
+	ck_assert_uint_gt(len, 0);
+	ck_assert_uint_le(++pieces, CX_MULTIPART_PIECES);
 	return cx_buf_add(&got, p, len, failed);
 }
 
@@ -24,9 +27,11 @@ static int parse(const char *type, const char *body, size_t len, size_t step)
 	err = (struct cx_err){ 0 };
 	if (cx_multipart_open(&mp, type, &err) < 0)
 		return -err.errnum;
-	for (size_t i = 0; i < len; i += step)
+	for (size_t i = 0; i < len; i += step) {
+		pieces = 0;
 		if (cx_multipart_feed(&mp, body + i, step < len - i ? step : len - i, &err) < 0)
 			return -err.errnum;
+	}
 	return cx_multipart_end(&mp, &err);
 }
 
