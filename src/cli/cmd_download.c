@@ -38,6 +38,7 @@ static int fetch(struct cx_cli *cli, const char *remote, struct taker *t, struct
 		return -err->errnum;
 	call.path = url.p;
 	t->moving.shown = !cli->args.quiet && isatty(STDERR_FILENO);
+	t->moving.unsummed = cli->args.quiet;
 	cx_moving_begin(&t->moving);
 	r = cx_cli_call_raw(cli, &call, NULL, NULL, err);
 	cx_moving_clear(&t->moving);
@@ -48,9 +49,10 @@ static void report(const struct cx_cli *cli, struct taker *t, const char *local)
 {
 	char sum[CX_MOVING_HEX + 1];
 
+	if (cli->args.quiet)
+		return;
 	cx_moving_sum(&t->moving, sum);
-	if (!cli->args.quiet)
-		cx_moving_print(sum, local);
+	cx_moving_print(sum, local);
 }
 
 static uint64_t number(const json_t *object, const char *key)

@@ -119,6 +119,7 @@ static int send_link(struct cx_cli *cli, const char *local, const char *remote, 
 	    cx_write_all(writes, target, (size_t)p.size, err) < 0)
 		return -err->errnum;
 	p.fd = reads;
+	none.total = (uint64_t)p.size;
 	return send_parcel(cli, &p, &none, NULL, err);
 }
 

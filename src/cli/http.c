@@ -15,7 +15,12 @@
 #include "base/str.h"
 #include "cli/tls.h"
 
-enum { HEAD_MAX = 64 << 10, CHUNK = 64 << 10 };
+enum {
+	HEAD_MAX = 64 << 10,
+	PIECE = 256 << 10, /* read or sent at once; memory that is not used costs nothing */
+	CHUNK_HEAD = 10,   /* bytes: its length, with zeros in front, and a line's end */
+	CHUNK_TAIL = 2,
+};
 
 static const char how_to_start[] =
 	"is caissond running? Start it with 'systemctl start caissond' or, "
@@ -126,7 +131,8 @@ static int connect_to(const struct cx_target *t, struct cx_err *err)
 struct exchange {
 	const struct cx_call *call;
 	struct cx_reply *reply;
-	struct cx_buf out;
+	struct cx_buf in, out;
+	size_t out_sent;    /* bytes of out */
 	struct cx_err *err; /* a failure inside the parser */
 	bool sent, begun, complete, interrupted;
 	char field[32], value[24]; /* the last ones, as much of them as there is room for */
@@ -220,10 +226,13 @@ static const http_parser_settings parser_settings = {
 /* Takes what the socket has. Sets x->complete at the end of the answer. */
 static int receive(struct exchange *x, http_parser *parser, struct cx_err *err)
 {
-	char bytes[CHUNK];
-	ssize_t n = recv(x->sock, bytes, sizeof bytes, MSG_DONTWAIT);
+	char *bytes = cx_buf_reserve(&x->in, PIECE, err);
+	ssize_t n;
 	size_t used;
 
+	if (bytes == NULL)
+		return -err->errnum;
+	n = recv(x->sock, bytes, PIECE, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n < 0 && errno != ECONNRESET)
@@ -293,37 +302,47 @@ static int upload_ended(struct exchange *x, int64_t left, struct cx_err *err)
 	return c->upload_size < 0 ? add(x, "0\r\n\r\n", err) : 0;
 }
 
-/* Brings the next piece of the upload into x->out, which is empty. */
+/* Brings the next piece of the upload into x->out, which is empty: it is sent from where it lies.
+ */
 static int add_upload(struct exchange *x, int64_t *left, struct cx_err *err)
 {
 	const struct cx_call *c = x->call;
-	char piece[CHUNK], size[24];
-	size_t want = c->upload_size >= 0 && *left < CHUNK ? (size_t)*left : CHUNK;
-	ssize_t n = want == 0 ? 0 : read(c->upload, piece, want);
+	bool chunked = c->upload_size < 0;
+	size_t head = chunked ? CHUNK_HEAD : 0;
+	size_t want = !chunked && *left < PIECE ? (size_t)*left : PIECE;
+	char *to = cx_buf_reserve(&x->out, CHUNK_HEAD + PIECE + CHUNK_TAIL, err);
+	char size[CHUNK_HEAD + 1];
+	ssize_t n;
 
+	if (to == NULL)
+		return -err->errnum;
+	n = want == 0 ? 0 : read(c->upload, to + head, want);
 	if (n < 0 && errno == EINTR)
 		return 0;
 	if (n < 0)
 		return cx_fail(err, errno, "read what is to be sent");
 	if (n == 0)
-		return upload_ended(x, c->upload_size >= 0 ? *left : 0, err);
+		return upload_ended(x, chunked ? 0 : *left, err);
 	*left -= n;
 	if (c->upload_seen != NULL)
-		c->upload_seen(c->upload_arg, piece, (size_t)n);
-	if (c->upload_size >= 0)
-		return cx_buf_add(&x->out, piece, (size_t)n, err);
-	(void)snprintf(size, sizeof size, "%zx\r\n", (size_t)n);
-	if (add(x, size, err) < 0 || cx_buf_add(&x->out, piece, (size_t)n, err) < 0)
-		return -err->errnum;
+		c->upload_seen(c->upload_arg, to + head, (size_t)n);
+	x->out.len = head + (size_t)n;
+	if (!chunked)
+		return 0;
+	(void)snprintf(size, sizeof size, "%08x\r\n", (unsigned)n);
+	memcpy(to, size, CHUNK_HEAD);
 	return add(x, "\r\n", err);
 }
 
 static int transmit(struct exchange *x, struct cx_err *err)
 {
-	ssize_t n = send(x->sock, x->out.p, x->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t n = send(x->sock, x->out.p + x->out_sent, x->out.len - x->out_sent,
+			 MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (n >= 0) {
-		cx_buf_drop_front(&x->out, (size_t)n);
+		x->out_sent += (size_t)n;
+		if (x->out_sent == x->out.len)
+			x->out_sent = x->out.len = 0;
 		return 0;
 	}
 	if (errno == EAGAIN || errno == EINTR)
@@ -331,7 +350,7 @@ static int transmit(struct exchange *x, struct cx_err *err)
 	if (errno != EPIPE && errno != ECONNRESET)
 		return cx_fail(err, errno, "send the request");
 	/* The server wants no more of it. Mostly it has said why. */
-	x->out.len = 0;
+	x->out_sent = x->out.len = 0;
 	x->sent = true;
 	return 0;
 }
@@ -388,6 +407,7 @@ static int exchange(struct exchange *x, struct cx_err *err)
 
 static void exchange_free(struct exchange *x)
 {
+	cx_buf_free(&x->in);
 	cx_buf_free(&x->out);
 	cx_close(&x->sock);
 }
@@ -402,7 +422,8 @@ int cx_http_call(const struct cx_target *target, const struct cx_call *call, str
 		.call = call,
 		.reply = &reply,
 		.err = err,
-		.out = { .max = HEAD_MAX + 2 * CHUNK + call->body_len },
+		.in = { .max = PIECE },
+		.out = { .max = HEAD_MAX + 2 * PIECE + call->body_len },
 	};
 
 	*err = (struct cx_err){ 0 }; /* what the parser calls back tells of a failure so */

@@ -15,7 +15,6 @@ enum { PATIENCE_MS = 500, FRAME_MS = 100, LINE_MAX_BYTES = 400 };
 
 void cx_moving_begin(struct cx_moving *m)
 {
-	(void)crypto_hash_sha256_init(&m->sum);
 	m->bytes = 0;
 	m->drawn = false;
 	m->began_ms = m->drawn_ms = cx_now_ms();
@@ -49,7 +48,10 @@ void cx_moving_add(void *arg, const char *bytes, size_t len)
 	struct cx_moving *m = arg;
 	uint64_t now_ms;
 
-	(void)crypto_hash_sha256_update(&m->sum, (const unsigned char *)bytes, len);
+	if (m->bytes == 0 && !m->unsummed)
+		cx_sum_begin(&m->sum, m->total > 0 ? m->total : UINT64_MAX);
+	if (!m->unsummed)
+		cx_sum_add(&m->sum, bytes, len);
 	m->bytes += len;
 	if (!m->shown)
 		return;
@@ -67,9 +69,11 @@ void cx_moving_clear(struct cx_moving *m)
 
 void cx_moving_sum(struct cx_moving *m, char hex[CX_MOVING_HEX + 1])
 {
-	uint8_t sum[crypto_hash_sha256_BYTES];
+	uint8_t sum[32];
 
-	(void)crypto_hash_sha256_final(&m->sum, sum);
+	if (m->bytes == 0)
+		cx_sum_begin(&m->sum, 0);
+	cx_sum_end(&m->sum, sum);
 	cx_to_hex(sum, sizeof sum, hex);
 }
 

@@ -2,9 +2,10 @@
 #ifndef CX_CLI_MOVING_H
 #define CX_CLI_MOVING_H
 
-#include <sodium/crypto_hash_sha256.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "cli/sum.h"
 
 /*
  * One file on its way: its SHA-256, and a line on the terminal about how far it is, drawn on
@@ -16,8 +17,9 @@ struct cx_moving {
 	const char *name; /* borrowed */
 	uint64_t total;	  /* 0: not known */
 	bool shown;	  /* wanted */
+	bool unsummed;	  /* nobody will ask for the SHA-256 */
 	/* private */
-	crypto_hash_sha256_state sum;
+	struct cx_sum sum;
 	uint64_t bytes, began_ms, drawn_ms;
 	bool drawn;
 };
