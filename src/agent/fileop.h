@@ -30,9 +30,10 @@ struct cx_fileop_io {
 CX_MUST int cx_fileop_run(const struct cx_fileop *op, const struct cx_fileop_io *io,
 			  struct cx_err *err);
 
-/* fileput.c, fileget.c, filelist.c */
+/* fileput.c, filetar.c, fileget.c, filelist.c */
 CX_MUST int cx_fileop_put(const struct cx_msg_file_put *m, const struct cx_fileop_io *io,
 			  struct cx_err *err);
+CX_MUST int cx_fileop_untar(const char *path, const struct cx_fileop_io *io, struct cx_err *err);
 CX_MUST int cx_fileop_get(const struct cx_msg_file_get *m, const struct cx_fileop_io *io,
 			  struct cx_err *err);
 CX_MUST int cx_fileop_list(const struct cx_msg_file_list *m, const struct cx_fileop_io *io,

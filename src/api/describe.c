@@ -133,7 +133,8 @@ static const struct cx_field file_put_query[] = {
 	FILE_PATH,
 	FILE_USER,
 	{ "mode", TEXT, 1, 4, NULL, "octal; if left out, that of what is replaced, or 644" },
-	{ "kind", TEXT, 0, 0, "file|directory|link", "the body of a link is its target" },
+	{ "kind", TEXT, 0, 0, "file|directory|link|tar",
+	  "the body of a link is its target; an archive is unpacked in the directory" },
 	{ "sha256", TEXT, 64, 64, NULL, "refused when the body has another one" },
 };
 

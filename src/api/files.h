@@ -6,7 +6,7 @@
 
 /* What everything that is done to files of a sandbox shares. */
 enum {
-	CX_FILE_MAX = 200 << 20, /* bytes of an upload */
+	CX_FILE_MAX = 200 << 20, /* bytes of an upload, but for an archive of many files */
 	CX_FILE_READ_MAX = 10 << 20,
 	CX_FILE_MOVE_MS = 3600 * 1000,
 	CX_FILE_READ_MS = 25 * 1000, /* clients wait for 30 s */

@@ -12,10 +12,8 @@
 enum { LIST_MAX = 8 << 20, USER_MAX = 255, NAME_BYTES_MAX = 255 };
 
 static const char *const kinds[CX_FILE_KIND_MAX] = {
-	[CX_FILE_REGULAR] = "file",
-	[CX_FILE_DIRECTORY] = "directory",
-	[CX_FILE_LINK] = "link",
-	[CX_FILE_OTHER] = "other",
+	[CX_FILE_REGULAR] = "file", [CX_FILE_DIRECTORY] = "directory", [CX_FILE_LINK] = "link",
+	[CX_FILE_TAR] = "tar",	    [CX_FILE_OTHER] = "other",
 };
 
 /* ---- what is asked --------------------------------------------------------------------------- */
@@ -59,7 +57,7 @@ static int query_kind(const struct cx_request *req, uint32_t *ret, struct cx_err
 			return 0;
 		}
 	}
-	return cx_refuse(err, CX_INVALID, "'kind' is file, directory or link");
+	return cx_refuse(err, CX_INVALID, "'kind' is file, directory, link or tar");
 }
 
 static int query_digest(const struct cx_request *req, struct cx_upload_plan *plan,

@@ -69,6 +69,8 @@ void cx_http_deliver(struct cx_request *req, unsigned status, struct MHD_Respons
 	if (response != NULL)
 		(void)MHD_add_response_header(response, "X-Request-Id", req->id);
 	req->answered = true;
+	if (req->inflow != NULL) /* from here on its body is only dropped */
+		req->body_max = req->body_bytes;
 	req->inflow = NULL;
 	req->response = response;
 	req->status = status;

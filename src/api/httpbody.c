@@ -80,6 +80,13 @@ uint64_t cx_request_announced(const struct cx_request *req)
 	return length != NULL ? strtoull(length, NULL, 10) : 0;
 }
 
+static bool is_archive(const struct cx_request *req)
+{
+	const char *kind = cx_request_query(req, "kind");
+
+	return kind != NULL && strcmp(kind, "tar") == 0;
+}
+
 static uint64_t body_max(const struct cx_request *req)
 {
 	switch (req->route->body) {
@@ -89,7 +96,7 @@ static uint64_t body_max(const struct cx_request *req)
 	case CX_BODY_LONG:
 		return CX_LONG_BODY_MAX;
 	case CX_BODY_STREAM:
-		return CX_STREAM_BODY_MAX;
+		return is_archive(req) ? CX_ARCHIVE_BODY_MAX : CX_STREAM_BODY_MAX;
 	case CX_BODY_CALL:
 		return CX_CALL_BODY_MAX;
 	case CX_BODY_JSON:

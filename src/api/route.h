@@ -32,6 +32,9 @@ enum {
 	CX_PARAM_MAX = 512, /* bytes of the parameters of a path */
 };
 
+/* Of CX_BODY_STREAM with "kind=tar", many files: as good as none, their disk bounds them. */
+#define CX_ARCHIVE_BODY_MAX (UINT64_C(1) << 40)
+
 struct cx_route {
 	const char *method;
 	const char

@@ -25,6 +25,7 @@ struct upload { /* freed when it is over and the pipe is gone */
 	struct cx_multipart parts;
 	struct cx_digest *digest;
 	struct cx_upload_result result;
+	uint64_t max;
 	uint8_t expected[32];
 	bool has_expected;
 	bool whole; /* the last chunk is made, too */
@@ -108,8 +109,9 @@ static int take_content(void *arg, const char *p, size_t len, struct cx_err *err
 	assert(up->npieces < PIECES_MAX);
 	up->pieces[up->npieces++] = (struct iovec){ (void *)(uintptr_t)p, len };
 	up->result.size += len;
-	if (up->result.size > CX_FILE_MAX)
-		return cx_files_refuse_large(err, "the file has more than %d bytes", CX_FILE_MAX);
+	if (up->result.size > up->max)
+		return cx_files_refuse_large(err, "the file has more than %llu bytes",
+					     (unsigned long long)up->max);
 	return cx_digest_add(up->digest, p, len, err);
 }
 
@@ -227,10 +229,11 @@ static int open_content(struct upload *up, const struct cx_upload_plan *plan, st
 		return -err->errnum;
 	up->has_expected = plan->has_digest;
 	memcpy(up->expected, plan->digest, sizeof up->expected);
-	if (plan->field == NULL && cx_request_announced(up->req) > CX_FILE_MAX)
-		return cx_files_refuse_large(err, "the file has %llu bytes; at most %d are taken",
+	up->max = plan->what.kind == CX_FILE_TAR ? CX_ARCHIVE_BODY_MAX : CX_FILE_MAX;
+	if (plan->field == NULL && cx_request_announced(up->req) > up->max)
+		return cx_files_refuse_large(err, "the file has %llu bytes; at most %llu are taken",
 					     (unsigned long long)cx_request_announced(up->req),
-					     CX_FILE_MAX);
+					     (unsigned long long)up->max);
 	if (plan->field == NULL)
 		return 0;
 	up->parts = (struct cx_multipart){ .name = plan->field, .data = take_content, .arg = up };

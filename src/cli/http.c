@@ -302,6 +302,18 @@ static int upload_ended(struct exchange *x, int64_t left, struct cx_err *err)
 	return c->upload_size < 0 ? add(x, "0\r\n\r\n", err) : 0;
 }
 
+static ssize_t read_upload(const struct cx_call *c, char *to, size_t max, struct cx_err *err)
+{
+	ssize_t n;
+
+	if (c->upload_read != NULL)
+		return c->upload_read(c->upload_arg, to, max, err);
+	do
+		n = read(c->upload, to, max);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? cx_fail(err, errno, "read what is to be sent") : n;
+}
+
 /* Brings the next piece of the upload into x->out, which is empty: it is sent from where it lies.
  */
 static int add_upload(struct exchange *x, int64_t *left, struct cx_err *err)
@@ -316,11 +328,9 @@ static int add_upload(struct exchange *x, int64_t *left, struct cx_err *err)
 
 	if (to == NULL)
 		return -err->errnum;
-	n = want == 0 ? 0 : read(c->upload, to + head, want);
-	if (n < 0 && errno == EINTR)
-		return 0;
+	n = want == 0 ? 0 : read_upload(c, to + head, want, err);
 	if (n < 0)
-		return cx_fail(err, errno, "read what is to be sent");
+		return -err->errnum;
 	if (n == 0)
 		return upload_ended(x, chunked ? 0 : *left, err);
 	*left -= n;

@@ -35,6 +35,8 @@ struct cx_call {
 	int upload; /* a descriptor to send as the body when has_upload is set */
 	bool has_upload;
 	int64_t upload_size; /* -1: not known; sent in chunks */
+	/* In place of read(upload): up to max bytes, 0 at the end, -errno breaks off; or NULL. */
+	ssize_t (*upload_read)(void *arg, char *to, size_t max, struct cx_err *err);
 	void (*upload_seen)(void *arg, const char *bytes, size_t len); /* each piece; or NULL */
 	int (*upload_end)(void *arg, struct cx_err *err); /* at its end; a failure breaks off */
 	void *upload_arg;

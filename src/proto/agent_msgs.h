@@ -107,13 +107,14 @@
  * file_put reads chunks: u32 length, then so many bytes; a length of 0 is "that was all", without
  * which nothing is kept. The path has the old content or all of the new at any moment; its parents
  * are made. What is replaced keeps its mode when none is given. A link's content is its target; a
- * directory has none and may exist.
+ * directory has none and may exist. Of an archive this holds for each file in it: one that breaks
+ * off leaves those that came before.
  * file_get fills the pipe with exactly as many bytes as file_info says. file_list fills it with one
  * file_entry for each name behind "after" in a directory, in the order of bytes, behind a u32
  * length; those that do not fit are left out, and file_info says how many there are.
  */
 #define CX_FIELDS_FILE_PUT(F)                                      \
-	F(u32, kind, CX_FILE_LINK)                                 \
+	F(u32, kind, CX_FILE_TAR)                                  \
 	F(str, path, 4095)                                         \
 	F(str, user, 255)                                          \
 	F(u32, mode, CX_FILE_MODE_NONE) /* or CX_FILE_MODE_NONE */ \
@@ -141,6 +142,7 @@ enum cx_file_kind {
 	CX_FILE_REGULAR,
 	CX_FILE_DIRECTORY,
 	CX_FILE_LINK,
+	CX_FILE_TAR, /* file_put only: an archive of them, unpacked in the directory of that path */
 	CX_FILE_OTHER, /* a device, FIFO or socket: never made, read or written */
 	CX_FILE_KIND_MAX
 };
