@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many come and go: each costs the kernel as many changes as the first, and nothing stays.
 
-CAISSON_NETWORK_SCALE=500x3 for five hundred, three times over; times are printed, not judged.
+CAISSON_NETWORK_SCALE=500x3 for five hundred, three times over, 2000x1 for two thousand; times are printed, not
+judged.
 """
 
 import concurrent.futures
@@ -20,6 +21,9 @@ import world as worlds
 
 COUNT, ROUNDS = map(int, os.environ.get("CAISSON_NETWORK_SCALE", "60x1").split("x"))
 ONE4 = worlds.NET4[0]
+CONFIG = f"{conftest.CONFIG}[limits]\nmax_sandboxes = {COUNT}\n"
+SAMPLE = 20       # of the sandboxes, to be looked into
+FILES_EACH, FILES_MORE = 10, 64  # descriptors of caissond for each sandbox, at most, and for all of them
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def engine(world):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
     try:
-        yield from conftest.run_engine(world, conftest.busybox)
+        yield from conftest.run_engine(world, conftest.busybox, config=CONFIG)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -68,6 +72,12 @@ def namespaces():
         with contextlib.suppress(OSError):
             found.add(os.readlink(f"/proc/{name}/ns/net"))
     return len(found)
+
+
+def routed(router):
+    """{address: link}: who is reached by which."""
+    words = [line.split() for line in router.output(*"ip -4 route show".split()).splitlines()]
+    return {line[0]: line[line.index("dev") + 1] for line in words if line[0].startswith("100.97.")}
 
 
 def tracked(router):
@@ -117,14 +127,19 @@ def test_come_and_go(engine):
                   f"{(time.monotonic() - begin) * 1000 / (len(keys) - start):.1f} ms for each")
         print(f"round {turn + 1}: a creation takes {statistics.median(seconds) * 1000:.1f} ms (median), open: "
               f"{descriptors(engine)}, before: {open_before}")
-        addresses = set()
-        for key in (keys[0], keys[len(keys) // 2], keys[-1]):
-            box = conftest.Box(engine, key)
+        links, addresses = routed(router), set()
+        assert len(links) >= COUNT and len(set(links.values())) == len(links)
+        sample = [conftest.Box(engine, key) for key in keys[::max(COUNT // SAMPLE, 1)]]
+        for box in sample:
             addresses.add(box.address())
+            assert engine.api.exec(box.key, "echo here").stdout == "here\n"
             assert box.force("tcp", ONE4, 80) == "ok"
             assert box.force("tcp", worlds.NET4[1], 80) == "ECONNREFUSED"
+        assert len(addresses) == len(sample) and addresses <= set(links)
+        for box in sample:
             box.close()
-        assert len(addresses) == 3
+        files = descriptors(engine)["caissond"] - open_before["caissond"]
+        assert files <= FILES_EACH * COUNT + FILES_MORE, files
         begin = time.monotonic()
         assert list(tasks.map(remove, keys)).count(200) == COUNT
         print(f"round {turn + 1}: {(time.monotonic() - begin) * 1000 / COUNT:.1f} ms to remove each")
