@@ -197,6 +197,9 @@ int cx_session_on_exited(struct cx_session *session, struct cx_pending *slot,
 		slot->held = session->events.hold(session, session->events.arg);
 	if (slot->held == 0)
 		cx_pending_tell_end(slot, false);
+	/* After what he has set going who was just told: his answer does not wait for our slot. */
+	if (cx_session_alive(session) && session->settle.link != NULL)
+		cx_session_settle_soon(session);
 	return 0;
 }
 

@@ -455,6 +455,106 @@ START_TEST(a_command_starts_and_ends)
 }
 END_TEST
 
+/* ---- its slot ---- */
+
+/* A directory that looks like the control groups of a sandbox, all of them. */
+static const char *const counted[] = { "cgroup.procs",
+				       "cpuacct.usage",
+				       "cpuacct.usage_user",
+				       "cpuacct.usage_sys",
+				       "memory.max_usage_in_bytes",
+				       "memory.usage_in_bytes" };
+
+static void make_slot(char *dir)
+{
+	char path[100];
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	(void)snprintf(path, sizeof path, "%s/cmd-1", dir);
+	ck_assert_int_eq(mkdir(path, 0755), 0);
+	for (size_t i = 0; i < CX_LEN(counted); i++) {
+		cx_autofd int fd = -EBADF;
+
+		(void)snprintf(path, sizeof path, "%s/cmd-1/%s", dir, counted[i]);
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+		ck_assert_int_eq(cx_write_all(fd, "9\n", i > 0 ? 2 : 0, &err), 0);
+	}
+}
+
+static void remove_slot(const char *dir)
+{
+	char path[100];
+
+	for (size_t i = 0; i < CX_LEN(counted); i++) {
+		(void)snprintf(path, sizeof path, "%s/cmd-1/%s", dir, counted[i]);
+		ck_assert_int_eq(unlink(path), 0);
+	}
+	(void)snprintf(path, sizeof path, "%s/cmd-1", dir);
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+
+static void measure_in(const char *dir)
+{
+	int dirs[CX_ACCOUNTS_MAX] = { open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	struct cx_accounts *accounts;
+
+	ck_assert_int_eq(cx_accounts_open(dirs, 1, true, &accounts, &err), 0);
+	cx_accounts_made(accounts, 1, true);
+	cx_session_measure(session, accounts);
+}
+
+/* Its peak begins anew. */
+static bool is_ready(const char *dir)
+{
+	char path[100], text[8];
+
+	(void)snprintf(path, sizeof path, "%s/cmd-1/memory.max_usage_in_bytes", dir);
+	ck_assert_int_gt(cx_read_small_file(AT_FDCWD, path, text, sizeof text, &err), 0);
+	return text[0] == '0';
+}
+
+static char slot_dir[] = "/tmp/session-test-XXXXXX";
+static int answered;
+
+static void send_answer(struct cx_timer *timer)
+{
+	(void)timer;
+	answered++;
+	ck_assert(!is_ready(slot_dir));
+}
+
+static struct cx_timer answer = { .fire = send_answer };
+
+static void on_ended_answer(struct cx_exec *exec, const struct cx_result *end,
+			    const struct cx_err *why)
+{
+	(void)exec;
+	(void)why;
+	ck_assert_str_eq(end->source, "cgroup v1");
+	cx_timer_set(&loop, &answer, 0);
+}
+
+/* The answer is sent by the loop; it must not wait for the files of a slot. */
+START_TEST(a_slot_is_made_ready_behind_the_answer)
+{
+	struct run run;
+	uint32_t r;
+
+	answered = 0;
+	make_slot(slot_dir);
+	measure_in(slot_dir);
+	r = begin(&run);
+	run.exec.ended = on_ended_answer;
+	say(started, r, .pid = 7);
+	say(exited, r, .status = 0);
+	ck_assert_int_eq(answered, 1);
+	ck_assert(is_ready(slot_dir));
+	remove_slot(slot_dir);
+	drop(&run);
+}
+END_TEST
+
 START_TEST(a_file_is_moved)
 {
 	struct move good, bad, late;
@@ -1098,6 +1198,7 @@ int main(void)
 	tcase_add_test(fresh, small_pipes_take_all_input_or_none);
 	tcase_add_test(tc, answers_find_their_request);
 	tcase_add_test(tc, a_command_starts_and_ends);
+	tcase_add_test(tc, a_slot_is_made_ready_behind_the_answer);
 	tcase_add_test(tc, a_file_is_moved);
 	tcase_add_test(tc, a_cancelled_file_is_killed_and_not_heard_of);
 	tcase_add_test(tc, a_connection_is_handed_over);
