@@ -99,7 +99,7 @@ static void look(struct walk *ret)
 	ret->place |= 1; /* 0 is none */
 }
 
-static void remember(uint64_t place)
+static void remember(uint64_t place, enum cx_fault_kind kind)
 {
 	struct cx_fault_place *row = NULL;
 
@@ -112,6 +112,7 @@ static void remember(uint64_t place)
 		return;
 	row->place = place;
 	row->count++;
+	row->kinds |= kind;
 }
 
 static bool is_due(uint64_t place)
@@ -151,7 +152,7 @@ int cx_fault_point(enum cx_fault_kind kind, const char *name)
 	look(&at);
 	plan->count++;
 	if (plan->fired == 0)
-		remember(at.place);
+		remember(at.place, kind);
 	if (is_due(at.place))
 		errnum = take_action(&at, name);
 	errno = saved;

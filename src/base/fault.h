@@ -47,8 +47,8 @@ struct cx_fault_plan {
 	/* Where that was, innermost first: addresses in the program's file, 0 in a library. */
 	uint64_t stack[CX_FAULT_FRAMES];
 	struct cx_fault_place {
-		uint64_t place, count; /* 0: a free row */
-	} places[CX_FAULT_PLACES];     /* by place modulo their number, or behind */
+		uint64_t place, count, kinds; /* 0: a free row */
+	} places[CX_FAULT_PLACES];	      /* by place modulo their number, or behind */
 };
 
 #ifdef CX_FAULT_INJECTION

@@ -25,16 +25,18 @@ AGENT = "caisson-agent"
 PROGRAMS = ("caissond", "caisson-gateway", "caisson-spawner", "caisson-resolver", "caisson-firewall", "caisson-fetch",
             "caisson-ssh", "caissond.--reap", "caissond.--sweep", *WORKERS)
 HEAD = struct.Struct("<7Q64s40Q")  # kinds, place, left, times, action, count, fired, name, stack
-PLACE, PLACES = struct.Struct("<2Q"), 16384  # place, how often it was passed
+PLACE, PLACES = struct.Struct("<3Q"), 16384  # place, how often it was passed, kinds
 SIZE = HEAD.size + PLACES * PLACE.size
 
 # What happens at a point: which points count, what is done.
+LEARN = "learn"
 MODES = {
     "kill": (STEP | CALL, KILL),
     "ENOSPC": (STEP | CALL, FAIL + errno.ENOSPC),
     "EIO": (STEP | CALL, FAIL + errno.EIO),
     "EMFILE": (OPEN, FAIL + errno.EMFILE),
     "ENOMEM": (MEMORY, FAIL + errno.ENOMEM),
+    LEARN: (STEP | CALL | OPEN | MEMORY, NOTHING),
 }
 
 
@@ -66,9 +68,9 @@ class Plan:
         return head[7].rstrip(b"\0").decode() if head[6] > 0 else None
 
     def places(self):
-        """Place -> how often it was passed before anything happened."""
-        end = HEAD.size + PLACES * PLACE.size
-        return {f"{place:016x}": n for place, n in PLACE.iter_unpack(self.page[HEAD.size:end]) if place}
+        """Place -> how often it was passed before anything happened, kinds."""
+        rows = PLACE.iter_unpack(self.page[HEAD.size:SIZE])
+        return {f"{place:016x}": (times, kinds) for place, times, kinds in rows if place}
 
     def where(self, build):
         """The functions that led to where it happened."""
@@ -82,6 +84,16 @@ class AgentPlan:
     """The same of the first processes of sandboxes; a place is the name of a system call."""
     SECONDS = 10
     CALLED = re.compile(r"^(?:\d+ +)?(\w+)\(", re.M)
+    KINDS = {
+        OPEN: "accept accept4 dup dup3 epoll_create1 epoll_ctl eventfd2 memfd_create open_tree openat openat2 pidfd_open "
+              "pipe2 signalfd4 socket socketpair timerfd_create",
+        MEMORY: "brk clone clone3 fork mmap mremap vfork",
+        0: "access clock_gettime close close_range epoll_pwait epoll_wait exit_group faccessat2 fcntl fstat fstatfs getdents64 "
+           "getegid geteuid getgid getpid getppid getrandom getrlimit getsockname getsockopt gettid getuid ioctl lseek madvise "
+           "mprotect munmap newfstatat pidfd_send_signal poll ppoll prctl pread64 prlimit64 read readlinkat readv recvfrom "
+           "recvmsg rt_sigaction rt_sigprocmask rt_sigreturn sched_yield statx sysinfo timerfd_settime umask uname wait4 waitid",
+    }  # all others change something outside of the process
+    KIND_OF = {name: kind for kind, names in KINDS.items() for name in names.split()}
     INJECTED = {"kill": "signal=SIGKILL"}
 
     def __init__(self, path):
@@ -123,7 +135,8 @@ class AgentPlan:
         return self.at if self.at and re.search(r"\(INJECTED\)|killed by SIGKILL", self.log()) else None
 
     def places(self):
-        return dict(collections.Counter(self.CALLED.findall(self.log())))
+        called = collections.Counter(self.CALLED.findall(self.log()))
+        return {name: (times, self.KIND_OF.get(name, CALL)) for name, times in called.items()}
 
     def where(self, _):
         return self.at or ""

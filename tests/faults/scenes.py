@@ -12,10 +12,11 @@ import signal
 import subprocess
 import tempfile
 import time
+import urllib.parse
 
 import archives
 import harness
-from world import TROUBLE, World
+from world import TROUBLE, World, files
 
 
 class Scene:
@@ -43,8 +44,12 @@ class Scene:
         said = self.must("POST", f"/api/v1/sandbox/{key}/exec", {"command": "echo alive; exit 3"})
         assert (said["stdout"], said["exit_code"]) == ("alive\n", 3), said
 
+    @staticmethod
+    def is_yes(answer):
+        return answer is not None and answer.status == 200
+
     def said_yes(self):
-        return self.answer is not None and self.answer.status == 200
+        return self.is_yes(self.answer)
 
     def prepare(self):
         pass
@@ -221,42 +226,56 @@ class Expiry(Scene):
 
 class Import(Scene):
     """An image is there as a whole or not at all, and what was half done takes no room."""
-    NAME = "half:1"
+    name = "half:1"
+    PLACES = ("layers", "gateway/blobs/sha256", "gateway/blobs/partial")
     DATA = None
 
     def store(self):
-        return {(place, name) for place in ("layers", "gateway/blobs/sha256")
-                for name in os.listdir(os.path.join(self.world.engine.state, place))}
+        return {(place, name) for place in self.PLACES for name in files(os.path.join(self.world.engine.state, place))}
 
     def prepare(self):
         Import.DATA = Import.DATA or archives.busybox([archives.Entry("etc/mark", "half")])
         self.before = self.store()
 
+    def fetch(self):
+        return self.ask("POST", f"/api/v1/images?name={self.name}", raw=self.DATA)
+
     def act(self):
-        self.answer = self.ask("POST", f"/api/v1/images?name={self.NAME}", raw=self.DATA)
+        self.answer = self.fetch()
 
     def check(self):
-        there = [image for image in self.must("GET", "/api/v1/images")["images"] if image["name"] == self.NAME]
-        assert there or not self.said_yes(), "imported, and it is not there"
-        if not there:
-            self.must("POST", f"/api/v1/images?name={self.NAME}", raw=self.DATA)
+        there = [image for image in self.must("GET", "/api/v1/images")["images"] if image["name"] == self.name]
+        assert there or not self.said_yes(), "its making was told, and it is not there"
+        again = self.answer if there else self.fetch()
+        assert there or self.is_yes(again), f"asked again: {again}"
         answer = self.ask("POST", "/api/v1/images/verify", raw=b"{}")
         last = json.loads(answer.body.splitlines()[-1])
         assert last["status"] == "done" and last["bad"] == [], last
-        self.must("DELETE", f"/api/v1/images/{self.NAME}")
+        self.must("DELETE", "/api/v1/images/" + urllib.parse.quote(self.name, safe=""))
         harness.wait_until(lambda: self.store() == self.before, 10, lambda: f"left: {self.store() - self.before}")
 
 
-class Commit(Import):
-    def prepare(self):
-        self.before = self.store()
+class Pull(Import):
+    """The same from a registry."""
 
+    def prepare(self):
+        self.name = self.world.registry + "/half:latest"
+        super().prepare()
+
+    def fetch(self):
+        return self.ask("POST", "/api/v1/images/pull", {"image": self.name})
+
+    @staticmethod
+    def is_yes(answer):
+        return Scene.is_yes(answer) and json.loads(answer.body.splitlines()[-1])["status"] == "done"
+
+
+class Commit(Import):
     def act(self):
-        self.answer = self.ask("POST", f"/api/v1/sandbox/{self.target}/commit", {"image": self.NAME})
+        self.answer = self.ask("POST", f"/api/v1/sandbox/{self.target}/commit", {"image": self.name})
 
     def check(self):
         self.works(self.target)
-        Import.DATA = Import.DATA or archives.busybox([archives.Entry("etc/mark", "half")])
         super().check()
 
 
@@ -390,6 +409,7 @@ SCENES = {
     "expiry": (Expiry, BOTH),
     "files": (Files, ("caisson-gateway", AGENT)),
     "import": (Import, (*BOTH, "caisson-image.scan", "caisson-image.read", "caisson-image.write")),
+    "pull": (Pull, (*BOTH, "caisson-fetch")),
     "commit": (Commit, (*BOTH, "caisson-image.changes", "caisson-image.pack", "caisson-image.write")),
     "save": (Save, ("caisson-gateway", "caisson-image.bundle")),
     "export": (Export, ("caisson-gateway", "caisson-image.walk", "caisson-image.pack")),

@@ -2,12 +2,16 @@
 """An engine that may die at any moment, and whether what it lists is what the kernel has."""
 
 import contextlib
+import ctypes
 import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
+import threading
 import time
+from typing import NamedTuple
 
 import harness
 
@@ -29,13 +33,48 @@ def files(path):
     return set()
 
 
+class Process(NamedTuple):
+    pid: int
+    name: str
+    state: str
+    parent: int
+
+
+def processes():
+    """All that there are now, from one file each: this is looked at most often."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", "rb", buffering=0) as file:
+            head, _, tail = file.read(1024).rpartition(b") ")
+            state, parent = tail.split(None, 2)[:2]
+            found.append(Process(int(entry), head.partition(b"(")[2].decode(errors="replace"), state.decode(), int(parent)))
+    return found
+
+
+def links_in(namespace):
+    """Names of the links there, seen by a thread that enters it and ends."""
+    found, libc = [], ctypes.CDLL(None, use_errno=True)
+
+    def look():
+        with contextlib.suppress(OSError), open(namespace, "rb") as file:
+            if libc.setns(file.fileno(), 0x40000000) == 0:  # CLONE_NEWNET
+                found.extend(name for _, name in socket.if_nameindex())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    return found
+
+
 class World:
     """An engine and what belongs to it."""
 
     def __init__(self, *options):
         self.engine = harness.Engine(*options)
         self.engine.instance_path = None
-        self.instance, self.blanks, self.starts, self.last = None, None, 0, []
+        self.instance, self.blanks, self.registry = None, None, None
         self.api = harness.Api(self.engine.socket, 20)
 
     # ---- its life --------------------------------------------------------------------------------
@@ -45,7 +84,6 @@ class World:
 
     def begin(self):
         """Starts caissond; does not wait until it answers."""
-        self.starts += 1
         engine = self.engine
         self.api.close()
         with open(engine.log_path, "ab") as log:
@@ -83,18 +121,20 @@ class World:
 
     # ---- what is there -----------------------------------------------------------------------------
 
-    def agents(self):
+    def agents(self, there=None):
         """id -> pid of process 1, by the control groups."""
         mark, found = f"/caisson-{self.instance}/", {}
-        for name in os.listdir("/proc"):
-            if not name.isdigit() or harness.comm(name) != "caisson-agent":
+        for process in there or processes():
+            if process.name != "caisson-agent" or not self.is_first(process.pid):
                 continue
-            if (harness.status_of(name) or {}).get("NSpid", "").split()[-1:] != ["1"]:
-                continue
-            for path in harness.cgroups_of(name).values():
+            for path in harness.cgroups_of(process.pid).values():
                 if mark in path:
-                    found[path.split(mark)[1].split("/")[0]] = int(name)
+                    found[path.split(mark)[1].split("/")[0]] = process.pid
         return found
+
+    @staticmethod
+    def is_first(pid):
+        return (harness.status_of(pid) or {}).get("NSpid", "").split()[-1:] == ["1"]
 
     def groups(self):
         """Ids that have a control group, whatever tree it is in."""
@@ -115,23 +155,12 @@ class World:
 
     def links(self):
         """How many links of sandboxes end in the router."""
-        shown = subprocess.run(["nsenter", "--net=" + os.path.join(self.engine.run, "net"), "ip", "-o", "link"],
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-        return len(re.findall(r"^\d+: s\d+@", shown, re.M))
+        return sum(re.fullmatch(r"s\d+", name) is not None for name in links_in(os.path.join(self.engine.run, "net")))
 
-    def children(self):
-        """Names of caissond's children, without agents."""
-        return sorted(name for name in map(harness.comm, harness.children(self.engine.pid))
-                      if name and name != "caisson-agent")
-
-    def zombies(self):
-        found = []
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                status = harness.status_of(name)
-                if status and status["State"].startswith("Z") and status["PPid"] == str(self.engine.pid):
-                    found.append(name)
-        return found
+    def workers(self, there=None):
+        """(name, pid) of caissond's children, without agents."""
+        return sorted((process.name, process.pid) for process in there or processes()
+                      if process.parent == self.engine.pid and process.state not in "ZX" and process.name != "caisson-agent")
 
     def frozen(self, key):
         """Whether the commands of a sandbox stand still, as the kernel says."""
@@ -149,7 +178,7 @@ class World:
 
     def mismatch(self):
         """What differs between the list, the records and the kernel, as lines."""
-        rows = self.rows()
+        rows, there = self.rows(), processes()
         records = names(os.path.join(self.engine.run, "sandboxes"))
         wrong = [f"{key} is {status}" for key, status in rows.items() if status not in ("RUNNING", "PAUSED")]
         wrong += [f"{key} is listed and has no record" for key in rows if key not in records]
@@ -158,21 +187,26 @@ class World:
         owners = self.reservations()
         if owners.count("lock") != 1:  # the resolver
             wrong.append(f"{owners.count('lock')} workers have user ids")
-        for what, there in (("a process", set(self.agents())), ("control groups", self.groups()),
+        for what, keys in (("a process", set(self.agents(there))), ("control groups", self.groups()),
                             ("user ids", set(owners) - {"lock"}),
                             ("a writable layer", names(os.path.join(self.engine.state, "writable")))):
-            wrong += [f"{key} has {what} and no record" for key in there - records]
-            wrong += [f"{key} has a record and not {what}" for key in records - there]
+            wrong += [f"{key} has {what} and no record" for key in keys - records]
+            wrong += [f"{key} has a record and not {what}" for key in records - keys]
         wrong += [f"{key} is {status}, and frozen is {self.frozen(key)}" for key, status in rows.items()
                   if self.frozen(key) != (status == "PAUSED")]
+        remains = self.api.raw("GET", "/api/v1/host").ok()["remains"]
+        if any(remains.values()):
+            wrong.append(f"remains of sandboxes: {remains}")
         if self.links() != len(records):
             wrong.append(f"{self.links()} links for {len(records)} sandboxes")
         if files(os.path.join(self.engine.state, "trash")):
             wrong.append("something is in the trash")
-        if self.zombies():
-            wrong.append(f"{len(self.zombies())} children of caissond that nobody has reaped")
-        if self.children() != ["caisson-gateway"[:15], "caisson-reaper", "caisson-resolve"[:15], "caisson-spawner"[:15]]:
-            wrong.append(f"children of caissond: {self.children()}")
+        zombies = [process for process in there if process.state == "Z" and process.parent == self.engine.pid]
+        if zombies:
+            wrong.append(f"children of caissond that nobody has reaped: {zombies}")
+        workers = [name for name, _ in self.workers(there)]
+        if workers != ["caisson-gateway"[:15], "caisson-reaper", "caisson-resolve"[:15], "caisson-spawner"[:15]]:
+            wrong.append(f"children of caissond: {workers}")
         return wrong
 
     def settle(self, seconds=SETTLE_SECONDS):

@@ -65,6 +65,32 @@ START_TEST(counting_changes_nothing)
 }
 END_TEST
 
+static const struct cx_fault_place *only_place(void)
+{
+	const struct cx_fault_place *found = NULL;
+
+	for (size_t i = 0; i < CX_FAULT_PLACES; i++) {
+		if (page.places[i].place == 0)
+			continue;
+		ck_assert_ptr_null(found);
+		found = &page.places[i];
+	}
+	ck_assert_ptr_nonnull(found);
+	return found;
+}
+
+START_TEST(a_place_is_remembered_once_with_its_kinds)
+{
+	static const enum cx_fault_kind kinds[] = { CX_FAULT_CALL, CX_FAULT_OPEN, CX_FAULT_CALL };
+
+	arm(CX_FAULT_CALL | CX_FAULT_OPEN, 0, 0, CX_FAULT_NOTHING);
+	for (size_t i = 0; i < CX_LEN(kinds); i++)
+		ck_assert_int_eq(cx_fault_point(kinds[i], "open"), 0);
+	ck_assert_uint_eq(only_place()->count, 3);
+	ck_assert_uint_eq(only_place()->kinds, CX_FAULT_CALL | CX_FAULT_OPEN);
+}
+END_TEST
+
 START_TEST(errno_is_kept)
 {
 	arm(CX_FAULT_CALL, 1, 0, CX_FAULT_FAIL + EIO);
@@ -126,6 +152,7 @@ int main(void)
 	tcase_add_test(tc, the_nth_of_its_kind);
 	tcase_add_test(tc, more_than_once);
 	tcase_add_test(tc, counting_changes_nothing);
+	tcase_add_test(tc, a_place_is_remembered_once_with_its_kinds);
 	tcase_add_test(tc, errno_is_kept);
 	tcase_add_test(tc, kills_itself_and_not_what_it_forks);
 	tcase_add_test(tc, the_plan_is_beside_the_program);
