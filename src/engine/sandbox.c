@@ -115,6 +115,10 @@ static int make_groups(struct cx_sandbox *sb, struct cx_err *err)
 
 	if (cx_cgroup_make(groups, sb->record.id, sb->record.uid_base, &sb->group, err) < 0)
 		return -err->errnum;
+	/* A claim that wants others sets them: until then nothing is in there. */
+	if (sb->set->usual.pids > 0 &&
+	    cx_cgroup_limit(groups, &sb->group, &sb->set->usual, err) < 0)
+		return -err->errnum;
 	return cx_cgroup_slot(groups, &sb->group, 1, sb->record.uid_base, err);
 }
 
@@ -384,6 +388,7 @@ static int claim_steps(struct cx_sandbox *sb, struct cx_err *err)
 	if (cx_fault_step("limits", err) < 0 ||
 	    cx_cgroup_limit(h->cgroups, &sb->group, &sb->plan->limits, err) < 0)
 		return cx_wrap(err, "limits");
+	sb->set->usual = sb->plan->limits;
 	if (cx_fault_step("claim", err) < 0)
 		return -err->errnum;
 	return cx_msg_claim_send(cx_link_sock(sb->agent), CLAIM_REQUEST, &m, &root, 1, err);

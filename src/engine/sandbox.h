@@ -91,6 +91,7 @@ struct cx_sandboxes {
 	struct cx_sandbox_watch watch;
 	struct cx_sandbox *first;
 	unsigned count[CX_SANDBOX_STATE_MAX];
+	struct cx_limits usual; /* of the last claim: the next blanks have them; 0: none yet */
 };
 
 void cx_sandboxes_open(struct cx_sandboxes *ret, struct cx_host *host, struct cx_reaper *reaper,

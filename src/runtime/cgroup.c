@@ -412,7 +412,13 @@ static int open_counted(const struct cx_cgroup *group, unsigned i, struct cx_err
 	return cx_cgroup_child(group->top[i], "work", err);
 }
 
-int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
+static bool are_same(const struct cx_limits *a, const struct cx_limits *b)
+{
+	return a->cpu_milli == b->cpu_milli && a->memory_bytes == b->memory_bytes &&
+	       a->pids == b->pids;
+}
+
+int cx_cgroup_limit(struct cx_cgroups *groups, struct cx_cgroup *group,
 		    const struct cx_limits *limits, struct cx_err *err)
 {
 	if (limits->cpu_milli < 10 || limits->memory_bytes == 0 || limits->pids == 0)
@@ -420,6 +426,9 @@ int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
 				 "limits of %" PRIu32 "/1000 CPU, %" PRIu64 " bytes, %" PRIu32
 				 " processes: the least is 10, 1 and 1",
 				 limits->cpu_milli, limits->memory_bytes, limits->pids);
+	if (are_same(&group->limits, limits))
+		return 0;
+	group->limits = (struct cx_limits){ 0 }; /* until all of them are written */
 	for (unsigned i = 0; i < group->ntop; i++) {
 		cx_autofd int dir = open_counted(group, i, err);
 
@@ -428,6 +437,7 @@ int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
 		    write_limits(groups, &groups->trees[i], group->top[i], true, limits, err) < 0)
 			return -err->errnum;
 	}
+	group->limits = *limits;
 	return 0;
 }
 

@@ -54,6 +54,7 @@ struct cx_cgroup { /* of one sandbox; cx_cgroup_close() releases the descriptors
 	int tasks[CX_CGROUP_TREES_MAX]; /* where the agent's process writes "0"; ntasks of them */
 	int ns; /* v2: the cgroup namespace to be in, its root is <id>; else -EBADF */
 	unsigned ntop, n, ntasks;
+	struct cx_limits limits; /* that are in force; all 0: not known */
 };
 
 /*
@@ -99,8 +100,8 @@ CX_MUST int cx_cgroup_find(struct cx_cgroups *groups, const char *id, struct cx_
 void cx_cgroup_close(struct cx_cgroup *group);
 void cx_cgroup_close_work(struct cx_cgroup *group); /* the descriptors in work only */
 
-/* The claim's part: only writes to prepared files. */
-CX_MUST int cx_cgroup_limit(struct cx_cgroups *groups, const struct cx_cgroup *group,
+/* Only writes to prepared files, and nothing when these limits are in force already. */
+CX_MUST int cx_cgroup_limit(struct cx_cgroups *groups, struct cx_cgroup *group,
 			    const struct cx_limits *limits, struct cx_err *err);
 CX_MUST int cx_cgroup_usage(struct cx_cgroups *groups, const struct cx_cgroup *group,
 			    struct cx_usage *ret, struct cx_err *err);

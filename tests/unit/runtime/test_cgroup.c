@@ -958,6 +958,48 @@ START_TEST(test_two_instances)
 }
 END_TEST
 
+/* The number that a file of the group begins with, in whichever tree it is. */
+static uint64_t number_in(const char *file)
+{
+	uint64_t value = 0;
+	char text[64];
+
+	for (unsigned i = 0; i < group.ntop; i++)
+		if (cx_read_small_file(group.top[i], file, text, sizeof text, &err) > 0)
+			value = strtoull(text, NULL, 10);
+	return value;
+}
+
+static void check_limits(const struct cx_limits *limits)
+{
+	ck_assert_uint_eq(number_in(v2 ? "work/cpu.max" : "work/cpu.cfs_quota_us"),
+			  limits->cpu_milli * 100);
+	ck_assert_uint_eq(number_in(v2 ? "work/memory.max" : "work/memory.limit_in_bytes"),
+			  limits->memory_bytes);
+	ck_assert_uint_eq(number_in("work/pids.max"), limits->pids);
+}
+
+/* What is in force is not written again; what differs in one of them is. */
+START_TEST(test_limits_again)
+{
+	static const struct cx_limits changes[] = {
+		{ 1000, 256 << 20, 5 }, { 1000, 256 << 20, 4 }, { 1000, 128 << 20, 4 },
+		{ 500, 128 << 20, 4 },	{ 500, 128 << 20, 4 },
+	};
+	struct cx_cgroup found;
+
+	ck_assert_uint_eq(group.limits.pids, 0);
+	for (size_t i = 0; i < CX_LEN(changes); i++) {
+		ok(cx_cgroup_limit(groups, &group, &changes[i], &err));
+		check_limits(&changes[i]);
+	}
+	ok(cx_cgroup_find(groups, "one", &found, &err)); /* knows of none */
+	ok(cx_cgroup_limit(groups, &found, &changes[0], &err));
+	check_limits(&changes[0]);
+	cx_cgroup_close(&found);
+}
+END_TEST
+
 /* A daemon that comes back finds instance and groups, and the limits are still there. */
 START_TEST(test_reopen)
 {
@@ -1053,6 +1095,7 @@ int main(void)
 	tcase_add_test(tcase, test_remove_frozen);
 	tcase_add_test(tcase, test_remove_nested);
 	tcase_add_test(tcase, test_two_instances);
+	tcase_add_test(tcase, test_limits_again);
 	tcase_add_test(tcase, test_reopen);
 	if (statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC)
 		tcase_add_test(tcase, test_delegated_root);
