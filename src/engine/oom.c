@@ -162,9 +162,14 @@ int cx_oom_watch(struct cx_host *host, const struct cx_cgroup *group, cx_oom_fou
 		return -err->errnum;
 	(void)cx_take_fd(&fd);
 	cx_timer_set(&host->loop, &oom->timer, 0); /* what was before */
-	join(oom);
 	*ret = cx_take_ptr(&oom);
 	return 0;
+}
+
+void cx_oom_begin(struct cx_oom *oom)
+{
+	if (oom != NULL && !oom->is_found && oom->link == NULL)
+		join(oom);
 }
 
 void cx_oom_close(struct cx_oom *oom)

@@ -119,7 +119,10 @@ static int make_groups(struct cx_sandbox *sb, struct cx_err *err)
 	if (sb->set->usual.pids > 0 &&
 	    cx_cgroup_limit(groups, &sb->group, &sb->set->usual, err) < 0)
 		return -err->errnum;
-	return cx_cgroup_slot(groups, &sb->group, 1, sb->record.uid_base, err);
+	if (cx_cgroup_slot(groups, &sb->group, 1, sb->record.uid_base, err) < 0)
+		return -err->errnum;
+	watch_memory(sb); /* from before anything is in there */
+	return 0;
 }
 
 /* By way of the descriptor: the path of a run directory may be too long for a socket's name. */
@@ -426,7 +429,7 @@ static void confirm(struct cx_sandbox *sb)
 		return;
 	}
 	sb->was_running = true;
-	watch_memory(sb);
+	cx_oom_begin(sb->oom);
 	sb->set->watch.running(sb->set->watch.arg, sb);
 }
 
@@ -884,6 +887,7 @@ int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, i
 	}
 	cx_sandbox_find_frozen(sb);
 	watch_memory(sb);
+	cx_oom_begin(sb->oom);
 	find_writable(sb);
 	take_slot(sb);
 	sb->dir = cx_take_fd(dir);

@@ -67,7 +67,7 @@ struct cx_sandbox {
 	bool frozen;	/* for a commit (freezer.h); record.paused: for its user */
 	bool out_of_memory;
 	struct cx_memory_report memory; /* when it was */
-	struct cx_oom *oom;		/* while it runs */
+	struct cx_oom *oom;		/* NULL: its memory is not watched, or not any more */
 	uint64_t ending_since_ms, retry_ms;
 	enum cx_end reason;
 	struct cx_err why;		  /* errnum 0: it did not fail */

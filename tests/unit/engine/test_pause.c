@@ -412,6 +412,7 @@ START_TEST(too_much_in_sockets_is_found)
 	if (is_v2())
 		return; /* there it is memory like any other */
 	ck_assert_int_eq(cx_oom_watch(&host, &sb.group, on_found, &found, &oom, &err), 0);
+	cx_oom_begin(oom);
 	pid = start(flood);
 	spin(&found, WAIT_MS);
 	ck_assert_int_eq(found, 1);
