@@ -347,7 +347,7 @@ static int describe_writable(const struct cx_sandbox *sb, const struct cx_writab
 }
 
 /* Mounts the layers and puts the sandbox's own directory over them: a detached mount. */
-static int make_root(struct cx_sandbox *sb, struct cx_err *err)
+static int make_root(struct cx_sandbox *sb, struct cx_rootfs_clones *ret_clones, struct cx_err *err)
 {
 	struct cx_host *h = sb->set->host;
 	struct cx_rootfs_writable writable;
@@ -360,7 +360,7 @@ static int make_root(struct cx_sandbox *sb, struct cx_err *err)
 			return -err->errnum;
 	if (describe_writable(sb, &sb->writable, path, &writable, err) < 0)
 		return -err->errnum;
-	return cx_rootfs_make(layers, sb->held, sb->userns, &writable, err);
+	return cx_rootfs_make(layers, sb->held, sb->userns, &writable, ret_clones, err);
 }
 
 /* Mostly it is ready: blanks are made for the limit that was asked for last. */
@@ -380,12 +380,14 @@ static int claim_steps(struct cx_sandbox *sb, struct cx_err *err)
 {
 	struct cx_host *h = sb->set->host;
 	struct cx_msg_claim m = { .hostname = cx_str_of(sb->plan->hostname) };
+	/* Let go when the claim is on its way: the agent is at work then. */
+	CX_AUTO(cx_rootfs_drop) struct cx_rootfs_clones clones = { .n = 0 };
 	cx_autofd int root = -EBADF;
 
 	if (cx_host_check_limits(h, &sb->plan->limits, err) < 0 || limit_disk(sb, err) < 0 ||
 	    record_claim(sb, err) < 0)
 		return -err->errnum;
-	root = cx_fault_step("root", err) == 0 ? make_root(sb, err) : -EBADF;
+	root = cx_fault_step("root", err) == 0 ? make_root(sb, &clones, err) : -EBADF;
 	if (root < 0)
 		return cx_wrap(err, "root file system");
 	if (cx_fault_step("limits", err) < 0 ||

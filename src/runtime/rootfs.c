@@ -17,7 +17,7 @@
 #include "policy/policy.h"
 #include "runtime/loopdev.h"
 
-enum { LAYERS_MAX = 127, FD_PATH = 32 };
+enum { FD_PATH = 32 };
 
 static int set(int fs, const char *key, const char *value, struct cx_err *err)
 {
@@ -108,14 +108,7 @@ void cx_layer_unmount(const char *at)
 
 /* ---- a sandbox's root ------------------------------------------------------------------------ */
 
-/* The overlay keeps what it needs: these are only for the time of making it. */
-struct clones {
-	int fds[LAYERS_MAX + 1];
-	unsigned n;
-	unsigned attached; /* the first of them have a place in our mount namespace */
-};
-
-static void close_clones(struct clones *clones)
+void cx_rootfs_drop(struct cx_rootfs_clones *clones)
 {
 	char path[FD_PATH];
 
@@ -126,6 +119,7 @@ static void close_clones(struct clones *clones)
 		}
 		cx_close(&clones->fds[i]);
 	}
+	clones->n = clones->attached = 0;
 }
 
 /* The same layer, with its ids 0 .. 65535 shown as those of the sandbox. */
@@ -154,7 +148,7 @@ static bool comes_again(const int *layers, unsigned n, unsigned i)
  * An overlay takes no directory twice. Of a layer that an image has twice the upper one is enough:
  * whatever the lower one shows or hides, that one does, too.
  */
-static int clone_layers(const int *layers, unsigned n, int userns, struct clones *ret,
+static int clone_layers(const int *layers, unsigned n, int userns, struct cx_rootfs_clones *ret,
 			struct cx_err *err)
 {
 	for (unsigned i = 0; i < n; i++) {
@@ -169,7 +163,7 @@ static int clone_layers(const int *layers, unsigned n, int userns, struct clones
 }
 
 /* Over a layer itself, where nobody looks by name. */
-static int attach_clones(struct clones *clones, int layer, struct cx_err *err)
+static int attach_clones(struct cx_rootfs_clones *clones, int layer, struct cx_err *err)
 {
 	for (unsigned i = clones->attached; i < clones->n; i++) {
 		if (move_mount(clones->fds[i], "", layer, "",
@@ -213,7 +207,7 @@ static int open_writable(const struct cx_rootfs_writable *from, struct writable 
 
 enum { VIEW_ATTRS = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
 
-static int overlay_by_descriptor(const struct clones *clones, const struct writable *w,
+static int overlay_by_descriptor(const struct cx_rootfs_clones *clones, const struct writable *w,
 				 struct cx_err *err)
 {
 	cx_autofd int fs = new_fs("overlay", err);
@@ -233,8 +227,8 @@ static int overlay_by_descriptor(const struct clones *clones, const struct writa
 	return create(fs, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID, err);
 }
 
-static void format_options(const struct clones *clones, const struct writable *w, char *text,
-			   size_t size)
+static void format_options(const struct cx_rootfs_clones *clones, const struct writable *w,
+			   char *text, size_t size)
 {
 	size_t len = 0;
 
@@ -251,11 +245,12 @@ static void format_options(const struct clones *clones, const struct writable *w
  * fsconfig() takes at most 255 bytes for a value, 14 layers; mount(2) takes a page. It attaches
  * what it makes, for a moment over the writable directory.
  */
-static int overlay_at(const struct clones *clones, const struct writable *w, struct cx_err *err)
+static int overlay_at(const struct cx_rootfs_clones *clones, const struct writable *w,
+		      struct cx_err *err)
 {
 	const unsigned long flags =
 		MS_NODEV | MS_NOSUID | (w->upper < 0 ? MS_RDONLY | MS_NOEXEC : 0);
-	char options[(LAYERS_MAX + 4) * FD_PATH];
+	char options[(CX_ROOTFS_LAYERS_MAX + 4) * FD_PATH];
 	int fd;
 
 	format_options(clones, w, options, sizeof options);
@@ -269,7 +264,7 @@ static int overlay_at(const struct clones *clones, const struct writable *w, str
 }
 
 /* The writable mount has to have a place, too; later nobody needs it there. */
-static int overlay_by_list(const struct clones *clones, const struct writable *w,
+static int overlay_by_list(const struct cx_rootfs_clones *clones, const struct writable *w,
 			   struct cx_err *err)
 {
 	int mnt;
@@ -288,7 +283,8 @@ static int overlay_by_list(const struct clones *clones, const struct writable *w
  * these errors, at once or when the file system is created.
  */
 static const struct {
-	int (*make)(const struct clones *clones, const struct writable *w, struct cx_err *err);
+	int (*make)(const struct cx_rootfs_clones *clones, const struct writable *w,
+		    struct cx_err *err);
 	bool attached;
 	const char *why;
 } overlay_ways[] = {
@@ -302,7 +298,7 @@ static bool unknown_way(int error)
 	return error == -EINVAL || error == -EBADF || error == -EOPNOTSUPP;
 }
 
-static int make_overlay(struct clones *clones, int layer, const struct writable *w,
+static int make_overlay(struct cx_rootfs_clones *clones, int layer, const struct writable *w,
 			struct cx_err *err)
 {
 	int mnt = -EINVAL;
@@ -317,27 +313,27 @@ static int make_overlay(struct clones *clones, int layer, const struct writable 
 
 static int check_layers(unsigned nlayers, struct cx_err *err)
 {
-	if (nlayers == 0 || nlayers > LAYERS_MAX)
+	if (nlayers == 0 || nlayers > CX_ROOTFS_LAYERS_MAX)
 		return cx_refuse(err, CX_INVALID, "%u layers: an image has 1 to %d", nlayers,
-				 LAYERS_MAX);
+				 CX_ROOTFS_LAYERS_MAX);
 	return 0;
 }
 
 int cx_rootfs_make(const int *layers, unsigned nlayers, int userns,
-		   const struct cx_rootfs_writable *writable, struct cx_err *err)
+		   const struct cx_rootfs_writable *writable, struct cx_rootfs_clones *ret_clones,
+		   struct cx_err *err)
 {
-	CX_AUTO(close_clones) struct clones clones = { .n = 0 };
 	CX_AUTO(close_writable) struct writable w = { .upper = -EBADF, .work = -EBADF };
 
 	if (check_layers(nlayers, err) < 0 || open_writable(writable, &w, err) < 0 ||
-	    clone_layers(layers, nlayers, userns, &clones, err) < 0)
+	    clone_layers(layers, nlayers, userns, ret_clones, err) < 0)
 		return -err->errnum;
-	return make_overlay(&clones, layers[0], &w, err);
+	return make_overlay(ret_clones, layers[0], &w, err);
 }
 
 /* ---- trees that are only read ---------------------------------------------------------------- */
 
-static int make_empty(struct clones *clones, struct cx_err *err)
+static int make_empty(struct cx_rootfs_clones *clones, struct cx_err *err)
 {
 	cx_autofd int fs = new_fs("tmpfs", err);
 
@@ -352,7 +348,7 @@ static int make_empty(struct clones *clones, struct cx_err *err)
 int cx_rootfs_view(const int *layers, unsigned nlayers, int userns, const char *at,
 		   struct cx_err *err)
 {
-	CX_AUTO(close_clones) struct clones clones = { .n = 0 };
+	CX_AUTO(cx_rootfs_drop) struct cx_rootfs_clones clones = { .n = 0 };
 	const struct writable none = { .at = at, .mount = -EBADF, .upper = -EBADF, .work = -EBADF };
 
 	if (check_layers(nlayers, err) < 0 || make_empty(&clones, err) < 0 ||

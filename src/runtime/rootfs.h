@@ -25,12 +25,28 @@ struct cx_rootfs_writable {
 };
 
 /*
+ * Layers as one sandbox sees them. The overlay made of them has mounts of its own: they are only to
+ * be let go, and for each of them the kernel waits until no processor can be looking at it (RCU,
+ * some 200 us). So they are the caller's, for a moment at which nobody waits for it.
+ */
+enum { CX_ROOTFS_LAYERS_MAX = 127 };
+struct cx_rootfs_clones {
+	int fds[CX_ROOTFS_LAYERS_MAX + 1];
+	unsigned n;
+	unsigned attached; /* the first of them have a place in our mount namespace */
+};
+
+/*
  * The root of one sandbox as a detached mount: the layers (lowest first), each through a clone
  * idmapped by the sandbox's user namespace, under upper, which belongs to uid_base. nodev, nosuid;
- * userxattr, volatile. The same descriptor may come twice.
+ * userxattr, volatile. The same descriptor may come twice. *ret_clones, which is all 0 before, may
+ * hold some also after a failure.
  */
 CX_MUST int cx_rootfs_make(const int *layers, unsigned nlayers, int userns,
-			   const struct cx_rootfs_writable *writable, struct cx_err *err);
+			   const struct cx_rootfs_writable *writable,
+			   struct cx_rootfs_clones *ret_clones, struct cx_err *err);
+/* Idempotent. */
+void cx_rootfs_drop(struct cx_rootfs_clones *clones);
 
 /*
  * Detached mounts to be read by a worker, whose root they become: read-only, nodev, nosuid, noexec.

@@ -103,10 +103,17 @@ static struct cx_rootfs_writable writable_at(const char *dir)
 	return w;
 }
 
+static int make_of(const int *these, unsigned n, const struct cx_rootfs_writable *w)
+{
+	CX_AUTO(cx_rootfs_drop) struct cx_rootfs_clones clones = { .n = 0 };
+
+	return cx_rootfs_make(these, n, userns, w, &clones, &err);
+}
+
 static int make_root(void)
 {
 	struct cx_rootfs_writable w = writable_at(".");
-	int fd = cx_rootfs_make(layers, 2, userns, &w, &err);
+	int fd = make_of(layers, 2, &w);
 
 	ck_assert_msg(fd >= 0, "%s", err.msg);
 	cx_close(&w.dir);
@@ -280,7 +287,7 @@ START_TEST(as_many_layers_as_an_image_may_have)
 		many[i] = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		ck_assert_int_ge(many[i], 0);
 	}
-	root = cx_rootfs_make(many, CX_LEN(many), userns, &w, &err);
+	root = make_of(many, CX_LEN(many), &w);
 	ck_assert_msg(root >= 0, "%s", err.msg);
 	cx_close(&root);
 	root = cx_rootfs_view(many, CX_LEN(many), userns, w.at, &err);
@@ -324,7 +331,7 @@ START_TEST(writes_land_in_a_detached_mount)
 	cx_close(&w.dir);
 	w.dir = mnt;
 	w.is_mount = true;
-	root = cx_rootfs_make(layers, 2, userns, &w, &err);
+	root = make_of(layers, 2, &w);
 	ck_assert_msg(root >= 0, "%s", err.msg);
 	ck_assert_int_eq(mkdirat(root, "new", 0700), 0);
 	ck_assert_int_eq(fstatat(mnt, "upper/new", &st, 0), 0);
@@ -354,9 +361,9 @@ START_TEST(no_layer_or_too_many_are_refused)
 {
 	struct cx_rootfs_writable w = writable_at(".");
 
-	ck_assert_int_lt(cx_rootfs_make(layers, 0, userns, &w, &err), 0);
+	ck_assert_int_lt(make_of(layers, 0, &w), 0);
 	ck_assert_int_eq(err.kind, CX_INVALID);
-	ck_assert_int_lt(cx_rootfs_make(layers, 128, userns, &w, &err), 0);
+	ck_assert_int_lt(make_of(layers, 128, &w), 0);
 	ck_assert_int_eq(err.kind, CX_INVALID);
 	cx_close(&w.dir);
 }
