@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "agent/mount.h"
 #include "base/fd.h"
@@ -19,6 +21,8 @@ const char *const cx_blank_trees[] = { "proc", "dev", "sys", "tmp", NULL };
 struct making {
 	int skeleton, dev, devpts;
 	unsigned cpus;
+	const int *groups;
+	unsigned ngroups;
 };
 
 static int step_private(struct making *b, struct cx_err *err)
@@ -32,7 +36,6 @@ static int step_private(struct making *b, struct cx_err *err)
 static int step_skeleton(struct making *b, struct cx_err *err)
 {
 	static const char *const options[] = { "mode", "0700", "size", "64k", NULL };
-	static const char *const also[] = { "root", "masks" };
 
 	b->skeleton = cx_mount_new("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, err);
 	if (b->skeleton < 0)
@@ -43,9 +46,8 @@ static int step_skeleton(struct making *b, struct cx_err *err)
 	for (size_t i = 0; cx_blank_trees[i] != NULL; i++)
 		if (mkdirat(b->skeleton, cx_blank_trees[i], 0755) < 0)
 			return cx_fail(err, errno, "make directory '%s'", cx_blank_trees[i]);
-	for (size_t i = 0; i < CX_LEN(also); i++)
-		if (mkdirat(b->skeleton, also[i], 0755) < 0)
-			return cx_fail(err, errno, "make directory '%s'", also[i]);
+	if (mkdirat(b->skeleton, "masks", 0755) < 0)
+		return cx_fail(err, errno, "make directory 'masks'");
 	return 0;
 }
 
@@ -161,6 +163,54 @@ static int step_sys(struct making *b, struct cx_err *err)
 	return cx_mount_restrict(b->skeleton, "sys", MOUNT_ATTR_RDONLY, err);
 }
 
+static bool same_place(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+int cx_blank_check_root(int fd, struct cx_err *err)
+{
+	struct stat root, now, above;
+
+	if (fstat(fd, &root) < 0 || stat("/", &now) < 0 || stat("/..", &above) < 0)
+		return cx_fail(err, errno, "look at the new root");
+	/* "/.." looks through what is still stacked on the root, "/" does not. */
+	if (!same_place(&root, &now) || !same_place(&root, &above))
+		return cx_refuse(err, CX_DENIED, "'/' is another root");
+	return 0;
+}
+
+/*
+ * Each becomes a mount like others, in a place that goes with the next step: then nothing is above
+ * it, and it is not the last one of a namespace of its own, which would have to be taken apart.
+ */
+static int step_groups(struct making *b, struct cx_err *err)
+{
+	struct stat st;
+
+	for (unsigned i = 0; i < b->ngroups; i++) {
+		if (fstat(b->groups[i], &st) < 0)
+			return cx_fail(err, errno, "look at a control group");
+		if (S_ISDIR(st.st_mode) &&
+		    move_mount(b->groups[i], "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+			return cx_fail(err, errno, "attach a control group");
+	}
+	return 0;
+}
+
+/*
+ * Here and not when it is claimed: the kernel looks at every task of the host for those that have
+ * the old root, and waits for all processors before it lets that go.
+ */
+static int step_pivot(struct making *b, struct cx_err *err)
+{
+	if (fchdir(b->skeleton) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+		return cx_fail(err, errno, "pivot_root");
+	if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) /* "." is what is uppermost here */
+		return cx_fail(err, errno, "leave the old root");
+	return cx_blank_check_root(b->skeleton, err);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct making *b, struct cx_err *err);
@@ -175,28 +225,19 @@ static const struct {
 	{ "mask sources", step_mask_sources, "" },
 	{ "masks", step_masks, "while still nobody could have an open file below them" },
 	{ "processors", step_sys, "then /sys becomes read-only" },
+	{ "control groups", step_groups, "over the spawner's /proc, and gone with it" },
+	{ "pivot", step_pivot, "the spawner's tree, with the host's /proc, is gone for good" },
 };
 
-int cx_blank_attach(const struct cx_blank *blank, const int *dirs, unsigned n, struct cx_err *err)
+int cx_blank_prepare(struct cx_blank *ret, int dev, unsigned cpus, const int *groups,
+		     unsigned ngroups, struct cx_err *err)
 {
-	for (unsigned i = 0; i < n; i++) {
-		char name[16];
-		struct stat st;
-
-		if (fstat(dirs[i], &st) == 0 && !S_ISDIR(st.st_mode))
-			continue;
-		(void)snprintf(name, sizeof name, "group%u", i);
-		if (mkdirat(blank->skeleton, name, 0755) < 0)
-			return cx_fail(err, errno, "make directory '%s'", name);
-		if (cx_mount_move(dirs[i], "", blank->skeleton, name, err) < 0)
-			return cx_wrap(err, "attach '%s'", name);
-	}
-	return 0;
-}
-
-int cx_blank_prepare(struct cx_blank *ret, int dev, unsigned cpus, struct cx_err *err)
-{
-	struct making b = { .skeleton = -EBADF, .dev = dev, .devpts = -EBADF, .cpus = cpus };
+	struct making b = { .skeleton = -EBADF,
+			    .dev = dev,
+			    .devpts = -EBADF,
+			    .cpus = cpus,
+			    .groups = groups,
+			    .ngroups = ngroups };
 
 	for (size_t i = 0; i < CX_LEN(steps); i++)
 		if (steps[i].run(&b, err) < 0)

@@ -26,8 +26,7 @@
 struct claim {
 	struct cx_agent *agent;
 	char hostname[64];
-	int given; /* the mount as it came */
-	int root;  /* the same, attached */
+	int root; /* the mount as it came, and then attached */
 };
 
 static int step_hostname(struct claim *c, struct cx_err *err)
@@ -37,12 +36,16 @@ static int step_hostname(struct claim *c, struct cx_err *err)
 	return 0;
 }
 
+/*
+ * Over the skeleton, which is "/": there it cannot be seen from, as ".." ends at the lowest root of
+ * a namespace whatever lies on it, and nobody inside may unmount.
+ */
 static int step_root(struct claim *c, struct cx_err *err)
 {
-	if (cx_mount_move(c->given, "", c->agent->blank.skeleton, "root", err) < 0)
-		return -err->errnum;
-	c->root = cx_open_no_links(c->agent->blank.skeleton, "root", O_PATH | O_DIRECTORY, 0, err);
-	return c->root;
+	if (move_mount(c->root, "", c->agent->blank.skeleton, "",
+		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return cx_fail(err, errno, "mount the image's root");
+	return 0;
 }
 
 static int step_trees(struct claim *c, struct cx_err *err)
@@ -124,29 +127,11 @@ static int step_files(struct claim *c, struct cx_err *err)
 	return 0;
 }
 
-static bool same_place(const struct stat *a, const struct stat *b)
+static int step_enter(struct claim *c, struct cx_err *err)
 {
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-static int step_pivot(struct claim *c, struct cx_err *err)
-{
-	enum { STACKED = 2 }; /* over the new root now: the old one, and over that the skeleton */
-	struct stat root, now, above;
-
-	if (fchdir(c->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
-		return cx_fail(err, errno, "pivot_root");
-	/* "." is the uppermost of what is stacked here; with the last, the host's /proc goes. */
-	for (int i = 0; i < STACKED; i++)
-		if (umount2(".", MNT_DETACH) < 0)
-			return cx_fail(err, errno, "leave the old root");
-	if (chdir("/") < 0 || fstat(c->root, &root) < 0 || stat("/", &now) < 0 ||
-	    stat("/..", &above) < 0)
-		return cx_fail(err, errno, "look at the new root");
-	/* "/.." looks through what is still stacked on the root, "/" does not. */
-	if (!same_place(&root, &now) || !same_place(&root, &above))
-		return cx_refuse(err, CX_DENIED, "'/' is not the image's root");
-	return 0;
+	if (fchdir(c->root) < 0 || chroot(".") < 0 || chdir("/") < 0)
+		return cx_fail(err, errno, "enter the image's root");
+	return cx_blank_check_root(c->root, err);
 }
 
 static int step_descriptors(struct claim *c, struct cx_err *err)
@@ -160,7 +145,6 @@ static int step_descriptors(struct claim *c, struct cx_err *err)
 			return cx_fail(err, errno, "replace descriptor %d", fd);
 	if (null > 2)
 		cx_close(&null);
-	cx_close(&c->root);
 	cx_close(&c->agent->blank.skeleton);
 	if (close(CX_AGENT_FD_DEV) < 0)
 		return cx_fail(err, errno, "close the device mount");
@@ -218,6 +202,21 @@ static uint64_t kept_capabilities(void)
 	return kept;
 }
 
+static int step_bounding(struct claim *c, struct cx_err *err)
+{
+	uint64_t kept = kept_capabilities();
+
+	(void)c;
+	for (unsigned long cap = 0; cap < 64; cap++) {
+		if ((kept >> cap & 1) != 0 || prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
+			continue;
+		if (errno == EINVAL) /* beyond the last one that this kernel knows */
+			break;
+		return cx_fail(err, errno, "drop capability %lu", cap);
+	}
+	return 0;
+}
+
 static int step_capabilities(struct claim *c, struct cx_err *err)
 {
 	uint64_t kept = kept_capabilities();
@@ -228,13 +227,6 @@ static int step_capabilities(struct claim *c, struct cx_err *err)
 	};
 
 	(void)c;
-	for (unsigned long cap = 0; cap < 64; cap++) {
-		if ((kept >> cap & 1) != 0 || prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
-			continue;
-		if (errno == EINVAL) /* beyond the last one that this kernel knows */
-			break;
-		return cx_fail(err, errno, "drop capability %lu", cap);
-	}
 	if (syscall(SYS_capset, &head, data) < 0)
 		return cx_fail(err, errno, "set capabilities");
 	return 0;
@@ -273,38 +265,54 @@ static int step_filter(struct claim *c, struct cx_err *err)
 	return 0;
 }
 
-static const struct {
+struct step {
 	const char *name;
 	int (*run)(struct claim *c, struct cx_err *err);
 	const char *why;
-} steps[] = {
+};
+
+static const struct step early_steps[] = {
+	/* while it is blank */
+	{ "keyring", step_keyring, "none of the host's keys is possessed" },
+	{ "resource limits", step_rlimits, "hard limits, inherited by every command" },
+	{ "securebits", step_securebits, "needs CAP_SETPCAP" },
+	{ "bounding set", step_bounding, "the same; nothing can be had back by executing a file" },
+};
+
+static const struct step steps[] = {
 	{ "host name", step_hostname, "needs CAP_SYS_ADMIN" },
 	{ "root", step_root, "the image's tree, whose content nobody has changed yet" },
 	{ "files", step_files, "before anything is mounted in it that a file could hide behind" },
 	{ "trees", step_trees, "/proc, /dev, /sys, /tmp, over whatever the image has there" },
 	{ "check", step_check, "mounted and seen are the same" },
-	{ "pivot", step_pivot, "the host's tree is gone for good" },
+	{ "enter", step_enter, "all that is below \"/\" is the image's, or was made for it" },
 	{ "descriptors", step_descriptors, "nothing that is open leads out" },
-	{ "keyring", step_keyring, "none of the host's keys is possessed" },
-	{ "resource limits", step_rlimits, "hard limits, inherited by every command" },
-	{ "securebits", step_securebits, "needs CAP_SETPCAP" },
 	{ "capabilities", step_capabilities, "nothing below needs more than what is kept" },
 	{ "no_new_privs", step_no_new_privs, "set-user-ID files of the image are inert" },
 	{ "filter", step_filter, "last: what is above needs what it refuses" },
 };
 
+static int run_steps(const struct step *rows, size_t n, struct claim *c, struct cx_err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].run(c, err) < 0)
+			return cx_wrap(err, "claim step '%s'", rows[i].name);
+	return 0;
+}
+
+int cx_claim_prepare(struct cx_err *err)
+{
+	return run_steps(early_steps, CX_LEN(early_steps), NULL, err);
+}
+
 int cx_claim(struct cx_agent *agent, const struct cx_msg_claim *m, int root, struct cx_err *err)
 {
-	struct claim c = { .agent = agent, .given = root, .root = -EBADF };
+	struct claim c = { .agent = agent, .root = root };
 
 	if (m->hostname.len == 0 || !cx_str_copy(m->hostname, c.hostname, sizeof c.hostname))
 		return cx_refuse(err, CX_INVALID, "host name of %u bytes", m->hostname.len);
-	for (size_t i = 0; i < CX_LEN(steps); i++) {
-		if (steps[i].run(&c, err) < 0) {
-			cx_close(&c.root);
-			return cx_wrap(err, "claim step '%s'", steps[i].name);
-		}
-	}
+	if (run_steps(steps, CX_LEN(steps), &c, err) < 0)
+		return -err->errnum;
 	agent->phase = CX_PHASE_CLAIMED;
 	return 0;
 }

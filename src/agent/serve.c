@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "agent/blank.h"
+#include "agent/claim.h"
 #include "agent/dispatch.h"
 #include "agent/reap.h"
 #include "base/fd.h"
@@ -88,10 +89,9 @@ int cx_serve(struct cx_agent *agent, unsigned nwork, unsigned cpus, struct cx_er
 	if (cx_loop_open(&agent->loop, err) < 0 || cx_reap_open(&reaper, agent, err) < 0)
 		return -err->errnum;
 	cx_groups_init(&agent->groups, &agent->loop, work, nwork);
-	if (cx_blank_prepare(&agent->blank, CX_AGENT_FD_DEV, cpus, err) < 0)
+	if (cx_blank_prepare(&agent->blank, CX_AGENT_FD_DEV, cpus, work, nwork, err) < 0 ||
+	    cx_claim_prepare(err) < 0)
 		return cx_wrap(err, "prepare a blank");
-	if (cx_blank_attach(&agent->blank, work, nwork, err) < 0)
-		return cx_wrap(err, "control groups");
 	/* Last: a connection that is accepted proves that all of this was done. */
 	if (listen_on(&listener, agent, CX_AGENT_FD_LISTEN, err) < 0)
 		return -err->errnum;

@@ -2,6 +2,7 @@
 """Two sandboxes, a sandbox and the host, and images whose configuration is an attack."""
 
 import ctypes
+import errno
 import os
 import re
 import socket
@@ -325,6 +326,32 @@ def test_descriptors_of_the_agent(engine, make):
         else:
             assert info["mnt_id"].strip() in mounts, (name, target, "is outside of its mounts")
     assert groups >= 1, "its groups were looked for"
+
+
+def below_the_root(pid):
+    """What lies in "/" of its mount namespace, and in "/proc" there, when the image's root is taken off."""
+    libc, detach = ctypes.CDLL(None, use_errno=True), 2
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            space = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
+            for _ in range(2):  # the second time to what is uppermost then
+                assert libc.setns(space, 0) == 0
+                names, result = os.listdir("/"), libc.umount2(b"/", detach)
+            os.write(tell, f"{result} {ctypes.get_errno()} {len(os.listdir('/proc'))} {' '.join(names)}".encode())
+        finally:
+            os._exit(0)
+    os.close(tell)
+    os.waitpid(child, 0)
+    with os.fdopen(told) as text:
+        result, error, processes, *names = text.read().split()
+    return int(result), int(error), int(processes), set(names)
+
+
+def test_nothing_of_the_host_is_below_the_root(engine, make):
+    """Who could unmount the image's root would find the engine's own empty tmpfs, and no way further."""
+    assert below_the_root(engine.agent_of(make())) == (-1, errno.EINVAL, 0, {"dev", "masks", "proc", "sys", "tmp"})
 
 
 # ---- hostile image configuration -------------------------------------------------------------------
