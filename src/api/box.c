@@ -23,6 +23,11 @@ struct cx_box *cx_box_new(struct cx_gateway *gw)
 	return box;
 }
 
+void cx_box_enter(struct cx_box *box)
+{
+	cx_index_add(&box->gw->boxes_by_id, &box->by_id, box->row.id);
+}
+
 void cx_box_forget_config(struct cx_box *box)
 {
 	cx_buf_wipe(&box->wish);
@@ -37,6 +42,7 @@ void cx_box_free(struct cx_box *box)
 	*box->link = box->next;
 	if (box->next != NULL)
 		box->next->link = box->link;
+	cx_index_remove(&box->by_id);
 	cx_pull_leave(&box->pull);
 	cx_queue_leave(box);
 	cx_engine_forget(&box->engine_call);
@@ -64,11 +70,9 @@ bool cx_box_is(const char *a, const char *b)
 
 struct cx_box *cx_box_find(struct cx_gateway *gw, const char *id)
 {
-	struct cx_box *box = gw->boxes;
+	struct cx_indexed *found = cx_index_find(&gw->boxes_by_id, id);
 
-	while (box != NULL && !cx_box_is(box->row.id, id))
-		box = box->next;
-	return box;
+	return found != NULL ? cx_container_of(found, struct cx_box, by_id) : NULL;
 }
 
 struct cx_box *cx_box_find_owned(struct cx_gateway *gw, const char *user, const char *name,
@@ -84,8 +88,11 @@ struct cx_box *cx_box_find_owned(struct cx_gateway *gw, const char *user, const 
 
 struct cx_box *cx_box_find_engine(struct cx_gateway *gw, const char *engine_id)
 {
-	struct cx_box *box = gw->boxes;
+	struct cx_box *box = cx_box_find(gw, engine_id); /* mostly both are the same */
 
+	if (box != NULL && cx_box_is(box->row.engine_id, engine_id))
+		return box;
+	box = gw->boxes;
 	while (box != NULL && !cx_box_is(box->row.engine_id, engine_id))
 		box = box->next;
 	return box;

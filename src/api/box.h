@@ -77,12 +77,15 @@ struct cx_box {
 	struct cx_adoption *adoption;
 	struct cx_box_net net;
 	struct cx_box *next, **link;
+	struct cx_indexed by_id;
 };
 
 /* ---- box.c ---------------------------------------------------------------------------------- */
 
 /* In the list, with nothing in it; NULL when there is no memory. */
 struct cx_box *cx_box_new(struct cx_gateway *gw);
+/* Its row has an id, which stays: cx_box_find() finds it. */
+void cx_box_enter(struct cx_box *box);
 /* Whatever it asked for is forgotten, nobody is told. */
 void cx_box_free(struct cx_box *box);
 void cx_box_forget_config(struct cx_box *box); /* wipes what configure had to know */

@@ -92,6 +92,7 @@ static int copy_row(struct cx_gateway *gw, const char *id, struct cx_box **ret, 
 		cx_box_free(box);
 		return cx_refuse(err, CX_INTERNAL, "the record of sandbox '%.64s' is gone", id);
 	}
+	cx_box_enter(box);
 	*ret = box;
 	return 0;
 }

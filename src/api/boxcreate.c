@@ -74,7 +74,10 @@ static int make_id(struct cx_box *box, struct cx_err *err)
 		return cx_fail(err, errno, "an id");
 	for (size_t i = 0; i < sizeof random; i++)
 		id[i] = letters[random[i] % (i == 0 ? 26 : 36)];
-	return cx_box_set(&box->row.id, id, err);
+	if (cx_box_set(&box->row.id, id, err) < 0)
+		return -err->errnum;
+	cx_box_enter(box);
+	return 0;
 }
 
 /* From here on it is on record with all that it was given, and its client may hear of it. */
@@ -216,6 +219,7 @@ static void on_created(struct cx_engine_call *call, struct cx_engine_answer *ans
 		cx_box_finish(box);
 		return;
 	}
+	cx_box_enter(box);
 	if (box->phase == CX_BOX_ENDING)
 		cx_box_remove(box);
 	else if (go_on(box, answer, &box->why) < 0)

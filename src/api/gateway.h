@@ -13,6 +13,7 @@
 #include "api/spec.h"
 #include "api/store.h"
 #include "api/templates.h"
+#include "base/index.h"
 
 /* Everything that the handlers share; owned by main(). */
 struct cx_box;
@@ -44,7 +45,8 @@ struct cx_gateway {
 	int state_dir;
 	struct cx_seal seal;
 	struct cx_host host;
-	struct cx_box *boxes;  /* the live sandboxes */
+	struct cx_box *boxes; /* the live sandboxes */
+	struct cx_index boxes_by_id;
 	uint64_t output_bytes; /* of commands and files, in memory until their answers are sent */
 	struct cx_blobs blobs;
 	struct cx_intake *intakes; /* images on their way in */

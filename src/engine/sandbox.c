@@ -53,6 +53,7 @@ static int make_directory(struct cx_sandbox *sb, struct cx_err *err)
 			return -err->errnum;
 		if (mkdirat(h->dirs.sandboxes, id, 0700) == 0) {
 			cx_record_init(&sb->record, id);
+			cx_index_add(&sb->set->by_id, &sb->by_id, sb->record.id);
 			sb->dir = openat(h->dirs.sandboxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 			return sb->dir >= 0 ? 0 : cx_fail(err, errno, "open its directory");
 		}
@@ -502,6 +503,7 @@ static void forget(struct cx_sandbox *sb)
 	cx_close(&sb->writable.dir);
 	release_layers(sb);
 	set->count[sb->state]--;
+	cx_index_remove(&sb->by_id);
 	*sb->link = sb->next;
 	if (sb->next != NULL)
 		sb->next->link = sb->link;
@@ -882,6 +884,7 @@ int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, i
 		return -err->errnum;
 	sb->was_running = true;
 	sb->record = *record;
+	cx_index_add(&set->by_id, &sb->by_id, sb->record.id);
 	if (cx_cgroup_find(set->host->cgroups, record->id, &sb->group, err) < 0 ||
 	    cx_child_adopt(&set->host->loop, pidfd, process_exited, sb, &sb->process, err) < 0) {
 		forget(sb);
@@ -908,6 +911,7 @@ int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, in
 	if (sb == NULL)
 		return -err->errnum;
 	sb->record = *record;
+	cx_index_add(&set->by_id, &sb->by_id, sb->record.id);
 	take_slot(sb);
 	sb->dir = cx_take_fd(dir);
 	if (*pidfd >= 0 &&
@@ -924,16 +928,14 @@ int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, in
 
 struct cx_sandbox *cx_sandbox_find(struct cx_sandboxes *set, const char *id)
 {
-	struct cx_sandbox *sb = set->first;
+	struct cx_indexed *found = cx_index_find(&set->by_id, id);
 
-	while (sb != NULL && strcmp(sb->record.id, id) != 0)
-		sb = sb->next;
-	return sb;
+	return found != NULL ? cx_container_of(found, struct cx_sandbox, by_id) : NULL;
 }
 
 struct cx_sandbox *cx_sandbox_find_state(struct cx_sandboxes *set, enum cx_sandbox_state state)
 {
-	struct cx_sandbox *sb = set->first;
+	struct cx_sandbox *sb = set->count[state] > 0 ? set->first : NULL;
 
 	while (sb != NULL && sb->state != state)
 		sb = sb->next;

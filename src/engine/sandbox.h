@@ -2,6 +2,7 @@
 #ifndef CX_ENGINE_SANDBOX_H
 #define CX_ENGINE_SANDBOX_H
 
+#include "base/index.h"
 #include "engine/child.h"
 #include "engine/host.h"
 #include "engine/link.h"
@@ -48,6 +49,7 @@ struct cx_sandboxes;
 struct cx_sandbox {
 	struct cx_sandboxes *set;
 	struct cx_sandbox *next, **link;
+	struct cx_indexed by_id;
 	enum cx_sandbox_state state;
 	struct cx_record record; /* its id, ids, limits and layers */
 	int dir;		 /* RUN/sandboxes/<id> */
@@ -90,6 +92,7 @@ struct cx_sandboxes {
 	struct cx_reaper *reaper;
 	struct cx_sandbox_watch watch;
 	struct cx_sandbox *first;
+	struct cx_index by_id;
 	unsigned count[CX_SANDBOX_STATE_MAX];
 	struct cx_limits usual; /* of the last claim: the next blanks have them; 0: none yet */
 };

@@ -184,6 +184,7 @@ static void begin(void)
 	sb = (struct cx_sandbox){ .set = &sandboxes, .state = CX_SANDBOX_RUNNING };
 	sandboxes.first = &sb;
 	cx_record_init(&sb.record, id);
+	cx_index_add(&sandboxes.by_id, &sb.by_id, sb.record.id);
 	sb.dir = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	pauses = (struct cx_pauses){ .sandboxes = &sandboxes };
 	ck_assert_msg(cx_cgroup_make(host.cgroups, id, UID_BASE, &sb.group, &err) == 0, "%s",
