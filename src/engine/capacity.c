@@ -153,15 +153,7 @@ static void look_at_host(const struct cx_host *h, struct cx_capacity *c)
 	c->of[CX_RESOURCE_MEMORY].left = less(kib << 10, bounds.memory_left);
 	c->of[CX_RESOURCE_PIDS].left = less(most > tasks ? most - tasks : 0, bounds.pids_left);
 	look_at_disk(h, &c->of[CX_RESOURCE_DISK]);
-}
-
-static void promise(struct cx_capacity *c, const struct cx_limits *limits, uint64_t disk)
-{
-	c->of[CX_RESOURCE_CPU].promised += limits->cpu_milli;
-	c->of[CX_RESOURCE_MEMORY].promised += limits->memory_bytes;
-	c->of[CX_RESOURCE_PIDS].promised += limits->pids;
-	c->of[CX_RESOURCE_DISK].promised += disk;
-	c->of[CX_RESOURCE_FILES].promised += c->files_each;
+	c->looked_ms = cx_now_ms();
 }
 
 static uint64_t disk_of_plan(const struct cx_capacity *c, const struct cx_claim_plan *plan)
@@ -169,35 +161,48 @@ static uint64_t disk_of_plan(const struct cx_capacity *c, const struct cx_claim_
 	return c->on_disk && !plan->in_memory ? plan->disk.bytes : 0;
 }
 
-/*
- * Limits in a record are 0 until it is claimed. What runs no more has its disk and descriptors
- * still.
- */
+/* To those that exist, those that are blank included, which cost descriptors only. */
 static void look_at_promises(const struct cx_pool *pool, struct cx_capacity *c)
 {
-	for (unsigned i = 0; i < CX_RESOURCE_MAX; i++)
-		c->of[i].promised = 0;
-	c->of[CX_RESOURCE_SANDBOXES].promised = pool->set->count[CX_SANDBOX_CLAIMING] +
-						pool->set->count[CX_SANDBOX_RUNNING] +
-						pool->nwaiting;
-	for (const struct cx_sandbox *sb = pool->set->first; sb != NULL; sb = sb->next) {
-		const struct cx_limits limits = { .cpu_milli = sb->record.cpu_milli,
-						  .memory_bytes = sb->record.memory_bytes,
-						  .pids = sb->record.pids };
-		const struct cx_limits nothing = { 0 };
-		bool memory = sb->record.disk == CX_QUOTA_MEMORY;
-		bool runs = sb->state != CX_SANDBOX_REMAINS;
+	const struct cx_sandboxes *set = pool->set;
+	unsigned n = pool->nwaiting;
 
-		promise(c, runs ? &limits : &nothing, memory ? 0 : sb->record.disk_bytes);
+	for (unsigned state = 0; state < CX_SANDBOX_STATE_MAX; state++)
+		n += set->count[state];
+	c->of[CX_RESOURCE_SANDBOXES].promised =
+		set->count[CX_SANDBOX_CLAIMING] + set->count[CX_SANDBOX_RUNNING] + pool->nwaiting;
+	c->of[CX_RESOURCE_FILES].promised = (uint64_t)n * c->files_each;
+	c->of[CX_RESOURCE_CPU].promised = set->promised.cpu_milli;
+	c->of[CX_RESOURCE_MEMORY].promised = set->promised.memory_bytes;
+	c->of[CX_RESOURCE_PIDS].promised = set->promised.pids;
+	c->of[CX_RESOURCE_DISK].promised = set->promised.disk_bytes;
+	for (const struct cx_create *wait = pool->first; wait != NULL; wait = wait->next) {
+		c->of[CX_RESOURCE_CPU].promised += wait->plan.limits.cpu_milli;
+		c->of[CX_RESOURCE_MEMORY].promised += wait->plan.limits.memory_bytes;
+		c->of[CX_RESOURCE_PIDS].promised += wait->plan.limits.pids;
+		c->of[CX_RESOURCE_DISK].promised += disk_of_plan(c, &wait->plan);
 	}
-	for (const struct cx_create *wait = pool->first; wait != NULL; wait = wait->next)
-		promise(c, &wait->plan.limits, disk_of_plan(c, &wait->plan));
 }
 
 void cx_capacity_look(const struct cx_host *host, const struct cx_pool *pool,
 		      struct cx_capacity *capacity)
 {
 	look_at_host(host, capacity);
+	look_at_promises(pool, capacity);
+}
+
+static bool is_ample(const struct cx_resource_state *r)
+{
+	return r->left / 2 >= r->reserve;
+}
+
+void cx_capacity_glance(const struct cx_host *host, const struct cx_pool *pool,
+			struct cx_capacity *capacity)
+{
+	if (cx_now_ms() - capacity->looked_ms >= CX_CAPACITY_GOOD_MS ||
+	    !is_ample(&capacity->of[CX_RESOURCE_MEMORY]) ||
+	    !is_ample(&capacity->of[CX_RESOURCE_PIDS]))
+		look_at_host(host, capacity);
 	look_at_promises(pool, capacity);
 }
 

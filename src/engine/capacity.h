@@ -8,8 +8,9 @@
  * Is there room for one more sandbox? What the limits of those that exist add up to is compared
  * with what the host has, less a reserve, times what the operator allows to be promised more than
  * once; and whatever was promised, the host's free memory, processes and disk stay above their
- * reserves. What was promised is added up anew for each question: nothing can get out of step.
+ * reserves.
  */
+enum { CX_CAPACITY_GOOD_MS = 1000 };
 enum cx_resource {
 	CX_RESOURCE_SANDBOXES,
 	CX_RESOURCE_FILES, /* descriptors of caissond */
@@ -33,6 +34,7 @@ struct cx_capacity {
 	unsigned files_each; /* of a sandbox */
 	bool on_disk;	     /* what sandboxes write, unless one asks for memory */
 	bool bounded;	     /* by a control group around all of them */
+	uint64_t looked_ms;  /* when the host was looked at; 0: not yet */
 };
 
 /* What does not change while the host is up. */
@@ -40,6 +42,13 @@ void cx_capacity_open(const struct cx_host *host, struct cx_capacity *ret);
 /* The rest: what is promised and what is left. */
 void cx_capacity_look(const struct cx_host *host, const struct cx_pool *pool,
 		      struct cx_capacity *capacity);
+/*
+ * The same, but what the host has left is what the last look saw, if that is less than
+ * CX_CAPACITY_GOOD_MS ago and it saw twice the reserves: far from them, a create does not wait for
+ * the kernel to count. What is promised is always exact.
+ */
+void cx_capacity_glance(const struct cx_host *host, const struct cx_pool *pool,
+			struct cx_capacity *capacity);
 
 /*
  * Room for one more with this plan? CX_INVALID when there never will be, CX_BUSY when there is none

@@ -187,7 +187,7 @@ static int plan_create(struct cx_dispatch *d, const struct cx_msg_create *m,
 	    cx_host_plan_disk(d->host, m->disk_bytes, plan->in_memory, m->memory_bytes, &plan->disk,
 			      err) < 0)
 		return -err->errnum;
-	cx_capacity_look(d->host, d->pool, &d->capacity);
+	cx_capacity_glance(d->host, d->pool, &d->capacity);
 	return cx_capacity_check(&d->capacity, plan, err);
 }
 

@@ -41,6 +41,33 @@ static void fault(struct cx_sandbox *sb, const struct cx_err *err)
 	deliver(sb, CX_EVENT_FAULT);
 }
 
+/* What it has so far is replaced, so the sum of all is right whatever its record says later. */
+static void promise(struct cx_sandbox *sb, const struct cx_promises *part)
+{
+	struct cx_promises *sum = &sb->set->promised;
+
+	sum->cpu_milli += part->cpu_milli - sb->promised.cpu_milli;
+	sum->memory_bytes += part->memory_bytes - sb->promised.memory_bytes;
+	sum->pids += part->pids - sb->promised.pids;
+	sum->disk_bytes += part->disk_bytes - sb->promised.disk_bytes;
+	sb->promised = *part;
+}
+
+/* What runs no more has its disk still. */
+static void promise_recorded(struct cx_sandbox *sb)
+{
+	const bool runs = sb->state != CX_SANDBOX_REMAINS;
+	const struct cx_record *r = &sb->record;
+	const struct cx_promises part = {
+		.cpu_milli = runs ? r->cpu_milli : 0,
+		.memory_bytes = runs ? r->memory_bytes : 0,
+		.pids = runs ? r->pids : 0,
+		.disk_bytes = r->disk == CX_QUOTA_MEMORY ? 0 : r->disk_bytes,
+	};
+
+	promise(sb, &part);
+}
+
 /* ---- making a blank: before each step the record says enough to undo it ---------------------- */
 
 static int make_directory(struct cx_sandbox *sb, struct cx_err *err)
@@ -331,6 +358,7 @@ static int record_claim(struct cx_sandbox *sb, struct cx_err *err)
 	sb->record.disk_bytes = plan->disk.bytes;
 	sb->record.nlayers = plan->nlayers;
 	memcpy(sb->record.layers, plan->layers, sizeof plan->layers[0] * plan->nlayers);
+	promise_recorded(sb);
 	return cx_record_save(sb->dir, &sb->record, err);
 }
 
@@ -489,8 +517,10 @@ static void release_layers(struct cx_sandbox *sb)
 
 static void forget(struct cx_sandbox *sb)
 {
+	static const struct cx_promises nothing;
 	struct cx_sandboxes *set = sb->set;
 
+	promise(sb, &nothing);
 	cx_timer_clear(&sb->timer);
 	cx_reaper_forget(set->reaper, &sb->reaping);
 	cx_child_forget(sb->process, false);
@@ -748,6 +778,7 @@ static void deliver(struct cx_sandbox *sb, enum cx_sandbox_event event)
 	sb->set->count[sb->state]--;
 	sb->state = rule->next;
 	sb->set->count[sb->state]++;
+	promise_recorded(sb);
 	if (rule->run != NULL)
 		rule->run(sb);
 }
@@ -885,6 +916,7 @@ int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, i
 	sb->was_running = true;
 	sb->record = *record;
 	cx_index_add(&set->by_id, &sb->by_id, sb->record.id);
+	promise_recorded(sb);
 	if (cx_cgroup_find(set->host->cgroups, record->id, &sb->group, err) < 0 ||
 	    cx_child_adopt(&set->host->loop, pidfd, process_exited, sb, &sb->process, err) < 0) {
 		forget(sb);
@@ -912,6 +944,7 @@ int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, in
 		return -err->errnum;
 	sb->record = *record;
 	cx_index_add(&set->by_id, &sb->by_id, sb->record.id);
+	promise_recorded(sb);
 	take_slot(sb);
 	sb->dir = cx_take_fd(dir);
 	if (*pidfd >= 0 &&

@@ -45,14 +45,19 @@ struct cx_claim_plan {
 	uint8_t layers[CX_LAYERS_MAX][CX_DIFF_ID]; /* lowest first */
 };
 
+struct cx_promises {
+	uint64_t cpu_milli, memory_bytes, pids, disk_bytes; /* none of a disk in memory */
+};
+
 struct cx_sandboxes;
 struct cx_sandbox {
 	struct cx_sandboxes *set;
 	struct cx_sandbox *next, **link;
 	struct cx_indexed by_id;
 	enum cx_sandbox_state state;
-	struct cx_record record; /* its id, ids, limits and layers */
-	int dir;		 /* RUN/sandboxes/<id> */
+	struct cx_record record;     /* its id, ids, limits and layers */
+	struct cx_promises promised; /* to it: its part of the set's; 0 until it is claimed */
+	int dir;		     /* RUN/sandboxes/<id> */
 	struct cx_writable writable;
 	int userns; /* until claimed */
 	/* Its mount namespace; -EBADF: an earlier daemon had it. Held so that the last process in
@@ -94,7 +99,8 @@ struct cx_sandboxes {
 	struct cx_sandbox *first;
 	struct cx_index by_id;
 	unsigned count[CX_SANDBOX_STATE_MAX];
-	struct cx_limits usual; /* of the last claim: the next blanks have them; 0: none yet */
+	struct cx_promises promised; /* to all of them */
+	struct cx_limits usual;	     /* of the last claim: the next blanks have them; 0: none yet */
 };
 
 void cx_sandboxes_open(struct cx_sandboxes *ret, struct cx_host *host, struct cx_reaper *reaper,

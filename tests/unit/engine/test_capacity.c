@@ -104,6 +104,46 @@ START_TEST(a_disk_in_memory_is_not_promised)
 }
 END_TEST
 
+/* What the host has left is as old as it may be; what is promised is never old. */
+START_TEST(a_look_is_good_for_a_while_and_far_from_the_reserve)
+{
+	enum { SEEN = 1000000 };
+	struct cx_config config = { 0 };
+	struct cx_host host = { .config = &config, .dirs = { .writable = -EBADF } };
+	static struct cx_sandboxes set;
+	struct cx_pool pool = { .set = &set };
+	struct cx_capacity c = only(CX_RESOURCE_PIDS, 0, 0);
+	uint64_t *left = &c.of[CX_RESOURCE_PIDS].left;
+
+	set.promised = (struct cx_promises){ 1, 2, 3, 4 };
+	set.count[CX_SANDBOX_BLANK] = 2;
+	set.count[CX_SANDBOX_RUNNING] = 3;
+	cx_capacity_glance(&host, &pool, &c);
+	ck_assert_uint_lt(*left, UINT64_MAX);
+	ck_assert_uint_eq(c.of[CX_RESOURCE_CPU].promised, 1);
+	ck_assert_uint_eq(c.of[CX_RESOURCE_MEMORY].promised, 2);
+	ck_assert_uint_eq(c.of[CX_RESOURCE_PIDS].promised, 3);
+	ck_assert_uint_eq(c.of[CX_RESOURCE_DISK].promised, 4);
+	ck_assert_uint_eq(c.of[CX_RESOURCE_SANDBOXES].promised, 3);
+	ck_assert_uint_eq(c.of[CX_RESOURCE_FILES].promised, 5 * 8);
+	*left = SEEN;
+	c.of[CX_RESOURCE_PIDS].reserve = SEEN / 2;
+	c.looked_ms = cx_now_ms();
+	set.promised.pids = 5;
+	cx_capacity_glance(&host, &pool, &c);
+	ck_assert_uint_eq(*left, SEEN);
+	ck_assert_uint_eq(c.of[CX_RESOURCE_PIDS].promised, 5);
+	c.of[CX_RESOURCE_PIDS].reserve++;
+	cx_capacity_glance(&host, &pool, &c);
+	ck_assert_uint_ne(*left, SEEN);
+	*left = SEEN;
+	c.of[CX_RESOURCE_PIDS].reserve = 0;
+	c.looked_ms -= CX_CAPACITY_GOOD_MS;
+	cx_capacity_glance(&host, &pool, &c);
+	ck_assert_uint_ne(*left, SEEN);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("engine/capacity");
@@ -114,6 +154,7 @@ int main(void)
 	tcase_add_test(tc, what_never_fits_does_not_wait);
 	tcase_add_test(tc, the_floor_holds_without_a_bound);
 	tcase_add_test(tc, a_disk_in_memory_is_not_promised);
+	tcase_add_test(tc, a_look_is_good_for_a_while_and_far_from_the_reserve);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
