@@ -84,29 +84,76 @@ static void bury(struct cx_loop *loop)
 	}
 }
 
+static bool is_before(const struct cx_timer *a, const struct cx_timer *b)
+{
+	return a->due_ms != b->due_ms ? a->due_ms < b->due_ms : a->turn < b->turn;
+}
+
+/* Two heaps, neither of which hangs anywhere, become one; either may be NULL. */
+static struct cx_timer *meld(struct cx_timer *a, struct cx_timer *b)
+{
+	struct cx_timer *first = b == NULL || (a != NULL && is_before(a, b)) ? a : b;
+	struct cx_timer *second = first == a ? b : a;
+
+	if (second == NULL)
+		return first;
+	second->next = first->below;
+	if (second->next != NULL)
+		second->next->link = &second->next;
+	second->link = &first->below;
+	first->below = second;
+	return first;
+}
+
+/* One heap of a row of heaps: each two neighbours, and then the pairs from the last one on. */
+static struct cx_timer *meld_all(struct cx_timer *row)
+{
+	struct cx_timer *pairs = NULL, *heap = NULL;
+
+	while (row != NULL) {
+		struct cx_timer *a = row, *b = a->next, *pair;
+
+		row = b != NULL ? b->next : NULL;
+		pair = meld(a, b);
+		pair->next = pairs;
+		pairs = pair;
+	}
+	while (pairs != NULL) {
+		struct cx_timer *pair = pairs;
+
+		pairs = pair->next;
+		heap = meld(heap, pair);
+	}
+	return heap;
+}
+
+/* Who hung below it was due later, and takes its place. */
 void cx_timer_clear(struct cx_timer *timer)
 {
+	struct cx_timer *heir;
+
 	if (timer->link == NULL)
 		return;
-	*timer->link = timer->next;
+	heir = meld_all(timer->below);
+	if (heir != NULL) {
+		heir->next = timer->next;
+		heir->link = timer->link;
+	}
+	*timer->link = heir != NULL ? heir : timer->next;
 	if (timer->next != NULL)
-		timer->next->link = timer->link;
+		timer->next->link = heir != NULL ? &heir->next : timer->link;
 	timer->link = NULL;
 }
 
 void cx_timer_set(struct cx_loop *loop, struct cx_timer *timer, uint64_t after_ms)
 {
-	struct cx_timer **at = &loop->timers;
-
 	cx_timer_clear(timer);
 	timer->due_ms = cx_now_ms() + after_ms;
-	while (*at != NULL && (*at)->due_ms <= timer->due_ms)
-		at = &(*at)->next;
-	timer->next = *at;
-	timer->link = at;
-	if (timer->next != NULL)
-		timer->next->link = &timer->next;
-	*at = timer;
+	timer->turn = loop->turns++;
+	timer->below = timer->next = NULL;
+	loop->timers = meld(loop->timers, timer);
+	loop->timers->next = NULL;
+	loop->timers->link = &loop->timers;
 }
 
 static int until_next_timer(const struct cx_loop *loop)

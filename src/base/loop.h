@@ -22,17 +22,23 @@ struct cx_source {
 	bool added, dead;
 };
 
+/*
+ * Armed timers are a pairing heap: to arm one costs the same however many there are, and each has
+ * those that were found to be due later below it.
+ */
 struct cx_timer {
 	uint64_t due_ms; /* cx_now_ms() */
+	uint64_t turn;	 /* of two that are due at once the one that was armed first comes first */
 	void (*fire)(struct cx_timer *timer);
-	struct cx_timer *next, **link; /* link is NULL while not armed */
+	struct cx_timer *below, *next, **link; /* link is NULL while not armed */
 };
 
 struct cx_loop {
 	int epfd;
 	bool stop;
 	struct cx_source *dead;
-	struct cx_timer *timers; /* by due_ms */
+	struct cx_timer *timers; /* the next one that is due, all others below it */
+	uint64_t turns;
 };
 
 CX_MUST int cx_loop_open(struct cx_loop *ret, struct cx_err *err);

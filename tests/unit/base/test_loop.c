@@ -106,6 +106,42 @@ START_TEST(timers_fire_in_order_and_can_be_cleared)
 }
 END_TEST
 
+/* Armed, armed again and cleared in any order: the next one is always the one that is due first. */
+START_TEST(the_next_timer_is_the_first_of_many)
+{
+	enum { TIMERS = 300, STEPS = 20000, SPAN_MS = 200 };
+	static struct cx_timer timers[TIMERS];
+	struct cx_loop loop = { .epfd = -EBADF };
+	unsigned armed = 0, random = 12345;
+
+	for (int step = 0; step < STEPS || armed > 0; step++) {
+		const struct cx_timer *first = NULL;
+		struct cx_timer *timer;
+
+		random = random * 1103515245 + 12345;
+		timer = &timers[(random >> 16) % TIMERS];
+		if (step >= STEPS)
+			timer = loop.timers;
+		if (step < STEPS && (random >> 8) % 3 != 0)
+			cx_timer_set(&loop, timer, 100000 + (random >> 10) % SPAN_MS);
+		else
+			cx_timer_clear(timer);
+		armed = 0;
+		for (int i = 0; i < TIMERS; i++) {
+			const struct cx_timer *t = &timers[i];
+
+			if (t->link == NULL)
+				continue;
+			armed++;
+			if (first == NULL || t->due_ms < first->due_ms ||
+			    (t->due_ms == first->due_ms && t->turn < first->turn))
+				first = t;
+		}
+		ck_assert_ptr_eq(loop.timers, first);
+	}
+}
+END_TEST
+
 START_TEST(buffer_has_a_limit)
 {
 	struct cx_buf buf = { .max = 1000 };
@@ -134,6 +170,7 @@ int main(void)
 
 	tcase_add_test(tc, drop_inside_a_batch);
 	tcase_add_test(tc, timers_fire_in_order_and_can_be_cleared);
+	tcase_add_test(tc, the_next_timer_is_the_first_of_many);
 	tcase_add_test(tc, buffer_has_a_limit);
 	suite_add_tcase(s, tc);
 	return run_suite(s);
