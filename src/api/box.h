@@ -27,8 +27,9 @@ struct cx_box_net {
 	uint8_t address4[4], address6[16];
 	unsigned naddress4, naddress6; /* bytes; 0: none */
 	uint32_t number;	       /* of the policy in force; 0: none yet */
+	int64_t asked;		       /* generation of that with which it was asked for */
 	int64_t behind;		       /* changes of it that the resolver has not confirmed */
-	bool starting;		       /* the sandbox goes on when its policy is in force */
+	bool starting;		       /* the sandbox is told of when its policy is in force */
 	bool held;		       /* of the resolver */
 	struct cx_sandbox_row *wanted; /* a change that caissond is asked for */
 	struct cx_box_waiter *waiters; /* for that, or for the resolver's word */
@@ -68,8 +69,9 @@ struct cx_box {
 	struct cx_buf env;  /* strv of configure; wiped when it was taken */
 	struct cx_buf start;
 	char *cwd, *user;
-	char told[16];	   /* the status that watchers heard last */
-	char *oom_message; /* NULL: caissond has not told what filled its memory */
+	char told[16];		      /* the status that watchers heard last */
+	char *oom_message;	      /* NULL: caissond has not told what filled its memory */
+	bool configuring, configured; /* its agent was asked, and has done so */
 	bool destroying, reading_log, log_is_read;
 	bool end_recorded;   /* its row says so, all but the log */
 	unsigned unrecorded; /* how often its row could not be told that it has ended */
@@ -118,8 +120,13 @@ CX_MUST int cx_box_open_session(struct cx_box *box, struct cx_engine_answer *ans
  */
 CX_MUST int cx_box_go_on(struct cx_box *box, struct cx_err *err);
 
-/* Everything before its configuration is done. */
+/*
+ * Directories and the user that commands are to have; nothing of the image's or the client's runs
+ * for it but the start command, if there is one.
+ */
 CX_MUST int cx_box_configure(struct cx_box *box, struct cx_err *err);
+/* Its policy is in force: what has waited for that goes on. */
+CX_MUST int cx_box_go_public(struct cx_box *box, struct cx_err *err);
 
 /* ---- boxqueue.c ----------------------------------------------------------------------------- */
 
@@ -147,11 +154,15 @@ bool cx_queue_is_not_yet(const struct cx_box *box, const struct cx_err *err);
 
 /* ---- boxnet.c ------------------------------------------------------------------------------- */
 
+/* Asks caissond for the sandbox, with its policy; box->engine_call. */
+CX_MUST int cx_boxnet_create(struct cx_box *box, const struct cx_msg_create *plan,
+			     struct cx_err *err);
 /*
- * Puts the row's policy in force, then configures the sandbox; if that fails the sandbox ends.
- * Without a network it is configured at once.
+ * The answer to that: the resolver is told, and at the same time the sandbox is configured; but one
+ * with a start command afterwards. If any of it fails the sandbox ends.
  */
-CX_MUST int cx_boxnet_begin(struct cx_box *box, struct cx_err *err);
+CX_MUST int cx_boxnet_begin(struct cx_box *box, const struct cx_engine_answer *answer,
+			    struct cx_err *err);
 /* The same for one that runs: what fails is told to the log, as the kernel has its policy still. */
 void cx_boxnet_adopt(struct cx_box *box);
 /* It ends, or is freed: its network reaches it no more. Idempotent. */

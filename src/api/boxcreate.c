@@ -140,26 +140,25 @@ static void forget_wish(struct cx_box *box)
 		cx_log_err(CX_LOG_WARNING, &err, "secrets not forgotten", "id", box->row.id, NULL);
 }
 
-static void on_configured(struct cx_call *call, const struct cx_answer *answer,
-			  const struct cx_err *err)
+static void fail(struct cx_box *box, const struct cx_err *why)
 {
-	struct cx_box *box = cx_container_of(call, struct cx_box, agent_call);
-	struct cx_err failed;
+	box->why = *why;
+	cx_box_end(box, NULL);
+}
 
-	(void)answer;
-	cx_box_forget_config(box);
-	if (err == NULL && cx_box_set(&box->row.status, "RUNNING", &failed) < 0)
-		err = &failed;
-	if (err == NULL) {
-		cx_lifetime_begin(box);
-		if (cx_store_sandbox_update(box->gw->store, &box->row, &failed) < 0) {
-			box->row.started_ms = 0;
-			err = &failed;
-		}
+/* Its agent has its configuration, and its policy is in force. */
+static void begin_running(struct cx_box *box)
+{
+	struct cx_err err;
+
+	if (cx_box_set(&box->row.status, "RUNNING", &err) < 0) {
+		fail(box, &err);
+		return;
 	}
-	if (err != NULL) {
-		box->why = *err;
-		cx_box_end(box, NULL);
+	cx_lifetime_begin(box);
+	if (cx_store_sandbox_update(box->gw->store, &box->row, &err) < 0) {
+		box->row.started_ms = 0;
+		fail(box, &err);
 		return;
 	}
 	box->phase = CX_BOX_RUNNING;
@@ -173,6 +172,20 @@ static void on_configured(struct cx_call *call, const struct cx_answer *answer,
 	cx_box_tell(&box->running, &box->row, NULL);
 }
 
+static void on_configured(struct cx_call *call, const struct cx_answer *answer,
+			  const struct cx_err *err)
+{
+	struct cx_box *box = cx_container_of(call, struct cx_box, agent_call);
+
+	(void)answer;
+	cx_box_forget_config(box);
+	box->configured = true;
+	if (err != NULL)
+		fail(box, err);
+	else if (!box->net.starting)
+		begin_running(box);
+}
+
 int cx_box_configure(struct cx_box *box, struct cx_err *err)
 {
 	struct cx_msg_configure plan = { .env = cx_str_of_buf(&box->env),
@@ -180,17 +193,27 @@ int cx_box_configure(struct cx_box *box, struct cx_err *err)
 					 .user = cx_str_of(box->user),
 					 .start = cx_str_of_buf(&box->start) };
 
+	box->configuring = true;
 	box->agent_call.done = on_configured;
 	return cx_session_configure(box->session, &plan, &box->agent_call, err);
 }
 
-/* Nothing of the image runs in it before it is configured, which is when its policy is in force. */
+int cx_box_go_public(struct cx_box *box, struct cx_err *err)
+{
+	if (!box->configuring)
+		return cx_box_configure(box, err);
+	if (box->configured)
+		begin_running(box);
+	return 0;
+}
+
+/* Nothing of the image's or the client's runs in it before its policy is in force. */
 static int go_on(struct cx_box *box, struct cx_engine_answer *answer, struct cx_err *err)
 {
 	box->phase = CX_BOX_CONFIGURING;
 	if (cx_box_open_session(box, answer, true, err) < 0)
 		return -err->errnum;
-	return cx_boxnet_begin(box, err);
+	return cx_boxnet_begin(box, answer, err);
 }
 
 static void on_created(struct cx_engine_call *call, struct cx_engine_answer *answer,
@@ -271,7 +294,7 @@ static int ask_create(struct cx_box *box, const struct cx_image_row *image, stru
 		return -err->errnum;
 	box->engine_call.done = on_created;
 	box->phase = CX_BOX_CREATING;
-	if (cx_engine_create(box->gw->engine, &plan, &box->engine_call, err) < 0)
+	if (cx_boxnet_create(box, &plan, err) < 0)
 		return -err->errnum;
 	cx_queue_asked(box);
 	return 0;

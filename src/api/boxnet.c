@@ -9,9 +9,10 @@
 #include "base/log.h"
 
 /*
- * The network of a sandbox: caissond is asked for its addresses and told its policy, then the
- * resolver is told what names mean to it. What is between the two steps of a change is closed
- * rather than open: until the resolver has its word, addresses of names are refused.
+ * The network of a sandbox: caissond makes it with its policy and tells its addresses, then the
+ * resolver is told what names mean to it. Meanwhile its agent may be at its configuration. What is
+ * between the two steps of a change is closed rather than open: until the resolver has its word,
+ * addresses of names are refused.
  */
 enum { PATIENCE_MS = 10000 }; /* for the resolver, which caissond may just be starting anew */
 
@@ -170,7 +171,7 @@ static void on_told(struct cx_resolver_slot *slot)
 		return;
 	box->net.starting = false;
 	tell_members(box, box->row.network_link);
-	if (cx_box_configure(box, &err) < 0)
+	if (cx_box_go_public(box, &err) < 0)
 		fail_start(box, &err);
 }
 
@@ -249,8 +250,7 @@ static void on_policy(struct cx_engine_call *call, struct cx_engine_answer *answ
 		drop_wanted(box);
 		box->net.behind++;
 	}
-	if (!box->net.starting)
-		cx_box_save(box);
+	cx_box_save(box);
 	tell_names(box);
 	if (link == box->row.network_link)
 		return;
@@ -258,21 +258,32 @@ static void on_policy(struct cx_engine_call *call, struct cx_engine_answer *answ
 	tell_members(box, box->row.network_link);
 }
 
-static int ask_policy(struct cx_box *box, struct cx_err *err)
+/* m.rules is a view of rules. */
+static int make_policy(const struct cx_sandbox_row *row, struct cx_msg_egress *m,
+		       struct cx_buf *rules, struct cx_err *err)
 {
-	const struct cx_sandbox_row *row = box->net.wanted != NULL ? box->net.wanted : &box->row;
 	CX_AUTO(cx_policy_clear) struct cx_policy policy = { 0 };
-	CX_AUTO(cx_buf_free) struct cx_buf rules = { 0 };
-	struct cx_msg_egress m = { .id = cx_str_of(box->row.engine_id),
-				   .link = (uint32_t)row->network_link };
 	struct cx_nethost host;
 	size_t at = 0;
 
-	if (cx_policy_load(row, &policy, err) < 0 || cx_policy_rules(&policy, &rules, err) < 0)
+	if (cx_policy_load(row, &policy, err) < 0 || cx_policy_rules(&policy, rules, err) < 0)
 		return -err->errnum;
-	m.mode = policy.mode;
-	m.names = cx_policy_next_host(&policy, &at, &host);
-	m.rules = cx_str_of_buf(&rules);
+	*m = (struct cx_msg_egress){ .mode = policy.mode,
+				     .names = cx_policy_next_host(&policy, &at, &host),
+				     .link = (uint32_t)row->network_link,
+				     .rules = cx_str_of_buf(rules) };
+	return 0;
+}
+
+static int ask_policy(struct cx_box *box, struct cx_err *err)
+{
+	const struct cx_sandbox_row *row = box->net.wanted != NULL ? box->net.wanted : &box->row;
+	CX_AUTO(cx_buf_free) struct cx_buf rules = { 0 };
+	struct cx_msg_egress m;
+
+	if (make_policy(row, &m, &rules, err) < 0)
+		return -err->errnum;
+	m.id = cx_str_of(box->row.engine_id);
 	box->net.call.done = on_policy;
 	return cx_engine_egress(box->gw->engine, &m, &box->net.call, err);
 }
@@ -297,30 +308,34 @@ static bool take_address(struct cx_str from, uint8_t *to, unsigned size, unsigne
 	return true;
 }
 
+static int take_link(struct cx_box *box, const struct cx_msg_network_is *m, struct cx_err *err)
+{
+	struct cx_box_net *net = &box->net;
+
+	if (!take_address(m->address4, net->address4, 4, &net->naddress4) ||
+	    !take_address(m->address6, net->address6, 16, &net->naddress6))
+		return cx_refuse(err, CX_INTERNAL, "caissond gave the sandbox no address");
+	net->linked = true;
+	net->names.slot = m->slot;
+	net->number = m->number;
+	return 0;
+}
+
 static void on_network(struct cx_engine_call *call, struct cx_engine_answer *answer,
 		       const struct cx_err *err)
 {
 	struct cx_box *box = cx_container_of(call, struct cx_box, net.call);
-	struct cx_box_net *net = &box->net;
 	struct cx_err bad;
 
-	if (err == NULL &&
-	    (!take_address(answer->network.address4, net->address4, 4, &net->naddress4) ||
-	     !take_address(answer->network.address6, net->address6, 16, &net->naddress6))) {
-		(void)cx_refuse(&bad, CX_INTERNAL, "caissond gave the sandbox no address");
+	if (err == NULL && take_link(box, &answer->network, &bad) < 0)
 		err = &bad;
-	}
 	if (err != NULL) {
 		not_set(box, err);
 		return;
 	}
-	net->linked = true;
-	net->names.slot = answer->network.slot;
-	net->number = answer->network.number;
-	if (!net->starting) /* else when it has begun */
-		tell_members(box, box->row.network_link);
-	/* Of one that is adopted: to set it again would cut flows to addresses of names. */
-	if (net->number != 0 && net->number == box->row.network_number)
+	tell_members(box, box->row.network_link);
+	/* To set it again would cut flows to addresses of names. */
+	if (box->net.number != 0 && box->net.number == box->row.network_number)
 		tell_names(box);
 	else
 		send_policy(box);
@@ -332,12 +347,43 @@ static int ask_network(struct cx_box *box, struct cx_err *err)
 	return cx_engine_network(box->gw->engine, box->row.engine_id, &box->net.call, err);
 }
 
-int cx_boxnet_begin(struct cx_box *box, struct cx_err *err)
+int cx_boxnet_create(struct cx_box *box, const struct cx_msg_create *plan, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf rules = { 0 };
+	struct cx_msg_create_linked m = { .cpu_milli = plan->cpu_milli,
+					  .memory_bytes = plan->memory_bytes,
+					  .pids = plan->pids,
+					  .hostname = plan->hostname,
+					  .layers = plan->layers,
+					  .disk_bytes = plan->disk_bytes,
+					  .in_memory = plan->in_memory };
+	struct cx_msg_egress policy;
+
+	if (!box->gw->host.network)
+		return cx_engine_create(box->gw->engine, plan, &box->engine_call, err);
+	if (make_policy(&box->row, &policy, &rules, err) < 0)
+		return -err->errnum;
+	m.mode = policy.mode;
+	m.names = policy.names;
+	m.link = policy.link;
+	m.rules = policy.rules;
+	box->net.asked = box->row.network_generation;
+	return cx_engine_create_linked(box->gw->engine, &m, &box->engine_call, err);
+}
+
+int cx_boxnet_begin(struct cx_box *box, const struct cx_engine_answer *answer, struct cx_err *err)
 {
 	if (!box->gw->host.network)
 		return cx_box_configure(box, err);
+	if (take_link(box, &answer->network, err) < 0)
+		return -err->errnum;
+	box->row.network_number = box->net.number;
 	box->net.starting = true;
-	return ask_network(box, err);
+	if (box->row.network_generation == box->net.asked)
+		tell_names(box);
+	else if (ask_policy(box, err) < 0) /* it was changed while it was made */
+		return -err->errnum;
+	return box->start.len > 0 ? 0 : cx_box_configure(box, err);
 }
 
 void cx_boxnet_adopt(struct cx_box *box)

@@ -129,6 +129,13 @@ int cx_engine_create(struct cx_engine *engine, const struct cx_msg_create *plan,
 	ASK(create, created, CX_ENGINE_ANSWER_MS, plan, NULL, 0);
 }
 
+int cx_engine_create_linked(struct cx_engine *engine, const struct cx_msg_create_linked *plan,
+			    struct cx_engine_call *call, struct cx_err *err)
+{
+	ASK_LONG(MESSAGE_MAX + EGRESS_MAX, create_linked, created_linked, CX_ENGINE_ANSWER_MS, plan,
+		 NULL, 0);
+}
+
 int cx_engine_connect(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
 		      struct cx_err *err)
 {
@@ -423,13 +430,26 @@ static bool on_event(struct cx_engine *engine, struct cx_packet *pkt)
 	}
 }
 
+static bool decode_created(struct cx_packet *pkt, struct cx_engine_answer *a)
+{
+	struct cx_msg_created_linked m;
+
+	if (pkt->type == CX_MSG_created)
+		return cx_msg_created_get(&pkt->body, &a->created);
+	if (!cx_msg_created_linked_get(&pkt->body, &m))
+		return false;
+	a->created = (struct cx_msg_created){ m.id, m.uid_base, m.micros };
+	a->network = (struct cx_msg_network_is){ m.slot, m.number, m.address4, m.address6 };
+	return true;
+}
+
 static bool on_late_sandbox(struct cx_engine *engine, struct cx_packet *pkt)
 {
-	struct cx_msg_created m;
+	struct cx_engine_answer a;
 	struct cx_err err;
 	char id[33];
 
-	if (!cx_msg_created_get(&pkt->body, &m) || !decode_id(m.id, id))
+	if (!decode_created(pkt, &a) || !decode_id(a.created.id, id))
 		return false;
 	cx_log(CX_LOG_WARNING, "a sandbox came too late and is destroyed", "id", id, NULL);
 	if (cx_engine_destroy(engine, id, NULL, &err) < 0)
@@ -454,6 +474,7 @@ static bool on_late(struct cx_engine *engine, struct cx_packet *pkt)
 {
 	switch (pkt->type) {
 	case CX_MSG_created:
+	case CX_MSG_created_linked:
 		return on_late_sandbox(engine, pkt);
 	case CX_MSG_layer_built:
 		return on_late_layer(engine, pkt);
@@ -500,7 +521,8 @@ static bool decode_answer(struct cx_packet *pkt, struct cx_engine_answer *a)
 	case CX_MSG_ready:
 		return cx_msg_ready_get(r, &a->ready);
 	case CX_MSG_created:
-		return has_reach(pkt) && cx_msg_created_get(r, &a->created);
+	case CX_MSG_created_linked:
+		return has_reach(pkt) && decode_created(pkt, a);
 	case CX_MSG_connected:
 		return has_reach(pkt) && r->left == 0;
 	case CX_MSG_used:

@@ -88,6 +88,10 @@ CX_MUST int cx_engine_hello(struct cx_engine *engine, struct cx_engine_call *cal
 			    struct cx_err *err);
 CX_MUST int cx_engine_create(struct cx_engine *engine, const struct cx_msg_create *plan,
 			     struct cx_engine_call *call, struct cx_err *err);
+/* With a link, and a policy that is in force when it is answered: created and network are told. */
+CX_MUST int cx_engine_create_linked(struct cx_engine *engine,
+				    const struct cx_msg_create_linked *plan,
+				    struct cx_engine_call *call, struct cx_err *err);
 CX_MUST int cx_engine_connect(struct cx_engine *engine, const char *id, struct cx_engine_call *call,
 			      struct cx_err *err);
 CX_MUST int cx_engine_destroy(struct cx_engine *engine, const char *id, struct cx_engine_call *call,

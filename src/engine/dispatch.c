@@ -16,6 +16,10 @@ struct creating {
 	struct cx_create create;
 	struct cx_dispatch *dispatch;
 	struct asker asker;
+	bool linked;		     /* its policy is to be in force when it is answered */
+	struct cx_msg_egress policy; /* what of it is views is behind this */
+	uint32_t number;	     /* of it, when it is; else 0 */
+	char rules[];
 };
 
 struct cx_destroying {
@@ -27,6 +31,7 @@ struct cx_destroying {
 union request {
 	struct cx_msg_hello hello;
 	struct cx_msg_create create;
+	struct cx_msg_create_linked create_linked;
 	struct cx_msg_connect connect;
 	struct cx_msg_destroy destroy;
 	struct cx_msg_list list;
@@ -140,33 +145,69 @@ static int open_reach(struct cx_dispatch *d, struct cx_sandbox *sb, struct reach
 	return 0;
 }
 
+static int set_policy(struct creating *c, const struct cx_sandbox *sb, struct cx_err *err)
+{
+	if (!c->linked || c->number != 0)
+		return 0;
+	return cx_egress_set(c->dispatch->host, sb->record.slot, &c->policy, &c->number, err);
+}
+
+static int answer_linked(const struct creating *c, const struct cx_sandbox *sb,
+			 const struct cx_msg_created *m, const struct reach *reach,
+			 struct cx_err *err)
+{
+	struct cx_msg_created_linked linked = {
+		.id = m->id, .uid_base = m->uid_base, .micros = m->micros, .number = c->number
+	};
+	struct cx_slot_link link;
+	bool ip6;
+
+	if (cx_egress_network(c->dispatch->host, sb->record.slot, &link, err) < 0)
+		return -err->errnum;
+	ip6 = !IN6_IS_ADDR_UNSPECIFIED(&link.address6);
+	linked.slot = link.slot;
+	linked.address4 = (struct cx_str){ (const char *)&link.address4, sizeof link.address4 };
+	linked.address6 =
+		(struct cx_str){ (const char *)&link.address6, ip6 ? sizeof link.address6 : 0 };
+	return cx_reply_created_linked_fds(c->dispatch->gateway->link, c->asker.request, &linked,
+					   reach->fds, reach->n, err);
+}
+
+static int answer_created(const struct creating *c, struct cx_sandbox *sb,
+			  const struct reach *reach, struct cx_err *err)
+{
+	uint64_t micros = cx_now_us() - c->create.asked_us;
+	struct cx_msg_created m = { .id = cx_str_of(sb->record.id),
+				    .uid_base = sb->record.uid_base,
+				    .micros = micros < UINT32_MAX ? (uint32_t)micros : UINT32_MAX };
+
+	if (c->linked)
+		return answer_linked(c, sb, &m, reach, err);
+	return cx_reply_created_fds(c->dispatch->gateway->link, c->asker.request, &m, reach->fds,
+				    reach->n, err);
+}
+
 static void created(struct cx_create *create, struct cx_sandbox *sb, const struct cx_err *why)
 {
-	struct creating *c = cx_container_of(create, struct creating, create);
+	cx_autofree struct creating *c = cx_container_of(create, struct creating, create);
 	struct cx_dispatch *d = c->dispatch;
-	struct asker asker = c->asker;
-	uint64_t micros = cx_now_us() - create->asked_us;
 	CX_AUTO(close_reach) struct reach reach = { 0 };
-	struct cx_msg_created m = { .micros = micros < UINT32_MAX ? (uint32_t)micros : UINT32_MAX };
 	struct cx_err err;
 	int r;
 
-	free(c);
 	if (sb == NULL) {
-		answer_error(d, asker, why);
+		answer_error(d, c->asker, why);
 		return;
 	}
-	r = open_reach(d, sb, &reach, &err);
+	r = set_policy(c, sb, &err) < 0 ? -1 : open_reach(d, sb, &reach, &err);
 	if (r < 0)
-		answer_error(d, asker, &err);
-	if (r < 0 || !is_there(d, asker)) {
+		answer_error(d, c->asker, &err);
+	if (r < 0 || !is_there(d, c->asker)) {
 		cx_sandbox_destroy(sb); /* nobody knows its id */
 		return;
 	}
-	m.id = cx_str_of(sb->record.id);
-	m.uid_base = sb->record.uid_base;
 	cx_cgroup_close_work(&sb->group);
-	if (cx_reply_created_fds(d->gateway->link, asker.request, &m, reach.fds, reach.n, &err) < 0)
+	if (answer_created(c, sb, &reach, &err) < 0)
 		cx_gateway_kill(d->gateway, &err);
 }
 
@@ -191,25 +232,71 @@ static int plan_create(struct cx_dispatch *d, const struct cx_msg_create *m,
 	return cx_capacity_check(&d->capacity, plan, err);
 }
 
-static int do_create(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
-		     struct cx_err *err)
+static struct creating *new_creating(struct cx_dispatch *d, struct asker asker, uint32_t rules)
 {
-	struct creating *c = calloc(1, sizeof *c);
+	struct creating *c = calloc(1, sizeof *c + rules);
 
-	(void)fds;
 	if (c == NULL)
-		return cx_fail(err, ENOMEM, "a request");
+		return NULL;
 	c->create.done = created;
 	c->create.asked_us = cx_now_us();
 	c->dispatch = d;
 	c->asker = asker;
-	if (plan_create(d, &m->create, &c->create.plan, err) < 0 ||
-	    cx_pool_create(d->pool, &c->create, err) < 0) {
-		d->was_full |= err->kind == CX_BUSY || err->kind == CX_LIMIT;
-		free(c);
+	return c;
+}
+
+static int begin_create(struct creating **slot, const struct cx_msg_create *m, struct cx_err *err)
+{
+	struct creating *c = *slot;
+	struct cx_err later;
+
+	if (plan_create(c->dispatch, m, &c->create.plan, err) < 0 ||
+	    cx_pool_create(c->dispatch->pool, &c->create, err) < 0) {
+		c->dispatch->was_full |= err->kind == CX_BUSY || err->kind == CX_LIMIT;
 		return -err->errnum;
 	}
+	*slot = NULL; /* created() frees it */
+	/* While the agent is at its claim. What fails now fails again when it is to be answered. */
+	if (c->create.given != NULL)
+		(void)!set_policy(c, c->create.given, &later);
 	return 0;
+}
+
+static int do_create(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
+		     struct cx_err *err)
+{
+	cx_autofree struct creating *c = new_creating(d, asker, 0);
+
+	(void)fds;
+	if (c == NULL)
+		return cx_fail(err, ENOMEM, "a request");
+	return begin_create(&c, &m->create, err);
+}
+
+static int do_create_linked(struct cx_dispatch *d, struct asker asker, const union request *m,
+			    int *fds, struct cx_err *err)
+{
+	const struct cx_msg_create_linked *l = &m->create_linked;
+	const struct cx_msg_create plan = { .cpu_milli = l->cpu_milli,
+					    .memory_bytes = l->memory_bytes,
+					    .pids = l->pids,
+					    .hostname = l->hostname,
+					    .layers = l->layers,
+					    .disk_bytes = l->disk_bytes,
+					    .in_memory = l->in_memory };
+	cx_autofree struct creating *c = new_creating(d, asker, l->rules.len);
+
+	(void)fds;
+	if (c == NULL)
+		return cx_fail(err, ENOMEM, "a request");
+	if (l->rules.len > 0)
+		memcpy(c->rules, l->rules.p, l->rules.len);
+	c->linked = true;
+	c->policy = (struct cx_msg_egress){ .mode = l->mode,
+					    .names = l->names,
+					    .link = l->link,
+					    .rules = { .p = c->rules, .len = l->rules.len } };
+	return begin_create(&c, &plan, err);
 }
 
 /* A sandbox that a gateway may know of: RUNNING, or being killed after it was. */
@@ -674,6 +761,7 @@ static int do_egress(struct cx_dispatch *d, struct asker asker, const union requ
 
 DECODER(hello)
 DECODER(create)
+DECODER(create_linked)
 DECODER(connect)
 DECODER(destroy)
 DECODER(list)
@@ -711,21 +799,21 @@ static const struct op {
 	int (*run)(struct cx_dispatch *d, struct asker asker, const union request *m, int *fds,
 		   struct cx_err *err);
 } ops[] = {
-	OP(hello, CX_PEER_NEW, 0, false),	  OP(create, CX_PEER_READY, 0, true),
-	OP(connect, CX_PEER_READY, 0, false),	  OP(destroy, CX_PEER_READY, 0, false),
-	OP(list, CX_PEER_READY, 0, false),	  OP(usage, CX_PEER_READY, 0, false),
-	OP(layer_build, CX_PEER_READY, 3, true),  OP(layer_commit, CX_PEER_READY, 0, false),
-	OP(layer_abort, CX_PEER_READY, 0, false), OP(layer_remove, CX_PEER_READY, 0, false),
-	OP(layer_stat, CX_PEER_READY, 0, false),  OP(scan, CX_PEER_READY, 3, true),
-	OP(fetch, CX_PEER_READY, 1, true),	  OP(layer_check, CX_PEER_READY, 1, true),
-	OP(export, CX_PEER_READY, 3, true),	  OP(commit, CX_PEER_READY, 3, true),
-	OP(bundle, CX_PEER_READY, 3, true),	  OP(count, CX_PEER_READY, 0, false),
-	OP(pause, CX_PEER_READY, 0, true),	  OP(resume, CX_PEER_READY, 0, false),
-	OP(network, CX_PEER_READY, 0, false),	  OP(egress, CX_PEER_READY, 0, false),
-	OP(listen, CX_PEER_READY, 0, false),	  OP(networking, CX_PEER_READY, 0, false),
-	OP(ssh, CX_PEER_READY, 2, true),	  OP(command_slot, CX_PEER_READY, 0, false),
-	OP(disks, CX_PEER_READY, 0, false),	  OP(capacity, CX_PEER_READY, 0, false),
-	OP(trouble, CX_PEER_READY, 0, false),
+	OP(hello, CX_PEER_NEW, 0, false),	   OP(create, CX_PEER_READY, 0, true),
+	OP(create_linked, CX_PEER_READY, 0, true), OP(connect, CX_PEER_READY, 0, false),
+	OP(destroy, CX_PEER_READY, 0, false),	   OP(list, CX_PEER_READY, 0, false),
+	OP(usage, CX_PEER_READY, 0, false),	   OP(layer_build, CX_PEER_READY, 3, true),
+	OP(layer_commit, CX_PEER_READY, 0, false), OP(layer_abort, CX_PEER_READY, 0, false),
+	OP(layer_remove, CX_PEER_READY, 0, false), OP(layer_stat, CX_PEER_READY, 0, false),
+	OP(scan, CX_PEER_READY, 3, true),	   OP(fetch, CX_PEER_READY, 1, true),
+	OP(layer_check, CX_PEER_READY, 1, true),   OP(export, CX_PEER_READY, 3, true),
+	OP(commit, CX_PEER_READY, 3, true),	   OP(bundle, CX_PEER_READY, 3, true),
+	OP(count, CX_PEER_READY, 0, false),	   OP(pause, CX_PEER_READY, 0, true),
+	OP(resume, CX_PEER_READY, 0, false),	   OP(network, CX_PEER_READY, 0, false),
+	OP(egress, CX_PEER_READY, 0, false),	   OP(listen, CX_PEER_READY, 0, false),
+	OP(networking, CX_PEER_READY, 0, false),   OP(ssh, CX_PEER_READY, 2, true),
+	OP(command_slot, CX_PEER_READY, 0, false), OP(disks, CX_PEER_READY, 0, false),
+	OP(capacity, CX_PEER_READY, 0, false),	   OP(trouble, CX_PEER_READY, 0, false),
 };
 
 bool cx_dispatch_is_legal(unsigned type, unsigned state, unsigned nfds)

@@ -111,6 +111,7 @@ void cx_pool_drop_waiting(struct cx_pool *pool, const struct cx_err *err)
 static void give(struct cx_sandbox *sb, struct cx_create *create)
 {
 	sb->creator = create;
+	create->given = sb;
 	cx_sandbox_claim(sb, &create->plan);
 }
 

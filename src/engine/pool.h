@@ -23,7 +23,8 @@ struct cx_create {
 	/* Once: with a RUNNING sandbox, or NULL and why not. Nothing is left behind then. */
 	void (*done)(struct cx_create *create, struct cx_sandbox *sb, const struct cx_err *err);
 	uint64_t asked_us;
-	struct cx_create *next; /* pool's from here */
+	struct cx_sandbox *given; /* whom the claim went to; NULL: it waits. Valid until done */
+	struct cx_create *next;	  /* pool's from here */
 	struct cx_timer timer;
 	struct cx_pool *pool;
 };

@@ -75,7 +75,9 @@
 	M(0x5d, capacity, CX_FIELDS_NONE) /* -> capacity_is */                                     \
 	M(0x5e, capacity_is, CX_FIELDS_CAPACITY)                                                   \
 	M(0x60, certificate, CX_FIELDS_NONE) /* event, fd: a pipe with a new one, NUL, its key */  \
-	M(0x61, expose_certificate, CX_FIELDS_NONE) /* the same of exposed ports */
+	M(0x61, expose_certificate, CX_FIELDS_NONE)	  /* the same of exposed ports */          \
+	M(0x62, create_linked, CX_FIELDS_CREATE_LINKED)	  /* create, network and egress in one */  \
+	M(0x63, created_linked, CX_FIELDS_CREATED_LINKED) /* its answer; fds: as of created */
 
 #define CX_FIELDS_NONE(F)
 #define CX_FIELDS_HELLO(F) F(u32, version, 1)
@@ -188,12 +190,14 @@
  * the list allow names, whose addresses the resolver is to permit? link: 0, or the number of the
  * network whose other members it reaches. rules: netrule.h.
  */
-#define CX_FIELDS_EGRESS(F)             \
-	F(str, id, 32)                  \
+#define CX_FIELDS_EGRESS(F) F(str, id, 32) CX_FIELDS_POLICY(F)
+#define CX_FIELDS_POLICY(F)             \
 	F(u32, mode, CX_EGRESS_MAX - 1) \
 	F(u32, names, 1)                \
 	F(u32, link, UINT32_MAX)        \
 	F(bytes, rules, CX_NETRULES_MAX *CX_NETRULE_SIZE)
+#define CX_FIELDS_CREATE_LINKED(F)  CX_FIELDS_CREATE(F) CX_FIELDS_POLICY(F)
+#define CX_FIELDS_CREATED_LINKED(F) CX_FIELDS_CREATED(F) CX_FIELDS_NETWORK_IS(F)
 /* number: of this policy; each has its own, and none is used twice. */
 #define CX_FIELDS_EGRESS_SET(F) F(u32, number, UINT32_MAX)
 /* port: 0 is any free one of the range that is configured for the purpose. */

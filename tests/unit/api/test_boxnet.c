@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The network of a sandbox in the gateway, with a caissond, an agent and a resolver that the test
- * plays: nothing is configured before its policy is in force, and what is told of a change is so.
+ * plays: nothing of it runs before its policy is in force, and what is told of a change is so.
  */
 #include <netinet/in.h>
 #include <string.h>
@@ -223,26 +223,42 @@ static const char *id_of(unsigned i)
 	return ids[i];
 }
 
-/* Up to where caissond is asked for its network. */
-static uint32_t make(unsigned i, const char *fields)
-{
-	int theirs;
+/* What caissond was asked for last. */
+static struct {
+	uint32_t request, mode, names, link, nrules;
+	struct cx_netrule rule;
+} asked;
 
-	ck_assert_msg(ask(i, fields) == 0, "%s", err.msg);
-	pair(&agents[i], &theirs);
-	say(caissond, created, hear(caissond, CX_MSG_create), &theirs, 1,
-	    .id = cx_str_of(id_of(i)));
-	cx_close(&theirs);
-	say(agents[i], agent_hello, 0, NULL, 0, .version = 1, .state = CX_AGENT_CLAIMED);
-	return hear(caissond, CX_MSG_network);
+static void hear_create(void)
+{
+	HEAR(caissond, create_linked, m);
+	asked.request = heard->request;
+	asked.mode = m.mode;
+	asked.names = m.names;
+	asked.link = m.link;
+	asked.nrules = m.rules.len / CX_NETRULE_SIZE;
+	if (asked.nrules > 0)
+		ck_assert_int_eq(cx_netrule_get((const uint8_t *)m.rules.p, &asked.rule, &err), 0);
 }
 
-static void say_network(unsigned i, uint32_t request)
+static void say_created(unsigned i)
 {
 	char address[4] = { 100, 96, 0, (char)(5 + i) };
+	int theirs;
 
-	say(caissond, network_is, request, NULL, 0, .slot = 5 + i,
-	    .address4 = { .p = address, .len = 4 });
+	pair(&agents[i], &theirs);
+	say(caissond, created_linked, asked.request, &theirs, 1, .id = cx_str_of(id_of(i)),
+	    .slot = 5 + i, .number = 10 + i, .address4 = { .p = address, .len = 4 });
+	cx_close(&theirs);
+	say(agents[i], agent_hello, 0, NULL, 0, .version = 1, .state = CX_AGENT_CLAIMED);
+}
+
+/* It lives, with a policy. */
+static void make(unsigned i, const char *fields)
+{
+	ck_assert_msg(ask(i, fields) == 0, "%s", err.msg);
+	hear_create();
+	say_created(i);
 }
 
 static void expect_begin(unsigned i, uint32_t number, uint32_t mode)
@@ -284,8 +300,7 @@ static struct cx_box *run(unsigned i)
 /* Running, with a policy of mode, which names rule (or NULL). */
 static struct cx_box *start_with(unsigned i, const char *fields, uint32_t mode, const char *rule)
 {
-	say_network(i, make(i, fields));
-	say(caissond, egress_set, hear(caissond, CX_MSG_egress), NULL, 0, .number = 10 + i);
+	make(i, fields);
 	expect_begin(i, 10 + i, mode);
 	if (rule != NULL)
 		expect_rule(rule);
@@ -300,51 +315,80 @@ static struct cx_box *start(unsigned i, const char *fields, uint32_t mode)
 
 /* ---- the start ------------------------------------------------------------------------------- */
 
+/* 0: its start command would, 1: its client's first one. */
 START_TEST(nothing_runs_before_its_policy_is_in_force)
 {
-	struct cx_netrule rule;
-	uint32_t request =
-		make(0, ",\"network_allowlist\":[\"a.b\",\"192.0.2.0/24\",\"*.c:8080\"]");
+	static const char *const fields[] = {
+		",\"network_allowlist\":[\"a.b\",\"192.0.2.0/24\",\"*.c:8080\"]"
+		",\"start_command\":\"true\"",
+		",\"network_allowlist\":[\"a.b\",\"192.0.2.0/24\",\"*.c:8080\"]",
+	};
 
-	ck_assert(is_silent(agents[0]));
-	say_network(0, request);
-	{
-		HEAR(caissond, egress, m);
-		ck_assert(cx_str_equal(m.id, id_of(0)));
-		ck_assert_uint_eq(m.mode, CX_EGRESS_ALLOW);
-		ck_assert_uint_eq(m.names, 1);
-		ck_assert_uint_eq(m.link, 0);
-		ck_assert_uint_eq(m.rules.len, CX_NETRULE_SIZE);
-		ck_assert_int_eq(cx_netrule_get((const uint8_t *)m.rules.p, &rule, &err), 0);
-		ck_assert_uint_eq(rule.prefix, 24);
+	make(0, fields[_i]);
+	ck_assert_uint_eq(asked.mode, CX_EGRESS_ALLOW);
+	ck_assert_uint_eq(asked.names, 1);
+	ck_assert_uint_eq(asked.link, 0);
+	ck_assert_uint_eq(asked.nrules, 1);
+	ck_assert_uint_eq(asked.rule.prefix, 24);
+	if (_i == 1) { /* what it needs to be configured it has */
+		HEAR(agents[0], configure, m);
+		ck_assert_uint_eq(m.start.len, 0);
+		say_only(agents[0], agent_ok, heard->request);
 	}
-	ck_assert(is_silent(agents[0]) && is_silent(resolver));
-	say(caissond, egress_set, heard->request, NULL, 0, .number = 10);
 	expect_begin(0, 10, CX_EGRESS_ALLOW);
 	expect_rule("*.c");
 	expect_rule("a.b");
-	ck_assert(is_silent(agents[0]));
+	ck_assert(is_silent(agents[0]) && is_silent(caissond));
+	ck_assert_int_eq(told[0].n, 0);
+	ck_assert_int_eq(cx_box_find(&gw, id_of(0))->phase, CX_BOX_CONFIGURING);
 	confirm_names(0);
-	ck_assert_int_eq(cx_box_applied(run(0)), 1);
+	if (_i == 0)
+		(void)run(0);
+	ck_assert_str_eq(told[0].status, "RUNNING");
+	ck_assert_int_eq(cx_box_applied(cx_box_find(&gw, id_of(0))), 1);
 }
 END_TEST
 
-/* 0: at its link, 1: at its policy. */
+/* 0: with its policy, 1: at its configuration, 2: at another policy that came in between. */
 START_TEST(a_sandbox_without_its_policy_ends)
 {
-	uint32_t request = make(0, "");
+	uint32_t request;
 
-	if (_i == 1) {
-		say_network(0, request);
+	ck_assert_int_eq(ask(0, ""), 0);
+	hear_create();
+	request = asked.request;
+	if (_i == 2)
+		gw.boxes->row.network_generation++;
+	if (_i > 0)
+		say_created(0);
+	if (_i == 1)
+		say(agents[0], agent_error, hear(agents[0], CX_MSG_configure), NULL, 0,
+		    .kind = CX_LIMIT, .text = cx_str_of("no slot"));
+	if (_i == 2)
 		request = hear(caissond, CX_MSG_egress);
-	}
-	say(caissond, control_error, request, NULL, 0, .kind = CX_LIMIT,
-	    .text = cx_str_of("no slot"));
-	say_only(caissond, destroyed, hear(caissond, CX_MSG_destroy));
+	if (_i != 1)
+		say(caissond, control_error, request, NULL, 0, .kind = CX_LIMIT,
+		    .text = cx_str_of("no slot"));
+	if (_i > 0)
+		say_only(caissond, destroyed, hear(caissond, CX_MSG_destroy));
 	ck_assert_int_eq(told[0].n, 1);
 	ck_assert_int_eq(told[0].why.kind, CX_LIMIT);
 	ck_assert_ptr_nonnull(strstr(told[0].why.msg, "no slot"));
 	ck_assert_ptr_null(gw.boxes);
+}
+END_TEST
+
+START_TEST(a_policy_that_was_changed_meanwhile_is_in_force)
+{
+	ck_assert_int_eq(ask(0, ""), 0);
+	hear_create();
+	gw.boxes->row.network_generation++;
+	say_created(0);
+	ck_assert(is_silent(resolver));
+	say(caissond, egress_set, hear(caissond, CX_MSG_egress), NULL, 0, .number = 20);
+	expect_begin(0, 20, CX_EGRESS_ALL);
+	confirm_names(0);
+	(void)run(0);
 }
 END_TEST
 
@@ -460,19 +504,18 @@ END_TEST
 /* 0: it breaks the protocol, 1: it ends. */
 START_TEST(a_sandbox_that_starts_waits_for_the_next_resolver)
 {
-	say_network(0, make(0, ""));
 	if (_i == 0)
 		say_only(resolver, names_told, 0);
 	else
 		cx_close(&resolver);
 	spin(10);
-	say(caissond, egress_set, hear(caissond, CX_MSG_egress), NULL, 0, .number = 10);
-	ck_assert(is_silent(agents[0]));
+	make(0, "");
+	say_only(agents[0], agent_ok, hear(agents[0], CX_MSG_configure));
 	new_resolver();
 	expect_begin(0, 10, CX_EGRESS_ALL);
-	ck_assert(is_silent(agents[0]));
+	ck_assert_int_eq(told[0].n, 0);
 	confirm_names(0);
-	(void)run(0);
+	ck_assert_int_eq(told[0].n, 1);
 }
 END_TEST
 
@@ -509,13 +552,9 @@ START_TEST(members_of_a_network_are_told_of_each_other)
 	struct cx_box *first = start(0, ",\"network\":\"lab\"", CX_EGRESS_ALL);
 	struct told changed;
 
-	say_network(1, make(1, ",\"network\":\"lab\""));
-	{
-		HEAR(caissond, egress, m);
-		ck_assert_uint_eq(m.link, (uint32_t)cx_box_row(first)->network_link);
-		ck_assert_uint_ne(m.link, 0);
-	}
-	say(caissond, egress_set, heard->request, NULL, 0, .number = 11);
+	make(1, ",\"network\":\"lab\"");
+	ck_assert_uint_eq(asked.link, (uint32_t)cx_box_row(first)->network_link);
+	ck_assert_uint_ne(asked.link, 0);
 	expect_begin(1, 11, CX_EGRESS_ALL);
 	expect_peer(0, "box-0");
 	expect_peer(0, id_of(0));
@@ -577,8 +616,7 @@ START_TEST(a_member_that_ends_is_forgotten)
 	struct cx_box *second;
 
 	(void)start(0, ",\"network\":\"lab\"", CX_EGRESS_ALL);
-	say_network(1, make(1, ",\"network\":\"lab\""));
-	say(caissond, egress_set, hear(caissond, CX_MSG_egress), NULL, 0, .number = 11);
+	make(1, ",\"network\":\"lab\"");
 	expect_begin(1, 11, CX_EGRESS_ALL);
 	expect_peer(0, "box-0");
 	expect_peer(0, id_of(0));
@@ -705,8 +743,9 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, nothing_runs_before_its_policy_is_in_force);
-	tcase_add_loop_test(tc, a_sandbox_without_its_policy_ends, 0, 2);
+	tcase_add_loop_test(tc, nothing_runs_before_its_policy_is_in_force, 0, 2);
+	tcase_add_loop_test(tc, a_sandbox_without_its_policy_ends, 0, 3);
+	tcase_add_test(tc, a_policy_that_was_changed_meanwhile_is_in_force);
 	tcase_add_test(tc, without_a_network_it_starts_at_once);
 	tcase_add_test(tc, a_change_is_told_when_it_is_in_force);
 	tcase_add_test(tc, a_list_of_addresses_has_no_names);

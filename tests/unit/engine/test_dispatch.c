@@ -21,7 +21,7 @@ static const struct {
 	{ CX_MSG_listen, CX_PEER_READY, 0 },	   { CX_MSG_ssh, CX_PEER_READY, 2 },
 	{ CX_MSG_network, CX_PEER_READY, 0 },	   { CX_MSG_egress, CX_PEER_READY, 0 },
 	{ CX_MSG_command_slot, CX_PEER_READY, 0 }, { CX_MSG_disks, CX_PEER_READY, 0 },
-	{ CX_MSG_capacity, CX_PEER_READY, 0 },
+	{ CX_MSG_capacity, CX_PEER_READY, 0 },	   { CX_MSG_create_linked, CX_PEER_READY, 0 },
 };
 
 static bool is_listed(unsigned type, unsigned state, unsigned nfds)
