@@ -33,13 +33,23 @@ static int check_momentary(const struct cx_user_row *user, const struct cx_user_
 	return 0;
 }
 
+/* What one has used is added up over all his sandboxes: only for who is bounded by it. */
+static bool has_budget(const struct cx_user_row *user)
+{
+	return user->max_sandboxes >= 0 || user->max_cpu_cores >= 0 || user->max_memory_gb >= 0 ||
+	       user->max_core_hours >= 0;
+}
+
 int cx_budget_check(struct cx_store *store, const struct cx_sandbox_row *row, struct cx_err *err)
 {
 	CX_AUTO(cx_user_row_clear) struct cx_user_row user = { 0 };
 	struct cx_user_usage usage;
 
-	if (cx_store_user_find(store, row->user_id, &user, err) < 0 ||
-	    cx_store_user_usage(store, user.id, cx_wall_ms(), &usage, err) < 0)
+	if (cx_store_user_find(store, row->user_id, &user, err) < 0)
+		return cx_wrap(err, "budget");
+	if (!has_budget(&user))
+		return 0;
+	if (cx_store_user_usage(store, user.id, cx_wall_ms(), &usage, err) < 0)
 		return cx_wrap(err, "budget");
 	if (user.max_core_hours >= 0 && usage.core_ms >= user.max_core_hours * 3600e3)
 		return cx_refuse(err, CX_SPENT,
