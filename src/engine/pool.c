@@ -3,7 +3,8 @@
 
 enum {
 	PARALLEL = 4,	  /* blanks that are being made at the same time */
-	REFILL_MS = 10,	  /* after a blank was taken: the sandbox's first command goes first */
+	REFILL_MS = 25,	  /* after the last one was taken: sandboxes' first commands go first */
+	LOW_MS = 3,	  /* the same when half of them are gone: the claim goes first */
 	BACKOFF_MS = 100, /* after a failure, doubling */
 	BACKOFF_MS_MAX = 10000,
 };
@@ -26,17 +27,25 @@ static bool wants_more(const struct cx_pool *pool)
 	       starting + pool->set->count[CX_SANDBOX_BLANK] < pool->target + pool->nwaiting;
 }
 
+static bool is_low(const struct cx_pool *pool)
+{
+	return pool->set->count[CX_SANDBOX_BLANK] < pool->target / 2;
+}
+
+/* Who takes one puts the next off, as long as there are enough. */
 static void schedule(struct cx_pool *pool)
 {
-	uint64_t after = pool->nwaiting > 0 ? 0 : REFILL_MS;
+	uint64_t after = pool->nwaiting > 0 ? 0 : is_low(pool) ? LOW_MS : REFILL_MS;
 
-	if (!wants_more(pool) || (pool->timer.link != NULL && pool->nwaiting == 0))
+	if (!wants_more(pool))
 		return;
 	if (pool->failures > 0) {
 		uint64_t past = cx_now_ms() - pool->failed_ms, wait = backoff_ms(pool);
 
 		after = past < wait ? wait - past : 0;
 	}
+	if (pool->timer.link != NULL && is_low(pool) && pool->timer.due_ms <= cx_now_ms() + after)
+		return;
 	cx_timer_set(&pool->set->host->loop, &pool->timer, after);
 }
 
