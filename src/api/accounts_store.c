@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/accounts_store.h"
 
+#include "api/later.h"
 #include "api/store_inner.h"
 
 /* Each list begins with ", ", which a first column 0 takes. */
@@ -76,7 +77,7 @@ static const char *const statements[STATEMENT_MAX] = {
 	[KEY_BY_ID] = "SELECT " KEY_COLUMNS " FROM keys WHERE id=?1",
 	[KEY_LIST] = "SELECT " KEY_COLUMNS " FROM keys WHERE ?1 IS NULL OR user_id=?1"
 		     " ORDER BY created_ms, id",
-	[AUDIT_INSERT] = "INSERT INTO audit VALUES (nullif(?2, 0), ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[AUDIT_INSERT] = "INSERT INTO audit VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 	[AUDIT_LIST] = "SELECT " AUDIT_COLUMNS " FROM audit WHERE (?1 IS NULL OR user_id=?1)"
 		       " AND (?2=0 OR row < ?2) ORDER BY row DESC LIMIT ?3",
 };
@@ -110,33 +111,35 @@ static int step(struct cx_store *store, sqlite3_stmt *stmt, const char *what, st
 	return r == SQLITE_DONE ? 0 : cx_store_fail(store, what, err);
 }
 
-/* Four kinds of rows, each with a list of columns: how it is bound, read, and let go. */
-#define DEFINE_ROW(kind, COLUMNS)                                                      \
-	void cx_##kind##_row_clear(struct cx_##kind##_row *row)                        \
-	{                                                                              \
-		COLUMNS(CX_CLEAR)                                                      \
-	}                                                                              \
+/* Four kinds of rows, each with a list of columns: how it is read and let go, and how bound. */
+#define DEFINE_ROW(kind, COLUMNS)                                               \
+	void cx_##kind##_row_clear(struct cx_##kind##_row *row)                 \
+	{                                                                       \
+		COLUMNS(CX_CLEAR)                                               \
+	}                                                                       \
+	static int read_##kind(sqlite3_stmt *stmt, struct cx_##kind##_row *row, \
+			       struct cx_err *err)                              \
+	{                                                                       \
+		int at = 1, bad = 0;                                            \
+                                                                                \
+		COLUMNS(CX_READ)                                                \
+		if (bad == 0)                                                   \
+			return 0;                                               \
+		cx_##kind##_row_clear(row);                                     \
+		return cx_fail(err, ENOMEM, "read an account");                 \
+	}
+#define DEFINE_BIND(kind, COLUMNS)                                                     \
 	static void bind_##kind(sqlite3_stmt *stmt, const struct cx_##kind##_row *row) \
 	{                                                                              \
 		int at = 2;                                                            \
                                                                                        \
 		COLUMNS(CX_BIND)                                                       \
-	}                                                                              \
-	static int read_##kind(sqlite3_stmt *stmt, struct cx_##kind##_row *row,        \
-			       struct cx_err *err)                                     \
-	{                                                                              \
-		int at = 1, bad = 0;                                                   \
-                                                                                       \
-		COLUMNS(CX_READ)                                                       \
-		if (bad == 0)                                                          \
-			return 0;                                                      \
-		cx_##kind##_row_clear(row);                                            \
-		return cx_fail(err, ENOMEM, "read an account");                        \
 	}
 
 /* ---- users ---------------------------------------------------------------------------------- */
 
 DEFINE_ROW(user, CX_USER_COLUMNS)
+DEFINE_BIND(user, CX_USER_COLUMNS)
 
 static int put_user(struct cx_store *store, enum statement which, const struct cx_user_row *row,
 		    struct cx_err *err)
@@ -266,6 +269,7 @@ int cx_store_user_usage(struct cx_store *store, const char *id, int64_t now_ms,
 
 #define TEAM_AND_ROLE(C) CX_TEAM_COLUMNS(C) C(text, role)
 DEFINE_ROW(team, TEAM_AND_ROLE)
+DEFINE_BIND(team, TEAM_AND_ROLE)
 
 int cx_store_team_insert(struct cx_store *store, const struct cx_team_row *row, struct cx_err *err)
 {
@@ -388,6 +392,7 @@ int cx_store_membership(struct cx_store *store, const char *team_id, const char 
 /* ---- keys ----------------------------------------------------------------------------------- */
 
 DEFINE_ROW(key, CX_KEY_COLUMNS)
+DEFINE_BIND(key, CX_KEY_COLUMNS)
 
 int cx_store_key_insert(struct cx_store *store, const struct cx_key_row *row,
 			const uint8_t hash[32], struct cx_err *err)
@@ -467,11 +472,19 @@ DEFINE_ROW(audit, CX_AUDIT_COLUMNS)
 int cx_store_audit_insert(struct cx_store *store, const struct cx_audit_row *row,
 			  struct cx_err *err)
 {
+	struct cx_params params = { 0 };
+
+	CX_AUDIT_COLUMNS(CX_PARAM)
+	return cx_later_put(store, CX_LATER_AUDIT, &params, err);
+}
+
+int cx_store_audit_run(struct cx_store *store, const struct cx_params *params, struct cx_err *err)
+{
 	CX_AUTO_STMT *stmt = take(store, AUDIT_INSERT, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
-	bind_audit(stmt, row);
+	cx_store_bind_params(stmt, params);
 	return cx_store_run(store, stmt, "write the audit log", err);
 }
 
@@ -479,9 +492,11 @@ int cx_store_audit_each(struct cx_store *store, const char *user_id, int64_t bef
 			int (*each)(const struct cx_audit_row *row, void *arg, struct cx_err *err),
 			void *arg, struct cx_err *err)
 {
-	CX_AUTO_STMT *stmt = take(store, AUDIT_LIST, err);
+	CX_AUTO_STMT *stmt = NULL;
 	int r;
 
+	if (cx_later_run(store, err) == 0)
+		stmt = take(store, AUDIT_LIST, err);
 	if (stmt == NULL)
 		return -err->errnum;
 	cx_store_bind_text(stmt, 1, user_id);

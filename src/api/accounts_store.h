@@ -153,7 +153,7 @@ struct cx_audit_row {
 };
 void cx_audit_row_clear(struct cx_audit_row *row);
 
-/* The newest 200,000 are kept. */
+/* Kept, but not at once in the database (later.h). The newest 200,000 are kept. */
 CX_MUST int cx_store_audit_insert(struct cx_store *store, const struct cx_audit_row *row,
 				  struct cx_err *err);
 /* Newest first: those of a user (NULL: of all) that come before a row (0: the newest). */

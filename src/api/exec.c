@@ -154,7 +154,7 @@ static void keep(struct cx_gateway *gw, struct cx_exec_row *row, const struct cx
 	if (keep_stream(&row->out, &result->out, &err) < 0 ||
 	    keep_stream(&row->err, &result->err, &err) < 0 ||
 	    cx_exec_row_end(row, result->end, result->pid, why, &err) < 0 ||
-	    cx_exec_row_put(gw, row, &err) < 0)
+	    cx_exec_row_put_later(gw, row, &err) < 0)
 		cx_log_err(CX_LOG_WARNING, &err, "a command's end is not recorded", NULL);
 }
 

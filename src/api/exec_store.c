@@ -2,6 +2,7 @@
 #include "api/exec_store.h"
 
 #include "api/aead.h"
+#include "api/later.h"
 #include "api/store_inner.h"
 #include "base/loop.h"
 #include "base/str.h"
@@ -15,6 +16,10 @@ static_assert((int)STATEMENT_MAX <= (int)CX_STORE_STATEMENTS_MAX, "there is a sl
 #define NAMES "command, out, out_bytes, err, err_bytes" CX_EXEC_COLUMNS(CX_SQL_NAME)
 #define HOLES "?, ?, ?, ?, ?" CX_EXEC_COLUMNS(CX_SQL_HOLE)
 enum { COMMAND, OUT, ERR = 3, COLUMNS = 5 }; /* places of what NAMES says */
+
+/* Places of what a row's parameters say that is looked at again, and of its bounds behind them. */
+enum { SANDBOX = COLUMNS, ENDED = COLUMNS + 6, KEPT = COLUMNS + 9, FOR_MS, KEPT_ALL, PARAMS };
+static_assert((int)PARAMS <= (int)CX_PARAMS_MAX, "all fit");
 
 static const char *const statements[STATEMENT_MAX] = {
 	/* An end gets a new number, so that rows that have ended are numbered in that order. */
@@ -115,62 +120,95 @@ static int open_sealed(const struct cx_store *store, const struct cx_exec_row *r
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* Of a stream that is cut the number of bytes is stored inverted. */
-static void bind_excerpt(sqlite3_stmt *stmt, int column, const struct cx_buf *box,
-			 const struct cx_excerpt *excerpt)
+static void add_excerpt(struct cx_params *params, const struct cx_buf *box,
+			const struct cx_excerpt *excerpt)
 {
-	(void)sqlite3_bind_blob(stmt, column + 1, box->p, (int)box->len, SQLITE_STATIC);
-	(void)sqlite3_bind_int64(stmt, column + 2,
-				 (int64_t)(excerpt->cut ? ~excerpt->bytes : excerpt->bytes));
+	cx_params_blob(params, box->p, box->len);
+	cx_params_number(params, (int64_t)(excerpt->cut ? ~excerpt->bytes : excerpt->bytes));
 }
 
-static int put(struct cx_store *store, const struct cx_exec_row *row, struct cx_err *err)
+static int put(struct cx_store *store, const struct cx_params *params, struct cx_err *err)
 {
-	CX_AUTO(cx_buf_free) struct cx_buf command = { 0 }, out = { 0 }, errors = { 0 };
 	CX_AUTO_STMT *stmt = take(store, PUT, err);
-	int at = COLUMNS + 1;
 
-	if (stmt == NULL ||
-	    seal(store, row, COMMAND, row->command, strlen(row->command), &command, err) < 0 ||
-	    seal(store, row, OUT, row->out.kept.p, row->out.kept.len, &out, err) < 0 ||
-	    seal(store, row, ERR, row->err.kept.p, row->err.kept.len, &errors, err) < 0)
+	if (stmt == NULL)
 		return -err->errnum;
-	(void)sqlite3_bind_blob(stmt, COMMAND + 1, command.p, (int)command.len, SQLITE_STATIC);
-	bind_excerpt(stmt, OUT, &out, &row->out);
-	bind_excerpt(stmt, ERR, &errors, &row->err);
-	CX_EXEC_COLUMNS(CX_BIND)
+	cx_store_bind_params(stmt, params); /* the bounds find no place */
 	return cx_store_run(store, stmt, "keep a command's end", err);
 }
 
-static int bound(struct cx_store *store, const char *sandbox, int64_t kept, struct cx_err *err)
+static int bound(struct cx_store *store, struct cx_str sandbox, uint64_t kept, struct cx_err *err)
 {
 	CX_AUTO_STMT *stmt = take(store, BOUND, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
-	cx_store_bind_text(stmt, 1, sandbox);
-	(void)sqlite3_bind_int64(stmt, 2, kept);
+	(void)sqlite3_bind_text(stmt, 1, sandbox.p, (int)sandbox.len, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(stmt, 2, (int64_t)kept);
 	return cx_store_run(store, stmt, "forget ends of commands", err);
 }
 
-static int sweep(struct cx_store *store, const struct cx_exec_bounds *bounds, struct cx_err *err)
+static int sweep(struct cx_store *store, const struct cx_params *params, struct cx_err *err)
 {
 	CX_AUTO_STMT *stmt = take(store, SWEEP, err);
 
 	if (stmt == NULL)
 		return -err->errnum;
-	(void)sqlite3_bind_int64(stmt, 1, cx_wall_ms() - bounds->for_ms);
-	(void)sqlite3_bind_int64(stmt, 2, bounds->kept_all);
+	(void)sqlite3_bind_int64(stmt, 1, cx_wall_ms() - (int64_t)params->at[FOR_MS].number);
+	(void)sqlite3_bind_int64(stmt, 2, (int64_t)params->at[KEPT_ALL].number);
 	return cx_store_run(store, stmt, "forget old ends of commands", err);
+}
+
+int cx_store_exec_run(struct cx_store *store, const struct cx_params *params, struct cx_err *err)
+{
+	if (params->n != PARAMS)
+		return cx_refuse(err, CX_CONFLICT, "a command's end of %u parts", params->n);
+	if (put(store, params, err) < 0)
+		return -err->errnum;
+	if (params->at[ENDED].number > 0 &&
+	    bound(store, params->at[SANDBOX].bytes, params->at[KEPT].number, err) < 0)
+		return -err->errnum;
+	return ++store->exec_puts % SWEEP_EVERY == 0 ? sweep(store, params, err) : 0;
+}
+
+typedef int write_params(struct cx_store *store, const struct cx_params *params,
+			 struct cx_err *err);
+
+static int put_by(struct cx_store *store, const struct cx_exec_row *row,
+		  const struct cx_exec_bounds *bounds, write_params *write, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf command = { 0 }, out = { 0 }, errors = { 0 };
+	struct cx_params params = { 0 };
+
+	if (seal(store, row, COMMAND, row->command, strlen(row->command), &command, err) < 0 ||
+	    seal(store, row, OUT, row->out.kept.p, row->out.kept.len, &out, err) < 0 ||
+	    seal(store, row, ERR, row->err.kept.p, row->err.kept.len, &errors, err) < 0)
+		return -err->errnum;
+	cx_params_blob(&params, command.p, command.len);
+	add_excerpt(&params, &out, &row->out);
+	add_excerpt(&params, &errors, &row->err);
+	CX_EXEC_COLUMNS(CX_PARAM)
+	cx_params_number(&params, bounds->kept);
+	cx_params_number(&params, bounds->for_ms);
+	cx_params_number(&params, bounds->kept_all);
+	return write(store, &params, err);
 }
 
 int cx_store_exec_put(struct cx_store *store, const struct cx_exec_row *row,
 		      const struct cx_exec_bounds *bounds, struct cx_err *err)
 {
-	if (put(store, row, err) < 0)
-		return -err->errnum;
-	if (row->ended_ms > 0 && bound(store, row->sandbox_id, bounds->kept, err) < 0)
-		return -err->errnum;
-	return ++store->exec_puts % SWEEP_EVERY == 0 ? sweep(store, bounds, err) : 0;
+	return put_by(store, row, bounds, cx_store_exec_run, err);
+}
+
+static int put_later(struct cx_store *store, const struct cx_params *params, struct cx_err *err)
+{
+	return cx_later_put(store, CX_LATER_EXEC, params, err);
+}
+
+int cx_store_exec_put_later(struct cx_store *store, const struct cx_exec_row *row,
+			    const struct cx_exec_bounds *bounds, struct cx_err *err)
+{
+	return put_by(store, row, bounds, put_later, err);
 }
 
 int cx_store_exec_remove(struct cx_store *store, const char *sandbox, const char *id,
@@ -228,9 +266,11 @@ int cx_store_exec_find(struct cx_store *store, const char *sandbox, const char *
 		       struct cx_exec_row *ret, struct cx_err *err)
 {
 	CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
-	CX_AUTO_STMT *stmt = take(store, FIND, err);
+	CX_AUTO_STMT *stmt = NULL;
 	int r;
 
+	if (cx_later_run(store, err) == 0)
+		stmt = take(store, FIND, err);
 	if (stmt == NULL)
 		return -err->errnum;
 	cx_store_bind_text(stmt, 1, sandbox);
@@ -253,9 +293,11 @@ int cx_store_exec_each(struct cx_store *store, const char *sandbox, bool running
 		       int (*each)(const struct cx_exec_row *row, void *arg, struct cx_err *err),
 		       void *arg, struct cx_err *err)
 {
-	CX_AUTO_STMT *stmt = take(store, EACH, err);
+	CX_AUTO_STMT *stmt = NULL;
 	int r = SQLITE_DONE;
 
+	if (cx_later_run(store, err) == 0)
+		stmt = take(store, EACH, err);
 	if (stmt == NULL)
 		return -err->errnum;
 	cx_store_bind_text(stmt, 1, sandbox);

@@ -47,6 +47,9 @@ struct cx_exec_bounds {
 /* Writes all of it, over a row of the same sandbox and id. When it has ended, old ones go. */
 CX_MUST int cx_store_exec_put(struct cx_store *store, const struct cx_exec_row *row,
 			      const struct cx_exec_bounds *bounds, struct cx_err *err);
+/* The same, kept, but not at once in the database (later.h); of one that has ended. */
+CX_MUST int cx_store_exec_put_later(struct cx_store *store, const struct cx_exec_row *row,
+				    const struct cx_exec_bounds *bounds, struct cx_err *err);
 CX_MUST int cx_store_exec_remove(struct cx_store *store, const char *sandbox, const char *id,
 				 struct cx_err *err);
 /*

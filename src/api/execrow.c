@@ -154,6 +154,11 @@ int cx_exec_row_put(struct cx_gateway *gw, const struct cx_exec_row *row, struct
 	return cx_store_exec_put(gw->store, row, &bounds, err);
 }
 
+int cx_exec_row_put_later(struct cx_gateway *gw, const struct cx_exec_row *row, struct cx_err *err)
+{
+	return cx_store_exec_put_later(gw->store, row, &bounds, err);
+}
+
 /* ---- telling --------------------------------------------------------------------------------- */
 
 /* The beginning, and what is newest where the middle was left out. */

@@ -20,6 +20,9 @@ CX_MUST int cx_exec_row_end(struct cx_exec_row *row, const struct cx_result *end
 			    const struct cx_err *why, struct cx_err *err);
 CX_MUST int cx_exec_row_put(struct cx_gateway *gw, const struct cx_exec_row *row,
 			    struct cx_err *err);
+/* Of one that has ended; kept, but not at once in the database (later.h). */
+CX_MUST int cx_exec_row_put_later(struct cx_gateway *gw, const struct cx_exec_row *row,
+				  struct cx_err *err);
 
 /* As the answer to a command that was waited for. */
 CX_MUST int cx_exec_row_answer(const struct cx_exec_row *row, struct cx_buf *json,

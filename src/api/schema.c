@@ -180,6 +180,8 @@ static const char *const migrations[] = {
 	"CREATE INDEX any_team ON sandboxes (team_id) WHERE id IS NOT NULL AND team_id IS NOT NULL;"
 	"CREATE UNIQUE INDEX owner_key ON sandboxes (user_id, idempotency_key)"
 	" WHERE idempotency_key IS NOT NULL;",
+	/* The last batch of rows that came by the file "later". */
+	"CREATE TABLE later (batch INTEGER NOT NULL); INSERT INTO later VALUES (0);",
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

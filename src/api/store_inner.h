@@ -11,7 +11,8 @@
 /*
  * The inside of the store, for the files that are its door to sqlite3: schema.c, store.c
  * (sandboxes, images), list_store.c, accounts_store.c, sealed_store.c, network_store.c,
- * ssh_store.c, exposure_store.c, event_store.c and exec_store.c. All others use their headers.
+ * ssh_store.c, exposure_store.c, event_store.c, exec_store.c and later.c. All others use
+ * their headers.
  */
 #define CX_STORE_LIVE "('PENDING', 'PROVISIONING', 'RUNNING', 'PAUSED')"
 
@@ -20,6 +21,9 @@
 	" (user_id = " user " OR team_id IN (SELECT team_id FROM members WHERE user_id = " user "))"
 
 enum { CX_STORE_STATEMENTS_MAX = 64 }; /* of each file */
+
+struct cx_later;
+struct cx_params;
 
 struct cx_store {
 	sqlite3 *db;
@@ -33,6 +37,7 @@ struct cx_store {
 	sqlite3_stmt *execs[CX_STORE_STATEMENTS_MAX];
 	unsigned exec_puts; /* of exec_store.c */
 	uint8_t exec_key[CX_KEYFILE_BYTES];
+	struct cx_later *later; /* NULL: rows do not wait */
 	/* list_store.c's, the first two by filter */
 	sqlite3_stmt *lists[CX_STORE_STATEMENTS_MAX], *counts[CX_STORE_STATEMENTS_MAX], *statuses;
 };
@@ -74,6 +79,13 @@ static inline void cx_store_bind_text(sqlite3_stmt *stmt, int at, const char *te
 	(void)sqlite3_bind_text(stmt, at, text, -1, SQLITE_STATIC); /* NULL binds NULL */
 }
 
+/* What later.c writes when its time has come. */
+void cx_store_bind_params(sqlite3_stmt *stmt, const struct cx_params *params);
+CX_MUST int cx_store_audit_run(struct cx_store *store, const struct cx_params *params,
+			       struct cx_err *err);
+CX_MUST int cx_store_exec_run(struct cx_store *store, const struct cx_params *params,
+			      struct cx_err *err);
+
 /* Lists of columns: parts of statements, and what binds and reads a row by its list. */
 #define CX_SQL_NAME(type, name) ", " #name
 #define CX_STORE_SANDBOX	"row" CX_SANDBOX_COLUMNS(CX_SQL_NAME)
@@ -84,6 +96,10 @@ static inline void cx_store_bind_text(sqlite3_stmt *stmt, int at, const char *te
 #define CX_BIND_real(name)    (void)sqlite3_bind_double(stmt, at++, row->name);
 #define CX_BIND_integer(name) (void)sqlite3_bind_int64(stmt, at++, row->name);
 #define CX_BIND(type, name)   CX_BIND_##type(name)
+
+#define CX_PARAM_text(name)    cx_params_text(&params, row->name);
+#define CX_PARAM_integer(name) cx_params_number(&params, row->name);
+#define CX_PARAM(type, name)   CX_PARAM_##type(name)
 
 #define CX_READ_text(name)    bad |= cx_store_copy_text(stmt, at++, &row->name);
 #define CX_READ_real(name)    row->name = sqlite3_column_double(stmt, at++);

@@ -14,6 +14,7 @@
 #include "api/exposedoor.h"
 #include "api/fence.h"
 #include "api/json.h"
+#include "api/later.h"
 #include "api/metrics.h"
 #include "api/proxy.h"
 #include "api/resolver.h"
@@ -309,6 +310,7 @@ static int open_state(struct program *prog, struct cx_err *err)
 	    read_pem(FD_EXPOSE_CERT, FD_EXPOSE_KEY, &prog->exposed, err) < 0 ||
 	    cx_auth_load(&prog->auth, FD_KEY, err) < 0 ||
 	    cx_store_open("state.db", &gw->store, err) < 0 ||
+	    cx_later_open(gw->store, FD_STATE, &prog->loop, err) < 0 ||
 	    cx_blobs_open(&gw->blobs, FD_STATE, err) < 0)
 		return -err->errnum;
 	cx_close(&key);
@@ -342,8 +344,8 @@ static int start(struct program *prog, struct cx_err *err)
 	int sock = FD_CONTROL;
 
 	cx_json_start();
-	if (cx_metrics_open(&prog->metrics, err) < 0 || open_state(prog, err) < 0 ||
-	    cx_loop_open(&prog->loop, err) < 0)
+	if (cx_metrics_open(&prog->metrics, err) < 0 || cx_loop_open(&prog->loop, err) < 0 ||
+	    open_state(prog, err) < 0)
 		return -err->errnum;
 	prog->gw.loop = &prog->loop;
 	prog->gw.auth = &prog->auth;

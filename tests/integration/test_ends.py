@@ -201,6 +201,21 @@ def test_times_outlive_restarts(fresh_engine, who, fields, reason):
     assert engine.api.get(key)["terminationReason"] == reason
 
 
+def test_what_was_answered_outlives_the_gateway(fresh_engine):
+    """Killed as soon as there is an answer: its end and its line of the audit log are kept by then."""
+    engine = fresh_engine
+    key = engine.api.create().ok()["id"]
+    for turn in range(3):
+        gateway = engine.gateway
+        answer = engine.api.exec_raw(key, f"echo {turn}")
+        os.kill(gateway, signal.SIGKILL)
+        harness.wait_until(engine.api.healthy, 20, "the next gateway")
+        kept = engine.api.request("GET", f"/api/v1/sandbox/{key}/exec/{answer.ok()['exec_id']}").ok()
+        assert (kept["status"], kept["result"]["stdout"]) == ("ENDED", f"{turn}\n")
+        noted = engine.api.request("GET", "/api/v1/audit").ok()["audit"]
+        assert answer.headers["X-Request-Id"] in [row["requestId"] for row in noted]
+
+
 @pytest.mark.parametrize("who", ["gateway", "caissond"])
 def test_out_of_memory_while_nobody_looks(fresh_engine, who):
     """The kernel kills while the one is down who would hear of it: the next one finds out."""
