@@ -112,6 +112,11 @@ void cx_child_signal(struct cx_child *child, int signo)
 	(void)syscall(SYS_pidfd_send_signal, child->source.fd, signo, NULL, 0);
 }
 
+int cx_child_pidfd(const struct cx_child *child)
+{
+	return child->source.fd;
+}
+
 void cx_child_forget(struct cx_child *child, bool kill)
 {
 	if (child == NULL)

@@ -25,6 +25,7 @@ CX_MUST int cx_child_adopt(struct cx_loop *loop, int *pidfd, cx_child_exited *ex
 			   struct cx_child **ret, struct cx_err *err);
 
 void cx_child_signal(struct cx_child *child, int signo);
+int cx_child_pidfd(const struct cx_child *child); /* the child's */
 /* Nothing more is told of it. With kill it is ended and still reaped; NULL does no harm. */
 void cx_child_forget(struct cx_child *child, bool kill);
 

@@ -113,6 +113,15 @@ static int set_number(struct cx_config *c, const struct row *row, const char *va
 	return cx_parse_u64(value, row->min, row->max, "the number", member(c, row), err);
 }
 
+static int set_blanks(struct cx_config *c, const struct row *row, const char *value,
+		      struct cx_err *err)
+{
+	if (strcmp(value, "auto") != 0)
+		return set_number(c, row, value, err);
+	c->pool = CX_POOL_AUTO;
+	return 0;
+}
+
 static int set_mib(struct cx_config *c, const struct row *row, const char *value,
 		   struct cx_err *err)
 {
@@ -446,8 +455,8 @@ static const struct row rows[] = {
 	  "what sandboxes reach whatever their policy says, by this name (repeatable)" },
 	{ "dns-upstream", "ADDR[:PORT]", "dns", "upstream", set_upstream, AT(upstream), 0, 0, NULL,
 	  "name server that the resolver asks (repeatable; the host's without this)" },
-	{ "pool", "N", "pool", "blanks", set_number, AT(pool), 0, 256, NULL,
-	  "blank sandboxes to keep ready" },
+	{ "pool", "N|auto", "pool", "blanks", set_blanks, AT(pool), 0, CX_POOL_MAX, NULL,
+	  "blank sandboxes to keep ready; auto: as many as were asked for at once lately" },
 	{ "max-sandboxes", "N", "limits", "max_sandboxes", set_number, AT(max_sandboxes), 1, 16384,
 	  NULL, "sandboxes that may run at the same time" },
 	{ "ids", "BASE:COUNT", "limits", "ids", set_ids, AT(ids), 0, 0, NULL,
@@ -479,7 +488,7 @@ static const struct cx_config defaults = {
 	.user = "caisson",
 	.registries = CX_SYSCONFDIR "/registries.conf",
 	.templates = CX_SYSCONFDIR "/templates.conf",
-	.pool = 4,
+	.pool = CX_POOL_AUTO,
 	.max_sandboxes = 1000,
 	.queue_length = 1000,
 	.queue_wait = 900,

@@ -46,7 +46,8 @@ struct cx_config {
 	struct cx_tls_files tls, expose_tls;
 	char user[64];
 	struct sockaddr_in6 listen[CX_LISTEN_MAX]; /* IPv4 as mapped addresses */
-	uint64_t nlisten, pool, max_sandboxes, on_stop, log_level;
+	uint64_t pool;				   /* blanks; CX_POOL_AUTO: by demand */
+	uint64_t nlisten, max_sandboxes, on_stop, log_level;
 	uint64_t insecure; /* 1: without TLS to other hosts too */
 	struct cx_id_space ids;
 	uint64_t disk_backend; /* enum cx_quota_kind */
@@ -71,6 +72,8 @@ struct cx_config {
 	struct sockaddr_in6 upstream[CX_NAMESERVERS_MAX];
 	uint64_t nupstream; /* 0: those of the host */
 };
+
+enum { CX_POOL_MAX = 256, CX_POOL_AUTO };
 
 /* What the command line asks for. The last two are how caissond starts itself. */
 enum cx_config_verb {

@@ -272,7 +272,7 @@ static int start(struct engine *e, struct cx_err *err)
 
 	cx_reaper_open(&e->reaper, &e->host);
 	cx_sandboxes_open(&e->sandboxes, &e->host, &e->reaper, &sandboxes);
-	cx_pool_open(&e->pool, &e->sandboxes, (unsigned)c->pool);
+	cx_pool_open(&e->pool, &e->sandboxes, c->pool);
 	cx_builds_open(&e->builds, &e->host);
 	cx_ssh_open(&e->ssh, &e->host);
 	cx_archives_open(&e->archives, &e->sandboxes, &e->builds);

@@ -7,6 +7,7 @@ enum {
 	LOW_MS = 3,	  /* the same when half of them are gone: the claim goes first */
 	BACKOFF_MS = 100, /* after a failure, doubling */
 	BACKOFF_MS_MAX = 10000,
+	PERIOD_MS = 60000, /* of demand */
 };
 
 static uint64_t backoff_ms(const struct cx_pool *pool)
@@ -24,7 +25,7 @@ static bool wants_more(const struct cx_pool *pool)
 
 	return !pool->stopped && starting < PARALLEL &&
 	       pool->set->count[CX_SANDBOX_REMAINS] < CX_POOL_REMAINS_MAX &&
-	       starting + pool->set->count[CX_SANDBOX_BLANK] < pool->target + pool->nwaiting;
+	       starting + pool->set->count[CX_SANDBOX_BLANK] < pool->demand.target + pool->nwaiting;
 }
 
 static bool is_low(const struct cx_pool *pool)
@@ -84,12 +85,47 @@ static void make_next(struct cx_timer *timer)
 	schedule(pool);
 }
 
-void cx_pool_open(struct cx_pool *ret, struct cx_sandboxes *set, unsigned target)
+/* ---- how many -------------------------------------------------------------------------------- */
+
+static void drop_surplus(struct cx_pool *pool)
 {
-	*ret = (struct cx_pool){
-		.set = set, .target = target, .stopped = true, .timer = { .fire = make_next }
-	};
+	const unsigned *n = &pool->set->count[CX_SANDBOX_BLANK];
+
+	while (*n > pool->demand.target + pool->nwaiting)
+		cx_sandbox_destroy(cx_sandbox_find_state(pool->set, CX_SANDBOX_BLANK));
+}
+
+static void period_over(struct cx_timer *timer)
+{
+	struct cx_pool *pool = cx_container_of(timer, struct cx_pool, period);
+	bool again = cx_demand_period(&pool->demand);
+
+	drop_surplus(pool);
+	if (again)
+		cx_timer_set(&pool->set->host->loop, timer, PERIOD_MS);
+}
+
+static void asked(struct cx_pool *pool)
+{
+	struct cx_demand *demand = &pool->demand;
+
+	cx_demand_asked(demand, pool->set->count[CX_SANDBOX_BLANK]);
+	if (demand->target > demand->min && pool->period.link == NULL)
+		cx_timer_set(&pool->set->host->loop, &pool->period, PERIOD_MS);
+}
+
+void cx_pool_open(struct cx_pool *ret, struct cx_sandboxes *set, uint64_t blanks)
+{
+	*ret = (struct cx_pool){ .set = set,
+				 .stopped = true,
+				 .timer = { .fire = make_next },
+				 .period = { .fire = period_over } };
 	ret->last = &ret->first;
+	if (blanks == CX_POOL_AUTO)
+		cx_demand_open(&ret->demand, CX_DEMAND_MIN,
+			       cx_demand_most(set->host->memory_bytes));
+	else
+		cx_demand_open(&ret->demand, (unsigned)blanks, (unsigned)blanks);
 }
 
 void cx_pool_start(struct cx_pool *pool)
@@ -104,6 +140,7 @@ void cx_pool_stop(struct cx_pool *pool)
 
 	pool->stopped = true;
 	cx_timer_clear(&pool->timer);
+	cx_timer_clear(&pool->period);
 	(void)cx_refuse(&err, CX_UNAVAILABLE, "the engine is stopping");
 	cx_pool_drop_waiting(pool, &err);
 }
@@ -143,12 +180,25 @@ static void waited_too_long(struct cx_timer *timer)
 	create->done(create, NULL, &err);
 }
 
+/* One that is well: the end of another may be waiting in the loop behind this request. */
+static struct cx_sandbox *take_blank(struct cx_pool *pool)
+{
+	struct cx_sandbox *blank;
+
+	while ((blank = cx_sandbox_find_state(pool->set, CX_SANDBOX_BLANK)) != NULL &&
+	       !cx_sandbox_is_well(blank))
+		cx_sandbox_destroy(blank);
+	return blank;
+}
+
 int cx_pool_create(struct cx_pool *pool, struct cx_create *create, struct cx_err *err)
 {
-	struct cx_sandbox *blank = cx_sandbox_find_state(pool->set, CX_SANDBOX_BLANK);
+	struct cx_sandbox *blank;
 
 	if (pool->stopped)
 		return cx_refuse(err, CX_UNAVAILABLE, "the engine is stopping");
+	asked(pool);
+	blank = take_blank(pool);
 	create->pool = pool;
 	if (blank != NULL) {
 		give(blank, create);

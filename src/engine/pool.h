@@ -2,11 +2,13 @@
 #ifndef CX_ENGINE_POOL_H
 #define CX_ENGINE_POOL_H
 
+#include "engine/demand.h"
 #include "engine/sandbox.h"
 
 /*
- * Keeps blanks ready and gives them to those who ask. A request that finds none waits for the next,
- * first come, first served, at most CX_POOL_WAIT_MS.
+ * Keeps blanks ready, as many as configured or by demand (demand.h), and gives them to those who
+ * ask. A full pool is nothing that has to be looked after: no timer runs. A request that finds none
+ * waits for the next, first come, first served, at most CX_POOL_WAIT_MS.
  */
 enum {
 	CX_POOL_QUEUE_MAX = 256,
@@ -31,16 +33,18 @@ struct cx_create {
 
 struct cx_pool {
 	struct cx_sandboxes *set;
-	unsigned target;
+	struct cx_demand demand;
 	bool stopped;
 	struct cx_create *first, **last; /* waiting */
 	unsigned nwaiting, failures;
-	uint64_t failed_ms;    /* when the last try failed */
-	struct cx_timer timer; /* to make the next blank */
-	struct cx_err why;     /* of the last failure */
+	uint64_t failed_ms;	/* when the last try failed */
+	struct cx_timer timer;	/* to make the next blank */
+	struct cx_timer period; /* of demand, as long as it may be less */
+	struct cx_err why;	/* of the last failure */
 };
 
-void cx_pool_open(struct cx_pool *ret, struct cx_sandboxes *set, unsigned target);
+/* blanks: a number, or CX_POOL_AUTO. */
+void cx_pool_open(struct cx_pool *ret, struct cx_sandboxes *set, uint64_t blanks);
 void cx_pool_start(struct cx_pool *pool);
 /* Makes no more, and tells those who wait. */
 void cx_pool_stop(struct cx_pool *pool);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -864,6 +865,16 @@ int cx_sandbox_make(struct cx_sandboxes *set, struct cx_err *err)
 	sb->made = true;
 	cx_timer_set(&set->host->loop, &sb->timer, CX_AGENT_HELLO_MS);
 	return 0;
+}
+
+bool cx_sandbox_is_well(const struct cx_sandbox *sb)
+{
+	struct pollfd at[] = {
+		{ .fd = cx_child_pidfd(sb->process), .events = POLLIN },
+		{ .fd = cx_link_sock(sb->agent), .events = POLLIN },
+	};
+
+	return poll(at, CX_LEN(at), 0) == 0;
 }
 
 void cx_sandbox_claim(struct cx_sandbox *sb, const struct cx_claim_plan *plan)

@@ -110,6 +110,8 @@ void cx_sandboxes_close(struct cx_sandboxes *set);
 
 /* Begins a blank; watch.blank or watch.gone follows. On failure what was made is being removed. */
 CX_MUST int cx_sandbox_make(struct cx_sandboxes *set, struct cx_err *err);
+/* Of a BLANK: its process lives and its agent says nothing, as it should; asked of the kernel. */
+bool cx_sandbox_is_well(const struct cx_sandbox *sb);
 /* Only of a BLANK. watch.running or watch.gone (with ->why) follows; plan must live until then. */
 void cx_sandbox_claim(struct cx_sandbox *sb, const struct cx_claim_plan *plan);
 /* watch.gone follows. Repeating it changes nothing. */

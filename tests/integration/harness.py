@@ -443,6 +443,8 @@ class Engine:
         self.socket = os.path.join(self.run, "caisson.sock")
         self.log_path = os.path.join(self.top, "log")
         self.options = list(options)
+        if "--pool" not in options:  # so that their number is known
+            self.options += ["--pool", "4"]
         if "--registries" not in options:  # an unknown image is none: nothing is asked of the world
             path = os.path.join(self.top, "registries.conf")
             with open(path, "w", encoding="utf-8") as file:

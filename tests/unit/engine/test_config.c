@@ -42,7 +42,7 @@ START_TEST(defaults_stand)
 	ck_assert_str_eq(config.state, CX_STATEDIR);
 	ck_assert_str_eq(config.run, CX_RUNDIR);
 	ck_assert_str_eq(config.user, "caisson");
-	ck_assert_uint_eq(config.pool, 4);
+	ck_assert_uint_eq(config.pool, CX_POOL_AUTO);
 	ck_assert_uint_eq(config.nlisten, 0);
 	ck_assert_uint_eq(config.ids.base + (uint64_t)config.ids.count * 65536 - 1, 1879048191);
 }
@@ -62,6 +62,8 @@ START_TEST(options_beat_the_file)
 	ck_assert_uint_eq(config.pool, 2);
 	ck_assert_uint_eq(config.nlisten, 2);
 	ck_assert_int_eq(ntohs(config.listen[0].sin6_port), 81);
+	ck_assert_int_eq(parse(file, "--pool=auto", NULL, NULL, NULL), 0);
+	ck_assert_uint_eq(config.pool, CX_POOL_AUTO);
 }
 END_TEST
 
