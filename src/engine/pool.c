@@ -30,7 +30,7 @@ static bool wants_more(const struct cx_pool *pool)
 
 static bool is_low(const struct cx_pool *pool)
 {
-	return pool->set->count[CX_SANDBOX_BLANK] < pool->target / 2;
+	return pool->set->count[CX_SANDBOX_BLANK] < pool->demand.target / 2;
 }
 
 /* Who takes one puts the next off, as long as there are enough. */
