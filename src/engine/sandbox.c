@@ -601,8 +601,11 @@ static void reaped(struct cx_reaping *reaping, const struct cx_err *why)
  */
 static void over(struct cx_sandbox *sb)
 {
+	const struct cx_promises kept = { .disk_bytes = sb->promised.disk_bytes };
+
 	cx_timer_clear(&sb->timer);
 	release_layers(sb);
+	promise(sb, &kept);
 	sb->set->watch.ended(sb->set->watch.arg, sb);
 	clean(sb);
 }
