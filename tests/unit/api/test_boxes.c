@@ -196,7 +196,7 @@ static void take_agent(int *ret_theirs)
 }
 
 /* Running, with more fields of its request. */
-static struct cx_box *make(const char *fields)
+static struct cx_box *make_plain(const char *fields)
 {
 	struct told told = new_told();
 	struct cx_spec spec = { 0 };
@@ -218,6 +218,15 @@ static struct cx_box *make(const char *fields)
 	ck_assert_int_eq(told.n, 1);
 	ck_assert_str_eq(told.status, "RUNNING");
 	return cx_box_find(&gw, id);
+}
+
+/* The same, with a start command, whose log is asked for at its end. */
+static struct cx_box *make(const char *fields)
+{
+	char more[128];
+
+	(void)snprintf(more, sizeof more, ",\"start_command\":\"serve\"%s", fields);
+	return make_plain(more);
 }
 
 static void expect_row(const char *status, const char *type, const char *reason)
@@ -503,6 +512,17 @@ START_TEST(a_log_that_does_not_come)
 }
 END_TEST
 
+START_TEST(nobody_is_asked_for_a_log_that_cannot_be)
+{
+	struct told told = new_told();
+
+	cx_box_destroy(make_plain(""), &told.waiter);
+	spin(10);
+	expect_removal(NULL);
+	ck_assert_int_eq(told.n, 1);
+}
+END_TEST
+
 START_TEST(a_removal_that_fails_is_tried_again)
 {
 	struct cx_box *box = make("");
@@ -628,6 +648,7 @@ int main(void)
 	tcase_add_test(tc, a_lost_agent_of_one_that_has_ended);
 	tcase_add_test(tc, a_lost_agent_of_one_that_lives);
 	tcase_add_test(tc, a_log_that_does_not_come);
+	tcase_add_test(tc, nobody_is_asked_for_a_log_that_cannot_be);
 	tcase_add_test(tc, a_removal_that_fails_is_tried_again);
 	tcase_add_test(tc, paused_and_resumed);
 	tcase_add_test(tc, a_pause_that_fails);
