@@ -12,6 +12,7 @@
 #include "agent/report.h"
 #include "agent/tty.h"
 #include "base/fd.h"
+#include "base/list.h"
 
 /* A killed process may still have to leave the kernel; after this long we no longer wait for it. */
 enum { KILL_ROUND_MS = 10, KILL_ROUNDS = 200 };
@@ -21,9 +22,7 @@ enum { START_MS = 30000 };
 
 static void unlink_job(struct cx_job *job)
 {
-	*job->link = job->next;
-	if (job->next != NULL)
-		job->next->link = job->link;
+	cx_list_remove(job);
 	job->agent->njobs--;
 }
 
@@ -31,11 +30,7 @@ static void link_job(struct cx_job *job)
 {
 	struct cx_agent *agent = job->agent;
 
-	job->next = agent->jobs;
-	job->link = &agent->jobs;
-	if (job->next != NULL)
-		job->next->link = &job->next;
-	agent->jobs = job;
+	cx_list_add(&agent->jobs, job);
 	agent->njobs++;
 }
 

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/detached.h"
 #include "api/events.h"
+#include "base/list.h"
 #include "base/log.h"
 
 struct cx_box *cx_box_new(struct cx_gateway *gw)
@@ -15,11 +17,7 @@ struct cx_box *cx_box_new(struct cx_gateway *gw)
 		return NULL;
 	box->gw = gw;
 	box->log.max = CX_BOX_LOG_MAX + CX_BOX_LOG_CHUNK;
-	box->next = gw->boxes;
-	box->link = &gw->boxes;
-	if (box->next != NULL)
-		box->next->link = &box->next;
-	gw->boxes = box;
+	cx_list_add(&gw->boxes, box);
 	return box;
 }
 
@@ -39,10 +37,9 @@ void cx_box_forget_config(struct cx_box *box)
 
 void cx_box_free(struct cx_box *box)
 {
-	*box->link = box->next;
-	if (box->next != NULL)
-		box->next->link = box->link;
+	cx_list_remove(box);
 	cx_index_remove(&box->by_id);
+	cx_detached_leave(box->gw, box);
 	cx_pull_leave(&box->pull);
 	cx_queue_leave(box);
 	cx_engine_forget(&box->engine_call);
@@ -156,23 +153,19 @@ struct cx_session *cx_box_last_session(struct cx_box *box)
 	return box->session;
 }
 
+struct cx_detached **cx_box_detached(struct cx_box *box)
+{
+	return &box->detached;
+}
+
 void cx_box_watch(struct cx_box *box, struct cx_box_watch *watch)
 {
-	watch->next = box->watches;
-	watch->link = &box->watches;
-	if (watch->next != NULL)
-		watch->next->link = &watch->next;
-	box->watches = watch;
+	cx_list_add(&box->watches, watch);
 }
 
 void cx_box_unwatch(struct cx_box_watch *watch)
 {
-	if (watch->link == NULL)
-		return;
-	*watch->link = watch->next;
-	if (watch->next != NULL)
-		watch->next->link = watch->link;
-	watch->link = NULL;
+	cx_list_remove(watch);
 }
 
 void cx_box_tell(struct cx_box_waiter **list, const struct cx_sandbox_row *row,

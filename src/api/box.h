@@ -62,6 +62,7 @@ struct cx_box {
 	enum cx_box_change changing;
 	struct cx_box_waiter *running, *changed, *gone;
 	struct cx_box_watch *watches;
+	struct cx_detached *detached;
 	struct cx_err why;  /* what went wrong while it was made */
 	struct cx_buf log;  /* collected at its end */
 	bool in_memory;	    /* what it writes */

@@ -207,7 +207,7 @@ static void on_main_status(struct cx_call *call, const struct cx_answer *answer,
 	}
 	box->tries = 0;
 	give_up(&box->broken);
-	cx_detached_reach(box->gw, box->row.id, box->session);
+	cx_detached_reach(box, box->session);
 	if (answer->main.state == CX_MAIN_ENDED)
 		main_ended(box, &answer->main);
 	else

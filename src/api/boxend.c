@@ -287,7 +287,7 @@ static void read_log(struct cx_box *box, uint64_t offset);
 static void log_is_read(struct cx_box *box)
 {
 	box->log_is_read = true;
-	if (!cx_detached_collects(box->gw, box->row.id))
+	if (!cx_detached_collects(box))
 		cx_box_remove(box);
 }
 

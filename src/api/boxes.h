@@ -71,6 +71,9 @@ const struct cx_sandbox_row *cx_box_row(const struct cx_box *box);
 struct cx_session *cx_box_session(struct cx_box *box, struct cx_err *err);
 /* The same for who only looks: no use of it, and fine while it is paused. */
 struct cx_session *cx_box_agent(struct cx_box *box, struct cx_err *err);
+/* Its commands that need no client, a list of detached.c's. */
+struct cx_detached;
+struct cx_detached **cx_box_detached(struct cx_box *box);
 /* Its session, if it still has one, for who reads what is left of one that ends. */
 struct cx_session *cx_box_last_session(struct cx_box *box);
 void cx_box_heard(struct cx_box *box); /* that was read */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/list.h"
 #include "base/log.h"
 
 enum { PUT_AGAIN_MS = 5000 };
@@ -35,23 +36,9 @@ struct cx_detached {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static void list(struct cx_detached *d)
-{
-	struct cx_gateway *gw = d->gw;
-
-	d->next = gw->detached;
-	d->link = &gw->detached;
-	if (d->next != NULL)
-		d->next->link = &d->next;
-	gw->detached = d;
-}
-
 static void destroy(struct cx_detached *d)
 {
-	if (d->link != NULL)
-		*d->link = d->next;
-	if (d->link != NULL && d->next != NULL)
-		d->next->link = d->link;
+	cx_list_remove(d);
 	cx_exec_forget(&d->exec);
 	cx_call_forget(&d->call);
 	cx_box_unwatch(&d->watch);
@@ -60,25 +47,39 @@ static void destroy(struct cx_detached *d)
 	free(d);
 }
 
-static struct cx_detached *find(struct cx_gateway *gw, const char *sandbox, const char *id)
+static struct cx_detached *find_in(struct cx_detached *first, const char *sandbox, const char *id)
 {
-	struct cx_detached *d = gw->detached;
+	struct cx_detached *d = first;
 
 	while (d != NULL && (strcmp(d->row.id, id) != 0 || strcmp(d->row.sandbox_id, sandbox) != 0))
 		d = d->next;
 	return d;
 }
 
+static struct cx_detached *find(struct cx_gateway *gw, const char *sandbox, const char *id)
+{
+	struct cx_box *box = cx_box_find(gw, sandbox);
+
+	return find_in(box != NULL ? *cx_box_detached(box) : gw->detached, sandbox, id);
+}
+
+void cx_detached_leave(struct cx_gateway *gw, struct cx_box *box)
+{
+	struct cx_detached **first = cx_box_detached(box);
+
+	while (*first != NULL) {
+		struct cx_detached *d = *first;
+
+		cx_list_remove(d);
+		cx_list_add(&gw->detached, d);
+	}
+}
+
 /* ---- waiters --------------------------------------------------------------------------------- */
 
 void cx_detached_unwait(struct cx_detached_waiter *waiter)
 {
-	if (waiter->link == NULL)
-		return;
-	*waiter->link = waiter->next;
-	if (waiter->next != NULL)
-		waiter->next->link = waiter->link;
-	waiter->link = NULL;
+	cx_list_remove(waiter);
 }
 
 /* All, or only those who wait for its start. They may go, but not come, meanwhile. */
@@ -102,11 +103,7 @@ void cx_detached_wait(struct cx_detached *d, struct cx_detached_waiter *waiter)
 		waiter->done(waiter, &d->row, NULL);
 		return;
 	}
-	waiter->next = d->waiters;
-	waiter->link = &d->waiters;
-	if (waiter->next != NULL)
-		waiter->next->link = &waiter->next;
-	d->waiters = waiter;
+	cx_list_add(&d->waiters, waiter);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
@@ -233,10 +230,10 @@ static void collect_last(struct cx_timer *timer)
 	not_read(d, &gone);
 }
 
-bool cx_detached_collects(struct cx_gateway *gw, const char *sandbox)
+bool cx_detached_collects(struct cx_box *box)
 {
-	for (const struct cx_detached *d = gw->detached; d != NULL; d = d->next)
-		if (d->state == COLLECTING && strcmp(d->row.sandbox_id, sandbox) == 0)
+	for (const struct cx_detached *d = *cx_box_detached(box); d != NULL; d = d->next)
+		if (d->state == COLLECTING)
 			return true;
 	return false;
 }
@@ -373,7 +370,7 @@ int cx_detached_start(struct cx_gateway *gw, struct cx_box *box, const struct cx
 		destroy(d);
 		return -err->errnum;
 	}
-	list(d);
+	cx_list_add(cx_box_detached(box), d);
 	cx_detached_wait(d, waiter);
 	return 0;
 }
@@ -457,7 +454,7 @@ static int adopt_row(const struct cx_exec_row *row, void *arg, struct cx_err *er
 		destroy(d);
 		return -err->errnum;
 	}
-	list(d);
+	cx_list_add(cx_box_detached(adoption->box), d);
 	return 0;
 }
 
@@ -491,10 +488,9 @@ static void go_on(struct cx_detached *d, struct cx_session *session)
 			   NULL);
 }
 
-void cx_detached_reach(struct cx_gateway *gw, const char *sandbox, struct cx_session *session)
+void cx_detached_reach(struct cx_box *box, struct cx_session *session)
 {
-	for (struct cx_detached *d = gw->detached; d != NULL; d = d->next)
-		if (d->state == RUNNING && !cx_exec_pending(&d->exec) &&
-		    strcmp(d->row.sandbox_id, sandbox) == 0)
+	for (struct cx_detached *d = *cx_box_detached(box); d != NULL; d = d->next)
+		if (d->state == RUNNING && !cx_exec_pending(&d->exec))
 			go_on(d, session);
 }

@@ -49,7 +49,9 @@ CX_MUST int cx_detached_adopt(struct cx_gateway *gw, struct cx_box *box, struct 
 /* After those: what ran in sandboxes that are gone has ended, unseen. */
 CX_MUST int cx_detached_settle(struct cx_gateway *gw, struct cx_err *err);
 /* The output of some that have ended with the sandbox is being read; cx_box_heard() follows. */
-bool cx_detached_collects(struct cx_gateway *gw, const char *sandbox);
-void cx_detached_reach(struct cx_gateway *gw, const char *sandbox, struct cx_session *session);
+bool cx_detached_collects(struct cx_box *box);
+void cx_detached_reach(struct cx_box *box, struct cx_session *session);
+/* For box.c: it is about to be freed, and what is not written down yet goes on without it. */
+void cx_detached_leave(struct cx_gateway *gw, struct cx_box *box);
 
 #endif

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include "base/fd.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "proto/outbox.h"
 
@@ -32,10 +33,7 @@ void cx_engine_forget(struct cx_engine_call *call)
 	if (call->link == NULL)
 		return;
 	cx_timer_clear(&call->timer);
-	*call->link = call->next;
-	if (call->next != NULL)
-		call->next->link = call->link;
-	call->link = NULL;
+	cx_list_remove(call);
 }
 
 static void finish(struct cx_engine_call *call, struct cx_engine_answer *answer,
@@ -92,11 +90,7 @@ static int ask(struct cx_engine *engine, const struct request *what, uint8_t *pa
 	call->request = request;
 	call->wants = what->wants;
 	call->timer = (struct cx_timer){ .fire = overdue };
-	call->next = engine->calls;
-	call->link = &engine->calls;
-	if (call->next != NULL)
-		call->next->link = &call->next;
-	engine->calls = call;
+	cx_list_add(&engine->calls, call);
 	cx_timer_set(engine->loop, &call->timer, what->deadline_ms);
 	return 0;
 }

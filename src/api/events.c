@@ -8,6 +8,7 @@
 #include "api/flow.h"
 #include "api/handlers.h"
 #include "api/jsonw.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -70,9 +71,7 @@ static int tell(const struct cx_event_row *row, void *arg, struct cx_err *err)
 static void forget(struct cx_watcher *watcher)
 {
 	cx_timer_clear(&watcher->later);
-	*watcher->link = watcher->next;
-	if (watcher->next != NULL)
-		watcher->next->link = watcher->link;
+	cx_list_remove(watcher);
 	watcher->gw->nwatchers--;
 	free(watcher);
 }
@@ -192,11 +191,7 @@ static int watch(struct cx_request *req, struct cx_err *err)
 		return cx_refuse(err, CX_LIMIT, "%d clients are watching already", CX_WATCHERS_MAX);
 	if (cx_flow_lines(req, on_gone, watcher, &watcher->flow, err) < 0)
 		return -err->errnum;
-	watcher->next = gw->watchers;
-	watcher->link = &gw->watchers;
-	if (watcher->next != NULL)
-		watcher->next->link = &watcher->next;
-	gw->watchers = watcher;
+	cx_list_add(&gw->watchers, watcher);
 	gw->nwatchers++;
 	go_on(cx_take_ptr(&watcher));
 	return 0;

@@ -10,6 +10,7 @@
 #include "api/exposedoor.h"
 #include "api/proxy.h"
 #include "base/fd.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -85,9 +86,7 @@ static void tell(struct cx_exposure *e, const struct cx_err *err)
 /* Frees it, after the running batch of events when there is a listener. */
 static void drop(struct cx_exposure *e)
 {
-	*e->link = e->next;
-	if (e->next != NULL)
-		e->next->link = e->link;
+	cx_list_remove(e);
 	cx_box_unwatch(&e->watch);
 	cx_engine_forget(&e->call);
 	cx_timer_clear(&e->timer);
@@ -135,8 +134,7 @@ static struct cx_exposure *enlist(struct cx_gateway *gw, struct cx_box *box)
 	cx_box_watch(box, &e->watch);
 	while (*at != NULL)
 		at = &(*at)->next;
-	e->link = at;
-	*at = e;
+	cx_list_add(at, e);
 	return e;
 }
 

@@ -65,7 +65,7 @@ struct cx_gateway {
 	struct cx_proc *processes; /* running ones, and for a while those that have ended */
 	struct cx_resolver *resolver;
 	struct cx_denials *denials;
-	struct cx_detached *detached; /* commands that need no client */
+	struct cx_detached *detached; /* ends of commands, of sandboxes that are gone */
 };
 
 #endif

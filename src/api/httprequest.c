@@ -6,6 +6,7 @@
 #include "api/http_inner.h"
 #include "api/identity.h"
 #include "base/fd.h"
+#include "base/list.h"
 
 enum { STALL_SECONDS = 600 }; /* in a body that is sent in pieces: somebody may think meanwhile */
 
@@ -214,11 +215,7 @@ static struct cx_request *begin_request(struct cx_listener *at, struct MHD_Conne
 	req->watch.fd = -EBADF;
 	cx_request_id_choose(cx_request_header(req, "X-Request-Id"), req->id);
 	req->began_us = cx_now_us();
-	req->next = at->http->requests;
-	req->link = &at->http->requests;
-	if (req->next != NULL)
-		req->next->link = &req->next;
-	at->http->requests = req;
+	cx_list_add(&at->http->requests, req);
 	return req;
 }
 
@@ -259,11 +256,7 @@ static void linger(struct cx_http *http, struct MHD_Connection *connection)
 
 static void free_request(struct cx_request *req)
 {
-	if (req->link != NULL) {
-		*req->link = req->next;
-		if (req->next != NULL)
-			req->next->link = req->link;
-	}
+	cx_list_remove(req);
 	if (req->response != NULL)
 		MHD_destroy_response(req->response);
 	cx_buf_wipe(&req->body); /* there may be passwords in it */

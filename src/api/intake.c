@@ -9,6 +9,7 @@
 #include "api/layerbuild.h"
 #include "base/fault.h"
 #include "base/fd.h"
+#include "base/list.h"
 
 enum { PARALLEL = 4 /* layers of one image */ };
 
@@ -48,11 +49,7 @@ int cx_intake_new(struct cx_gateway *gw, const struct cx_intake_ops *ops, void *
 	intake->gw = gw;
 	intake->ops = ops;
 	intake->arg = arg;
-	intake->next = gw->intakes;
-	intake->link = &gw->intakes;
-	if (intake->next != NULL)
-		intake->next->link = &intake->next;
-	gw->intakes = intake;
+	cx_list_add(&gw->intakes, intake);
 	*ret = intake;
 	return 0;
 }
@@ -74,9 +71,7 @@ void cx_intake_free(struct cx_intake *intake)
 	stop(intake);
 	for (unsigned i = 0; i < intake->plan.nlayers; i++)
 		free(intake->layers[i].build);
-	*intake->link = intake->next;
-	if (intake->next != NULL)
-		intake->next->link = intake->link;
+	cx_list_remove(intake);
 	cx_oci_image_clear(&intake->plan);
 	free(intake);
 }

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/list.h"
 #include "proto/packet.h"
 
 struct cx_leftover {
@@ -24,9 +25,7 @@ static void closed(struct cx_source *source)
 
 static void end(struct cx_leftover *left)
 {
-	*left->link = left->next;
-	if (left->next != NULL)
-		left->next->link = left->link;
+	cx_list_remove(left);
 	left->all->n--;
 	cx_loop_drop(left->all->loop, &left->source);
 }
@@ -88,14 +87,11 @@ void cx_leftover_keep(struct cx_leftovers *all, struct cx_loop *loop, int fd)
 	*left = (struct cx_leftover){
 		.source = { .fd = own, .ready = ready, .destroy = closed },
 		.all = all,
-		.next = all->first,
-		.link = &all->first,
 	};
 	if (cx_loop_add(loop, &left->source, EPOLLIN | EPOLLONESHOT, &err) < 0)
 		return;
 	(void)cx_take_fd(&own);
-	if (left->next != NULL)
-		left->next->link = &left->next;
-	all->first = cx_take_ptr(&left);
+	cx_list_add(&all->first, left);
 	all->n++;
+	left = NULL;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/list.h"
 
 enum { CHUNK = 16384 };
 
@@ -24,10 +25,7 @@ static void let_go(struct cx_linger *linger)
 {
 	if (linger->link == NULL)
 		return;
-	*linger->link = linger->next;
-	if (linger->next != NULL)
-		linger->next->link = linger->link;
-	linger->link = NULL;
+	cx_list_remove(linger);
 	linger->all->n--;
 	cx_timer_clear(&linger->timer);
 	cx_loop_drop(linger->all->loop, &linger->source); /* destroy() frees */
@@ -60,11 +58,7 @@ static void time_is_up(struct cx_timer *timer)
 
 static void enlist(struct cx_lingers *all, struct cx_linger *linger)
 {
-	linger->next = all->first;
-	linger->link = &all->first;
-	if (linger->next != NULL)
-		linger->next->link = &linger->next;
-	all->first = linger;
+	cx_list_add(&all->first, linger);
 	all->n++;
 	cx_timer_set(all->loop, &linger->timer, CX_LINGER_MS);
 }

@@ -40,8 +40,8 @@ struct cx_proc { /* freed when nothing holds it: list, exec, lanes, watchers */
 	struct cx_err why; /* instead of end, when errnum is set */
 
 	struct cx_piece *first, **last;
-	size_t held;	       /* bytes of memory */
-	uint64_t next, unread; /* numbers: of the next piece, of the first that nobody took */
+	size_t held;		 /* bytes of memory */
+	uint64_t coming, unread; /* numbers: of the next piece, of the first that nobody took */
 	struct cx_proc_watch *watchers;
 	struct cx_timer patience;
 	uint64_t stuck_at; /* the first piece's number when patience began */
@@ -52,8 +52,7 @@ struct cx_proc { /* freed when nothing holds it: list, exec, lanes, watchers */
 	unsigned nseen;
 
 	struct cx_timer kept;
-	bool listed;
-	struct cx_proc *next_listed, **link;
+	struct cx_proc *next, **link; /* of those that can be found */
 	unsigned holders;
 };
 

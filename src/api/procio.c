@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 
 #include "api/proc_inner.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "proto/packet.h"
 
@@ -121,7 +122,7 @@ static int add_piece(struct cx_proc *p, enum cx_proc_event_kind kind, const char
 
 	if (piece == NULL)
 		return cx_fail(err, ENOMEM, "output of a process");
-	*piece = (struct cx_piece){ .number = p->next++, .kind = kind, .len = len };
+	*piece = (struct cx_piece){ .number = p->coming++, .kind = kind, .len = len };
 	memcpy(piece->data, data, len);
 	*p->last = piece;
 	p->last = &piece->next;
@@ -230,12 +231,7 @@ static void remember(struct cx_proc *p, const char *uuid)
 
 void cx_proc_sender_forget(struct cx_proc_sender *sender)
 {
-	if (sender->link == NULL)
-		return;
-	*sender->link = sender->next;
-	if (sender->next != NULL)
-		sender->next->link = sender->link;
-	sender->link = NULL;
+	cx_list_remove(sender);
 }
 
 static void add_sender(struct cx_proc *p, struct cx_proc_sender *sender)
@@ -244,9 +240,7 @@ static void add_sender(struct cx_proc *p, struct cx_proc_sender *sender)
 
 	while (*end != NULL)
 		end = &(*end)->next;
-	sender->next = NULL;
-	sender->link = end;
-	*end = sender;
+	cx_list_add(end, sender);
 }
 
 static unsigned count_senders(const struct cx_proc *p)

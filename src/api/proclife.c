@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/proc_inner.h"
+#include "base/list.h"
 #include "base/log.h"
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -34,25 +35,17 @@ static void list(struct cx_proc *p)
 {
 	struct cx_gateway *gw = p->gw;
 
-	p->next_listed = gw->processes;
-	p->link = &gw->processes;
-	if (p->next_listed != NULL)
-		p->next_listed->link = &p->next_listed;
-	gw->processes = p;
-	p->listed = true;
+	cx_list_add(&gw->processes, p);
 	p->holders++;
 }
 
 /* Nobody finds it any more. */
 static void unlist(struct cx_proc *p)
 {
-	if (!p->listed)
+	if (p->link == NULL)
 		return;
-	p->listed = false;
 	cx_timer_clear(&p->kept);
-	*p->link = p->next_listed;
-	if (p->next_listed != NULL)
-		p->next_listed->link = p->link;
+	cx_list_remove(p);
 	cx_proc_release(p);
 }
 
@@ -67,7 +60,7 @@ static void keep(struct cx_proc *p)
 	struct cx_proc *oldest = p;
 	unsigned n = 0;
 
-	for (struct cx_proc *one = p->gw->processes; one != NULL; one = one->next_listed) {
+	for (struct cx_proc *one = p->gw->processes; one != NULL; one = one->next) {
 		if (one->state != CX_PROC_IS_OVER)
 			continue;
 		n++;
@@ -84,7 +77,7 @@ static void keep(struct cx_proc *p)
 void cx_proc_conclude(struct cx_proc *p)
 {
 	p->state = CX_PROC_IS_OVER;
-	if (p->listed && p->plan.uuid[0] != '\0' && p->why.errnum == 0)
+	if (p->link != NULL && p->plan.uuid[0] != '\0' && p->why.errnum == 0)
 		keep(p);
 	else
 		unlist(p);
@@ -137,11 +130,7 @@ int cx_proc_watch(struct cx_proc *p, struct cx_proc_watch *w, struct cx_err *err
 	*w = (struct cx_proc_watch){ .ready = w->ready, .process = p, .at = p->first };
 	while (w->at != NULL && w->at->number < p->unread)
 		w->at = w->at->next;
-	w->next = p->watchers;
-	w->link = &p->watchers;
-	if (w->next != NULL)
-		w->next->link = &w->next;
-	p->watchers = w;
+	cx_list_add(&p->watchers, w);
 	p->holders++;
 	return 0;
 }
@@ -153,9 +142,7 @@ void cx_proc_leave(struct cx_proc_watch *w)
 	if (p == NULL)
 		return;
 	w->process = NULL;
-	*w->link = w->next;
-	if (w->next != NULL)
-		w->next->link = w->link;
+	cx_list_remove(w);
 	cx_proc_drop_taken(p);
 	if (p->watchers == NULL && p->plan.uuid[0] == '\0') {
 		kill_it(p);
@@ -267,7 +254,7 @@ static struct cx_proc *find_uuid(struct cx_gateway *gw, const char *sandbox, con
 	struct cx_proc *p = gw->processes;
 
 	while (p != NULL && (strcmp(p->sandbox, sandbox) != 0 || strcmp(p->plan.uuid, uuid) != 0))
-		p = p->next_listed;
+		p = p->next;
 	return p;
 }
 
@@ -301,7 +288,7 @@ static struct cx_proc *find_pid(struct cx_gateway *gw, const char *sandbox, uint
 {
 	struct cx_proc *ended = NULL;
 
-	for (struct cx_proc *p = gw->processes; p != NULL && pid != 0; p = p->next_listed) {
+	for (struct cx_proc *p = gw->processes; p != NULL && pid != 0; p = p->next) {
 		if (p->pid != pid || strcmp(p->sandbox, sandbox) != 0)
 			continue;
 		if (p->state != CX_PROC_IS_OVER)

@@ -10,6 +10,7 @@
 #include "api/peers.h"
 #include "api/proxy_inner.h"
 #include "api/tlsfront.h"
+#include "base/list.h"
 
 enum { ROUNDS = 8, TICK_MS = 1000, COLLECT = 16384 };
 
@@ -51,9 +52,7 @@ static void end(struct cx_proxy *p, bool reset)
 		return;
 	p->over = true;
 	cx_call_forget(&p->call);
-	*p->link = p->next;
-	if (p->next != NULL)
-		p->next->link = p->link;
+	cx_list_remove(p);
 	p->all->n--;
 	if (p->on != NULL)
 		p->on->connections--;
@@ -392,16 +391,12 @@ static struct cx_proxy *make(struct cx_proxies *all, bool raw, struct cx_tlsfron
 		.began_ms = cx_now_ms(),
 		.raw = raw,
 		.holders = 1,
-		.next = all->first,
-		.link = &all->first,
 	};
 	if (cx_loop_add(all->loop, &p->client, EPOLLONESHOT, &err) < 0)
 		return NULL;
 	(void)cx_take_fd(sock);
 	write_from(p->from, from);
-	if (p->next != NULL)
-		p->next->link = &p->next;
-	all->first = p;
+	cx_list_add(&all->first, p);
 	all->n++;
 	set_no_delay(p->client.fd);
 	note_move(p);

@@ -12,6 +12,7 @@
 #include "api/sweep.h"
 #include "api/transfer.h"
 #include "base/fd.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "image/ref.h"
@@ -94,9 +95,7 @@ static void forget(struct download *d)
 /* Ends what is under way; nobody can find or join it any more. */
 static void dismantle(struct cx_pull *pull)
 {
-	*pull->link = pull->next;
-	if (pull->next != NULL)
-		pull->next->link = pull->link;
+	cx_list_remove(pull);
 	cx_timer_clear(&pull->timer);
 	for (unsigned i = 0; i < CX_LEN(pull->downloads); i++)
 		forget(&pull->downloads[i]);
@@ -563,11 +562,7 @@ static struct cx_pull *new_pull(struct cx_gateway *gw)
 	pull->file = -EBADF;
 	for (unsigned i = 0; i < CX_LEN(pull->downloads); i++)
 		pull->downloads[i] = (struct download){ .pull = pull, .file = -EBADF };
-	pull->next = gw->pulls;
-	pull->link = &gw->pulls;
-	if (pull->next != NULL)
-		pull->next->link = &pull->next;
-	gw->pulls = pull;
+	cx_list_add(&gw->pulls, pull);
 	return pull;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/ssh_inner.h"
+#include "base/list.h"
 #include "base/log.h"
 
 enum {
@@ -35,9 +36,7 @@ static void detach(struct cx_ssh_chan *chan)
 	if (chan->conn == NULL)
 		return;
 	chan->conn->nchans--;
-	*chan->link = chan->next;
-	if (chan->next != NULL)
-		chan->next->link = chan->link;
+	cx_list_remove(chan);
 	chan->conn = NULL;
 }
 
@@ -101,12 +100,8 @@ static struct cx_ssh_chan *add(struct cx_ssh_conn *conn, uint32_t number, struct
 				      .conn = conn,
 				      .number = number,
 				      .exec = { .ended = on_ended },
-				      .dial = { .done = on_dialled },
-				      .next = conn->chans,
-				      .link = &conn->chans };
-	if (chan->next != NULL)
-		chan->next->link = &chan->next;
-	conn->chans = chan;
+				      .dial = { .done = on_dialled } };
+	cx_list_add(&conn->chans, chan);
 	conn->nchans++;
 	return chan;
 }

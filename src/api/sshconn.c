@@ -7,6 +7,7 @@
 #include "api/accounts_store.h"
 #include "api/ssh_inner.h"
 #include "base/fd.h"
+#include "base/list.h"
 #include "base/log.h"
 
 enum {
@@ -37,9 +38,7 @@ void cx_ssh_conn_close(struct cx_ssh_conn *conn)
 	cx_timer_clear(&conn->timer);
 	cx_box_unwatch(&conn->watch);
 	cx_engine_forget(&conn->worker);
-	*conn->link = conn->next;
-	if (conn->next != NULL)
-		conn->next->link = conn->link;
+	cx_list_remove(conn);
 	conn->door->n--;
 	conn->door->strangers -= !conn->logged_in;
 	cx_loop_drop(conn->door->gw->loop, &conn->source);
@@ -252,11 +251,7 @@ static void enlist(struct cx_ssh_conn *conn)
 {
 	struct cx_ssh *door = conn->door;
 
-	conn->next = door->conns;
-	conn->link = &door->conns;
-	if (conn->next != NULL)
-		conn->next->link = &conn->next;
-	door->conns = conn;
+	cx_list_add(&door->conns, conn);
 	door->n++;
 	door->strangers++;
 	cx_timer_set(door->gw->loop, &conn->timer, LOGIN_MS);

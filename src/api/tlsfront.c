@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 
 #include "base/fd.h"
+#include "base/list.h"
 
 enum {
 	PIECE = 16 << 10,
@@ -139,9 +140,7 @@ static void release_pump(struct pump *p)
 	if (--p->holders > 0)
 		return;
 	cx_timer_clear(&p->timer);
-	*p->link = p->next;
-	if (p->next != NULL)
-		p->next->link = p->link;
+	cx_list_remove(p);
 	p->door->n--;
 	release_door(p->door);
 	SSL_free(p->ssl);
@@ -346,11 +345,7 @@ static struct pump *new_pump(struct door *door)
 	door->n++;
 	p->holders = 1;
 	p->timer.fire = too_late;
-	p->next = door->front->pumps;
-	p->link = &door->front->pumps;
-	if (p->next != NULL)
-		p->next->link = &p->next;
-	door->front->pumps = p;
+	cx_list_add(&door->front->pumps, p);
 	return p;
 }
 

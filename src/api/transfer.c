@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "base/list.h"
 #include "proto/outbox.h"
 
 enum {
@@ -34,10 +35,7 @@ struct cx_transfer {
 
 static void unlink_call(struct cx_transfer_call *call)
 {
-	*call->link = call->next;
-	if (call->next != NULL)
-		call->next->link = call->link;
-	call->link = NULL;
+	cx_list_remove(call);
 	call->transfer->ncalls--;
 }
 
@@ -404,11 +402,7 @@ static int ask(struct cx_transfer *t, uint8_t *packet, size_t len, uint16_t type
 		return -err->errnum;
 	call->transfer = t;
 	call->request = t->last_request;
-	call->next = t->calls;
-	call->link = &t->calls;
-	if (call->next != NULL)
-		call->next->link = &call->next;
-	t->calls = call;
+	cx_list_add(&t->calls, call);
 	t->ncalls++;
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/list.h"
 #include "base/str.h"
 #include "engine/egress.h"
 #include "proto/agent_msgs.h"
@@ -535,9 +536,7 @@ static void forget(struct cx_sandbox *sb)
 	release_layers(sb);
 	set->count[sb->state]--;
 	cx_index_remove(&sb->by_id);
-	*sb->link = sb->next;
-	if (sb->next != NULL)
-		sb->next->link = sb->link;
+	cx_list_remove(sb);
 	free(sb);
 }
 
@@ -834,8 +833,6 @@ static struct cx_sandbox *add(struct cx_sandboxes *set, enum cx_sandbox_state st
 	}
 	*sb = (struct cx_sandbox){
 		.set = set,
-		.next = set->first,
-		.link = &set->first,
 		.state = state,
 		.dir = -EBADF,
 		.userns = -EBADF,
@@ -845,9 +842,7 @@ static struct cx_sandbox *add(struct cx_sandboxes *set, enum cx_sandbox_state st
 		.reaping = { .id = sb->record.id, .fds = { -EBADF, -EBADF }, .done = reaped },
 		.timer = { .fire = deadline }
 	};
-	if (sb->next != NULL)
-		sb->next->link = &sb->next;
-	set->first = sb;
+	cx_list_add(&set->first, sb);
 	set->count[state]++;
 	return sb;
 }
