@@ -31,6 +31,7 @@ struct slot {
 	uint64_t memory_base;	     /* what earlier commands left there, files above all */
 	uint64_t files_base;	     /* these */
 	uint64_t processes, refused; /* the kernel's counts when last read */
+	uint64_t around;	     /* as below, at the beginning of its command */
 	bool limited, closed;	     /* until the slot is prepared anew */
 	bool watched;		     /* the same */
 	uint64_t throttled_base, wait_base;
@@ -41,6 +42,7 @@ struct cx_accounts {
 	int dirs[CX_ACCOUNTS_MAX];
 	unsigned ndirs, n, room;
 	bool v2;
+	uint64_t around;    /* processes refused by the sandbox's limit, when last read */
 	struct slot *slots; /* number - 1 */
 };
 
@@ -227,15 +229,30 @@ static uint64_t read_refused(const struct cx_accounts *a, uint32_t number)
 	return refused;
 }
 
+/*
+ * Since Linux 6.11 v2 counts at the group whose limit it was, and says no more whose process; it
+ * has this file since then. Read when a command has ended or is looked at, not when one begins: so
+ * what another one was refused that runs still may be counted as of its time, too.
+ */
+static void read_around(struct cx_accounts *a)
+{
+	char text[64];
+
+	if (a->v2 && read_file(a->dirs[0], "pids.events.local", text, sizeof text))
+		(void)find_field(text, "max ", &a->around);
+}
+
 /* A slot in which the kernel has killed is never used again: its count begins at 0. */
 void cx_accounts_look(struct cx_accounts *a, uint32_t number, struct cx_accounts_hits *ret)
 {
 	const struct slot *slot = &a->slots[number - 1];
 	struct cpu now;
 
+	read_around(a);
 	*ret = (struct cx_accounts_hits){
 		.kills = read_kills(a, number),
 		.refused = beyond(read_refused(a, number), slot->refused),
+		.refused_around = beyond(a->around, slot->around),
 	};
 	if (read_cpu(a, number, &now))
 		ret->cpu_us = beyond(now.whole, slot->base.whole);
@@ -402,6 +419,7 @@ static bool begin_anew(struct cx_accounts *a, uint32_t number)
 	slot->limited = slot->closed = slot->watched = false;
 	slot->base = slot->seen;
 	slot->refused = read_refused(a, number);
+	read_around(a);
 	slot->files_base = read_files(a, number);
 	(void)!read_number(a, PIDS, number, "pids.peak", &slot->processes);
 	return (a->v2 ? begin_peak_v2(a, slot, number) : begin_peak_v1(a, number)) &&
@@ -466,8 +484,10 @@ uint32_t cx_accounts_take(struct cx_accounts *a)
 		(void)cx_accounts_settle(a);
 		number = find_free(a);
 	}
-	if (number > 0)
+	if (number > 0) {
 		a->slots[number - 1].state = SLOT_USED;
+		a->slots[number - 1].around = a->around;
+	}
 	return number;
 }
 

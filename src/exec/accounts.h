@@ -36,8 +36,11 @@ struct cx_exec_limits {
 
 struct cx_accounts_hits { /* since the command began */
 	uint64_t cpu_us;
-	uint64_t kills;	  /* by the kernel, for want of memory */
-	uint64_t refused; /* processes that a limit forbade, its own or the sandbox's */
+	uint64_t kills;		 /* by the kernel, for want of memory */
+	uint64_t refused;	 /* processes that its own limit forbade, or before Linux 6.11 the
+				    sandbox's */
+	uint64_t refused_around; /* v2 since then: those that the sandbox's limit forbade to anybody
+				  */
 };
 
 /*

@@ -142,7 +142,8 @@ static enum cx_reason judge(struct cx_session *session, const struct cx_pending 
 		return CX_REASON_OOM;
 	if (slot->limits.cpu_us > 0 && used->user_us + used->system_us >= slot->limits.cpu_us)
 		return CX_REASON_CPU_TIMEOUT;
-	return hits.refused > 0 && !fine ? CX_REASON_PIDS_LIMIT : slot->end.reason;
+	return hits.refused + hits.refused_around > 0 && !fine ? CX_REASON_PIDS_LIMIT
+							       : slot->end.reason;
 }
 
 /* What it used is read at once: only so long is the slot its own. */

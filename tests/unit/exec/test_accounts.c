@@ -244,10 +244,9 @@ START_TEST(test_where_the_kernel_killed_is_made_anew)
 }
 END_TEST
 
-START_TEST(test_v2_counts_in_one_directory)
+static void open_v2(void)
 {
 	int dirs[CX_ACCOUNTS_MAX];
-	struct cx_figures used;
 
 	make("all"), make("all/cmd-1");
 	put("all", "cgroup.controllers", "cpu memory pids\n");
@@ -258,6 +257,13 @@ START_TEST(test_v2_counts_in_one_directory)
 	put("all", "cmd-1/memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n");
 	dirs[0] = look("all");
 	ck_assert_int_eq(cx_accounts_open(dirs, 1, true, &accounts, &err), 0);
+}
+
+START_TEST(test_v2_counts_in_one_directory)
+{
+	struct cx_figures used;
+
+	open_v2();
 	ck_assert_str_eq(cx_accounts_source(accounts), "cgroup v2");
 	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
 	cx_accounts_read(accounts, 1, &used);
@@ -271,6 +277,35 @@ START_TEST(test_v2_counts_in_one_directory)
 	(void)cx_accounts_settle(accounts);
 	ck_assert_uint_eq(cx_accounts_take(accounts), 0);
 	ck_assert_uint_eq(cx_accounts_want(accounts, false), 1);
+}
+END_TEST
+
+static void refuse(const char *own, const char *around)
+{
+	put("all", "cmd-1/pids.events", own);
+	put("all", "pids.events.local", around);
+}
+
+/* Since Linux 6.11 a limit's hits are counted where the limit is. */
+START_TEST(test_a_sandbox_limit_of_processes_is_heard_of)
+{
+	struct cx_accounts_hits hits;
+
+	open_v2();
+	refuse("max 0\n", "max 0\n");
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	refuse("max 0\n", "max 3\n");
+	cx_accounts_look(accounts, 1, &hits);
+	ck_assert(hits.refused == 0 && hits.refused_around == 3);
+	cx_accounts_give_back(accounts, 1, false);
+	put("all", "cmd-1/memory.peak", "");
+	ck_assert(!cx_accounts_settle(accounts));
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	cx_accounts_look(accounts, 1, &hits); /* that was the earlier one's time */
+	ck_assert(hits.refused == 0 && hits.refused_around == 0);
+	refuse("max 2\n", "max 3\n");
+	cx_accounts_look(accounts, 1, &hits);
+	ck_assert(hits.refused == 2 && hits.refused_around == 0);
 }
 END_TEST
 
@@ -309,6 +344,7 @@ int main(void)
 	tcase_add_test(tcase, test_limits_are_lifted_again);
 	tcase_add_test(tcase, test_where_the_kernel_killed_is_made_anew);
 	tcase_add_test(tcase, test_v2_counts_in_one_directory);
+	tcase_add_test(tcase, test_a_sandbox_limit_of_processes_is_heard_of);
 	tcase_add_test(tcase, test_slots_are_found);
 	suite_add_tcase(s, tcase);
 	return run_suite(s);
