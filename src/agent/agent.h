@@ -69,6 +69,7 @@ struct cx_agent {
 	bool held;	      /* no request is read */
 	struct cx_kept *kept; /* newest first */
 	unsigned nkept;
+	unsigned nlisteners; /* who wait for their output */
 	struct cx_start start;
 	unsigned nports;	 /* connections to ports being made */
 	struct cx_packet packet; /* the one being dealt with */

@@ -10,6 +10,7 @@
 #include "agent/conn.h"
 #include "agent/job.h"
 #include "base/fd.h"
+#include "base/list.h"
 
 enum { READ_SIZE = 65536, READS_PER_ROUND = 8, READS_AT_END = 32 };
 
@@ -17,6 +18,16 @@ struct lane {
 	struct cx_source source;
 	struct cx_kept *kept;
 	struct cx_kept_stream stream;
+};
+
+/* Somebody who waits for output; freed when he is answered. */
+struct listener {
+	struct cx_kept *kept;
+	struct cx_conn_ref asker;
+	uint32_t which, max;
+	uint64_t offset;
+	struct cx_timer timer;
+	struct listener *next, **link;
 };
 
 struct cx_kept { /* freed when nothing holds it: the list, lanes */
@@ -27,6 +38,7 @@ struct cx_kept { /* freed when nothing holds it: the list, lanes */
 	uint32_t pid;
 	struct cx_msg_exited end;
 	struct lane lanes[2];
+	struct listener *listeners;
 	unsigned holders;
 	struct cx_kept *next; /* started, or ended, earlier */
 };
@@ -68,10 +80,13 @@ static void lane_closed(struct cx_source *source)
 	release(cx_container_of(source, struct lane, source)->kept);
 }
 
+static void answer_all(struct cx_kept *kept);
+
 static void forget(struct cx_kept **at)
 {
 	struct cx_kept *kept = *at;
 
+	answer_all(kept);
 	*at = kept->next;
 	kept->agent->nkept--;
 	for (size_t i = 0; i < CX_LEN(kept->lanes); i++)
@@ -118,6 +133,78 @@ static int make_room(struct cx_agent *agent, struct cx_err *err)
 	return 0;
 }
 
+/* ---- who waits for output -------------------------------------------------------------------- */
+
+static void say_output(const struct cx_kept *kept, struct cx_conn_ref asker, uint32_t which,
+		       uint64_t offset, uint32_t max)
+{
+	CX_UNINITIALIZED char bytes[READ_SIZE];
+	const struct cx_kept_stream *stream = &kept->lanes[which].stream;
+	struct cx_msg_log_data data = { .offset = offset, .data.p = bytes };
+
+	data.data.len = (uint32_t)cx_kept_read(stream, &data.offset, bytes,
+					       max < sizeof bytes ? max : sizeof bytes);
+	data.end = stream->ring.end;
+	cx_conn_say_log_data(cx_conn_find(kept->agent, asker.conn), asker.request, &data);
+}
+
+static void answer(struct listener *one)
+{
+	cx_timer_clear(&one->timer);
+	cx_list_remove(one);
+	one->kept->agent->nlisteners--;
+	say_output(one->kept, one->asker, one->which, one->offset, one->max);
+	free(one);
+}
+
+static void waited_enough(struct cx_timer *timer)
+{
+	answer(cx_container_of(timer, struct listener, timer));
+}
+
+static void answer_all(struct cx_kept *kept)
+{
+	while (kept->listeners != NULL)
+		answer(kept->listeners);
+}
+
+/* Those for whom there is something now. */
+static void answer_some(struct cx_kept *kept)
+{
+	struct listener *next;
+
+	for (struct listener *one = kept->listeners; one != NULL; one = next) {
+		next = one->next;
+		if (kept->lanes[one->which].stream.ring.end > one->offset)
+			answer(one);
+	}
+}
+
+static int listen_for(struct cx_kept *kept, struct cx_conn_ref asker,
+		      const struct cx_msg_exec_output *m, struct cx_err *err)
+{
+	struct cx_agent *agent = kept->agent;
+	struct listener *one;
+
+	if (agent->nlisteners >= CX_KEPT_LISTENERS_MAX)
+		return cx_refuse(err, CX_LIMIT,
+				 "%d requests wait for output in this sandbox already",
+				 CX_KEPT_LISTENERS_MAX);
+	one = calloc(1, sizeof *one);
+	if (one == NULL)
+		return cx_fail(err, ENOMEM, "wait for output");
+	*one = (struct listener){ .kept = kept,
+				  .asker = asker,
+				  .which = m->which,
+				  .max = m->max,
+				  .offset = m->offset,
+				  .timer = { .fire = waited_enough } };
+	cx_list_add(&kept->listeners, one);
+	agent->nlisteners++;
+	cx_timer_set(&agent->loop, &one->timer, m->wait_ms);
+	return 0;
+}
+
 /* ---- output ---------------------------------------------------------------------------------- */
 
 static void read_lane(struct lane *lane, int rounds)
@@ -138,8 +225,11 @@ static void read_lane(struct lane *lane, int rounds)
 
 static void lane_ready(struct cx_source *source, uint32_t events)
 {
+	struct lane *lane = cx_container_of(source, struct lane, source);
+
 	(void)events;
-	read_lane(cx_container_of(source, struct lane, source), READS_PER_ROUND);
+	read_lane(lane, READS_PER_ROUND);
+	answer_some(lane->kept);
 }
 
 /* *ret is the end that the command writes to. */
@@ -196,6 +286,7 @@ static void on_exited(struct cx_job *job, const struct cx_msg_exited *end)
 	*at = kept->next; /* in front: of those that have ended the first to end is the last */
 	kept->next = job->agent->kept;
 	job->agent->kept = kept;
+	answer_all(kept); /* saying it may close a connection */
 	cx_conn_say_exited(asker_of(job), job->asker.request, end);
 }
 
@@ -282,17 +373,13 @@ int cx_kept_watch_request(struct cx_agent *agent, struct cx_conn_ref asker,
 int cx_kept_output_request(struct cx_agent *agent, struct cx_conn_ref asker,
 			   const struct cx_msg_exec_output *m, struct cx_err *err)
 {
-	CX_UNINITIALIZED char bytes[READ_SIZE];
-	struct cx_msg_log_data data = { .offset = m->offset, .data.p = bytes };
-	const struct cx_kept *kept = named(agent, m->key, err);
-	const struct cx_kept_stream *stream;
+	struct cx_kept *kept = named(agent, m->key, err);
 
 	if (kept == NULL)
 		return -err->errnum;
-	stream = &kept->lanes[m->which].stream;
-	data.data.len = (uint32_t)cx_kept_read(stream, &data.offset, bytes,
-					       m->max < sizeof bytes ? m->max : sizeof bytes);
-	data.end = stream->ring.end;
-	cx_conn_say_log_data(cx_conn_find(agent, asker.conn), asker.request, &data);
+	if (m->wait_ms > 0 && kept->job != NULL &&
+	    kept->lanes[m->which].stream.ring.end <= m->offset)
+		return listen_for(kept, asker, m, err);
+	say_output(kept, asker, m->which, m->offset, m->max);
 	return 0;
 }

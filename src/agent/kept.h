@@ -13,6 +13,7 @@
 enum {
 	CX_KEPT_MAX = 32, /* running or not; of those that run none ever goes */
 	CX_KEPT_HEAD = 16 * 1024,
+	CX_KEPT_LISTENERS_MAX = 256, /* requests at once that wait for output */
 };
 
 struct cx_kept_stream { /* zeroed: nothing was written */

@@ -208,7 +208,7 @@ static void collect(struct cx_detached *d)
 	struct cx_err err;
 
 	d->call.done = on_output;
-	if (cx_session_exec_output(d->session, d->row.id, d->of_stderr, d->offset, max, &d->call,
+	if (cx_session_exec_output(d->session, d->row.id, d->of_stderr, d->offset, max, 0, &d->call,
 				   &err) < 0)
 		not_read(d, &err);
 }

@@ -9,11 +9,12 @@
 
 /*
  * What a command wrote, in pages. While its sandbox lives the agent is asked, which has more; then
- * the record. When nothing is there yet a page waits a while for it.
+ * the record. When nothing is there yet the agent keeps the question for a while; it knows of the
+ * command's end a little before there is a record of it.
  */
-/* For an agent that is just being reached again. */
-enum { PATIENCE_MS = 10000 };
-enum { PAGE_MAX = 65536, LOOK_MS = 100, ANSWER_MAX = 6 * PAGE_MAX + 4096 };
+/* For an agent that is just being reached again, looked for every LOOK_MS. */
+enum { PATIENCE_MS = 10000, LOOK_MS = 100 };
+enum { PAGE_MAX = 65536, ANSWER_MAX = 6 * PAGE_MAX + 4096 };
 
 struct page { /* freed when it is answered */
 	struct cx_request *req;
@@ -24,6 +25,7 @@ struct page { /* freed when it is answered */
 	bool ended;	   /* before it was looked at: nothing more will come */
 	bool in_vain;	   /* the agent was asked */
 	struct cx_call call;
+	struct cx_detached_waiter waiter;
 	struct cx_timer timer;
 };
 
@@ -33,6 +35,7 @@ static struct cx_request *end_page(struct page *page)
 
 	cx_timer_clear(&page->timer);
 	cx_call_forget(&page->call);
+	cx_detached_unwait(&page->waiter);
 	req->gone = NULL;
 	req->owner = NULL;
 	free(page);
@@ -90,18 +93,53 @@ static void look(struct page *page);
 
 static void look_again(struct cx_timer *timer)
 {
-	look(cx_container_of(timer, struct page, timer));
+	struct page *page = cx_container_of(timer, struct page, timer);
+
+	cx_detached_unwait(&page->waiter);
+	look(page);
 }
 
-static void look_later(struct page *page)
+static void look_later(struct page *page, uint64_t ms)
 {
 	page->timer.fire = look_again;
-	cx_timer_set(page->req->gateway->loop, &page->timer, LOOK_MS);
+	cx_timer_set(page->req->gateway->loop, &page->timer, ms);
 }
 
-static bool may_wait(const struct page *page)
+static void on_end(struct cx_detached_waiter *waiter, const struct cx_exec_row *row,
+		   const struct cx_err *err)
 {
-	return !page->ended && cx_now_ms() < page->until_ms;
+	(void)row;
+	(void)err;
+	look_later(cx_container_of(waiter, struct page, waiter), 0);
+}
+
+/* 0: not at all. */
+static uint64_t may_wait_ms(const struct page *page)
+{
+	uint64_t now = cx_now_ms();
+
+	return !page->ended && now < page->until_ms ? page->until_ms - now : 0;
+}
+
+static int find(struct page *page, struct cx_exec_row *row, struct cx_detached **ret_one,
+		struct cx_err *err)
+{
+	return cx_detached_find(page->req->gateway, page->sandbox, page->id, row, ret_one, err);
+}
+
+/* Nothing more will come, says the agent; if it is not true that takes no longer than asked for. */
+static void wait_for_end(struct page *page)
+{
+	CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
+	struct cx_detached *one = NULL;
+	struct cx_err ignored;
+
+	look_later(page, may_wait_ms(page));
+	page->waiter = (struct cx_detached_waiter){ .done = on_end, .for_end = true };
+	if (find(page, &row, &one, &ignored) == 0)
+		cx_detached_wait(one, &page->waiter);
+	else
+		look_later(page, 0);
 }
 
 static void on_output(struct cx_call *call, const struct cx_answer *answer,
@@ -112,8 +150,8 @@ static void on_output(struct cx_call *call, const struct cx_answer *answer,
 	page->in_vain = err != NULL; /* it knows no more of it, or is just gone */
 	if (page->in_vain)
 		look(page);
-	else if (answer->log.data.len == 0 && may_wait(page))
-		look_later(page);
+	else if (answer->log.data.len == 0 && may_wait_ms(page) > 0)
+		wait_for_end(page);
 	else
 		give(page, answer->log.offset, answer->log.data.p, answer->log.data.len,
 		     answer->log.end);
@@ -129,26 +167,30 @@ static bool ask_agent(struct page *page)
 	page->call.done = on_output;
 	return session != NULL &&
 	       cx_session_exec_output(session, page->id, page->of_stderr, page->offset, PAGE_MAX,
-				      &page->call, &err) == 0;
+				      (uint32_t)may_wait_ms(page), &page->call, &err) == 0;
 }
 
 static void look(struct page *page)
 {
 	CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
 	struct cx_detached *one = NULL;
+	const struct cx_exec_row *known = &row;
 	struct cx_err err;
-	int found = cx_detached_find(page->req->gateway, page->sandbox, page->id, &row, &one, &err);
 
-	page->ended = found == 1;
-	if (found < 0)
+	if (find(page, &row, &one, &err) < 0) {
 		fail(page, &err);
-	else if (!page->in_vain && ask_agent(page))
 		return;
-	else if (found == 1)
-		give_record(page, &row);
+	}
+	if (one != NULL)
+		known = cx_detached_row(one);
+	page->ended = known->ended_ms > 0;
+	if (!page->in_vain && ask_agent(page))
+		return;
+	if (page->ended)
+		give_record(page, known);
 	else if (cx_now_ms() < page->until_ms + PATIENCE_MS) {
 		page->in_vain = false;
-		look_later(page);
+		look_later(page, LOOK_MS);
 	} else {
 		(void)cx_refuse(&err, CX_UNAVAILABLE, "the sandbox does not answer; try again");
 		fail(page, &err);

@@ -165,10 +165,12 @@ CX_MUST int cx_session_exec_again(struct cx_session *session, const char *key, u
 /*
  * What such a command has written so far: answer->log, as of cx_session_log(). What lies between
  * the beginning that is kept and the newest part is left out: log.offset is then behind offset.
+ * While it runs and there is nothing at offset the answer comes later, after wait_ms (60,000 at
+ * most) if need be.
  */
 CX_MUST int cx_session_exec_output(struct cx_session *session, const char *key, bool of_stderr,
-				   uint64_t offset, uint32_t max, struct cx_call *call,
-				   struct cx_err *err);
+				   uint64_t offset, uint32_t max, uint32_t wait_ms,
+				   struct cx_call *call, struct cx_err *err);
 
 /*
  * For an exec that is pending; CX_NOT_FOUND otherwise. call may be NULL: then nobody hears of the

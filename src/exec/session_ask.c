@@ -42,15 +42,19 @@ int cx_session_log(struct cx_session *session, uint64_t offset, uint32_t max, st
 }
 
 int cx_session_exec_output(struct cx_session *session, const char *key, bool of_stderr,
-			   uint64_t offset, uint32_t max, struct cx_call *call, struct cx_err *err)
+			   uint64_t offset, uint32_t max, uint32_t wait_ms, struct cx_call *call,
+			   struct cx_err *err)
 {
 	struct cx_pending want = cx_session_want_answer(CX_WAIT_LOG, call);
-	struct cx_msg_exec_output m = {
-		.key = cx_str_of(key), .which = of_stderr, .offset = offset, .max = max
-	};
+	struct cx_msg_exec_output m = { .key = cx_str_of(key),
+					.which = of_stderr,
+					.offset = offset,
+					.max = max,
+					.wait_ms = wait_ms };
 	uint32_t request;
 
 	want.limit = max;
+	want.deadline_ms += wait_ms;
 	if (cx_session_ask_exec_output(session, &want, &m, NULL, 0, &request, err) < 0)
 		return -err->errnum;
 	return cx_session_bind_call(session, call, request);

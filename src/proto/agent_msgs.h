@@ -56,7 +56,8 @@
  * fds with a key: stdin only. Such a command needs nobody outside: the agent itself reads its
  * output and keeps, of each stream, the beginning and the newest part (agent/kept.h), and its end.
  * exec_watch makes the connection that asks the one that is told of both, as if it had started it;
- * a key that is not known (any more) is CX_NOT_FOUND.
+ * a key that is not known (any more) is CX_NOT_FOUND. exec_output is answered when there is
+ * something at offset, when the command has ended, or after wait_ms.
  */
 #define CX_FIELDS_EXEC(F)                                                                          \
 	F(u32, flags, CX_EXEC_TTY | CX_EXEC_SHELL | CX_EXEC_SFTP | CX_EXEC_QUIET)                  \
@@ -90,7 +91,8 @@
 	F(str, key, CX_EXEC_KEY_MAX)  \
 	F(u32, which, 1) /* stderr */ \
 	F(u64, offset, UINT64_MAX)    \
-	F(u32, max, 65536)
+	F(u32, max, 65536)            \
+	F(u32, wait_ms, 60000)
 #define CX_FIELDS_LOG_READ(F) F(u64, offset, UINT64_MAX) F(u32, max, 65536)
 #define CX_FIELDS_LOG_DATA(F)                                                                      \
 	F(u64, offset, UINT64_MAX) /* of the first byte; later than asked when that was dropped */ \

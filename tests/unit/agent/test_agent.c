@@ -1314,15 +1314,21 @@ static void wait_for_end(struct run *run)
 		run_loop();
 }
 
-static void ask_output(struct ask *ask, const char *key, bool of_stderr, uint64_t offset)
+static void listen_for(struct ask *ask, const char *key, bool of_stderr, uint64_t offset,
+		       uint32_t wait_ms)
 {
 	struct cx_err err = { 0 };
 
 	memset(ask, 0, sizeof *ask);
 	ask->call.done = on_done;
 	ck_assert_int_eq(cx_session_exec_output(session, key, of_stderr, offset, sizeof ask->data,
-						&ask->call, &err),
+						wait_ms, &ask->call, &err),
 			 0);
+}
+
+static void ask_output(struct ask *ask, const char *key, bool of_stderr, uint64_t offset)
+{
+	listen_for(ask, key, of_stderr, offset, 0);
 	wait_for(ask);
 }
 
@@ -1356,6 +1362,41 @@ START_TEST(a_kept_command_outlives_its_connection)
 	ck_assert_int_eq(run.why.kind, CX_NOT_FOUND);
 	start_kept(&run, &plan);
 	ck_assert_int_eq(run.why.kind, CX_CONFLICT);
+}
+END_TEST
+
+/* By what comes there, by the end, or when the time is up; not by what comes to the other one. */
+START_TEST(who_waits_for_output_is_woken)
+{
+	struct cx_msg_exec plan =
+		kept("read x </one; echo bad >&2; read x </two; echo out; read x </three", "k");
+	struct ask out, errors, late, short_wait;
+	struct run run;
+
+	expect_output("mkfifo /one /two /three", "");
+	start_kept(&run, &plan);
+	listen_for(&out, "k", false, 0, 60000);
+	listen_for(&errors, "k", true, 0, 60000);
+	listen_for(&late, "k", true, 4, 60000);
+	listen_for(&short_wait, "k", false, 0, 1);
+	wait_for(&short_wait);
+	ck_assert(short_wait.answer.log.data.len == 0 && short_wait.err.errnum == 0);
+	ck_assert(!out.done && !errors.done && !late.done);
+	expect_output("echo >/one", "");
+	wait_for(&errors);
+	ck_assert_int_eq(memcmp(errors.data, "bad\n", 4), 0);
+	ck_assert(!out.done && !late.done);
+	expect_output("echo >/two", "");
+	wait_for(&out);
+	ck_assert_int_eq(memcmp(out.data, "out\n", 4), 0);
+	ck_assert(!late.done && !run.ended);
+	expect_output("echo >/three", "");
+	wait_for(&late);
+	ck_assert(late.answer.log.data.len == 0 && late.answer.log.end == 4);
+	wait_for_end(&run);
+	listen_for(&late, "k", true, 4, 60000); /* of one that has ended: at once */
+	wait_for(&late);
+	ck_assert_uint_eq(late.answer.log.end, 4);
 }
 END_TEST
 
@@ -1420,6 +1461,7 @@ int main(void)
 	tcase_add_test(plain, commands_outlive_their_connection);
 	tcase_add_test(plain, a_kept_command_outlives_its_connection);
 	tcase_add_test(plain, kept_commands_are_bounded);
+	tcase_add_test(plain, who_waits_for_output_is_woken);
 	tcase_add_test(plain, a_terminal_follows_its_size);
 	tcase_add_test(plain, a_terminal_interrupts);
 	tcase_add_test(plain, a_terminal_shows_all_of_a_lot);
