@@ -165,6 +165,7 @@ static void say(struct cx_conn *conn, const struct cx_kept *head, uint8_t *bytes
 		say(conn, &head, out);                                                         \
 	}
 CX_CONN_SAYS(DEFINE_SEND)
+DEFINE_SEND(exited, CX_FIELDS_EXITED)
 DEFINE_SEND(port_opened, CX_FIELDS_AGENT_NONE)
 
 #define DEFINE_SAY(name, FIELDS)                                        \
@@ -174,6 +175,12 @@ DEFINE_SEND(port_opened, CX_FIELDS_AGENT_NONE)
 		send_##name(conn, request, m, -EBADF);                  \
 	}
 CX_CONN_SAYS(DEFINE_SAY)
+
+void cx_conn_exited(struct cx_conn *conn, uint32_t request, const struct cx_msg_exited *m,
+		    int pidfd)
+{
+	send_exited(conn, request, m, pidfd);
+}
 
 void cx_conn_port_opened(struct cx_conn *conn, uint32_t request, int sock)
 {

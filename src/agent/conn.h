@@ -38,7 +38,6 @@ void cx_conns_hold(struct cx_agent *agent, bool on);
 	M(agent_error, CX_FIELDS_AGENT_ERROR) \
 	M(agent_ok, CX_FIELDS_AGENT_NONE)     \
 	M(started, CX_FIELDS_STARTED)         \
-	M(exited, CX_FIELDS_EXITED)           \
 	M(log_data, CX_FIELDS_LOG_DATA)       \
 	M(main_state, CX_FIELDS_MAIN_STATE)   \
 	M(file_info, CX_FIELDS_FILE_INFO)
@@ -49,6 +48,9 @@ CX_CONN_SAYS(CX_CONN_DECLARE)
 
 void cx_conn_refuse(struct cx_conn *conn, uint32_t request, const struct cx_err *err);
 void cx_conn_ok(struct cx_conn *conn, uint32_t request);
+/* pidfd stays the caller's; -EBADF: there is none. */
+void cx_conn_exited(struct cx_conn *conn, uint32_t request, const struct cx_msg_exited *m,
+		    int pidfd);
 /* sock stays the caller's. */
 void cx_conn_port_opened(struct cx_conn *conn, uint32_t request, int sock);
 

@@ -19,7 +19,8 @@ static void tell_failed(struct cx_job *job, const struct cx_err *err)
 
 static void tell_exited(struct cx_job *job, const struct cx_msg_exited *end)
 {
-	cx_conn_say_exited(cx_conn_find(job->agent, job->asker.conn), job->asker.request, end);
+	cx_conn_exited(cx_conn_find(job->agent, job->asker.conn), job->asker.request, end,
+		       job->pidfd);
 }
 
 static const struct cx_job_events tell_asker = {

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "agent/child.h"
@@ -65,6 +66,7 @@ static void finish(struct cx_job *job)
 	job->over = true;
 	set_starting(job, false);
 	cx_timer_clear(&job->timer);
+	cx_close(&job->pidfd);
 	cx_tty_free(job->tty);
 	cx_group_release(&agent->groups, job->group);
 	unlink_job(job);
@@ -113,9 +115,20 @@ static void kill_round(struct cx_timer *timer)
 /* The pid stays in the pipe until it is of use: waking up for it would only delay the command. */
 static void learn_pid(struct cx_job *job)
 {
-	if (job->pid == 0 && job->starting &&
-	    read(job->report.fd, &job->pid, sizeof job->pid) == (ssize_t)sizeof job->pid)
-		job->group->leader = job->pid;
+	if (job->pid != 0 || !job->starting ||
+	    read(job->report.fd, &job->pid, sizeof job->pid) != (ssize_t)sizeof job->pid)
+		return;
+	job->group->leader = job->pid;
+	if (job->events->ready == NULL)
+		job->pidfd = (int)syscall(SYS_pidfd_open, job->pid, 0);
+}
+
+void cx_jobs_learn(struct cx_agent *agent)
+{
+	if (agent->starting == 0)
+		return;
+	for (struct cx_job *job = agent->jobs; job != NULL; job = job->next)
+		learn_pid(job);
 }
 
 static void kill_all(struct cx_job *job)
@@ -311,6 +324,7 @@ static int start(struct cx_agent *agent, struct cx_child_plan *plan,
 	*job = (struct cx_job){ .agent = agent,
 				.events = events,
 				.asker = asker,
+				.pidfd = -EBADF,
 				.timeout_ms = plan->exec->timeout_ms,
 				.timer = { .fire = time_is_up } };
 	if (cx_group_take(&agent->groups, plan->exec->slot, &job->group, err) < 0) {
@@ -412,22 +426,14 @@ static struct cx_job *find_pid(const struct cx_agent *agent, pid_t pid)
 	return job;
 }
 
-/* A command may have ended before we came to read who it is. */
-static struct cx_job *find_unread(struct cx_agent *agent, pid_t pid)
-{
-	if (agent->starting == 0)
-		return NULL;
-	for (struct cx_job *job = agent->jobs; job != NULL; job = job->next)
-		learn_pid(job);
-	return find_pid(agent, pid);
-}
-
 void cx_job_reaped(struct cx_agent *agent, pid_t pid, int status, const struct rusage *usage)
 {
 	struct cx_job *job = find_pid(agent, pid);
 
-	if (job == NULL)
-		job = find_unread(agent, pid);
+	if (job == NULL) { /* it may have ended before we came to read who it is */
+		cx_jobs_learn(agent);
+		job = find_pid(agent, pid);
+	}
 	if (job == NULL)
 		return;
 	if (!job->report.dead)

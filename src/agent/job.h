@@ -30,6 +30,7 @@ struct cx_job {
 	struct cx_tty *tty;
 	struct cx_group *group;
 	pid_t first, pid; /* the forked child; the command, 0 as long as it is not known */
+	int pidfd;	  /* of the command, for the host to ask how it ended; or -EBADF */
 	uint64_t started_us;
 	uint32_t timeout_ms; /* from when it executes; 0: none */
 	unsigned rounds;     /* of killing */
@@ -60,7 +61,9 @@ struct cx_job *cx_job_find(const struct cx_agent *agent, struct cx_conn_ref aske
  */
 CX_MUST int cx_job_signal(struct cx_job *job, int signo, struct cx_err *err);
 
-/* For reap.c: a child ended. Nothing happens when it is not a job's main process. */
+/* For reap.c, before a child is reaped: who has ended can still be opened. */
+void cx_jobs_learn(struct cx_agent *agent);
+/* A child ended. Nothing happens when it is not a job's main process. */
 void cx_job_reaped(struct cx_agent *agent, pid_t pid, int status, const struct rusage *usage);
 
 #endif

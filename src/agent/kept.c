@@ -37,6 +37,7 @@ struct cx_kept { /* freed when nothing holds it: the list, lanes */
 	bool started;
 	uint32_t pid;
 	struct cx_msg_exited end;
+	int pidfd; /* when it has ended, for the host; or -EBADF */
 	struct lane lanes[2];
 	struct listener *listeners;
 	unsigned holders;
@@ -71,8 +72,10 @@ size_t cx_kept_read(const struct cx_kept_stream *stream, uint64_t *offset, void 
 
 static void release(struct cx_kept *kept)
 {
-	if (--kept->holders == 0)
-		free(kept);
+	if (--kept->holders > 0)
+		return;
+	cx_close(&kept->pidfd);
+	free(kept);
 }
 
 static void lane_closed(struct cx_source *source)
@@ -282,12 +285,13 @@ static void on_exited(struct cx_job *job, const struct cx_msg_exited *end)
 	for (size_t i = 0; i < CX_LEN(kept->lanes); i++) /* its last words come before its end */
 		read_lane(&kept->lanes[i], READS_AT_END);
 	kept->end = *end;
+	kept->pidfd = cx_take_fd(&job->pidfd);
 	kept->job = NULL;
 	*at = kept->next; /* in front: of those that have ended the first to end is the last */
 	kept->next = job->agent->kept;
 	job->agent->kept = kept;
 	answer_all(kept); /* saying it may close a connection */
-	cx_conn_say_exited(asker_of(job), job->asker.request, end);
+	cx_conn_exited(asker_of(job), job->asker.request, end, kept->pidfd);
 }
 
 static const struct cx_job_events kept_events = {
@@ -328,6 +332,7 @@ int cx_kept_start(struct cx_agent *agent, struct cx_conn_ref asker, const struct
 	kept->agent = agent;
 	(void)cx_str_copy(m->key, kept->key, sizeof kept->key);
 	kept->holders = 1;
+	kept->pidfd = -EBADF;
 	kept->next = agent->kept;
 	agent->kept = kept;
 	agent->nkept++;
@@ -366,7 +371,7 @@ int cx_kept_watch_request(struct cx_agent *agent, struct cx_conn_ref asker,
 	end = kept->end;
 	cx_conn_say_started(conn, asker.request, &started);
 	if (kept->job == NULL) /* saying it may have closed the connection */
-		cx_conn_say_exited(cx_conn_find(agent, asker.conn), asker.request, &end);
+		cx_conn_exited(cx_conn_find(agent, asker.conn), asker.request, &end, kept->pidfd);
 	return 0;
 }
 

@@ -19,8 +19,10 @@ static void reap(struct cx_reaper *reaper)
 	for (int i = 0; i < REAPED_PER_ROUND; i++) {
 		struct rusage usage;
 		int status = 0;
-		pid_t pid = wait4(-1, &status, WNOHANG | __WALL, &usage);
+		pid_t pid;
 
+		cx_jobs_learn(reaper->agent);
+		pid = wait4(-1, &status, WNOHANG | __WALL, &usage);
 		if (pid <= 0)
 			return;
 		cx_job_reaped(reaper->agent, pid, status, &usage);

@@ -497,6 +497,8 @@ static const struct cx_field command_end[] = {
 	  "128 and the signal's number; 124: timed out; null: nobody saw its end" },
 	{ "signal", INT_OR_NONE | NEEDED, 0, 0, NULL, "" },
 	{ "timed_out", BOOL | NEEDED, 0, 0, NULL, "" },
+	{ "exit_source", TEXT_OR_NONE | NEEDED, 0, 0, NULL,
+	  "of exit_code and signal: kernel, asked by the host, or before Linux 6.15 agent" },
 	{ "pid", INT | NEEDED, 0, 0, NULL, "it was, inside" },
 	{ "reason", TEXT | NEEDED, 0, 0, NULL,
 	  "exited, signalled, wall_timeout, cpu_timeout, oom, output_limit, pids_limit, disk_full, "

@@ -41,6 +41,7 @@ void cx_command_write_end(struct cx_jsonw *w, const struct cx_result *end, const
 
 void cx_command_write_used(struct cx_jsonw *w, const struct cx_result *end)
 {
+	cx_jsonw_text(w, "exit_source", end->exit_source);
 	cx_jsonw_text(w, "reason", cx_reason_name(end->reason));
 	cx_jsonw_int(w, "wall_us", (int64_t)end->wall_us);
 	write_figure(w, "user_us", end->used.has_cpu, end->used.user_us);

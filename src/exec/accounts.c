@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -35,7 +36,8 @@ struct slot {
 	bool limited, closed;	     /* until the slot is prepared anew */
 	bool watched;		     /* the same */
 	uint64_t throttled_base, wait_base;
-	int peak; /* v2: an open memory.peak, whose peak begins where it was written */
+	uint64_t id; /* v2: of the group, an inode's number; 0: not looked at yet */
+	int peak;    /* v2: an open memory.peak, whose peak begins where it was written */
 };
 
 struct cx_accounts {
@@ -269,6 +271,18 @@ static void read_processes(const struct cx_accounts *a, uint32_t number, struct 
 	slot->processes = peak;
 	ret->has_processes = true;
 	ret->processes_peak = (uint32_t)peak;
+}
+
+bool cx_accounts_owns(struct cx_accounts *a, uint32_t number, uint64_t id)
+{
+	struct slot *slot = &a->slots[number - 1];
+	char path[PATH_SIZE];
+	struct stat st;
+
+	if (a->v2 && slot->id == 0 &&
+	    fstatat(a->dirs[0], path_of(path, number, ""), &st, AT_SYMLINK_NOFOLLOW) == 0)
+		slot->id = st.st_ino;
+	return !a->v2 || slot->id == id;
 }
 
 /* How long it had to wait. */

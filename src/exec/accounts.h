@@ -60,6 +60,9 @@ CX_MUST int cx_accounts_limit(struct cx_accounts *accounts, uint32_t number,
 			      const struct cx_exec_limits *limits, struct cx_err *err);
 /* The command in it has ended, or never began. closed: it may have been forbidden new processes. */
 void cx_accounts_give_back(struct cx_accounts *accounts, uint32_t number, bool closed);
+/* Is this the slot's group? "id" is the kernel's number of a group of v2; on v1 it tells nothing.
+ */
+bool cx_accounts_owns(struct cx_accounts *accounts, uint32_t number, uint64_t id);
 void cx_accounts_look(struct cx_accounts *accounts, uint32_t number, struct cx_accounts_hits *ret);
 void cx_accounts_read(struct cx_accounts *accounts, uint32_t number, struct cx_figures *ret);
 

@@ -22,12 +22,13 @@ enum cx_reason {
 
 /*
  * How a command ended, and what it used until then: all of its processes, but what children use
- * that it left behind. how and status are what the sandbox says; the rest the host has measured.
+ * that it left behind. The host has measured it, or asked the kernel.
  */
 struct cx_result {
 	enum cx_exited how;
-	uint32_t status; /* exit code or signal number */
-	bool unseen;	 /* nobody saw its end: how and status say nothing */
+	uint32_t status;	 /* exit code or signal number */
+	const char *exit_source; /* of these: "kernel", or "agent" where that is all there is */
+	bool unseen;		 /* nobody saw its end: how, status and exit_source say nothing */
 	enum cx_reason reason;
 	uint64_t wall_us; /* from when the sandbox was asked to when it told of the end */
 	struct cx_figures used;

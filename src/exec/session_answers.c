@@ -135,18 +135,18 @@ static const struct answer_row {
 	bool may_event; /* legal with request 0, to which no slot belongs */
 	int (*run)(struct cx_session *session, struct cx_pending *slot, struct cx_reader *body,
 		   struct cx_err *err);
-	unsigned nfds; /* descriptors that come along, exactly */
+	unsigned nfds, or_nfds; /* descriptors that come along, exactly */
 } answers[] = {
 	{ CX_MSG_agent_error,
 	  CX_WAIT_OK | CX_WAIT_LOG | CX_WAIT_MAIN | CX_WAIT_START | CX_WAIT_FILE | CX_WAIT_PORT,
-	  false, on_error, 0 },
-	{ CX_MSG_agent_ok, CX_WAIT_OK | CX_WAIT_DONE, false, on_ok, 0 },
-	{ CX_MSG_log_data, CX_WAIT_LOG, false, on_log_data, 0 },
-	{ CX_MSG_main_state, CX_WAIT_MAIN, true, on_main_state, 0 },
-	{ CX_MSG_started, CX_WAIT_START, false, cx_session_on_started, 0 },
-	{ CX_MSG_exited, CX_WAIT_EXIT, false, cx_session_on_exited, 0 },
-	{ CX_MSG_file_info, CX_WAIT_INFO, false, on_file_info, 0 },
-	{ CX_MSG_port_opened, CX_WAIT_PORT, false, on_port_opened, 1 },
+	  false, on_error, 0, 0 },
+	{ CX_MSG_agent_ok, CX_WAIT_OK | CX_WAIT_DONE, false, on_ok, 0, 0 },
+	{ CX_MSG_log_data, CX_WAIT_LOG, false, on_log_data, 0, 0 },
+	{ CX_MSG_main_state, CX_WAIT_MAIN, true, on_main_state, 0, 0 },
+	{ CX_MSG_started, CX_WAIT_START, false, cx_session_on_started, 0, 0 },
+	{ CX_MSG_exited, CX_WAIT_EXIT, false, cx_session_on_exited, 0, 1 },
+	{ CX_MSG_file_info, CX_WAIT_INFO, false, on_file_info, 0, 0 },
+	{ CX_MSG_port_opened, CX_WAIT_PORT, false, on_port_opened, 1, 1 },
 };
 
 static int take_answer(struct cx_session *session, struct cx_packet *pkt, struct cx_err *err)
@@ -164,7 +164,7 @@ static int take_answer(struct cx_session *session, struct cx_packet *pkt, struct
 				 "message of type %#x to request %u, which does not "
 				 "wait for it",
 				 pkt->type, pkt->request);
-	if (pkt->nfds != row->nfds)
+	if (pkt->nfds != row->nfds && pkt->nfds != row->or_nfds)
 		return cx_refuse(err, CX_INVALID, "message of type %#x with %u descriptors",
 				 pkt->type, pkt->nfds);
 	if (row->run(session, slot, &pkt->body, err) < 0)

@@ -3,6 +3,9 @@
 
 #include <signal.h>
 
+#include "base/log.h"
+#include "exec/witness.h"
+
 /* Between two looks at a command with limits, and the least when its CPU time may be over soon. */
 enum { LOOK_MS = 100, LOOK_SOON_MS = 10 };
 
@@ -156,8 +159,25 @@ static void read_used(struct cx_session *session, const struct cx_pending *slot,
 	cx_accounts_read(session->accounts, slot->group, &ret->used);
 }
 
+/* The agent's word counts only where the kernel cannot be asked. */
+static const char *check_word(struct cx_session *session, const struct cx_pending *slot,
+			      struct cx_msg_exited *said)
+{
+	struct cx_witness saw;
+
+	if (session->scratch->nfds == 0 || !cx_witness_ask(session->scratch->fds[0], &saw) ||
+	    (slot->group > 0 && !cx_accounts_owns(session->accounts, slot->group, saw.group)))
+		return "agent";
+	if (saw.status != said->status || (saw.how != said->how && said->how != CX_EXITED_TIMEOUT))
+		cx_log(CX_LOG_WARNING, "an agent told another end than the kernel", NULL);
+	if (said->how != CX_EXITED_TIMEOUT)
+		said->how = saw.how;
+	said->status = saw.status;
+	return "kernel";
+}
+
 static void measure(struct cx_session *session, struct cx_pending *slot,
-		    const struct cx_msg_exited *said)
+		    const struct cx_msg_exited *said, const char *exit_source)
 {
 	static const enum cx_reason reasons[CX_EXITED_MAX] = {
 		[CX_EXITED_CODE] = CX_REASON_EXITED,
@@ -167,6 +187,7 @@ static void measure(struct cx_session *session, struct cx_pending *slot,
 
 	slot->end = (struct cx_result){ .how = (enum cx_exited)said->how,
 					.status = said->status,
+					.exit_source = exit_source,
 					.reason = reasons[said->how],
 					.wall_us = cx_now_us() - slot->asked_us };
 	if (slot->group == 0)
@@ -181,13 +202,15 @@ int cx_session_on_exited(struct cx_session *session, struct cx_pending *slot,
 			 struct cx_reader *body, struct cx_err *err)
 {
 	struct cx_msg_exited said;
+	const char *exit_source;
 	bool fine;
 
 	if (!cx_msg_exited_get(body, &said))
 		return cx_refuse(err, CX_INVALID, "malformed fields");
 	if (said.how == CX_EXITED_TIMEOUT && slot->limit == 0)
 		return cx_refuse(err, CX_INVALID, "a timeout that nobody set");
-	measure(session, slot, &said);
+	exit_source = check_word(session, slot, &said);
+	measure(session, slot, &said, exit_source);
 	slot->waits = CX_WAIT_HELD;
 	slot->deadline_ms = 0;
 	fine = slot->end.how == CX_EXITED_CODE && slot->end.status == 0;

@@ -21,7 +21,7 @@
 	M(0x11, configure, CX_FIELDS_CONFIGURE)	    /* -> ok; repeating it changes nothing */     \
 	M(0x20, exec, CX_FIELDS_EXEC)		    /* fds below -> started, later exited */      \
 	M(0x21, started, CX_FIELDS_STARTED)                                                       \
-	M(0x22, exited, CX_FIELDS_EXITED)                                                         \
+	M(0x22, exited, CX_FIELDS_EXITED)	    /* fd: a pidfd, below; or none */             \
 	M(0x23, exec_signal, CX_FIELDS_EXEC_SIGNAL) /* -> ok */                                   \
 	M(0x24, exec_resize, CX_FIELDS_EXEC_RESIZE) /* -> ok */                                   \
 	M(0x25, exec_watch, CX_FIELDS_EXEC_WATCH)   /* -> started, later exited */                \
@@ -76,6 +76,10 @@
 	F(u32, slot, 1024) /* the control group that the host counts by; 0: none. The last field   \
 			    */
 #define CX_FIELDS_STARTED(F) F(u32, pid, UINT32_MAX) /* as seen inside */
+/*
+ * The pidfd is of the command's first process, which is gone: the host asks the kernel how it ended
+ * (exec/witness.h). There is none when it could not be opened in time.
+ */
 #define CX_FIELDS_EXITED(F)                                  \
 	F(u32, how, CX_EXITED_MAX - 1)                       \
 	F(u32, status, 255) /* exit code or signal number */ \

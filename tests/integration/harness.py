@@ -59,6 +59,12 @@ def wait_until(condition, seconds, what="the condition", every=0.02):
 
 # ---- processes -------------------------------------------------------------------------------------
 
+def exit_source():
+    """Who tells how a command ended."""
+    major, minor = re.match(r"(\d+)\.(\d+)", os.uname().release).groups()
+    return "kernel" if (int(major), int(minor)) >= (6, 15) else "agent"
+
+
 def status_of(pid):
     """/proc/PID/status as a dict, or None when it is gone."""
     try:

@@ -100,6 +100,15 @@ def test_every_reason_is_the_true_one(api, box, command, limits, reason, code):
     assert api.get(box)["status"] == "RUNNING", "a command's limit ends the command alone"
 
 
+def test_the_kernel_tells_how_a_command_ended(api, box):
+    for command, limits in (("true", {}), ("exit 3", {}), ("kill -SEGV $$", {}), ("sleep 60", {"timeout": 0.2})):
+        answer = api.exec_raw(box, command, **limits).ok()
+        assert answer["exit_source"] == harness.exit_source(), answer
+    with api.stream(box, "exit 5", tty=True) as stream:
+        end = stream.wait()
+    assert (end["exit_code"], end["exit_source"]) == (5, harness.exit_source()), end
+
+
 def test_a_full_disk_is_the_reason(api, make):
     key = make(disk_size_gb=0.05)
     full = api.exec_raw(key, "dd if=/dev/zero of=/f bs=1M").ok()

@@ -133,6 +133,7 @@ static const struct cx_field command_end[] = {
 	{ "stdout", TEXT | NEEDED, 0, 0, NULL, "its first 10 MiB" },
 	{ "stderr", TEXT | NEEDED, 0, 0, NULL, "its first 10 MiB" },
 	{ "exit_code", CX_IS_INT | NEEDED, 0, 0, NULL, "128 and the signal's number" },
+	{ "exit_source", TEXT_OR_NONE | NEEDED, 0, 0, NULL, "kernel or agent" },
 	{ "reason", TEXT | NEEDED, 0, 0, NULL, "as in the engine's own interface, and so on:" },
 	{ "wall_us", CX_IS_INT | NEEDED, 0, 0, NULL, "" },
 	{ "user_us", CX_IS_INT | CX_IS_NULL | NEEDED, 0, 0, NULL, "" },

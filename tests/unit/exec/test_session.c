@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "base/fd.h"
@@ -707,6 +709,7 @@ static const struct {
 	{ CX_MSG_exited, TO_ENDED, 40, (const uint8_t[40]){ 0 }, false },
 	{ CX_MSG_exited, TO_RUNNING, 40, (const uint8_t[40]){ 9 }, false },
 	{ CX_MSG_exited, TO_RUNNING, 41, (const uint8_t[41]){ 0 }, false },
+	{ CX_MSG_exited, TO_EXEC, 40, (const uint8_t[40]){ 0 }, true },
 	{ CX_MSG_agent_error, TO_RUNNING, 12, (const uint8_t[12]){ 0 }, false },
 	{ CX_MSG_agent_error, TO_ALL, 12, (const uint8_t[12]){ 0 }, false },
 	{ CX_MSG_agent_error, TO_EXEC, 12, (const uint8_t[12]){ 99 }, false },
@@ -883,6 +886,69 @@ START_TEST(a_bad_end_can_be_kept_back)
 	ck_assert_int_eq(other.ended, 0);
 	drop(&run);
 	drop(&other);
+}
+END_TEST
+
+enum { OF_GONE, OF_LIVING, OF_NONE, NOT_SENT, WITNESSES };
+
+/* A pidfd of a child that has ended with status 3, or by signal 9; of one that lives; or no pidfd.
+ */
+static int witness(int what, bool killed, pid_t *ret_living)
+{
+	pid_t pid = what == OF_GONE || what == OF_LIVING ? fork() : -1;
+	int fd;
+
+	if (pid == 0 && what == OF_GONE && !killed)
+		_exit(3);
+	while (pid == 0)
+		(void)pause();
+	if (what == NOT_SENT)
+		return -1;
+	fd = what == OF_NONE ? open("/dev/null", O_RDONLY | O_CLOEXEC)
+			     : (int)syscall(SYS_pidfd_open, pid, 0);
+	ck_assert_int_ge(fd, 0);
+	if (killed)
+		(void)kill(pid, SIGKILL);
+	if (what == OF_GONE)
+		ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	*ret_living = what == OF_LIVING ? pid : 0;
+	return fd;
+}
+
+/* Linux 6.15 and later tell who holds a pidfd how its process ended. */
+static bool kernel_tells(void)
+{
+	unsigned major = 0, minor = 0;
+	struct utsname host;
+
+	ck_assert_int_eq(uname(&host), 0);
+	ck_assert_int_eq(sscanf(host.release, "%u.%u", &major, &minor), 2);
+	return major > 6 || (major == 6 && minor >= 15);
+}
+
+/* What the agent says of an end counts only where the kernel does not tell. */
+START_TEST(the_kernel_is_asked_how_a_command_ended)
+{
+	static const uint8_t fine[40] = { 0 };
+	bool killed = _i == WITNESSES, known = (_i == OF_GONE || killed) && kernel_tells();
+	struct run run;
+	uint32_t r = begin(&run);
+	pid_t living = 0;
+	int fd = witness(killed ? OF_GONE : _i, killed, &living);
+
+	say(started, r, .pid = 7);
+	say_raw(CX_MSG_exited, r, fine, sizeof fine, fd);
+	ck_assert_int_eq(run.ended, 1);
+	ck_assert_str_eq(run.end.exit_source, known ? "kernel" : "agent");
+	ck_assert_int_eq(run.end.how, known && killed ? CX_EXITED_SIGNAL : CX_EXITED_CODE);
+	ck_assert_uint_eq(run.end.status, !known ? 0 : killed ? SIGKILL : 3);
+	ck_assert_int_eq(run.end.reason, known && killed ? CX_REASON_SIGNALLED : CX_REASON_EXITED);
+	(void)close(fd);
+	if (living > 0) {
+		(void)kill(living, SIGKILL);
+		ck_assert_int_eq(waitpid(living, NULL, 0), living);
+	}
+	drop(&run);
 }
 END_TEST
 
@@ -1208,6 +1274,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_lie_ends_the_session, 0, CX_LEN(lies));
 	tcase_add_loop_test(tc, what_is_pending_waits_for_the_owner_of_a_lost_session, 0, 2);
 	tcase_add_loop_test(tc, a_bad_end_can_be_kept_back, 0, CX_LEN(ways_to_end));
+	tcase_add_loop_test(tc, the_kernel_is_asked_how_a_command_ended, 0, WITNESSES + 1);
 	tcase_add_loop_test(tc, a_kept_end_gives_way_to_a_better_reason, 0, CX_LEN(last_words));
 	tcase_add_test(tc, a_command_that_nobody_saw_end_says_so);
 	tcase_add_test(tc, a_session_that_gives_up_still_asks);
