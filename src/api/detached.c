@@ -300,10 +300,24 @@ static void on_ended(struct cx_exec *exec, const struct cx_result *end, const st
 	cx_timer_set(d->gw->loop, &d->timer, 0);
 }
 
+/* Now it has a slot: the next gateway goes on counting there. */
+static void note_slot(struct cx_detached *d)
+{
+	struct cx_accounts_mark mark = cx_exec_mark(&d->exec);
+	struct cx_err err;
+
+	if (cx_exec_row_set_mark(&d->row, &mark, &err) < 0 ||
+	    cx_exec_row_put(d->gw, &d->row, &err) < 0)
+		cx_log_err(CX_LOG_WARNING, &err, "where a command is counted is not recorded",
+			   NULL);
+}
+
 static void on_started(struct cx_exec *exec, uint32_t pid)
 {
 	struct cx_detached *d = cx_container_of(exec, struct cx_detached, exec);
 
+	if (!d->earlier)
+		note_slot(d);
 	d->begun = true;
 	d->pid = pid;
 	tell(d, false, NULL);
@@ -478,12 +492,13 @@ int cx_detached_settle(struct cx_gateway *gw, struct cx_err *err)
 
 static void go_on(struct cx_detached *d, struct cx_session *session)
 {
+	struct cx_accounts_mark mark = cx_exec_row_mark(&d->row);
 	struct cx_err err;
 
 	d->session = session;
 	d->earlier = true;
 	if (cx_session_exec_again(session, d->row.id, (uint32_t)d->row.timeout_ms,
-				  (uint64_t)d->row.asked_us, &d->exec, &err) < 0)
+				  (uint64_t)d->row.asked_us, &mark, &d->exec, &err) < 0)
 		cx_log_err(CX_LOG_WARNING, &err, "command not found again yet", "id", d->row.id,
 			   NULL);
 }

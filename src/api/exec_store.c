@@ -18,7 +18,7 @@ static_assert((int)STATEMENT_MAX <= (int)CX_STORE_STATEMENTS_MAX, "there is a sl
 enum { COMMAND, OUT, ERR = 3, COLUMNS = 5 }; /* places of what NAMES says */
 
 /* Places of what a row's parameters say that is looked at again, and of its bounds behind them. */
-enum { SANDBOX = COLUMNS, ENDED = COLUMNS + 6, KEPT = COLUMNS + 9, FOR_MS, KEPT_ALL, PARAMS };
+enum { SANDBOX = COLUMNS, ENDED = COLUMNS + 6, KEPT = COLUMNS + 10, FOR_MS, KEPT_ALL, PARAMS };
 static_assert((int)PARAMS <= (int)CX_PARAMS_MAX, "all fit");
 
 static const char *const statements[STATEMENT_MAX] = {

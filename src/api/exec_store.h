@@ -20,7 +20,8 @@
 	C(integer, created_ms)                                          \
 	C(integer, ended_ms) /* 0: it runs, as far as is known */       \
 	C(text, result)	     /* JSON object; NULL until it has ended */ \
-	C(text, reason)	     /* as in result */
+	C(text, reason)	     /* as in result */                         \
+	C(text, mark)	     /* how to go on counting it: struct cx_accounts_mark in hexadecimal */
 
 struct cx_exec_row {
 	CX_EXEC_COLUMNS(CX_COLUMN)

@@ -111,6 +111,26 @@ int cx_exec_row_begin(struct cx_exec_row *row, const char *sandbox, const struct
 	return 0;
 }
 
+int cx_exec_row_set_mark(struct cx_exec_row *row, const struct cx_accounts_mark *mark,
+			 struct cx_err *err)
+{
+	char text[2 * sizeof *mark + 1];
+
+	if (mark->number == 0)
+		return 0;
+	cx_to_hex((const uint8_t *)mark, sizeof *mark, text);
+	return set(&row->mark, text, err);
+}
+
+struct cx_accounts_mark cx_exec_row_mark(const struct cx_exec_row *row)
+{
+	struct cx_accounts_mark mark;
+
+	if (row->mark == NULL || !cx_from_hex(row->mark, (uint8_t *)&mark, sizeof mark))
+		return (struct cx_accounts_mark){ .number = 0 };
+	return mark;
+}
+
 int cx_exec_row_compare(const struct cx_exec_row *row, const struct cx_exec_spec *spec,
 			struct cx_err *err)
 {

@@ -15,6 +15,11 @@ CX_MUST int cx_exec_row_begin(struct cx_exec_row *row, const char *sandbox,
 CX_MUST int cx_exec_row_compare(const struct cx_exec_row *row, const struct cx_exec_spec *spec,
 				struct cx_err *err);
 
+/* Where it is counted: written when it has started, and read by who goes on with it. */
+CX_MUST int cx_exec_row_set_mark(struct cx_exec_row *row, const struct cx_accounts_mark *mark,
+				 struct cx_err *err);
+struct cx_accounts_mark cx_exec_row_mark(const struct cx_exec_row *row); /* zeroed: not known */
+
 /* It has ended like that: its output is there already. why: what more there is to say, or NULL. */
 CX_MUST int cx_exec_row_end(struct cx_exec_row *row, const struct cx_result *end, uint32_t pid,
 			    const struct cx_err *why, struct cx_err *err);

@@ -182,6 +182,7 @@ static const char *const migrations[] = {
 	" WHERE idempotency_key IS NOT NULL;",
 	/* The last batch of rows that came by the file "later". */
 	"CREATE TABLE later (batch INTEGER NOT NULL); INSERT INTO later VALUES (0);",
+	"ALTER TABLE execs ADD COLUMN mark TEXT;",
 };
 
 int cx_store_exec(struct cx_store *store, const char *sql, const char *what, struct cx_err *err)

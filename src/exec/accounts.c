@@ -35,6 +35,7 @@ struct slot {
 	uint64_t around;	     /* as below, at the beginning of its command */
 	bool limited, closed;	     /* until the slot is prepared anew */
 	bool watched;		     /* the same */
+	bool blind;		     /* the same; v2: its peak is not known */
 	uint64_t throttled_base, wait_base;
 	uint64_t id; /* v2: of the group, an inode's number; 0: not looked at yet */
 	int peak;    /* v2: an open memory.peak, whose peak begins where it was written */
@@ -309,7 +310,7 @@ static void read_memory_figures(const struct cx_accounts *a, uint32_t number,
 	const struct slot *slot = &a->slots[number - 1];
 	uint64_t peak = 0, now, base = slot->memory_base;
 
-	ret->has_memory = read_peak(a, number, &peak);
+	ret->has_memory = !slot->blind && read_peak(a, number, &peak);
 	ret->memory_file_bytes = beyond(read_files(a, number), slot->files_base);
 	if (read_memory(a, number, &now) && beyond(now, ret->memory_file_bytes) < base)
 		base = beyond(now, ret->memory_file_bytes);
@@ -430,7 +431,7 @@ static bool begin_anew(struct cx_accounts *a, uint32_t number)
 		return false;
 	if (!unlimit(a, number, slot))
 		return false;
-	slot->limited = slot->closed = slot->watched = false;
+	slot->limited = slot->closed = slot->watched = slot->blind = false;
 	slot->base = slot->seen;
 	slot->refused = read_refused(a, number);
 	read_around(a);
@@ -505,6 +506,55 @@ uint32_t cx_accounts_take(struct cx_accounts *a)
 	return number;
 }
 
+void cx_accounts_mark(const struct cx_accounts *a, uint32_t number,
+		      const struct cx_exec_limits *limits, struct cx_accounts_mark *ret)
+{
+	const struct slot *slot = &a->slots[number - 1];
+
+	*ret = (struct cx_accounts_mark){
+		.number = number,
+		.cpu = slot->base.whole,
+		.user = slot->base.user,
+		.system = slot->base.system,
+		.memory = slot->memory_base,
+		.files = slot->files_base,
+		.processes = slot->processes,
+		.refused = slot->refused,
+		.peak_is_whole = !a->v2 || slot->peak < 0,
+		.cpu_limit_us = limits->cpu_us,
+		.memory_limit_bytes = limits->memory_bytes,
+		.processes_limit = limits->processes,
+	};
+}
+
+uint32_t cx_accounts_take_again(struct cx_accounts *a, const struct cx_accounts_mark *mark,
+				struct cx_exec_limits *ret_limits)
+{
+	struct slot *slot;
+
+	if (mark->number == 0 || mark->number > a->n ||
+	    a->slots[mark->number - 1].state != SLOT_LEFT)
+		return 0;
+	slot = &a->slots[mark->number - 1];
+	*slot = (struct slot){
+		.state = SLOT_USED,
+		.base = { mark->cpu, mark->user, mark->system },
+		.memory_base = mark->memory,
+		.files_base = mark->files,
+		.processes = mark->processes,
+		.refused = mark->refused,
+		.around = a->around,
+		.limited = true,
+		.closed = true,
+		.blind = mark->peak_is_whole == 0,
+		.peak = -EBADF,
+	};
+	*ret_limits = (struct cx_exec_limits){ .cpu_us = mark->cpu_limit_us,
+					       .memory_bytes = mark->memory_limit_bytes,
+					       .processes = (uint32_t)mark->processes_limit };
+	return (uint32_t)mark->number;
+}
+
 static int add_slot(struct cx_accounts *a, struct cx_err *err)
 {
 	unsigned room = a->room > 0 ? 2 * a->room : FIRST_SLOTS;
@@ -551,7 +601,10 @@ static bool exists(const struct cx_accounts *a, uint32_t number)
 	return faccessat(a->dirs[MEMORY], path_of(path, number, "cgroup.procs"), F_OK, 0) == 0;
 }
 
-/* Slots of an earlier gateway: in use until they are found empty. */
+/*
+ * Slots of an earlier gateway: in use until they are found empty, which is looked at when one is
+ * needed: until then what it knew of those in them can be said (cx_accounts_take_again()).
+ */
 static int find_slots(struct cx_accounts *a, struct cx_err *err)
 {
 	while (a->n < CX_COMMAND_SLOTS_MAX && exists(a, a->n + 1)) {
@@ -560,7 +613,7 @@ static int find_slots(struct cx_accounts *a, struct cx_err *err)
 		a->slots[a->n - 1].state = SLOT_LEFT;
 		a->slots[a->n - 1].limited = a->slots[a->n - 1].closed = true;
 	}
-	(void)cx_accounts_settle(a);
+	read_around(a);
 	return 0;
 }
 

@@ -34,6 +34,17 @@ struct cx_exec_limits {
 	bool watched; /* its waiting for CPU time is told */
 };
 
+/*
+ * Where a command is counted and what was there before it: what the next one needs who reads its
+ * accounts, after a restart. Plain numbers; what is unknown to whoever reads a record of it is 0.
+ */
+struct cx_accounts_mark {
+	uint64_t number; /* of the slot; 0: none */
+	uint64_t cpu, user, system, memory, files, processes, refused;
+	uint64_t peak_is_whole; /* v2: no other command was there before */
+	uint64_t cpu_limit_us, memory_limit_bytes, processes_limit;
+};
+
 struct cx_accounts_hits { /* since the command began */
 	uint64_t cpu_us;
 	uint64_t kills;		 /* by the kernel, for want of memory */
@@ -58,6 +69,15 @@ const char *cx_accounts_source(const struct cx_accounts *accounts);
 uint32_t cx_accounts_take(struct cx_accounts *accounts);
 CX_MUST int cx_accounts_limit(struct cx_accounts *accounts, uint32_t number,
 			      const struct cx_exec_limits *limits, struct cx_err *err);
+/* Of a slot that was just taken. */
+void cx_accounts_mark(const struct cx_accounts *accounts, uint32_t number,
+		      const struct cx_exec_limits *limits, struct cx_accounts_mark *ret);
+/*
+ * The caller's again, as it was before these accounts were opened; *ret_limits are the command's,
+ * but nothing is watched any more. 0 when it is not there any more, or another's.
+ */
+uint32_t cx_accounts_take_again(struct cx_accounts *accounts, const struct cx_accounts_mark *mark,
+				struct cx_exec_limits *ret_limits);
 /* The command in it has ended, or never began. closed: it may have been forbidden new processes. */
 void cx_accounts_give_back(struct cx_accounts *accounts, uint32_t number, bool closed);
 /* Is this the slot's group? "id" is the kernel's number of a group of v2; on v1 it tells nothing.

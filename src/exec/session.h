@@ -155,13 +155,19 @@ bool cx_exec_pending(const struct cx_exec *exec);
 CX_MUST int cx_session_exec(struct cx_session *session, const struct cx_msg_exec *plan,
 			    struct cx_pipes *pipes, struct cx_exec *exec, struct cx_err *err);
 
+/* For who writes down how to go on counting one that has started; number is 0: it is not counted.
+ */
+struct cx_accounts_mark cx_exec_mark(const struct cx_exec *exec);
+
 /*
  * A command that was started with a key, on whichever connection, goes on with this exec:
- * started(), then ended(). timeout_ms and asked_us (cx_now_us()) are those of its start. What it
- * used is not known then. CX_NOT_FOUND in ended(): the agent knows nothing of it any more.
+ * started(), then ended(). timeout_ms and asked_us (cx_now_us()) are those of its start, as is
+ * mark; without one (NULL, or number 0) what it used is not known. CX_NOT_FOUND in ended(): the
+ * agent knows nothing of it any more.
  */
 CX_MUST int cx_session_exec_again(struct cx_session *session, const char *key, uint32_t timeout_ms,
-				  uint64_t asked_us, struct cx_exec *exec, struct cx_err *err);
+				  uint64_t asked_us, const struct cx_accounts_mark *mark,
+				  struct cx_exec *exec, struct cx_err *err);
 /*
  * What such a command has written so far: answer->log, as of cx_session_log(). What lies between
  * the beginning that is kept and the newest part is left out: log.offset is then behind offset.

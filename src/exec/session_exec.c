@@ -290,7 +290,8 @@ int cx_session_exec(struct cx_session *session, const struct cx_msg_exec *plan,
 }
 
 int cx_session_exec_again(struct cx_session *session, const char *key, uint32_t timeout_ms,
-			  uint64_t asked_us, struct cx_exec *exec, struct cx_err *err)
+			  uint64_t asked_us, const struct cx_accounts_mark *mark,
+			  struct cx_exec *exec, struct cx_err *err)
 {
 	struct cx_pending want = cx_session_want_answer(CX_WAIT_START, exec);
 	struct cx_msg_exec_watch m = { .key = cx_str_of(key) };
@@ -298,11 +299,25 @@ int cx_session_exec_again(struct cx_session *session, const char *key, uint32_t 
 
 	want.limit = timeout_ms;
 	want.asked_us = asked_us;
-	if (cx_session_ask_exec_watch(session, &want, &m, NULL, 0, &request, err) < 0)
+	if (mark != NULL && session->accounts != NULL)
+		want.group = cx_accounts_take_again(session->accounts, mark, &want.limits);
+	if (cx_session_ask_exec_watch(session, &want, &m, NULL, 0, &request, err) < 0) {
+		cx_session_give_back(session, &want);
 		return -err->errnum;
+	}
 	exec->session = session;
 	exec->request = request;
 	return 0;
+}
+
+struct cx_accounts_mark cx_exec_mark(const struct cx_exec *exec)
+{
+	struct cx_accounts_mark mark = { .number = 0 };
+	const struct cx_pending *slot = cx_session_find(exec->session, exec->request);
+
+	if (slot != NULL && slot->group > 0)
+		cx_accounts_mark(exec->session->accounts, slot->group, &slot->limits, &mark);
+	return mark;
 }
 
 bool cx_exec_pending(const struct cx_exec *exec)

@@ -30,6 +30,10 @@ def get(api, key, name, query=""):
     return call(api, "GET", path(key, f"/{name}{query}")).ok()
 
 
+def used(end):
+    return end["user_us"] + end["system_us"]
+
+
 def result(api, key, name):
     return get(api, key, name, "?wait=30")["result"]
 
@@ -165,6 +169,26 @@ def test_it_outlives_gateway_and_caissond(engine, make):
     assert (end["exit_code"], end["reason"], end["stdout"]) == (4, "exited", "1\n2\n3\n")
     api.delete(key).ok()
     assert result(api, key, "long") == end
+
+
+def test_the_next_gateway_goes_on_measuring_it(engine, make):
+    """What it used before, while nobody looked and after; its limit of CPU time; who tells of its end."""
+    key = make()
+    spin = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; "
+    api = engine.api
+    api.exec(key, spin)  # another command was there before
+    start(api, key, spin + "touch /spun; while ! test -e /go; do sleep 0.05; done; " + spin + "exit 3", id="long")
+    start(api, key, "while ! test -e /go; do sleep 0.05; done; while :; do :; done", id="limited", cpu_time=1)
+    start(api, key, spin + "while ! test -e /spun; do sleep 0.05; done; kill -9 $$", id="meanwhile")
+    one = used(result(api, key, "meanwhile"))
+    os.kill(engine.gateway, signal.SIGKILL)
+    let_go(engine, key)
+    end = result(api, key, "long")
+    assert end["exit_code"] == 3 and end["source"].startswith("cgroup v"), end
+    assert used(end) > 1.5 * one > 0, (end, one)
+    assert end["exit_source"] == harness.exit_source(), end
+    limited = result(api, key, "limited")
+    assert limited["reason"] == "cpu_timeout" and 1000000 <= used(limited) < 2000000, limited
 
 
 def test_a_sandbox_that_ends_ends_it_with_a_reason(api, make):

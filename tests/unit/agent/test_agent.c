@@ -1303,7 +1303,8 @@ static void go_on(struct run *run, const char *key)
 
 	memset(run, 0, sizeof *run);
 	run->exec = (struct cx_exec){ .started = on_started, .ended = on_ended };
-	ck_assert_int_eq(cx_session_exec_again(session, key, 0, cx_now_us(), &run->exec, &err), 0);
+	ck_assert_int_eq(
+		cx_session_exec_again(session, key, 0, cx_now_us(), NULL, &run->exec, &err), 0);
 	while (!run->started && !run->ended)
 		run_loop();
 }
@@ -1400,6 +1401,33 @@ START_TEST(who_waits_for_output_is_woken)
 }
 END_TEST
 
+START_TEST(who_waits_for_output_is_bounded)
+{
+	struct cx_msg_exec plan = kept("read x </fifo", "k");
+	struct ask *asks = calloc(CX_KEPT_LISTENERS_MAX + 1, sizeof *asks);
+	struct ask *last = &asks[CX_KEPT_LISTENERS_MAX];
+	struct run run;
+
+	ck_assert_ptr_nonnull(asks);
+	expect_output("mkfifo /fifo", "");
+	start_kept(&run, &plan);
+	for (int i = 0; i <= CX_KEPT_LISTENERS_MAX; i++)
+		listen_for(&asks[i], "k", i % 2 == 0, 0, 60000);
+	wait_for(last);
+	ck_assert_int_eq(last->err.kind, CX_LIMIT);
+	ck_assert(!asks[0].done && !last[-1].done);
+	expect_output("echo >/fifo", "");
+	for (int i = 0; i < CX_KEPT_LISTENERS_MAX; i++) {
+		wait_for(&asks[i]);
+		ck_assert_int_eq(asks[i].err.errnum, 0);
+	}
+	listen_for(last, "k", false, 0, 60000); /* and all places are free again */
+	wait_for(last);
+	ck_assert_int_eq(last->err.errnum, 0);
+	free(asks);
+}
+END_TEST
+
 /* Those that run stay, of the others the one that ended first goes. */
 START_TEST(kept_commands_are_bounded)
 {
@@ -1462,6 +1490,7 @@ int main(void)
 	tcase_add_test(plain, a_kept_command_outlives_its_connection);
 	tcase_add_test(plain, kept_commands_are_bounded);
 	tcase_add_test(plain, who_waits_for_output_is_woken);
+	tcase_add_test(plain, who_waits_for_output_is_bounded);
 	tcase_add_test(plain, a_terminal_follows_its_size);
 	tcase_add_test(plain, a_terminal_interrupts);
 	tcase_add_test(plain, a_terminal_shows_all_of_a_lot);

@@ -244,6 +244,16 @@ START_TEST(test_where_the_kernel_killed_is_made_anew)
 }
 END_TEST
 
+static uint64_t number_of(const char *name)
+{
+	char path[200];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "%s/%s", root, name);
+	ck_assert_int_eq(stat(path, &st), 0);
+	return st.st_ino;
+}
+
 static void open_v2(void)
 {
 	int dirs[CX_ACCOUNTS_MAX];
@@ -264,6 +274,8 @@ START_TEST(test_v2_counts_in_one_directory)
 	struct cx_figures used;
 
 	open_v2();
+	ck_assert(cx_accounts_owns(accounts, 1, number_of("all/cmd-1")));
+	ck_assert(!cx_accounts_owns(accounts, 1, number_of("all")));
 	ck_assert_str_eq(cx_accounts_source(accounts), "cgroup v2");
 	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
 	cx_accounts_read(accounts, 1, &used);
@@ -277,6 +289,46 @@ START_TEST(test_v2_counts_in_one_directory)
 	(void)cx_accounts_settle(accounts);
 	ck_assert_uint_eq(cx_accounts_take(accounts), 0);
 	ck_assert_uint_eq(cx_accounts_want(accounts, false), 1);
+}
+END_TEST
+
+/* The next gateway goes on with it, if it was told what had been counted there before. */
+START_TEST(test_a_command_is_counted_on)
+{
+	const struct cx_exec_limits limits = { .cpu_us = 7000 };
+	struct cx_exec_limits told = { 0 };
+	struct cx_accounts_mark mark, other;
+	struct cx_accounts_hits hits;
+	struct cx_figures used;
+	int dirs[CX_ACCOUNTS_MAX];
+
+	open_v1();
+	count_v1("1000000\n", "0\n", "0\n", "0\n");
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	cx_accounts_give_back(accounts, 1, false);
+	ck_assert(!cx_accounts_settle(accounts)); /* 1000 us of an earlier one are there */
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	cx_accounts_mark(accounts, 1, &limits, &mark);
+	cx_accounts_close(accounts);
+	accounts = NULL;
+	count_v1("9000000\n", "0\n", "0\n", "54096\n"); /* also when it has ended meanwhile */
+	dirs[0] = look("memory");
+	dirs[1] = look("cpu");
+	dirs[2] = look("pids");
+	ck_assert_int_eq(cx_accounts_open(dirs, 3, false, &accounts, &err), 0);
+	other = mark;
+	other.number = 2;
+	ck_assert_uint_eq(cx_accounts_take_again(accounts, &other, &told), 0);
+	ck_assert_uint_eq(cx_accounts_take_again(accounts, &mark, &told), 1);
+	ck_assert_uint_eq(cx_accounts_take_again(accounts, &mark, &told), 0); /* it is somebody's */
+	ck_assert_uint_eq(told.cpu_us, 7000);
+	ck_assert_uint_eq(cx_accounts_take(accounts), 0);
+	cx_accounts_look(accounts, 1, &hits);
+	ck_assert_uint_eq(hits.cpu_us, 8000);
+	cx_accounts_read(accounts, 1, &used);
+	ck_assert(used.has_cpu && used.has_memory);
+	ck_assert_uint_eq(used.user_us, 8000);
+	ck_assert_uint_eq(used.memory_peak_bytes, 50000);
 }
 END_TEST
 
@@ -344,6 +396,7 @@ int main(void)
 	tcase_add_test(tcase, test_limits_are_lifted_again);
 	tcase_add_test(tcase, test_where_the_kernel_killed_is_made_anew);
 	tcase_add_test(tcase, test_v2_counts_in_one_directory);
+	tcase_add_test(tcase, test_a_command_is_counted_on);
 	tcase_add_test(tcase, test_a_sandbox_limit_of_processes_is_heard_of);
 	tcase_add_test(tcase, test_slots_are_found);
 	suite_add_tcase(s, tcase);
