@@ -224,6 +224,7 @@ def test_very_many_at_once():
                 api.delete(item["id"]).ok()
         waited = [item[1] for item in sorted(started) if item[1]]
         assert len(waited) >= len(keys) - places - 1
-        late = sum(1 for i in range(1, len(waited)) if waited[i] < waited[i - 1])
-        assert late <= len(waited) // 10, waited  # some start in one millisecond, or are asked for together
+        place_of = {when: place for place, when in enumerate(sorted(waited))}
+        # Those that start together may be ready in another order; nobody is overtaken by all others.
+        assert all(abs(place_of[when] - place) <= places for place, when in enumerate(waited)), waited
         assert room(api)["memory"]["promised"] == 0 and room(api)["queue"]["length"] == 0

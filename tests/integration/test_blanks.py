@@ -20,7 +20,8 @@ NS_GET_USERNS, NS_GET_OWNER_UID, IOPRIO_GET = 0xB701, 0xB704, 252
 # Files of a group that count, or list who is there, in place of setting something.
 COUNTERS = re.compile(r"usage|stat$|peak|events|failcnt|procs$|tasks$|threads$|current$|pressure|slabinfo|oom_control")
 # What the kernel counts of processes.
-STATUS_COUNTERS = re.compile(r"^(Vm|Rss|Hugetlb|(non)?voluntary|State|Pid|PPid|Tgid|Ngid|NStgid|TracerPid|FDSize)")
+STATUS_COUNTERS = re.compile(r"^(Vm|Rss|Hugetlb|(non)?voluntary|State|Pid|PPid|Tgid|Ngid|NStgid|TracerPid|FDSize"
+                             r"|SigQ|SigPnd|ShdPnd)")
 FILES = ("limits", "oom_score_adj", "personality", "coredump_filter", "timerslack_ns", "sessionid", "loginuid",
          "uid_map", "gid_map", "projid_map", "setgroups", "timens_offsets", "attr/current", "cmdline", "environ")
 SYSCTLS = ("net", "kernel/shmmax", "kernel/shmall", "kernel/shmmni", "kernel/shm_rmid_forced", "kernel/msgmax",
