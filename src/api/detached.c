@@ -454,11 +454,13 @@ int cx_detached_find(struct cx_gateway *gw, const char *sandbox, const char *id,
 struct adoption {
 	struct cx_gateway *gw;
 	struct cx_box *box;
+	struct cx_detached **end; /* of its list */
 };
 
+/* They come newest first and stay so: of two that name one slot, the newer is who is in it. */
 static int adopt_row(const struct cx_exec_row *row, void *arg, struct cx_err *err)
 {
-	const struct adoption *adoption = arg;
+	struct adoption *adoption = arg;
 	struct cx_detached *d = make(adoption->gw, adoption->box);
 
 	if (d == NULL)
@@ -468,13 +470,14 @@ static int adopt_row(const struct cx_exec_row *row, void *arg, struct cx_err *er
 		destroy(d);
 		return -err->errnum;
 	}
-	cx_list_add(cx_box_detached(adoption->box), d);
+	cx_list_add(adoption->end, d);
+	adoption->end = &d->next;
 	return 0;
 }
 
 int cx_detached_adopt(struct cx_gateway *gw, struct cx_box *box, struct cx_err *err)
 {
-	struct adoption adoption = { .gw = gw, .box = box };
+	struct adoption adoption = { .gw = gw, .box = box, .end = cx_box_detached(box) };
 
 	return cx_store_exec_each(gw->store, cx_box_row(box)->id, true, adopt_row, &adoption, err);
 }

@@ -262,15 +262,13 @@ static int read_excerpt(struct cx_store *store, sqlite3_stmt *stmt, const struct
 	return open_sealed(store, row, stmt, column, &ret->kept, err);
 }
 
-int cx_store_exec_find(struct cx_store *store, const char *sandbox, const char *id,
-		       struct cx_exec_row *ret, struct cx_err *err)
+static int find(struct cx_store *store, const char *sandbox, const char *id,
+		struct cx_exec_row *ret, struct cx_err *err)
 {
 	CX_AUTO(cx_exec_row_clear) struct cx_exec_row row = { 0 };
-	CX_AUTO_STMT *stmt = NULL;
+	CX_AUTO_STMT *stmt = take(store, FIND, err);
 	int r;
 
-	if (cx_later_run(store, err) == 0)
-		stmt = take(store, FIND, err);
 	if (stmt == NULL)
 		return -err->errnum;
 	cx_store_bind_text(stmt, 1, sandbox);
@@ -289,6 +287,17 @@ int cx_store_exec_find(struct cx_store *store, const char *sandbox, const char *
 	return 1;
 }
 
+/* What the database has is told even while it takes nothing more, as on a full disk. */
+int cx_store_exec_find(struct cx_store *store, const char *sandbox, const char *id,
+		       struct cx_exec_row *ret, struct cx_err *err)
+{
+	int r = find(store, sandbox, id, ret, err);
+
+	if (r != 0)
+		return r;
+	return cx_later_run(store, err) < 0 ? -err->errnum : find(store, sandbox, id, ret, err);
+}
+
 int cx_store_exec_each(struct cx_store *store, const char *sandbox, bool running,
 		       int (*each)(const struct cx_exec_row *row, void *arg, struct cx_err *err),
 		       void *arg, struct cx_err *err)
@@ -296,7 +305,8 @@ int cx_store_exec_each(struct cx_store *store, const char *sandbox, bool running
 	CX_AUTO_STMT *stmt = NULL;
 	int r = SQLITE_DONE;
 
-	if (cx_later_run(store, err) == 0)
+	/* Only ends wait. Who asks for what runs is a gateway that starts, on a full disk, too. */
+	if (running || cx_later_run(store, err) == 0)
 		stmt = take(store, EACH, err);
 	if (stmt == NULL)
 		return -err->errnum;

@@ -182,7 +182,7 @@ static int write_rows(struct cx_later *later, struct cx_err *err)
 	while (get_row(&rows, later->batch, &kind, &params)) {
 		if (write_row[kind](later->store, &params, err) == 0)
 			continue;
-		if (err->kind != CX_CONFLICT)
+		if (err->kind != CX_CONFLICT && err->kind != CX_INVALID)
 			return -err->errnum;
 		cx_log_err(CX_LOG_ERROR, err, "a row of 'later' is no row", NULL);
 	}
@@ -240,11 +240,26 @@ int cx_later_put(struct cx_store *store, enum cx_later_kind kind, const struct c
 		return write_row[kind](store, params, err);
 	if (later->rows.len + size_of(params) > ROWS_MAX && cx_later_run(store, err) < 0)
 		return -err->errnum;
+	/* No block is free for the file any more? The database may have room of its own. */
 	if (append(later, kind, params, err) < 0)
-		return -err->errnum;
+		return cx_later_run(store, err) < 0 ? -err->errnum
+						    : write_row[kind](store, params, err);
 	if (later->timer.link == NULL)
 		cx_timer_set(later->loop, &later->timer, CX_LATER_MS);
 	return 0;
+}
+
+/* Bytes of the rows that wait: before what is of an earlier batch, or was not written whole. */
+static size_t waiting(const struct cx_later *later)
+{
+	struct cx_reader rows = { .p = (const uint8_t *)later->rows.p, .left = later->rows.len };
+	enum cx_later_kind kind;
+	struct cx_params params;
+	size_t len = 0;
+
+	while (get_row(&rows, later->batch, &kind, &params))
+		len = later->rows.len - rows.left;
+	return len;
 }
 
 /* ---- open and close -------------------------------------------------------------------------- */
@@ -291,6 +306,9 @@ int cx_later_open(struct cx_store *store, int dir, struct cx_loop *loop, struct 
 	if (read_batch(store, &later->batch, err) < 0 || read_file(later, err) < 0)
 		return -err->errnum;
 	later->batch++;
+	later->rows.len = waiting(later);
+	if (ftruncate(later->fd, (off_t)later->rows.len) < 0)
+		return cx_fail(err, errno, "cut 'later'");
 	store->later = cx_take_ptr(&later);
 	run(&store->later->timer);
 	return 0;

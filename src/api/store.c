@@ -103,6 +103,8 @@ int cx_store_fail(struct cx_store *store, const char *what, struct cx_err *err)
 
 	if ((code & 0xff) == SQLITE_CONSTRAINT)
 		return cx_refuse(err, CX_CONFLICT, "%s: it exists already", what);
+	if ((code & 0xff) == SQLITE_MISMATCH)
+		return cx_refuse(err, CX_INVALID, "%s: a value has another type", what);
 	if ((code & 0xff) == SQLITE_FULL)
 		return cx_refuse(err, CX_LIMIT, "%s: the disk of the state directory is full",
 				 what);
@@ -202,9 +204,9 @@ int cx_store_open(const char *file, struct cx_store **ret, struct cx_err *err)
 	 * need not lock, and look who wrote, at each statement. */
 	if (cx_store_exec(
 		    store,
-		    "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
-		    "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"
-		    "PRAGMA trusted_schema=OFF; PRAGMA busy_timeout=2000;",
+		    "PRAGMA busy_timeout=2000; PRAGMA locking_mode=EXCLUSIVE;"
+		    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
+		    "PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;",
 		    "set the database up", err) < 0 ||
 	    cx_store_migrate(store, err) < 0 || cx_store_tally(store, err) < 0)
 		return cx_wrap(err, "'%s'", file);

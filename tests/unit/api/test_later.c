@@ -335,6 +335,60 @@ START_TEST(what_the_database_does_not_take_now)
 }
 END_TEST
 
+/* What lies before them is of an earlier batch, or was not written whole. */
+START_TEST(rows_behind_what_is_none)
+{
+	bool is_torn = _i == 1;
+	char bytes[FILE_MAX];
+	struct cx_err err = { 0 };
+	ssize_t len;
+
+	put_audit("a");
+	len = load(bytes);
+	close_store();
+	change(is_torn ? "DELETE FROM audit; UPDATE later SET batch=0" : "DELETE FROM audit");
+	change("CREATE TRIGGER no BEFORE UPDATE ON later BEGIN SELECT RAISE(ABORT, 'not now'); "
+	       "END");
+	save(bytes, (size_t)(is_torn ? len - 1 : len));
+	open_store();
+	put_audit("b");
+	change("DROP TRIGGER no");
+	ck_assert_int_eq(cx_later_run(store, &err), 0);
+	ck_assert_int_eq(in_database("audit"), 1);
+}
+END_TEST
+
+/* The descriptor of the file becomes one of a disk that is full. */
+static void fill_its_disk(void)
+{
+	char path[32], name[PATH_MAX];
+	int full = open("/dev/full", O_RDWR | O_CLOEXEC), found = -1;
+
+	for (int fd = 3; fd < 64 && found < 0; fd++) {
+		ssize_t n;
+
+		(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+		n = readlink(path, name, sizeof name - 1);
+		if (n < 6)
+			continue;
+		name[n] = '\0';
+		if (strcmp(name + n - 6, "/later") == 0)
+			found = fd;
+	}
+	ck_assert_int_ge(found, 0);
+	ck_assert_int_eq(dup2(full, found), found);
+	close(full);
+}
+
+START_TEST(what_the_file_does_not_take)
+{
+	put_audit("a");
+	fill_its_disk();
+	put_audit("b");
+	ck_assert_int_eq(in_database("audit"), 2);
+}
+END_TEST
+
 START_TEST(what_it_never_takes)
 {
 	struct cx_params params = { 0 };
@@ -363,6 +417,8 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, a_file_that_is_cut);
 	tcase_add_test(tc, bytes_that_are_no_rows);
 	tcase_add_test(tc, what_the_database_does_not_take_now);
+	tcase_add_loop_test(tc, rows_behind_what_is_none, 0, 2);
+	tcase_add_test(tc, what_the_file_does_not_take);
 	tcase_add_test(tc, what_it_never_takes);
 }
 
