@@ -145,8 +145,11 @@ static int make_groups(struct cx_sandbox *sb, struct cx_err *err)
 
 	if (cx_cgroup_make(groups, sb->record.id, sb->record.uid_base, &sb->group, err) < 0)
 		return -err->errnum;
-	/* A claim that wants others sets them: until then nothing is in there. */
-	if (sb->set->usual.pids > 0 &&
+	/*
+	 * A claim that wants others sets them: until then nothing is in there but the agent, whose
+	 * share of the processors is set, too. With a small one it would not come up in its time.
+	 */
+	if (sb->set->usual.pids > 0 && sb->set->usual.cpu_milli >= 1000 &&
 	    cx_cgroup_limit(groups, &sb->group, &sb->set->usual, err) < 0)
 		return -err->errnum;
 	if (cx_cgroup_slot(groups, &sb->group, 1, sb->record.uid_base, err) < 0)
@@ -559,11 +562,21 @@ static void clean_again(struct cx_sandbox *sb, const struct cx_err *why)
 	retry(sb, sb->retry_ms);
 }
 
+static void gone(struct cx_sandbox *sb)
+{
+	sb->set->watch.gone(sb->set->watch.arg, sb);
+	forget(sb);
+}
+
 /* What takes its time is done by another process; the timer brings it here again. */
 static void clean(struct cx_sandbox *sb)
 {
 	struct cx_err err;
 
+	if (sb->record.id[0] == '\0') { /* not even its directory was made */
+		gone(sb);
+		return;
+	}
 	if (cx_fault_step("cgroups away", &err) < 0) {
 		clean_again(sb, &err);
 		return;
@@ -590,8 +603,7 @@ static void reaped(struct cx_reaping *reaping, const struct cx_err *why)
 		return;
 	}
 	discard_run_files(sb);
-	sb->set->watch.gone(sb->set->watch.arg, sb);
-	forget(sb);
+	gone(sb);
 }
 
 /*
@@ -600,11 +612,8 @@ static void reaped(struct cx_reaping *reaping, const struct cx_err *why)
  */
 static void over(struct cx_sandbox *sb)
 {
-	const struct cx_promises kept = { .disk_bytes = sb->promised.disk_bytes };
-
 	cx_timer_clear(&sb->timer);
 	release_layers(sb);
-	promise(sb, &kept);
 	sb->set->watch.ended(sb->set->watch.arg, sb);
 	clean(sb);
 }
@@ -837,6 +846,7 @@ static struct cx_sandbox *add(struct cx_sandboxes *set, enum cx_sandbox_state st
 		.dir = -EBADF,
 		.userns = -EBADF,
 		.mounts = -EBADF,
+		.record = { .slot = CX_SLOT_NONE, .disk = CX_QUOTA_NONE },
 		.group = { .ns = -EBADF },
 		.writable = CX_WRITABLE_NONE,
 		.reaping = { .id = sb->record.id, .fds = { -EBADF, -EBADF }, .done = reaped },
