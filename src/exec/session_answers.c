@@ -188,6 +188,19 @@ static int take_hello(struct cx_session *session, struct cx_packet *pkt, struct 
 	return cx_session_flush(session, err);
 }
 
+/*
+ * What the agent has handed over and nobody has taken. What it set a socket to must not make the
+ * last close(2) wait for it; what is no socket does not mind.
+ */
+static void drop_packet(struct cx_packet *pkt)
+{
+	static const struct linger none;
+
+	for (unsigned i = 0; i < pkt->nfds; i++)
+		(void)setsockopt(pkt->fds[i], SOL_SOCKET, SO_LINGER, &none, sizeof none);
+	cx_packet_drop(pkt);
+}
+
 int cx_session_receive(struct cx_session *session, struct cx_err *err)
 {
 	struct cx_packet *pkt = session->scratch;
@@ -200,6 +213,6 @@ int cx_session_receive(struct cx_session *session, struct cx_err *err)
 	if (r < 0)
 		return r;
 	r = session->greeted ? take_answer(session, pkt, err) : take_hello(session, pkt, err);
-	cx_packet_drop(pkt);
+	drop_packet(pkt);
 	return r < 0 ? r : 1;
 }

@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "check_main.h"
 
+#include "base/fd.h"
 #include "ssh/inner.h"
 #include "ssh/raw_key.h"
 #include "ssh/server.h"
@@ -56,7 +59,7 @@ static bool log_in(ssh_session session, const int *sock)
 	       ssh_userauth_publickey(session, NULL, key) == SSH_AUTH_SUCCESS;
 }
 
-/* Takes leave only of who has answered to the end. */
+/* Takes leave only of who has answered to the end; 0, then. */
 static _Noreturn void run_command(int sock)
 {
 	ssh_session session = ssh_new();
@@ -71,8 +74,9 @@ static _Noreturn void run_command(int sock)
 		_exit(1);
 	while (ssh_channel_read(channel, &c, 1, 0) > 0)
 		;
-	if (ssh_channel_get_exit_status(channel) >= 0)
-		ssh_disconnect(session);
+	if (ssh_channel_get_exit_status(channel) < 0)
+		_exit(1);
+	ssh_disconnect(session);
 	_exit(0);
 }
 
@@ -93,22 +97,6 @@ static void answer(int control)
 			&(struct cx_msg_ssh_refused){ .text = cx_str_of("no") }, NULL, 0, &err);
 }
 
-/* Until the worker ends by itself. */
-static void attend(int control)
-{
-	struct cx_msg_ssh_begin begin = { .host_key = { raw_key, sizeof raw_key - 1 } };
-	struct pollfd wait = { .fd = control, .events = POLLIN };
-	struct cx_err err;
-
-	ck_assert_int_eq(cx_msg_ssh_begin_send(control, 0, &begin, NULL, 0, &err), 0);
-	for (;;) {
-		ck_assert_msg(poll(&wait, 1, PATIENCE_MS) > 0, "the worker is still there");
-		if (cx_packet_recv(control, &packet, &err) <= 0)
-			return;
-		answer(control);
-	}
-}
-
 static int status_of(pid_t pid)
 {
 	int status = 0;
@@ -116,6 +104,36 @@ static int status_of(pid_t pid)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFEXITED(status));
 	return WEXITSTATUS(status);
+}
+
+/* Until the worker ends by itself. The client's end, which tells it nothing, is closed behind a
+ * leave. */
+static void attend(int control, pid_t user, int *client)
+{
+	struct cx_msg_ssh_begin begin = { .host_key = { raw_key, sizeof raw_key - 1 } };
+	struct pollfd wait[] = {
+		{ .fd = control, .events = POLLIN },
+		{ .fd = (int)syscall(SYS_pidfd_open, user, 0), .events = POLLIN },
+	};
+	cx_autofd int pidfd = wait[1].fd;
+	struct cx_err err;
+
+	ck_assert_int_ge(pidfd, 0);
+	ck_assert_int_eq(cx_msg_ssh_begin_send(control, 0, &begin, NULL, 0, &err), 0);
+	for (;;) {
+		ck_assert_msg(poll(wait, CX_LEN(wait), PATIENCE_MS) > 0,
+			      "the worker is still there");
+		if (wait[1].revents != 0) {
+			wait[1].fd = -1;
+			if (status_of(user) == 0)
+				cx_close(client);
+		}
+		if (wait[0].revents == 0)
+			continue;
+		if (cx_packet_recv(control, &packet, &err) <= 0)
+			return;
+		answer(control);
+	}
 }
 
 /* Whether the connection had so many sends. */
@@ -138,11 +156,11 @@ static bool fails_at(unsigned nth)
 	user = fork();
 	if (user == 0)
 		run_command(client[0]);
-	attend(control[0]); /* with the client's end open here, so that its end tells nothing */
+	attend(control[0], user, &client[0]);
 	failed = status_of(worker) != 0;
-	(void)status_of(user);
 	close(control[0]);
-	close(client[0]);
+	cx_close(&client[0]);
+	(void)waitpid(user, NULL, 0);
 	return failed;
 }
 
