@@ -164,8 +164,10 @@ class Engine:
             raise host.Trouble(f"caissond did not end within {STOP_SECONDS} s; look for what it left") from None
 
     def remove(self):
-        self.stop()
-        shutil.rmtree(self.top, ignore_errors=True)
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self.top, ignore_errors=True)
 
     # ---- what is asked of it ----
     def import_image(self, path, name=IMAGE):

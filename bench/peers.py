@@ -252,7 +252,10 @@ class Docker(Containers):
 
 
 class Isolate(Peer):
-    """The judge of programming contests: no image, no cgroup; it shows the host's own directories."""
+    """The judge of programming contests: no image, no cgroup; it shows the host's own directories.
+
+    Only where it is named: its boxes are the machine's, and one in use would be wiped.
+    """
 
     name = program = "isolate"
 
@@ -265,13 +268,15 @@ class Isolate(Peer):
 
 
 ALL = (Runc, Crun, Bubblewrap, Nspawn, Podman, Docker, Isolate)
+ON_REQUEST = (Isolate,)
 
 
 def gather(names, top, tree, image, stack):
     """([peer that runs here], {name: why another one does not}); stack: ends them."""
     found, missing = [], {}
     for kind in ALL:
-        if names and kind.name not in names:
+        wanted = kind.name in names if names else kind not in ON_REQUEST
+        if not wanted:
             continue
         if shutil.which(kind.program) is None:
             missing[kind.name] = "not installed"

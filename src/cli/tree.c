@@ -175,14 +175,18 @@ static int list(struct cx_tree *t, const char *sum, const char *path, struct cx_
 
 static int begin_file(struct cx_tree *t, const FTSENT *e, const char *path, struct cx_err *err)
 {
-	cx_autofd int fd = open(e->fts_accpath, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	cx_autofd int fd =
+		open(e->fts_accpath, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
 	const struct cx_tree_name *other = NULL;
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return cx_fail(err, errno, "open '%.200s'", e->fts_path);
-	if (!S_ISREG(st.st_mode))
-		return cx_refuse(err, CX_INVALID, "'%.200s' is not a regular file", e->fts_path);
+	/* Who may write there could put a link, or another directory, in its place. */
+	if (!S_ISREG(st.st_mode) || st.st_dev != e->fts_statp->st_dev ||
+	    st.st_ino != e->fts_statp->st_ino)
+		return cx_refuse(err, CX_INVALID, "'%.200s' is another file than a moment ago",
+				 e->fts_path);
 	t->naming = NULL;
 	if (st.st_nlink > 1 && find_name(t, &st, path, &other, err) < 0)
 		return -err->errnum;
