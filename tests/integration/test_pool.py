@@ -17,6 +17,14 @@ def blanks(api):
     return int(re.search(r'state="blank"\} (\d+)', api.request("GET", "/metrics").body.decode())[1])
 
 
+def has_ended(pid):
+    """Its parent may not have looked yet."""
+    try:
+        return harness.read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
 @pytest.fixture
 def dead_blanks(fresh_engine):
     """A create that caissond finds in its loop before the ends of all its blanks."""
@@ -30,6 +38,7 @@ def dead_blanks(fresh_engine):
             time.sleep(0.5)  # its message waits in a socket then, which is no event that could be seen
             for pid in victims:
                 os.kill(pid, signal.SIGKILL)
+            harness.wait_until(lambda: all(has_ended(pid) for pid in victims), 10, "their ends")
         finally:
             os.kill(engine.pid, signal.SIGCONT)
         yield engine, made
