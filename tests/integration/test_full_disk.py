@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A state directory whose disk becomes full: a clear error, and the store is what it was before."""
+import contextlib
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 
@@ -134,3 +136,21 @@ def test_upload_into_a_sandbox(engine, api, make):
     harness.wait_until(lambda: os.statvfs(engine.state).f_bavail >= free - 16, 10, "room again")
     api.raw("PUT", path, b"new").ok()
     assert api.exec(key, "ls -A /root; cat /root/f").stdout == "f\nnew"
+
+
+def test_a_gateway_begins_while_the_disk_is_full(engine, api, make):
+    """Else nobody could delete what fills it."""
+    key = make()
+    filler = os.path.join(engine.state, "filler")
+    try:
+        with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1 << 16))
+        os.truncate(filler, os.path.getsize(filler) - 4096)  # room for a row that waits, not for the database
+        api.exec(key, "true")
+        os.kill(engine.gateway, signal.SIGKILL)
+        harness.wait_until(api.healthy, 30, "the next gateway")
+        assert api.exec(key, "echo here").stdout == "here\n"
+        api.delete(key).ok()
+    finally:
+        os.unlink(filler)
