@@ -324,6 +324,9 @@ class Api:
         """Waits until nothing is left of any sandbox that has ended: a delete is answered before."""
         wait_until(lambda: not self.remains(), seconds, lambda: f"remains {self.remains()}")
 
+    def blanks(self):
+        return int(re.search(r'state="blank"\} (\d+)', self.request("GET", "/metrics").body.decode())[1])
+
     # commands
     def exec_raw(self, key, command, **fields):
         return self.request("POST", f"/api/v1/sandbox/{key}/exec", {"command": command, **fields})

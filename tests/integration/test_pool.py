@@ -3,7 +3,6 @@
 
 import concurrent.futures
 import os
-import re
 import signal
 import time
 
@@ -11,10 +10,6 @@ import pytest
 
 import conftest
 import harness
-
-
-def blanks(api):
-    return int(re.search(r'state="blank"\} (\d+)', api.request("GET", "/metrics").body.decode())[1])
 
 
 def has_ended(pid):
@@ -29,7 +24,7 @@ def has_ended(pid):
 def dead_blanks(fresh_engine):
     """A create that caissond finds in its loop before the ends of all its blanks."""
     engine = fresh_engine
-    harness.wait_until(lambda: blanks(engine.api) == 4, 10, "a full pool")
+    harness.wait_until(lambda: engine.api.blanks() == 4, 10, "a full pool")
     victims = engine.agents()
     os.kill(engine.pid, signal.SIGSTOP)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -58,13 +53,13 @@ def auto_engine():
 
 def test_more_are_kept_when_more_are_asked_for(auto_engine):
     api = auto_engine.api
-    harness.wait_until(lambda: blanks(api) == 4, 10, "the least")
+    harness.wait_until(lambda: api.blanks() == 4, 10, "the least")
 
     def burst():
         keys = [made.ok()["id"] for made in pool.map(
             lambda _: harness.Api(api.path).create(memory_gb=0.0625), range(16))]
         for key in keys:
             api.delete(key).ok()
-        return blanks(api) > 4
+        return api.blanks() > 4
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         harness.wait_until(burst, 60, "a larger pool")

@@ -37,8 +37,16 @@ def test_many_sandboxes(engine):
     assert not set(keys) & set(os.listdir(os.path.join(engine.run, "sandboxes")))
 
 
-def test_churn(engine):
+@pytest.fixture
+def four_blanks():
+    """A pool that stays as large as it is, so that what is held can be compared."""
+    yield from conftest.run_engine("--pool", "4")
+
+
+def test_churn(four_blanks):
     """Create, use, remove, many times: what the daemons hold does not grow."""
+    engine = four_blanks
+
     def held():
         return {name: (len(os.listdir(f"/proc/{pid}/fd")),
                        int(harness.status_of(pid)["VmRSS"].split()[0]))
@@ -52,6 +60,8 @@ def test_churn(engine):
 
     for _ in range(20):
         once()
+    harness.wait_until(lambda: engine.api.blanks() == 4, 10, "a full pool")
+    engine.api.reaped()
     before = held()
     for _ in range(min(100, harness.SCALE)):
         once()
