@@ -497,21 +497,21 @@ static int discard_writable(struct cx_sandbox *sb, struct cx_err *err)
 
 /*
  * The record goes before the ids: as long as it names them, they must be its own. The directory
- * goes last: as long as it is there, nobody else takes the ids for left over.
+ * goes last: as long as it is there, nobody else takes the ids for left over. On failure nothing is
+ * given back, and all of it is done again.
  */
-static void discard_run_files(struct cx_sandbox *sb)
+static int discard_run_files(struct cx_sandbox *sb, struct cx_err *err)
 {
+	static const char *const files[] = { "agent.sock", "record.new", "record" };
 	struct cx_host *h = sb->set->host;
 
-	if (sb->dir >= 0) {
-		(void)unlinkat(sb->dir, "agent.sock", 0);
-		(void)unlinkat(sb->dir, "record.new", 0);
-		(void)unlinkat(sb->dir, "record", 0);
-	}
+	for (size_t i = 0; i < CX_LEN(files) && sb->dir >= 0; i++)
+		if (unlinkat(sb->dir, files[i], 0) < 0 && errno != ENOENT)
+			return cx_fail(err, errno, "remove '%s'", files[i]);
 	cx_ids_release(&h->ids, sb->record.uid_base);
 	cx_egress_release(h, sb->record.slot);
-	if (sb->record.id[0] != '\0')
-		(void)unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR);
+	(void)unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR);
+	return 0;
 }
 
 static void release_layers(struct cx_sandbox *sb)
@@ -596,14 +596,12 @@ static void reaped(struct cx_reaping *reaping, const struct cx_err *why)
 
 	if (why == NULL &&
 	    (cx_fault_step("writable away", &err) < 0 || discard_writable(sb, &err) < 0 ||
-	     cx_fault_step("record away", &err) < 0))
+	     cx_fault_step("record away", &err) < 0 || discard_run_files(sb, &err) < 0))
 		why = &err;
-	if (why != NULL) {
+	if (why != NULL)
 		clean_again(sb, why);
-		return;
-	}
-	discard_run_files(sb);
-	gone(sb);
+	else
+		gone(sb);
 }
 
 /*
