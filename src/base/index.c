@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/list.h"
+
 /* FNV-1a */
 static size_t place_of(const char *key)
 {
@@ -19,20 +21,13 @@ void cx_index_add(struct cx_index *index, struct cx_indexed *entry, const char *
 	struct cx_indexed **place = &index->places[place_of(key)];
 
 	cx_index_remove(entry);
-	*entry = (struct cx_indexed){ .key = key, .next = *place, .link = place };
-	if (entry->next != NULL)
-		entry->next->link = &entry->next;
-	*place = entry;
+	entry->key = key;
+	cx_list_add(place, entry);
 }
 
 void cx_index_remove(struct cx_indexed *entry)
 {
-	if (entry->link == NULL)
-		return;
-	*entry->link = entry->next;
-	if (entry->next != NULL)
-		entry->next->link = entry->link;
-	entry->link = NULL;
+	cx_list_remove(entry);
 }
 
 struct cx_indexed *cx_index_find(const struct cx_index *index, const char *key)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "base/list.h"
 #include "base/log.h"
 
 /*
@@ -36,21 +37,11 @@ static void take_report(struct cx_oom *oom)
 		cx_log_err(CX_LOG_WARNING, &err, "want of memory not looked at", NULL);
 }
 
-static void take_out(struct cx_oom *oom)
-{
-	if (oom->link == NULL)
-		return;
-	*oom->link = oom->next;
-	if (oom->next != NULL)
-		oom->next->link = oom->link;
-	oom->link = NULL;
-}
-
 static void tell(struct cx_oom *oom)
 {
 	cx_loop_drop(&oom->host->loop, &oom->source);
 	cx_timer_clear(&oom->timer);
-	take_out(oom);
+	cx_list_remove(oom);
 	oom->is_found = true;
 	if (oom->reported_ms == 0)
 		take_report(oom);
@@ -95,11 +86,7 @@ static void join(struct cx_oom *oom)
 {
 	struct cx_host *host = oom->host;
 
-	oom->next = host->ooms;
-	oom->link = &host->ooms;
-	if (oom->next != NULL)
-		oom->next->link = &oom->next;
-	host->ooms = oom;
+	cx_list_add(&host->ooms, oom);
 	host->sockets.fire = look_at_sockets;
 	if (host->sockets.link == NULL)
 		cx_timer_set(&host->loop, &host->sockets, SOCKETS_MS);
@@ -178,7 +165,7 @@ void cx_oom_close(struct cx_oom *oom)
 		return;
 	oom->found = NULL;
 	cx_timer_clear(&oom->timer);
-	take_out(oom);
+	cx_list_remove(oom);
 	if (!oom->source.added) {
 		free(oom);
 		return;
