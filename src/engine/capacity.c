@@ -11,9 +11,9 @@
 #include "base/fd.h"
 
 enum {
-	/* Its directory, what it writes, its first process and mounts, the watch of its memory.
+	/* What it writes, its first process and mounts, the watch of its memory.
 	 * Besides there is one of each tree of control groups. */
-	FILES_EACH = 5,
+	FILES_EACH = 4,
 	FILES_OWN = 256, /* also what a creation takes for a moment */
 	PART = 20,	 /* of what there is, is kept if nothing is configured */
 	PIDS_RESERVE = 1024,

@@ -54,7 +54,7 @@ void cx_sandbox_thaw(struct cx_sandbox *sb)
 static int record(struct cx_sandbox *sb, bool paused, struct cx_err *err)
 {
 	sb->record.paused = paused;
-	return cx_record_save(sb->dir, &sb->record, err);
+	return cx_sandbox_save(sb, err);
 }
 
 int cx_sandbox_pause(struct cx_sandbox *sb, struct cx_err *err)

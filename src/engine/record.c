@@ -14,7 +14,7 @@
 #include "base/str.h"
 
 static const char magic[8] = "CXRECORD"; /* exactly eight, no NUL */
-static const char name[] = "record";
+enum { PATH = CX_ID_LEN + sizeof "/record" };
 
 uint64_t cx_record_hash(const void *data, size_t len)
 {
@@ -56,12 +56,21 @@ void cx_record_init(struct cx_record *record, const char *id)
 	(void)snprintf(record->id, sizeof record->id, "%s", id);
 }
 
-int cx_record_save(int dirfd, struct cx_record *record, struct cx_err *err)
+static int path_of(const char *id, char ret[PATH], struct cx_err *err)
 {
-	if (cx_fault_step("record", err) < 0)
+	if (!cx_record_is_id(id))
+		return cx_refuse(err, CX_INTERNAL, "the record of something without a name");
+	return cx_format(ret, PATH, "%s/record", err, id);
+}
+
+int cx_record_save(int sandboxes, struct cx_record *record, struct cx_err *err)
+{
+	char path[PATH];
+
+	if (cx_fault_step("record", err) < 0 || path_of(record->id, path, err) < 0)
 		return -err->errnum;
 	record->checksum = cx_record_hash(record, offsetof(struct cx_record, checksum));
-	return cx_statefile_save(dirfd, name, record, sizeof *record, false, err);
+	return cx_statefile_save(sandboxes, path, record, sizeof *record, false, err);
 }
 
 static int check(const struct cx_record *r, const char *id, struct cx_err *err)
@@ -78,11 +87,13 @@ static int check(const struct cx_record *r, const char *id, struct cx_err *err)
 	return 0;
 }
 
-int cx_record_load(int dirfd, const char *id, struct cx_record *ret, struct cx_err *err)
+int cx_record_load(int sandboxes, const char *id, struct cx_record *ret, struct cx_err *err)
 {
+	char path[PATH];
 	struct cx_record r;
 
-	if (cx_statefile_load(dirfd, name, &r, sizeof r, err) < 0 || check(&r, id, err) < 0)
+	if (path_of(id, path, err) < 0 ||
+	    cx_statefile_load(sandboxes, path, &r, sizeof r, err) < 0 || check(&r, id, err) < 0)
 		return cx_wrap(err, "sandbox %.32s", id);
 	*ret = r;
 	return 0;

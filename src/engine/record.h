@@ -53,10 +53,11 @@ void cx_record_init(struct cx_record *record, const char *id);
 CX_MUST int cx_record_new_id(char ret[CX_ID_LEN + 1], struct cx_err *err);
 int cx_record_is_id(const char *text);
 
-/* dirfd is the sandbox's directory. Sets the checksum. */
-CX_MUST int cx_record_save(int dirfd, struct cx_record *record, struct cx_err *err);
+/* Into its directory in `sandboxes`. Sets the checksum. */
+CX_MUST int cx_record_save(int sandboxes, struct cx_record *record, struct cx_err *err);
 /* Refuses what is not whole, or not of the sandbox `id`. */
-CX_MUST int cx_record_load(int dirfd, const char *id, struct cx_record *ret, struct cx_err *err);
+CX_MUST int cx_record_load(int sandboxes, const char *id, struct cx_record *ret,
+			   struct cx_err *err);
 
 /* Field 22 of /proc/PID/stat. -ESRCH (or -ENOENT) when there is no such process. */
 CX_MUST int cx_record_start_ticks(pid_t pid, uint64_t *ret, struct cx_err *err);

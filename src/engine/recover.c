@@ -76,18 +76,14 @@ static int open_process(const struct cx_record *record, int *ret, struct cx_err 
 static int recover_record(const char *id, void *arg, struct cx_err *err)
 {
 	struct cx_sandboxes *set = arg;
-	cx_autofd int dir = -EBADF, pidfd = -EBADF;
+	cx_autofd int pidfd = -EBADF;
 	struct cx_record record;
 
 	if (!cx_record_is_id(id))
 		return 0;
 	if (cx_fault_step("recover a record", err) < 0)
 		return -err->errnum;
-	dir = openat(set->host->dirs.sandboxes, id,
-		     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0)
-		return cx_fail(err, errno, "open the directory of sandbox '%s'", id);
-	if (cx_record_load(dir, id, &record, err) < 0) {
+	if (cx_record_load(set->host->dirs.sandboxes, id, &record, err) < 0) {
 		if (is_want(err))
 			return -err->errnum;
 		cx_log_err(CX_LOG_WARNING, err, "record is of no use", "id", id, NULL);
@@ -96,7 +92,7 @@ static int recover_record(const char *id, void *arg, struct cx_err *err)
 	if (open_process(&record, &pidfd, err) < 0)
 		return cx_wrap(err, "sandbox '%s'", id);
 	if (pidfd >= 0 && record.state == CX_RECORD_RUNNING) {
-		if (cx_sandbox_adopt(set, &record, &dir, &pidfd, err) == 0) {
+		if (cx_sandbox_adopt(set, &record, &pidfd, err) == 0) {
 			cx_log(CX_LOG_INFO, "sandbox adopted", "id", id, NULL);
 			return 0;
 		}
@@ -105,7 +101,7 @@ static int recover_record(const char *id, void *arg, struct cx_err *err)
 		cx_log_err(CX_LOG_WARNING, err, "sandbox cannot be adopted", "id", id, NULL);
 	}
 	cx_log(CX_LOG_INFO, "remains of a sandbox are removed", "id", id, NULL);
-	return cx_sandbox_bury(set, &record, &dir, &pidfd, err);
+	return cx_sandbox_bury(set, &record, &pidfd, err);
 }
 
 /* Something of a sandbox without a record. */
@@ -113,7 +109,7 @@ static int recover_remains(const char *id, void *arg, struct cx_err *err)
 {
 	struct cx_sandboxes *set = arg;
 	struct cx_record record;
-	int no_dir = -EBADF, no_process = -EBADF;
+	int no_process = -EBADF;
 
 	if (!cx_record_is_id(id) || cx_sandbox_find(set, id) != NULL)
 		return 0;
@@ -121,7 +117,7 @@ static int recover_remains(const char *id, void *arg, struct cx_err *err)
 		return -err->errnum;
 	cx_record_init(&record, id);
 	cx_log(CX_LOG_INFO, "remains of a sandbox are removed", "id", id, NULL);
-	return cx_sandbox_bury(set, &record, &no_dir, &no_process, err);
+	return cx_sandbox_bury(set, &record, &no_process, err);
 }
 
 static int is_ours(uint32_t base, const char *owner, void *arg)

@@ -70,6 +70,11 @@ static void promise_recorded(struct cx_sandbox *sb)
 	promise(sb, &part);
 }
 
+int cx_sandbox_save(struct cx_sandbox *sb, struct cx_err *err)
+{
+	return cx_record_save(sb->set->host->dirs.sandboxes, &sb->record, err);
+}
+
 /* ---- making a blank: before each step the record says enough to undo it ---------------------- */
 
 static int make_directory(struct cx_sandbox *sb, struct cx_err *err)
@@ -83,8 +88,7 @@ static int make_directory(struct cx_sandbox *sb, struct cx_err *err)
 		if (mkdirat(h->dirs.sandboxes, id, 0700) == 0) {
 			cx_record_init(&sb->record, id);
 			cx_index_add(&sb->set->by_id, &sb->by_id, sb->record.id);
-			sb->dir = openat(h->dirs.sandboxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-			return sb->dir >= 0 ? 0 : cx_fail(err, errno, "open its directory");
+			return 0;
 		}
 		if (errno != EEXIST)
 			return cx_fail(err, errno, "make its directory");
@@ -116,11 +120,6 @@ static int make_slot(struct cx_sandbox *sb, struct cx_err *err)
 	cx_slots_link(slots, sb->record.slot, &link);
 	sb->record.address4 = link.address4.s_addr;
 	return 0;
-}
-
-static int make_record(struct cx_sandbox *sb, struct cx_err *err)
-{
-	return cx_record_save(sb->dir, &sb->record, err);
 }
 
 /* The record is saved again with the process: until then nothing lives that needs it. */
@@ -162,7 +161,8 @@ static int make_groups(struct cx_sandbox *sb, struct cx_err *err)
 static void agent_address(const struct cx_sandbox *sb, struct sockaddr_un *ret)
 {
 	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	(void)snprintf(ret->sun_path, sizeof ret->sun_path, "/proc/self/fd/%d/agent.sock", sb->dir);
+	(void)snprintf(ret->sun_path, sizeof ret->sun_path, "/proc/self/fd/%d/%s/agent.sock",
+		       sb->set->host->dirs.sandboxes, sb->record.id);
 }
 
 static int make_listener(struct cx_sandbox *sb, struct cx_err *err)
@@ -240,7 +240,7 @@ static int make_process(struct cx_sandbox *sb, struct cx_err *err)
 		(void)waitid(P_PID, (id_t)made.pid, &info, WEXITED | __WALL);
 		return r;
 	}
-	return cx_record_save(sb->dir, &sb->record, err);
+	return cx_sandbox_save(sb, err);
 }
 
 int cx_sandbox_connect(struct cx_sandbox *sb, struct cx_err *err)
@@ -345,7 +345,7 @@ static const struct { /* in this order: a record exists before what it speaks of
 	int (*run)(struct cx_sandbox *sb, struct cx_err *err);
 } make_steps[] = {
 	{ "directory", make_directory },     { "ids", make_ids },
-	{ "link number", make_slot },	     { "record", make_record },
+	{ "link number", make_slot },	     { "record", cx_sandbox_save },
 	{ "writable layer", make_writable }, { "cgroups", make_groups },
 	{ "process", make_process },	     { "connection", make_connection },
 };
@@ -364,7 +364,7 @@ static int record_claim(struct cx_sandbox *sb, struct cx_err *err)
 	sb->record.nlayers = plan->nlayers;
 	memcpy(sb->record.layers, plan->layers, sizeof plan->layers[0] * plan->nlayers);
 	promise_recorded(sb);
-	return cx_record_save(sb->dir, &sb->record, err);
+	return cx_sandbox_save(sb, err);
 }
 
 /* The directory that it writes to, as rootfs.h wants it; path has WRITABLE_PATH bytes. */
@@ -460,7 +460,7 @@ static void confirm(struct cx_sandbox *sb)
 	cx_close(&sb->userns);
 	sb->plan = NULL;
 	sb->record.state = CX_RECORD_RUNNING;
-	if (cx_record_save(sb->dir, &sb->record, &err) < 0) {
+	if (cx_sandbox_save(sb, &err) < 0) {
 		fault(sb, &err);
 		return;
 	}
@@ -504,10 +504,13 @@ static int discard_run_files(struct cx_sandbox *sb, struct cx_err *err)
 {
 	static const char *const files[] = { "agent.sock", "record.new", "record" };
 	struct cx_host *h = sb->set->host;
+	char path[CX_ID_LEN + sizeof "/record.new"];
 
-	for (size_t i = 0; i < CX_LEN(files) && sb->dir >= 0; i++)
-		if (unlinkat(sb->dir, files[i], 0) < 0 && errno != ENOENT)
-			return cx_fail(err, errno, "remove '%s'", files[i]);
+	for (size_t i = 0; i < CX_LEN(files); i++) {
+		(void)snprintf(path, sizeof path, "%s/%s", sb->record.id, files[i]);
+		if (unlinkat(h->dirs.sandboxes, path, 0) < 0 && errno != ENOENT)
+			return cx_fail(err, errno, "remove '%s'", path);
+	}
 	cx_ids_release(&h->ids, sb->record.uid_base);
 	cx_egress_release(h, sb->record.slot);
 	(void)unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR);
@@ -534,7 +537,6 @@ static void forget(struct cx_sandbox *sb)
 	cx_cgroup_close(&sb->group);
 	cx_close(&sb->userns);
 	cx_close(&sb->mounts);
-	cx_close(&sb->dir);
 	cx_close(&sb->writable.dir);
 	release_layers(sb);
 	set->count[sb->state]--;
@@ -648,8 +650,7 @@ static void end(struct cx_sandbox *sb)
 	sb->agent = NULL;
 	cx_close(&sb->userns);
 	sb->record.state = CX_RECORD_ENDING;
-	if (sb->dir >= 0)
-		(void)!cx_record_save(sb->dir, &sb->record, &ignored);
+	(void)!cx_sandbox_save(sb, &ignored);
 	if (sb->process != NULL)
 		cx_child_signal(sb->process, SIGKILL);
 	if (sb->frozen || sb->record.paused != 0)
@@ -841,7 +842,6 @@ static struct cx_sandbox *add(struct cx_sandboxes *set, enum cx_sandbox_state st
 	*sb = (struct cx_sandbox){
 		.set = set,
 		.state = state,
-		.dir = -EBADF,
 		.userns = -EBADF,
 		.mounts = -EBADF,
 		.record = { .slot = CX_SLOT_NONE, .disk = CX_QUOTA_NONE },
@@ -923,7 +923,7 @@ static void find_writable(struct cx_sandbox *sb)
 			   sb->record.id, NULL);
 }
 
-int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, int *dir, int *pidfd,
+int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, int *pidfd,
 		     struct cx_err *err)
 {
 	struct cx_sandbox *sb = add(set, RUNNING, err);
@@ -944,14 +944,13 @@ int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, i
 	cx_oom_begin(sb->oom);
 	find_writable(sb);
 	take_slot(sb);
-	sb->dir = cx_take_fd(dir);
 	for (; sb->held < record->nlayers; sb->held++)
 		if (cx_layers_hold(&set->host->layers, record->layers[sb->held], NULL, err) < 0)
 			break; /* out of memory: then it is not counted, but lives */
 	return 0;
 }
 
-int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, int *dir, int *pidfd,
+int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, int *pidfd,
 		    struct cx_err *err)
 {
 	struct cx_sandbox *sb = add(set, RUNNING, err);
@@ -963,7 +962,6 @@ int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, in
 	cx_index_add(&set->by_id, &sb->by_id, sb->record.id);
 	promise_recorded(sb);
 	take_slot(sb);
-	sb->dir = cx_take_fd(dir);
 	if (*pidfd >= 0 &&
 	    cx_child_adopt(&set->host->loop, pidfd, process_exited, sb, &sb->process, err) < 0) {
 		forget(sb);

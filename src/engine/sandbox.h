@@ -57,7 +57,6 @@ struct cx_sandbox {
 	enum cx_sandbox_state state;
 	struct cx_record record;     /* its id, ids, limits and layers */
 	struct cx_promises promised; /* to it: its part of the set's; 0 until it is claimed */
-	int dir;		     /* RUN/sandboxes/<id> */
 	struct cx_writable writable;
 	int userns; /* until claimed */
 	/* Its mount namespace; -EBADF: an earlier daemon had it. Held so that the last process in
@@ -116,6 +115,8 @@ bool cx_sandbox_is_well(const struct cx_sandbox *sb);
 void cx_sandbox_claim(struct cx_sandbox *sb, const struct cx_claim_plan *plan);
 /* watch.gone follows. Repeating it changes nothing. */
 void cx_sandbox_destroy(struct cx_sandbox *sb);
+/* Its record, as it is now. */
+CX_MUST int cx_sandbox_save(struct cx_sandbox *sb, struct cx_err *err);
 /* A new connection to the agent of a RUNNING sandbox. Returns the descriptor. */
 CX_MUST int cx_sandbox_connect(struct cx_sandbox *sb, struct cx_err *err);
 
@@ -123,10 +124,10 @@ CX_MUST int cx_sandbox_connect(struct cx_sandbox *sb, struct cx_err *err);
 CX_MUST int cx_sandbox_tree(const struct cx_sandbox *sb, struct cx_err *err);
 
 /* Takes over what an earlier daemon left: a live sandbox, or remains to be removed. */
-CX_MUST int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, int *dir,
-			     int *pidfd, struct cx_err *err);
-CX_MUST int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, int *dir,
-			    int *pidfd, struct cx_err *err);
+CX_MUST int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, int *pidfd,
+			     struct cx_err *err);
+CX_MUST int cx_sandbox_bury(struct cx_sandboxes *set, const struct cx_record *record, int *pidfd,
+			    struct cx_err *err);
 
 /* ---- freezer.c ---------------------------------------------------------------------------------
  */

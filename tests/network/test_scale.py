@@ -23,7 +23,7 @@ COUNT, ROUNDS = map(int, os.environ.get("CAISSON_NETWORK_SCALE", "60x1").split("
 ONE4 = worlds.NET4[0]
 CONFIG = f"{conftest.CONFIG}[limits]\nmax_sandboxes = {COUNT}\n"
 SAMPLE = 20       # of the sandboxes, to be looked into
-FILES_EACH, FILES_MORE = 10, 64  # descriptors of caissond for each sandbox, at most, and for all of them
+FILES_EACH, FILES_MORE = 9, 64  # descriptors of caissond for each sandbox, at most, and for all of them
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,7 @@ static bool is_recorded(void)
 {
 	struct cx_record record;
 
-	ck_assert_msg(cx_record_load(sb.dir, id, &record, &err) == 0, "%s", err.msg);
+	ck_assert_msg(cx_record_load(host.dirs.sandboxes, id, &record, &err) == 0, "%s", err.msg);
 	ck_assert_uint_eq(record.paused, sb.record.paused);
 	return record.paused == 1;
 }
@@ -185,7 +185,8 @@ static void begin(void)
 	sandboxes.first = &sb;
 	cx_record_init(&sb.record, id);
 	cx_index_add(&sandboxes.by_id, &sb.by_id, sb.record.id);
-	sb.dir = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	host.dirs.sandboxes = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(mkdirat(host.dirs.sandboxes, id, 0700), 0);
 	pauses = (struct cx_pauses){ .sandboxes = &sandboxes };
 	ck_assert_msg(cx_cgroup_make(host.cgroups, id, UID_BASE, &sb.group, &err) == 0, "%s",
 		      err.msg);
@@ -209,7 +210,7 @@ static void end(void)
 	ck_assert_msg(remove_groups() == 0, "%s", err.msg);
 	cx_cgroups_close(host.cgroups, true);
 	cx_loop_close(&host.loop);
-	cx_close(&sb.dir);
+	cx_close(&host.dirs.sandboxes);
 	(void)munmap(ticks, sizeof *ticks);
 	(void)snprintf(command, sizeof command, "rm -rf %s", top);
 	ck_assert_int_eq(system(command), 0);

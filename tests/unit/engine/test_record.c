@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "check_main.h"
 
@@ -17,6 +18,7 @@ static void setup(void)
 	strcpy(path, "/tmp/caisson-record-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(path));
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(mkdirat(dir, "abcdefghijk1", 0700), 0);
 	cx_record_init(&record, "abcdefghijk1");
 	record.state = CX_RECORD_RUNNING;
 	record.uid_base = 524288;
@@ -27,7 +29,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-	(void)unlinkat(dir, "record", 0);
+	(void)unlinkat(dir, "abcdefghijk1/record", 0);
+	(void)unlinkat(dir, "abcdefghijk1", AT_REMOVEDIR);
 	cx_close(&dir);
 	(void)rmdir(path);
 }
@@ -38,7 +41,19 @@ START_TEST(comes_back_as_saved)
 
 	ck_assert_int_eq(cx_record_load(dir, "abcdefghijk1", &back, &err), 0);
 	ck_assert_mem_eq(&back, &record, sizeof back);
+	ck_assert_int_eq(renameat(dir, "abcdefghijk1", dir, "abcdefghijk2"), 0);
 	ck_assert_int_lt(cx_record_load(dir, "abcdefghijk2", &back, &err), 0);
+	ck_assert_msg(strstr(err.msg, "another sandbox") != NULL, "%s", err.msg);
+	ck_assert_int_eq(renameat(dir, "abcdefghijk2", dir, "abcdefghijk1"), 0);
+}
+END_TEST
+
+START_TEST(what_has_no_name_has_no_record)
+{
+	struct cx_record none = { 0 };
+
+	ck_assert_int_lt(cx_record_save(dir, &none, &err), 0);
+	ck_assert_msg(strstr(err.msg, "without a name") != NULL, "%s", err.msg);
 }
 END_TEST
 
@@ -48,7 +63,8 @@ START_TEST(any_changed_byte_is_noticed)
 	uint8_t bytes[sizeof record];
 
 	for (size_t at = 0; at < sizeof record; at += at < 96 ? 1 : 61) {
-		cx_autofd int fd = openat(dir, "record", O_WRONLY | O_TRUNC | O_CLOEXEC);
+		cx_autofd int fd =
+			openat(dir, "abcdefghijk1/record", O_WRONLY | O_TRUNC | O_CLOEXEC);
 
 		memcpy(bytes, &record, sizeof bytes);
 		bytes[at] ^= 0x40;
@@ -66,7 +82,8 @@ START_TEST(any_other_length_is_noticed)
 
 	memcpy(bytes, &record, sizeof record);
 	for (size_t i = 0; i < CX_LEN(lengths); i++) {
-		cx_autofd int fd = openat(dir, "record", O_WRONLY | O_TRUNC | O_CLOEXEC);
+		cx_autofd int fd =
+			openat(dir, "abcdefghijk1/record", O_WRONLY | O_TRUNC | O_CLOEXEC);
 
 		ck_assert_int_eq(write(fd, bytes, lengths[i]), (ssize_t)lengths[i]);
 		ck_assert_int_lt(cx_record_load(dir, "abcdefghijk1", &back, &err), 0);
@@ -118,6 +135,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, comes_back_as_saved);
+	tcase_add_test(tc, what_has_no_name_has_no_record);
 	tcase_add_test(tc, any_changed_byte_is_noticed);
 	tcase_add_test(tc, any_other_length_is_noticed);
 	tcase_add_test(tc, stat_files);
