@@ -8,13 +8,22 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/mount.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/str.h"
 #include "policy/policy.h"
+
+enum { SEALED = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
+enum { PATH_SIZE = 64 };
+#define CPUS  "sys/devices/system/cpu"
+#define MASKS "/proc" /* the spawner's, which nobody needs any more when there is our own */
+
+static const char *const masks[] = { MASKS "/file", MASKS "/directory" };
 
 const char *const cx_blank_trees[] = { "proc", "dev", "sys", "tmp", NULL };
 
@@ -23,6 +32,7 @@ struct making {
 	unsigned cpus;
 	const int *groups;
 	unsigned ngroups;
+	struct stat masks[CX_LEN(masks)];
 };
 
 static int step_private(struct making *b, struct cx_err *err)
@@ -40,8 +50,12 @@ static int step_skeleton(struct making *b, struct cx_err *err)
 	b->skeleton = cx_mount_new("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, err);
 	if (b->skeleton < 0)
 		return b->skeleton;
-	/* Over "/": from now on reached by this descriptor only. The host's /proc stays below. */
-	if (move_mount(b->skeleton, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	/*
+	 * Over "/": from now on reached by this descriptor and as the working directory only. The
+	 * host's /proc stays below, and goes by the name of "/proc" until the pivot.
+	 */
+	if (move_mount(b->skeleton, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+	    fchdir(b->skeleton) < 0)
 		return cx_fail(err, errno, "attach the skeleton");
 	for (size_t i = 0; cx_blank_trees[i] != NULL; i++)
 		if (mkdirat(b->skeleton, cx_blank_trees[i], 0755) < 0)
@@ -58,114 +72,111 @@ static int step_dev(struct making *b, struct cx_err *err)
 	return cx_mount_move(b->dev, "", b->skeleton, "dev", err);
 }
 
-static int mount_row(struct making *b, const struct cx_mount_row *row, struct cx_err *err)
+/* By name: in this tree there is nothing yet that anybody else has made. */
+static int mount_row(const struct cx_mount_row *row, struct cx_err *err)
 {
-	cx_autofd int fd = cx_mount_new(row->type, row->options, row->attrs, err);
-
-	if (fd < 0 || cx_mount_check(fd, row->magic, row->at, err) < 0)
-		return -err->errnum;
-	if (mkdirat(b->skeleton, row->at, 0755) < 0 && errno != EEXIST)
+	if (mkdir(row->at, 0755) < 0 && errno != EEXIST)
 		return cx_fail(err, errno, "make directory '%s'", row->at);
-	return cx_mount_move(fd, "", b->skeleton, row->at, err);
+	return cx_mount_at(row->type, row->options, row->attrs, row->at, err);
 }
 
 static int step_mounts(struct making *b, struct cx_err *err)
 {
 	for (size_t i = 0; i < cx_policy_nmounts; i++)
-		if (mount_row(b, &cx_policy_mounts[i], err) < 0)
+		if (mount_row(&cx_policy_mounts[i], err) < 0)
 			return cx_wrap(err, "mount '%s'", cx_policy_mounts[i].at);
 	b->devpts = cx_open_no_links(b->skeleton, "dev/pts", O_PATH | O_DIRECTORY, 0, err);
 	return b->devpts < 0 ? b->devpts
 			     : cx_mount_check(b->devpts, DEVPTS_SUPER_MAGIC, "dev/pts", err);
 }
 
-/* What lies over a masked path: of its kind, empty, and nobody's to change. */
+static bool same_place(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/*
+ * What lies over a masked path: of its kind, empty, and nobody's to change. As a mount it is sealed
+ * once, for its clones are as it is; its place goes with the pivot.
+ */
 static int step_mask_sources(struct making *b, struct cx_err *err)
 {
-	cx_autofd int masks = cx_open_no_links(b->skeleton, "masks", O_PATH | O_DIRECTORY, 0, err);
-	cx_autofd int file = -EBADF;
+	cx_autofd int file = open("masks/file", O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 
-	if (masks < 0)
-		return masks;
-	file = openat(masks, "file", O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-	if (file < 0 || mkdirat(masks, "directory", 0555) < 0)
+	if (file < 0 || mkdir("masks/directory", 0555) < 0)
 		return cx_fail(err, errno, "make what lies over masked paths");
+	if (cx_mount_bind("masks", MASKS, err) < 0 || cx_mount_restrict(MASKS, SEALED, err) < 0)
+		return -err->errnum;
+	for (size_t i = 0; i < CX_LEN(masks); i++)
+		if (stat(masks[i], &b->masks[i]) < 0)
+			return cx_fail(err, errno, "look at '%s'", masks[i]);
 	return 0;
 }
 
-static int cover(struct making *b, int proc, const char *path, struct cx_err *err)
+static int cover(const struct making *b, const char *at, struct cx_err *err)
 {
-	enum {
-		SEALED =
-			MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
-	};
-	cx_autofd int target = cx_open_no_links(proc, path, O_PATH, 0, err);
 	struct stat st;
+	bool is_dir;
 
-	if (target == -ENOENT)
+	if (lstat(at, &st) < 0)
+		return errno == ENOENT ? 0 : cx_fail(err, errno, "look at it");
+	is_dir = S_ISDIR(st.st_mode);
+	if (cx_mount_bind(masks[is_dir], at, err) < 0)
+		return -err->errnum;
+	if (lstat(at, &st) < 0 || !same_place(&st, &b->masks[is_dir]))
+		return cx_refuse(err, CX_DENIED, "it is not what was mounted there");
+	return 0;
+}
+
+static int make_readonly(const char *at, struct cx_err *err)
+{
+	struct statvfs fs;
+
+	if (access(at, F_OK) < 0 && errno == ENOENT)
 		return 0;
-	if (target < 0)
-		return target;
-	if (fstat(target, &st) < 0)
-		return cx_fail(err, errno, "look at '%s'", path);
-	return cx_mount_clone(b->skeleton, S_ISDIR(st.st_mode) ? "masks/directory" : "masks/file",
-			      SEALED, proc, path, err);
+	if (cx_mount_bind(at, at, err) < 0 || cx_mount_restrict(at, MOUNT_ATTR_RDONLY, err) < 0)
+		return -err->errnum;
+	if (statvfs(at, &fs) < 0 || (fs.f_flag & ST_RDONLY) == 0)
+		return cx_refuse(err, CX_DENIED, "it can still be written");
+	return 0;
 }
 
 static int step_masks(struct making *b, struct cx_err *err)
 {
-	cx_autofd int proc = cx_open_no_links(b->skeleton, "proc", O_PATH | O_DIRECTORY, 0, err);
+	char at[PATH_SIZE];
 
-	if (proc < 0 || cx_mount_check(proc, PROC_SUPER_MAGIC, "proc", err) < 0)
-		return -err->errnum;
 	for (size_t i = 0; i < cx_policy_nmasked; i++)
-		if (cover(b, proc, cx_policy_masked[i].path, err) < 0)
+		if (cx_format(at, sizeof at, "proc/%s", err, cx_policy_masked[i].path) < 0 ||
+		    cover(b, at, err) < 0)
 			return cx_wrap(err, "mask 'proc/%s'", cx_policy_masked[i].path);
-	for (size_t i = 0; i < cx_policy_nreadonly; i++) {
-		const char *path = cx_policy_readonly[i].path;
-
-		if (faccessat(proc, path, F_OK, 0) < 0 && errno == ENOENT)
-			continue;
-		if (cx_mount_clone(proc, path, MOUNT_ATTR_RDONLY, proc, path, err) < 0)
-			return cx_wrap(err, "read-only 'proc/%s'", path);
-	}
+	for (size_t i = 0; i < cx_policy_nreadonly; i++)
+		if (cx_format(at, sizeof at, "proc/%s", err, cx_policy_readonly[i].path) < 0 ||
+		    make_readonly(at, err) < 0)
+			return cx_wrap(err, "read-only 'proc/%s'", cx_policy_readonly[i].path);
 	return 0;
-}
-
-static int write_new(int dir, const char *name, const char *text, struct cx_err *err)
-{
-	cx_autofd int fd =
-		cx_open_no_links(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0444, err);
-
-	return fd < 0 ? fd : cx_write_all(fd, text, strlen(text), err);
 }
 
 /* glibc and language runtimes count processors here. */
 static int step_sys(struct making *b, struct cx_err *err)
 {
-	static const char *const dirs[] = { "sys/devices", "sys/devices/system",
-					    "sys/devices/system/cpu" };
-	static const char *const files[] = { "online", "possible", "present" };
-	cx_autofd int cpu = -EBADF;
+	static const char *const dirs[] = { "sys/devices", "sys/devices/system", CPUS };
+	static const char *const others[] = { CPUS "/possible", CPUS "/present" };
+	cx_autofd int online = -EBADF;
 	char range[32] = "0\n";
 
 	if (b->cpus > 1)
 		(void)snprintf(range, sizeof range, "0-%u\n", b->cpus - 1);
 	for (size_t i = 0; i < CX_LEN(dirs); i++)
-		if (mkdirat(b->skeleton, dirs[i], 0755) < 0)
+		if (mkdir(dirs[i], 0755) < 0)
 			return cx_fail(err, errno, "make directory '%s'", dirs[i]);
-	cpu = cx_open_no_links(b->skeleton, dirs[CX_LEN(dirs) - 1], O_PATH | O_DIRECTORY, 0, err);
-	if (cpu < 0)
-		return cpu;
-	for (size_t i = 0; i < CX_LEN(files); i++)
-		if (write_new(cpu, files[i], range, err) < 0)
-			return -err->errnum;
-	return cx_mount_restrict(b->skeleton, "sys", MOUNT_ATTR_RDONLY, err);
-}
-
-static bool same_place(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+	online = open(CPUS "/online", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (online < 0 || cx_write_all(online, range, strlen(range), err) < 0)
+		return cx_fail(err, errno, "write '%s'", CPUS "/online");
+	for (size_t i = 0; i < CX_LEN(others); i++)
+		if (link(CPUS "/online", others[i]) < 0)
+			return cx_fail(err, errno, "make '%s'", others[i]);
+	cx_close(&online); /* what is open for writing is not made read-only */
+	return cx_mount_restrict("sys", MOUNT_ATTR_RDONLY, err);
 }
 
 int cx_blank_check_root(int fd, struct cx_err *err)

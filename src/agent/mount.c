@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -74,32 +75,42 @@ int cx_mount_move(int from, const char *from_path, int at, const char *path, str
 	return tree < 0 ? tree : attach(tree, at, path, err);
 }
 
-int cx_mount_clone(int from, const char *from_path, unsigned attrs, int at, const char *path,
-		   struct cx_err *err)
-{
-	struct mount_attr attr = { .attr_set = attrs };
-	cx_autofd int entry = cx_open_no_links(from, from_path, O_PATH, 0, err);
-	cx_autofd int tree = -EBADF;
+static_assert((int)MOUNT_ATTR_RDONLY == (int)MS_RDONLY &&
+		      (int)MOUNT_ATTR_NOSUID == (int)MS_NOSUID &&
+		      (int)MOUNT_ATTR_NODEV == (int)MS_NODEV &&
+		      (int)MOUNT_ATTR_NOEXEC == (int)MS_NOEXEC,
+	      "mount(2) takes the same bits");
 
-	if (entry < 0)
-		return entry;
-	tree = open_tree(entry, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	if (tree < 0)
-		return cx_fail(err, errno, "clone '%s'", from_path);
-	if (attrs != 0 && mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
-		return cx_fail(err, errno, "restrict '%s'", from_path);
-	return attach(tree, at, path, err);
+int cx_mount_at(const char *type, const char *const *options, unsigned attrs, const char *at,
+		struct cx_err *err)
+{
+	char text[128];
+	size_t len = 0;
+
+	for (; *options != NULL; options += 2) {
+		len += (size_t)snprintf(text + len, sizeof text - len, "%s%s=%s",
+					len > 0 ? "," : "", options[0], options[1]);
+		if (len >= sizeof text)
+			return cx_refuse(err, CX_INTERNAL, "too many options for '%s'", type);
+	}
+	if (mount("none", at, type, attrs, len > 0 ? text : NULL) < 0)
+		return cx_fail(err, errno, "mount file system '%s'", type);
+	return 0;
 }
 
-int cx_mount_restrict(int at, const char *path, unsigned attrs, struct cx_err *err)
+int cx_mount_bind(const char *from, const char *at, struct cx_err *err)
+{
+	if (mount(from, at, NULL, MS_BIND, NULL) < 0)
+		return cx_fail(err, errno, "mount '%s' at '%s'", from, at);
+	return 0;
+}
+
+int cx_mount_restrict(const char *at, unsigned attrs, struct cx_err *err)
 {
 	struct mount_attr attr = { .attr_set = attrs };
-	cx_autofd int fd = cx_open_no_links(at, path, O_PATH, 0, err);
 
-	if (fd < 0)
-		return fd;
-	if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
-		return cx_fail(err, errno, "restrict '%s'", path);
+	if (mount_setattr(AT_FDCWD, at, AT_SYMLINK_NOFOLLOW, &attr, sizeof attr) < 0)
+		return cx_fail(err, errno, "restrict '%s'", at);
 	return 0;
 }
 

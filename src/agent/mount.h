@@ -24,13 +24,16 @@ CX_MUST int cx_mount_check(int fd, uint64_t magic, const char *what, struct cx_e
 CX_MUST int cx_mount_move(int from, const char *from_path, int at, const char *path,
 			  struct cx_err *err);
 
-/* Lays a clone of the mount or directory entry from/from_path, with more attributes, over at/path.
+/*
+ * The same by name, below the working directory, with one call each: for a tree in which nobody
+ * else has made anything yet, so that a name is what it says. A fresh file system; what is at
+ * `from` once more, with the attributes of the mount that it is seen through; attributes added to
+ * the mount at `at`.
  */
-CX_MUST int cx_mount_clone(int from, const char *from_path, unsigned attrs, int at,
-			   const char *path, struct cx_err *err);
-
-/* Adds attributes to the mount whose root is at/path. */
-CX_MUST int cx_mount_restrict(int at, const char *path, unsigned attrs, struct cx_err *err);
+CX_MUST int cx_mount_at(const char *type, const char *const *options, unsigned attrs,
+			const char *at, struct cx_err *err);
+CX_MUST int cx_mount_bind(const char *from, const char *at, struct cx_err *err);
+CX_MUST int cx_mount_restrict(const char *at, unsigned attrs, struct cx_err *err);
 
 /*
  * Opens (O_PATH) the directory `name` directly below dir, owned by us: what is missing is made, and
