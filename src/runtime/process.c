@@ -53,7 +53,8 @@ static int step_maps(const struct child *c, struct cx_err *err)
 	return 0;
 }
 
-int cx_process_reset_signals(struct cx_err *err)
+/* Every one back to its default action and unblocked; what this one starts inherits that. */
+static int step_signals(const struct child *c, struct cx_err *err)
 {
 	/* The kernel's struct and call: libc keeps two numbers to itself, which are inherited too.
 	 */
@@ -65,18 +66,13 @@ int cx_process_reset_signals(struct cx_err *err)
 	} plain;
 	sigset_t none;
 
+	(void)c;
 	for (int signo = 1; signo < NSIG; signo++) /* KILL and STOP refuse */
 		(void)syscall(SYS_rt_sigaction, signo, &plain, NULL, sizeof plain.mask);
 	(void)sigemptyset(&none);
 	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
 		return cx_fail(err, errno, "unblock signals");
 	return 0;
-}
-
-static int step_signals(const struct child *c, struct cx_err *err)
-{
-	(void)c;
-	return cx_process_reset_signals(err);
 }
 
 static int step_session(const struct child *c, struct cx_err *err)

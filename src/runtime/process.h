@@ -35,9 +35,6 @@ struct cx_process_plan {
 CX_MUST int cx_process_start(const struct cx_process_plan *plan, pid_t *ret_pid, int *ret_pidfd,
 			     struct cx_err *err);
 
-/* Every signal back to its default action and unblocked. Async-signal-safe. */
-CX_MUST int cx_process_reset_signals(struct cx_err *err);
-
 /*
  * Cuts the calling process to the capabilities of policy/caps.c's supervisor list: permitted,
  * effective and bounding; inheritable and ambient are emptied. Sets no_new_privs.

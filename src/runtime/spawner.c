@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/keyctl.h>
-#include <linux/sched.h>
 #include <linux/securebits.h>
 #include <net/if.h>
 #include <sched.h>
@@ -12,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -30,7 +30,6 @@
 #include "proto/spawn_msgs.h"
 #include "runtime/caps.h"
 #include "runtime/idmap.h"
-#include "runtime/process.h"
 #include "runtime/spawn.h"
 
 /* The other end of spawn.c: the whole of caisson-spawner. */
@@ -46,6 +45,7 @@ struct spawner {
 	int router_ns;	     /* -EBADF: no links are made */
 	struct cx_rtnl *router;
 	char cpus[12]; /* the agent's second argument */
+	void *stack;   /* where that of a child begins */
 };
 
 /* A request: views of the packet's descriptors. */
@@ -59,7 +59,22 @@ struct blank {
 	int our_go, our_report; /* the spawner's */
 };
 
-/* ---- the child, between clone3 and execveat: no allocation, no stream ----------------------- */
+/* ---- the child, between clone and execveat: no allocation, no stream ------------------------ */
+
+/*
+ * It is in the spawner's memory: a copy would cost more than all that is done in it. So the two
+ * take turns: it waits until "go", and then the spawner does until the end of the report, which
+ * says that the child has another memory, or none. Its own are its stack and its descriptors; what
+ * libc keeps for a thread (errno) they have together. Not so where more than our own code keeps
+ * accounts there, for one process: sanitizers, and points of faults.
+ */
+#if defined(__SANITIZE_ADDRESS__) || defined(CX_FAULT_INJECTION)
+enum { MEMORY = 0 };
+#elif defined(__has_feature)
+enum { MEMORY = __has_feature(address_sanitizer) ? 0 : CLONE_VM };
+#else
+enum { MEMORY = CLONE_VM };
+#endif
 
 static int step_maps(const struct blank *b, struct cx_err *err)
 {
@@ -97,11 +112,10 @@ static int step_ids(const struct blank *b, struct cx_err *err)
 	return 0;
 }
 
+/* Signals are as new: the spawner was started so (runtime/process.c), and changes none. */
 static int step_session(const struct blank *b, struct cx_err *err)
 {
 	(void)b;
-	if (cx_process_reset_signals(err) < 0)
-		return -err->errnum;
 	if (setsid() < 0)
 		return cx_fail(err, errno, "setsid");
 	(void)umask(022);
@@ -134,17 +148,18 @@ static const struct {
 								     need is left after it */
 };
 
-static _Noreturn void child_main(struct blank *b)
+static int child_main(void *arg)
 {
 	enum { ABOVE = CX_AGENT_FD_WORK + CX_AGENT_WORK_MAX };
+	const struct blank *b = arg;
 	char name[] = "caisson-agent", nwork[4], cpus[sizeof b->spawner->cpus];
 	char *argv[] = { name, nwork, cpus, NULL }, *envp[] = { NULL };
 	struct cx_err err = { 0 }, lost;
 	int image = fcntl(b->spawner->agent_image, F_DUPFD_CLOEXEC, ABOVE);
+	int report = fcntl(b->report, F_DUPFD_CLOEXEC, ABOVE);
 
-	cx_close(&b->our_go); /* so that the spawner's death is seen, at both pipes */
-	cx_close(&b->our_report);
-	b->report = fcntl(b->report, F_DUPFD_CLOEXEC, ABOVE);
+	(void)close(b->our_go); /* so that the spawner's death is seen, at both pipes */
+	(void)close(b->our_report);
 	(void)snprintf(nwork, sizeof nwork, "%u", b->msg.nwork);
 	memcpy(cpus, b->spawner->cpus, sizeof cpus);
 	for (size_t i = 0; i < CX_LEN(steps) && err.errnum == 0; i++)
@@ -154,7 +169,7 @@ static _Noreturn void child_main(struct blank *b)
 		(void)syscall(SYS_execveat, image, "", argv, envp, AT_EMPTY_PATH);
 		(void)cx_fail(&err, errno, "execute the agent");
 	}
-	(void)!cx_write_all(b->report, &err, sizeof err, &lost);
+	(void)!cx_write_all(report, &err, sizeof err, &lost);
 	_exit(EXIT_SETUP_FAILED);
 }
 
@@ -220,14 +235,10 @@ static int become_root(struct cx_err *err)
 static int clone_child(struct blank *b, int *ret_pidfd, struct cx_err *err)
 {
 	/* CLONE_PARENT: the child is caissond's to wait for, and its exit signal is ours. */
-	struct clone_args args = { .flags = ALL_NAMESPACES | CLONE_PIDFD | CLONE_PARENT,
-				   .pidfd = (uintptr_t)ret_pidfd };
-	long pid;
+	int pid = clone(child_main, b->spawner->stack,
+			ALL_NAMESPACES | MEMORY | CLONE_PIDFD | CLONE_PARENT, b, ret_pidfd);
 
-	pid = syscall(SYS_clone3, &args, sizeof args);
-	if (pid == 0)
-		child_main(b);
-	return pid > 0 ? (int)pid : cx_fail(err, errno, "clone3");
+	return pid > 0 ? pid : cx_fail(err, errno, "clone");
 }
 
 /* In the namespaces of the blank, which only the clone is to see. */
@@ -258,11 +269,14 @@ static int open_namespace(int pid, const char *name, struct cx_err *err)
 	return fd >= 0 ? fd : cx_fail(err, errno, "open its %s namespace", name);
 }
 
+/* To its end, which comes when the child has executed the agent or is dead. */
 static int collect_report(int fd, struct cx_err *err)
 {
-	struct cx_err told;
+	struct cx_err told, more, lost;
 	ssize_t n = cx_read_upto(fd, &told, sizeof told, err);
 
+	while (cx_read_upto(fd, &more, sizeof more, &lost) > 0)
+		;
 	if (n <= 0)
 		return (int)n;
 	if (n != (ssize_t)sizeof told || told.errnum <= 0 || told.len >= sizeof told.msg)
@@ -321,6 +335,8 @@ static int make_blank(struct blank *b, struct cx_spawned *made, struct cx_err *e
 	 * is its parent and will find it dead; it never ran a program. */
 	if (made->pidfd >= 0)
 		(void)syscall(SYS_pidfd_send_signal, made->pidfd, SIGKILL, NULL, 0);
+	cx_close(&go);
+	(void)!collect_report(report, &(struct cx_err){ 0 }); /* then the memory is ours again */
 	return -err->errnum;
 }
 
@@ -441,6 +457,19 @@ static int connect_to_router(struct spawner *s, struct cx_err *err)
 	return r;
 }
 
+/* With a page below that nobody may touch. */
+static int make_stack(struct spawner *s, struct cx_err *err)
+{
+	enum { PAGE = 4096, SIZE = 64 << 10 };
+	char *at = mmap(NULL, SIZE + PAGE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+
+	if (at == MAP_FAILED || mprotect(at, PAGE, PROT_NONE) < 0)
+		return cx_fail(err, errno, "a stack for children");
+	s->stack = at + PAGE + SIZE;
+	return 0;
+}
+
 static int prepare(struct spawner *s, struct cx_err *err)
 {
 	/* First of all, as long as that number can be nothing else. */
@@ -454,7 +483,8 @@ static int prepare(struct spawner *s, struct cx_err *err)
 		return cx_fail(err, errno, "open own namespaces");
 	if (connect_to_router(s, err) < 0)
 		return -err->errnum;
-	if (cx_format(s->cpus, sizeof s->cpus, "%ld", err, sysconf(_SC_NPROCESSORS_CONF)) < 0)
+	if (make_stack(s, err) < 0 ||
+	    cx_format(s->cpus, sizeof s->cpus, "%ld", err, sysconf(_SC_NPROCESSORS_CONF)) < 0)
 		return -err->errnum;
 	if (fcntl(s->control, F_SETFD, FD_CLOEXEC) < 0 ||
 	    fcntl(s->agent_image, F_SETFD, FD_CLOEXEC) < 0 ||

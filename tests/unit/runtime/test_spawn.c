@@ -228,6 +228,37 @@ START_TEST(spawner_keeps_nothing)
 }
 END_TEST
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(CX_FAULT_INJECTION)
+static unsigned long faults_of(pid_t pid)
+{
+	char path[64], text[2048];
+	unsigned long faults = 0;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	ck_assert_int_gt((int)cx_read_small_file(AT_FDCWD, path, text, sizeof text, &err), 0);
+	ck_assert_int_eq(sscanf(strrchr(text, ')'), ") %*c %*d %*d %*d %*d %*d %*u %lu", &faults),
+			 1);
+	return faults;
+}
+
+/* Whose memory is copied has a fault for each page that he writes to afterwards. */
+START_TEST(memory_is_not_copied)
+{
+	enum { MANY = 40 };
+	struct spawned s;
+	unsigned long before = 0;
+
+	for (int i = -MANY; i < MANY; i++) {
+		if (i == 0)
+			before = faults_of(spawner.pid);
+		ck_assert_msg(spawn(BASE, &s) == 0, "%s", err.msg);
+		end(&s);
+	}
+	ck_assert_uint_lt(faults_of(spawner.pid) - before, 2 * MANY);
+}
+END_TEST
+#endif
+
 START_TEST(bad_requests_are_refused_and_it_serves_on)
 {
 	static const uint32_t bases[] = { 0, 1, 65536, 524287, 1879048191, UINT32_MAX };
@@ -342,6 +373,9 @@ int main(void)
 	tcase_add_test(tc, blank_owns_its_namespace);
 	tcase_add_test(tc, blank_lands_in_its_groups);
 	tcase_add_test(tc, spawner_keeps_nothing);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(CX_FAULT_INJECTION)
+	tcase_add_test(tc, memory_is_not_copied);
+#endif
 	tcase_add_test(tc, bad_requests_are_refused_and_it_serves_on);
 	tcase_add_test(tc, a_late_answer_is_never_taken);
 	tcase_add_test(tc, spawner_is_trimmed);
