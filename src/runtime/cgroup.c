@@ -321,6 +321,12 @@ static int open_tasks(const struct cx_cgroups *groups, int dir, struct cx_cgroup
 	return 0;
 }
 
+/* Only in a tree that does, it has a group of its own. In the others of v1 it is in <id> itself. */
+static bool limits_agent(const struct cx_cgroup_tree *tree)
+{
+	return (tree->controllers & (CX_CTL_MEMORY | CX_CTL_PIDS)) != 0;
+}
+
 static int make_agent(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree, int top,
 		      struct cx_cgroup *ret, struct cx_err *err)
 {
@@ -349,7 +355,8 @@ static int make_in_tree(const struct cx_cgroups *groups, const struct cx_cgroup_
 	    enable_controllers(groups, top, err) < 0 ||
 	    make_work(groups, tree, top, uid_base, ret, err) < 0)
 		return -err->errnum;
-	return make_agent(groups, tree, top, ret, err);
+	return limits_agent(tree) ? make_agent(groups, tree, top, ret, err)
+				  : open_tasks(groups, top, ret, err);
 }
 
 /* Also for remains in one tree only: what is there belongs to somebody else until it was removed.

@@ -14,6 +14,8 @@
  *	<root>/caisson-<instance>/<id>/agent	the agent, under CX_AGENT_MEMORY and CX_AGENT_PIDS
  *	<root>/caisson-<instance>/<id>/work	all else, under struct cx_limits; delegated
  *
+ * Where neither of the agent's limits is (trees of v1) the agent is in <id> itself.
+ *
  * A command runs in a group cmd-N below "work", made here and root's, in every tree that counts or
  * limits processes, memory or CPU time: one "slot" is used by one command at a time, and again when
  * nothing is left of it. What the sandbox may do there is to put processes in and to forbid new

@@ -365,6 +365,18 @@ START_TEST(test_agent_limits)
 }
 END_TEST
 
+/* A group costs its making and its end: where neither limit of the agent is, it has none. */
+START_TEST(test_agent_group)
+{
+	for (unsigned i = 0; i < group.ntop; i++) {
+		bool limits = v2 || faccessat(group.top[i], "work/pids.max", F_OK, 0) == 0 ||
+			      faccessat(group.top[i], "work/memory.limit_in_bytes", F_OK, 0) == 0;
+
+		ck_assert_int_eq(faccessat(group.top[i], "agent", F_OK, 0) == 0, limits);
+	}
+}
+END_TEST
+
 START_TEST(test_bad_limits)
 {
 	static const struct cx_limits bad[] = { { 9, 1 << 20, 1 },
@@ -1078,6 +1090,7 @@ int main(void)
 	tcase_add_loop_test(tcase, test_weight, 0, 4);
 	tcase_add_test(tcase, test_cpu);
 	tcase_add_test(tcase, test_agent_limits);
+	tcase_add_test(tcase, test_agent_group);
 	tcase_add_test(tcase, test_bad_limits);
 	tcase_add_test(tcase, test_delegation);
 	tcase_add_test(tcase, test_no_way_out);
