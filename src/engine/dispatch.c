@@ -19,6 +19,7 @@ struct creating {
 	bool linked;		     /* its policy is to be in force when it is answered */
 	struct cx_msg_egress policy; /* what of it is views is behind this */
 	uint32_t number;	     /* of it, when it is; else 0 */
+	unsigned set_for;	     /* create.gives: whose it is */
 	char rules[];
 };
 
@@ -147,8 +148,11 @@ static int open_reach(struct cx_dispatch *d, struct cx_sandbox *sb, struct reach
 
 static int set_policy(struct creating *c, const struct cx_sandbox *sb, struct cx_err *err)
 {
+	if (c->set_for != c->create.gives)
+		c->number = 0;
 	if (!c->linked || c->number != 0)
 		return 0;
+	c->set_for = c->create.gives;
 	return cx_egress_set(c->dispatch->host, sb->record.slot, &c->policy, &c->number, err);
 }
 

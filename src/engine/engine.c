@@ -53,6 +53,13 @@ static void on_running(void *arg, struct cx_sandbox *sb)
 	cx_pool_running(&e->pool, sb);
 }
 
+static void on_sandbox_lost(void *arg, struct cx_sandbox *sb)
+{
+	struct engine *e = arg;
+
+	cx_pool_lost(&e->pool, sb);
+}
+
 static void on_ended(void *arg, struct cx_sandbox *sb)
 {
 	struct engine *e = arg;
@@ -263,6 +270,7 @@ static int start(struct engine *e, struct cx_err *err)
 	const struct cx_config *c = e->host.config;
 	const struct cx_sandbox_watch sandboxes = { .blank = on_blank,
 						    .running = on_running,
+						    .lost = on_sandbox_lost,
 						    .oom = on_oom,
 						    .ended = on_ended,
 						    .gone = on_gone,

@@ -158,6 +158,7 @@ static void give(struct cx_sandbox *sb, struct cx_create *create)
 {
 	sb->creator = create;
 	create->given = sb;
+	create->gives++;
 	cx_sandbox_claim(sb, &create->plan);
 }
 
@@ -180,6 +181,18 @@ static void waited_too_long(struct cx_timer *timer)
 	create->done(create, NULL, &err);
 }
 
+static void wait_at(struct cx_pool *pool, struct cx_create **at, struct cx_create *create)
+{
+	create->given = NULL;
+	create->next = *at;
+	*at = create;
+	if (pool->last == at)
+		pool->last = &create->next;
+	pool->nwaiting++;
+	create->timer = (struct cx_timer){ .fire = waited_too_long };
+	cx_timer_set(&pool->set->host->loop, &create->timer, CX_POOL_WAIT_MS);
+}
+
 /* One that is well: the end of another may be waiting in the loop behind this request. */
 static struct cx_sandbox *take_blank(struct cx_pool *pool)
 {
@@ -200,20 +213,14 @@ int cx_pool_create(struct cx_pool *pool, struct cx_create *create, struct cx_err
 	asked(pool);
 	blank = take_blank(pool);
 	create->pool = pool;
-	if (blank != NULL) {
-		give(blank, create);
-		schedule(pool);
-		return 0;
-	}
-	if (pool->nwaiting == CX_POOL_QUEUE_MAX)
+	create->gives = 0;
+	if (blank == NULL && pool->nwaiting == CX_POOL_QUEUE_MAX)
 		return cx_refuse(err, CX_BUSY, "%d creations are waiting already",
 				 CX_POOL_QUEUE_MAX);
-	create->next = NULL;
-	create->timer = (struct cx_timer){ .fire = waited_too_long };
-	*pool->last = create;
-	pool->last = &create->next;
-	pool->nwaiting++;
-	cx_timer_set(&pool->set->host->loop, &create->timer, CX_POOL_WAIT_MS);
+	if (blank != NULL)
+		give(blank, create);
+	else
+		wait_at(pool, pool->last, create);
 	schedule(pool);
 	return 0;
 }
@@ -235,13 +242,32 @@ void cx_pool_running(struct cx_pool *pool, struct cx_sandbox *sb)
 		create->done(create, sb, NULL);
 }
 
+/* It died behind that look, of nothing that was asked of it. Whose turn it was is first in line. */
+void cx_pool_lost(struct cx_pool *pool, struct cx_sandbox *sb)
+{
+	struct cx_create *create = sb->creator;
+	struct cx_sandbox *blank;
+
+	if (create == NULL || pool->stopped || create->gives >= CX_POOL_GIVES)
+		return;
+	cx_log_err(CX_LOG_WARNING, &sb->why, "a blank died at its claim, another one is taken",
+		   "id", sb->record.id, NULL);
+	sb->creator = NULL;
+	blank = take_blank(pool);
+	if (blank != NULL)
+		give(blank, create);
+	else
+		wait_at(pool, &pool->first, create);
+	schedule(pool);
+}
+
 void cx_pool_gone(struct cx_pool *pool, struct cx_sandbox *sb)
 {
 	struct cx_create *create = cx_take_ptr(&sb->creator);
 
 	if (create != NULL)
 		create->done(create, NULL, &sb->why);
-	else if (sb->made && !sb->was_running && sb->why.errnum != 0)
+	else if (sb->made && !sb->was_running && !sb->lost && sb->why.errnum != 0)
 		failed(pool, &sb->why); /* a blank that did not come up, or died waiting */
 	schedule(pool);
 }

@@ -14,6 +14,7 @@ enum {
 	CX_POOL_QUEUE_MAX = 256,
 	CX_POOL_WAIT_MS = 30000,
 	CX_POOL_TRIES = 3, /* failures in a row to make a blank, until the waiting are told */
+	CX_POOL_GIVES = 3, /* blanks for one request, when they die in the moment of their claim */
 	/* Ended sandboxes that are not all removed: with so many no blank is made, who asks waits.
 	 */
 	CX_POOL_REMAINS_MAX = 64,
@@ -26,6 +27,7 @@ struct cx_create {
 	void (*done)(struct cx_create *create, struct cx_sandbox *sb, const struct cx_err *err);
 	uint64_t asked_us;
 	struct cx_sandbox *given; /* whom the claim went to; NULL: it waits. Valid until done */
+	unsigned gives;		  /* how often it went to one: another number, another sandbox */
 	struct cx_create *next;	  /* pool's from here */
 	struct cx_timer timer;
 	struct cx_pool *pool;
@@ -57,6 +59,7 @@ CX_MUST int cx_pool_create(struct cx_pool *pool, struct cx_create *create, struc
 /* The watch of the sandboxes hands these on. */
 void cx_pool_blank(struct cx_pool *pool, struct cx_sandbox *sb);
 void cx_pool_running(struct cx_pool *pool, struct cx_sandbox *sb);
+void cx_pool_lost(struct cx_pool *pool, struct cx_sandbox *sb);
 void cx_pool_gone(struct cx_pool *pool, struct cx_sandbox *sb);
 
 #endif

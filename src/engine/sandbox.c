@@ -193,6 +193,8 @@ static void process_exited(void *owner, const struct cx_child_end *end)
 	char how[48];
 
 	sb->process = NULL;
+	/* What it said before, why it cannot do what the claim says, has been heard before. */
+	sb->lost = sb->state == CX_SANDBOX_CLAIMING;
 	(void)cx_refuse(&err, CX_INTERNAL, "its first process %s",
 			cx_child_describe(end, how, sizeof how));
 	if (sb->state != CX_SANDBOX_ENDING)
@@ -323,6 +325,7 @@ static void agent_closed(void *owner, const struct cx_err *why)
 	struct cx_err err;
 
 	sb->agent = NULL;
+	sb->lost = sb->state == CX_SANDBOX_CLAIMING;
 	if (why == NULL)
 		(void)cx_refuse(&err, CX_INTERNAL, "its agent closed the connection");
 	fault(sb, why != NULL ? why : &err);
@@ -430,7 +433,10 @@ static int claim_steps(struct cx_sandbox *sb, struct cx_err *err)
 	sb->set->usual = sb->plan->limits;
 	if (cx_fault_step("claim", err) < 0)
 		return -err->errnum;
-	return cx_msg_claim_send(cx_link_sock(sb->agent), CLAIM_REQUEST, &m, &root, 1, err);
+	if (cx_msg_claim_send(cx_link_sock(sb->agent), CLAIM_REQUEST, &m, &root, 1, err) == 0)
+		return 0;
+	sb->lost = err->errnum == EPIPE || err->errnum == ECONNRESET;
+	return -err->errnum;
 }
 
 /* ---- actions of the table -------------------------------------------------------------------- */
@@ -790,6 +796,9 @@ static void deliver(struct cx_sandbox *sb, enum cx_sandbox_event event)
 	sb->state = rule->next;
 	sb->set->count[sb->state]++;
 	promise_recorded(sb);
+	/* Before it is taken away: who waits for it is promised the same all the time. */
+	if (sb->lost && rule->run == end)
+		sb->set->watch.lost(sb->set->watch.arg, sb);
 	if (rule->run != NULL)
 		rule->run(sb);
 }

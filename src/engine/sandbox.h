@@ -69,6 +69,7 @@ struct cx_sandbox {
 	struct cx_reaping reaping;
 	unsigned held; /* layers counted, the first so many of the record's */
 	bool made, was_running;
+	bool lost;	/* its agent ended by itself before it had answered the claim */
 	bool has_trash; /* what it wrote is in the trash */
 	bool frozen;	/* for a commit (freezer.h); record.paused: for its user */
 	bool out_of_memory;
@@ -85,6 +86,8 @@ struct cx_sandbox {
 struct cx_sandbox_watch {
 	void (*blank)(void *arg, struct cx_sandbox *sb);
 	void (*running)(void *arg, struct cx_sandbox *sb);
+	/* It is lost: who waits for it may claim another, or hears of its end by gone(). */
+	void (*lost)(void *arg, struct cx_sandbox *sb);
 	void (*oom)(void *arg, struct cx_sandbox *sb);	 /* out_of_memory became true */
 	void (*ended)(void *arg, struct cx_sandbox *sb); /* nothing of it runs any more */
 	void (*gone)(void *arg, struct cx_sandbox *sb);	 /* nothing is left; freed afterwards */

@@ -2,8 +2,12 @@
 """The pool of blanks: what it gives, and how many it keeps (what that costs: test_idle.py)."""
 
 import concurrent.futures
+import contextlib
 import os
+import re
 import signal
+import struct
+import subprocess
 import time
 
 import pytest
@@ -44,6 +48,97 @@ def test_what_is_handed_out_is_alive(dead_blanks):
     key = made.result(30).ok()["id"]
     assert engine.api.exec(key, "echo alive").stdout == "alive\n"
     engine.api.delete(key).ok()
+
+
+# ---- one that dies when it is handed out -----------------------------------------------------------
+
+CLAIMED = 2  # engine/record.h
+GIVES = 3    # CX_POOL_GIVES
+
+
+def claimed(engine):
+    """First processes of those that have an image and have not answered yet, by id."""
+    found = {}
+    for key in os.listdir(os.path.join(engine.run, "sandboxes")):
+        with contextlib.suppress(FileNotFoundError):
+            record = harness.read(os.path.join(engine.run, "sandboxes", key, "record"), binary=True)
+            if struct.unpack_from("<I", record, 12)[0] == CLAIMED:
+                found[key] = struct.unpack_from("<I", record, 72)[0]
+    return found
+
+
+@contextlib.contextmanager
+def dying_blanks(engine, times, **fields):
+    """A create whose first blanks die in the middle of their claims: the create, and the blanks' ids."""
+    died, stopped = set(), set()
+
+    def stop_new():
+        """Alive and silent, so it is well, and answers nothing."""
+        for pid in set(engine.agents()) - stopped:
+            os.kill(pid, signal.SIGSTOP)
+            stopped.add(pid)
+
+    harness.wait_until(lambda: engine.api.blanks() == times, 10, "a full pool")
+    stop_new()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        made = pool.submit(harness.Api(engine.socket).create, **fields)
+        try:
+            for _ in range(times):
+                ((key, pid),) = harness.wait_until(lambda: (claimed(engine).items() - died) or stop_new(), 10, "a claim",
+                                                   every=0.001)
+                os.kill(pid, signal.SIGKILL)
+                died.add((key, pid))
+        finally:
+            for pid in stopped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        yield made, [key for key, _ in died]
+
+
+@pytest.fixture(params=[1, GIVES - 1])
+def few(request):
+    for engine in conftest.run_engine("--pool", str(request.param)):
+        yield engine, request.param
+
+
+def test_one_that_dies_at_its_claim_is_replaced(few):
+    engine, times = few
+    wish = {"name": "the-one", "idempotency_key": "once", "memory_gb": 0.25,
+            "network_allowlist": ["192.0.2.0/24"], "environment_vars": {"WORD": "kept"}}
+    with dying_blanks(engine, times, **wish) as (made, died):
+        key = made.result(30).ok()["id"]
+    api = engine.api
+    assert key not in died and api.create(**wish).ok()["id"] == key
+    assert [row["id"] for row in api.list()] == [key]
+    assert api.exec(key, "echo $WORD").stdout == "kept\n"
+    promised = {row["name"]: row["promised"] for row in api.request("GET", "/api/v1/host").ok()["resources"]
+                if row["name"] in ("sandboxes", "memory")}
+    assert promised == {"sandboxes": 1, "memory": 2**28}, promised
+    api.reaped()
+    assert not [left for one in died for left in engine.left_of(one)]
+    # Its policy is in force on its own link, and no other has one.
+    address = re.search(r"inet ([\d.]+)", api.exec(key, "busybox ip -o -4 addr show dev eth0").stdout)[1]
+    router = f"--net={engine.run}/net"
+    link = re.search(rf"^{address} dev (\w+)", subprocess.check_output(["nsenter", router, "ip", "route"], text=True),
+                     re.M)[1]
+    numbers = subprocess.check_output(["nsenter", router, "nft", "list", "map", "inet", "caisson", "numbers"], text=True)
+    assert re.findall(r'"(s\d+)" :', numbers) == [link], numbers
+    api.delete(key).ok()
+
+
+@pytest.fixture
+def three():
+    yield from conftest.run_engine("--pool", str(GIVES))
+
+
+def test_not_for_ever(three):
+    wish = {"name": "the-one", "idempotency_key": "once"}
+    with dying_blanks(three, GIVES, **wish) as (made, died):
+        answer = made.result(30)
+    assert answer.status == 500 and three.log().count("a blank died at its claim") == GIVES - 1, answer
+    key = three.api.create(**wish).ok()["id"]
+    assert key not in died and [row["id"] for row in three.api.list()] == [key]
+    three.api.delete(key).ok()
 
 
 @pytest.fixture
