@@ -11,9 +11,6 @@
 #include "base/fd.h"
 
 enum {
-	/* What it writes, its first process and mounts, the watch of its memory.
-	 * Besides there is one of each tree of control groups. */
-	FILES_EACH = 4,
 	FILES_OWN = 256, /* also what a creation takes for a moment */
 	PART = 20,	 /* of what there is, is kept if nothing is configured */
 	PIDS_RESERVE = 1024,
@@ -122,7 +119,8 @@ void cx_capacity_open(const struct cx_host *host, struct cx_capacity *ret)
 	limit(&of[CX_RESOURCE_CPU], c->cpu_overcommit);
 	limit(&of[CX_RESOURCE_MEMORY], c->memory_overcommit);
 	limit(&of[CX_RESOURCE_PIDS], c->pids_overcommit);
-	ret->files_each = FILES_EACH + cx_cgroups_count(host->cgroups);
+	ret->files_each = CX_SANDBOX_FILES + cx_cgroups_count(host->cgroups);
+	ret->files_blank = CX_SANDBOX_FILES_BLANK + 2 * cx_cgroups_count(host->cgroups);
 	ret->on_disk = cx_quota_kind(host->quota) != CX_QUOTA_MEMORY;
 	ret->bounded = bounds.memory <= host->memory_bytes || bounds.pids < tasks;
 }
@@ -161,17 +159,26 @@ static uint64_t disk_of_plan(const struct cx_capacity *c, const struct cx_claim_
 	return c->on_disk && !plan->in_memory ? plan->disk.bytes : 0;
 }
 
+/* One that is ending may have been a blank. */
+static uint64_t files_of(const struct cx_pool *pool, const struct cx_capacity *c)
+{
+	const unsigned *n = pool->set->count;
+	uint64_t blank = pool->nwaiting;
+
+	blank += n[CX_SANDBOX_STARTING] + n[CX_SANDBOX_BLANK] + n[CX_SANDBOX_CLAIMING] +
+		 n[CX_SANDBOX_ENDING];
+	return blank * c->files_blank +
+	       (uint64_t)(n[CX_SANDBOX_RUNNING] + n[CX_SANDBOX_REMAINS]) * c->files_each;
+}
+
 /* To those that exist, those that are blank included, which cost descriptors only. */
 static void look_at_promises(const struct cx_pool *pool, struct cx_capacity *c)
 {
 	const struct cx_sandboxes *set = pool->set;
-	unsigned n = pool->nwaiting;
 
-	for (unsigned state = 0; state < CX_SANDBOX_STATE_MAX; state++)
-		n += set->count[state];
 	c->of[CX_RESOURCE_SANDBOXES].promised =
 		set->count[CX_SANDBOX_CLAIMING] + set->count[CX_SANDBOX_RUNNING] + pool->nwaiting;
-	c->of[CX_RESOURCE_FILES].promised = (uint64_t)n * c->files_each;
+	c->of[CX_RESOURCE_FILES].promised = files_of(pool, c);
 	c->of[CX_RESOURCE_CPU].promised = set->promised.cpu_milli;
 	c->of[CX_RESOURCE_MEMORY].promised = set->promised.memory_bytes;
 	c->of[CX_RESOURCE_PIDS].promised = set->promised.pids;
@@ -254,7 +261,7 @@ int cx_capacity_check(const struct cx_capacity *capacity, const struct cx_claim_
 	static const enum cx_resource floors[] = { CX_RESOURCE_MEMORY, CX_RESOURCE_PIDS };
 	const uint64_t wanted[CX_RESOURCE_MAX] = {
 		[CX_RESOURCE_SANDBOXES] = 1,
-		[CX_RESOURCE_FILES] = capacity->files_each,
+		[CX_RESOURCE_FILES] = capacity->files_blank, /* which it is at first */
 		[CX_RESOURCE_CPU] = plan->limits.cpu_milli,
 		[CX_RESOURCE_MEMORY] = plan->limits.memory_bytes,
 		[CX_RESOURCE_DISK] = disk_of_plan(capacity, plan),

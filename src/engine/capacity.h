@@ -31,10 +31,11 @@ struct cx_resource_state {
 
 struct cx_capacity {
 	struct cx_resource_state of[CX_RESOURCE_MAX];
-	unsigned files_each; /* of a sandbox */
-	bool on_disk;	     /* what sandboxes write, unless one asks for memory */
-	bool bounded;	     /* by a control group around all of them */
-	uint64_t looked_ms;  /* when the host was looked at; 0: not yet */
+	unsigned files_each;  /* descriptors of a sandbox that runs ... */
+	unsigned files_blank; /* ... or does not yet */
+	bool on_disk;	      /* what sandboxes write, unless one asks for memory */
+	bool bounded;	      /* by a control group around all of them */
+	uint64_t looked_ms;   /* when the host was looked at; 0: not yet */
 };
 
 /* What does not change while the host is up. */

@@ -82,6 +82,17 @@ struct cx_sandbox {
 	void *creator;			  /* pool.c's: who waits for it */
 };
 
+/*
+ * Descriptors of caissond's that one takes; besides there is one of each tree of control groups,
+ * and until the gateway has it another one.
+ */
+enum {
+	/* What it writes, its first process, its mounts, the watch of its memory. */
+	CX_SANDBOX_FILES = 4,
+	/* Until it runs: its user namespace and the connection to its agent, too. */
+	CX_SANDBOX_FILES_BLANK = CX_SANDBOX_FILES + 2,
+};
+
 /* Who wants to know. The sandbox is still whole in each; it must not be freed there. */
 struct cx_sandbox_watch {
 	void (*blank)(void *arg, struct cx_sandbox *sb);

@@ -144,8 +144,19 @@ def test_descriptors_are_what_is_promised():
         opened, each = len(os.listdir(f"/proc/{engine.pid}/fd")), room(api)["files"]["promised"]
         keys += [api.create().ok()["id"] for _ in range(3)]
         used = len(os.listdir(f"/proc/{engine.pid}/fd")) - opened
-        assert 0 < used <= 3 * each, (used, each)
+        assert used == 3 * each, (used, each)
         remove(api, keys)
+
+
+def test_descriptors_of_blanks_are_what_is_promised():
+    opened, promised = [], []
+    for blanks in 1, 9:
+        with engine_with("--pool", str(blanks)) as engine:
+            harness.wait_until(lambda: engine.api.blanks() == blanks, 10, "a full pool")
+            harness.wait_until(lambda: len(engine.agents()) == blanks, 10, "their agents")
+            opened.append(len(os.listdir(f"/proc/{engine.pid}/fd")))
+            promised.append(room(engine.api)["files"]["promised"])
+    assert opened[1] - opened[0] == promised[1] - promised[0] == 8 * promised[0], (opened, promised)
 
 
 def test_a_full_line_is_refused_at_once():

@@ -10,7 +10,7 @@ static struct cx_err err;
 /* Bounds for one resource only; everything else is free. */
 static struct cx_capacity only(enum cx_resource i, uint64_t limit, uint64_t promised)
 {
-	struct cx_capacity c = { .on_disk = true, .files_each = 8 };
+	struct cx_capacity c = { .on_disk = true, .files_each = 8, .files_blank = 12 };
 
 	for (unsigned k = 0; k < CX_RESOURCE_MAX; k++)
 		c.of[k].left = UINT64_MAX;
@@ -24,7 +24,7 @@ static const struct cx_claim_plan plan = {
 	.disk = { .bytes = 32 << 20 },
 };
 static const uint64_t wanted[CX_RESOURCE_MAX] = {
-	[CX_RESOURCE_SANDBOXES] = 1,	 [CX_RESOURCE_FILES] = 8,	[CX_RESOURCE_CPU] = 500,
+	[CX_RESOURCE_SANDBOXES] = 1,	 [CX_RESOURCE_FILES] = 12,	[CX_RESOURCE_CPU] = 500,
 	[CX_RESOURCE_MEMORY] = 64 << 20, [CX_RESOURCE_DISK] = 32 << 20, [CX_RESOURCE_PIDS] = 100,
 };
 
@@ -118,6 +118,8 @@ START_TEST(a_look_is_good_for_a_while_and_far_from_the_reserve)
 	set.promised = (struct cx_promises){ 1, 2, 3, 4 };
 	set.count[CX_SANDBOX_BLANK] = 2;
 	set.count[CX_SANDBOX_RUNNING] = 3;
+	set.count[CX_SANDBOX_STARTING] = set.count[CX_SANDBOX_ENDING] = 1;
+	set.count[CX_SANDBOX_REMAINS] = 1;
 	cx_capacity_glance(&host, &pool, &c);
 	ck_assert_uint_lt(*left, UINT64_MAX);
 	ck_assert_uint_eq(c.of[CX_RESOURCE_CPU].promised, 1);
@@ -125,7 +127,7 @@ START_TEST(a_look_is_good_for_a_while_and_far_from_the_reserve)
 	ck_assert_uint_eq(c.of[CX_RESOURCE_PIDS].promised, 3);
 	ck_assert_uint_eq(c.of[CX_RESOURCE_DISK].promised, 4);
 	ck_assert_uint_eq(c.of[CX_RESOURCE_SANDBOXES].promised, 3);
-	ck_assert_uint_eq(c.of[CX_RESOURCE_FILES].promised, 5 * 8);
+	ck_assert_uint_eq(c.of[CX_RESOURCE_FILES].promised, 4 * 12 + 4 * 8);
 	*left = SEEN;
 	c.of[CX_RESOURCE_PIDS].reserve = SEEN / 2;
 	c.looked_ms = cx_now_ms();
