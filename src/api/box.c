@@ -9,16 +9,34 @@
 #include "base/list.h"
 #include "base/log.h"
 
+static void free_words(struct cx_box *box)
+{
+	for (unsigned i = 0; i < CX_BOX_WORDS; i++)
+		cx_freep(&box->words[i]);
+}
+
+static bool make_words(struct cx_box *box)
+{
+	for (unsigned i = 0; i < CX_BOX_WORDS; i++) {
+		box->words[i] = malloc(CX_BOX_WORD_MAX);
+		if (box->words[i] == NULL) {
+			free_words(box);
+			return false;
+		}
+	}
+	return true;
+}
+
 struct cx_box *cx_box_new(struct cx_gateway *gw)
 {
-	struct cx_box *box = calloc(1, sizeof *box);
+	cx_autofree struct cx_box *box = calloc(1, sizeof *box);
 
-	if (box == NULL)
+	if (box == NULL || !make_words(box))
 		return NULL;
 	box->gw = gw;
 	box->log.max = CX_BOX_LOG_MAX + CX_BOX_LOG_CHUNK;
 	cx_list_add(&gw->boxes, box);
-	return box;
+	return cx_take_ptr(&box);
 }
 
 void cx_box_enter(struct cx_box *box)
@@ -53,6 +71,7 @@ void cx_box_free(struct cx_box *box)
 	cx_timer_clear(&box->lease);
 	cx_session_close(box->broken);
 	cx_session_close(box->session);
+	free_words(box);
 	cx_freep(&box->oom_message);
 	cx_box_forget_config(box);
 	cx_buf_free(&box->log);

@@ -15,6 +15,8 @@
 enum {
 	CX_BOX_LOG_MAX = 1 << 20, /* bytes kept of a start command's output */
 	CX_BOX_LOG_CHUNK = 65536,
+	CX_BOX_WORDS = 3,     /* that say how it ended: status, type, reason */
+	CX_BOX_WORD_MAX = 32, /* bytes of each */
 };
 
 enum cx_box_change { CX_BOX_AT_REST, CX_BOX_PAUSING, CX_BOX_RESUMING };
@@ -71,6 +73,7 @@ struct cx_box {
 	struct cx_buf start;
 	char *cwd, *user;
 	char told[16];		      /* the status that watchers heard last */
+	char *words[CX_BOX_WORDS];    /* room for those of its end, which is told without memory */
 	char *oom_message;	      /* NULL: caissond has not told what filled its memory */
 	bool configuring, configured; /* its agent was asked, and has done so */
 	bool destroying, reading_log, log_is_read;
@@ -179,11 +182,12 @@ CX_MUST int cx_boxnet_join(struct cx_gateway *gw, struct cx_sandbox_row *row,
 /* ---- boxend.c ------------------------------------------------------------------------------- */
 
 struct cx_ending {
-	const char *status, *type; /* of the row; type and what follows may be NULL */
-	const char *reason;	   /* termination_reason, where it is not the type */
+	/* Words of less than CX_BOX_WORD_MAX bytes; type and what follows may be NULL. */
+	const char *status, *type;
+	const char *reason; /* termination_reason, where it is not the type */
 	const char *message;
 };
-/* How it ended, in its row only; the first one counts. */
+/* How it ended, in its row only; the first one counts. Without memory it has no message. */
 void cx_box_mark(struct cx_box *box, const struct cx_ending *how);
 void cx_box_mark_failed(struct cx_box *box, const char *type, const struct cx_err *why);
 /* The whole end, once; cx_box_finish() follows. May free the box. how may be NULL with ->why. */

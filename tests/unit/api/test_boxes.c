@@ -27,6 +27,16 @@ static struct cx_packet *scratch, *heard;
 static struct cx_err err;
 static int caissond, agent;
 static char id[33];
+static bool no_memory; /* for texts */
+
+/* In place of libc's. */
+char *strdup(const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = no_memory ? NULL : malloc(size);
+
+	return copy != NULL ? memcpy(copy, text, size) : NULL;
+}
 
 /* ---- the two others -------------------------------------------------------------------------- */
 
@@ -255,6 +265,7 @@ static void on_command(struct cx_exec *exec, const struct cx_result *how, const 
 {
 	struct command *c = cx_container_of(exec, struct command, exec);
 	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
+	const bool without = no_memory;
 	struct cx_err e;
 
 	c->n++;
@@ -262,7 +273,9 @@ static void on_command(struct cx_exec *exec, const struct cx_result *how, const 
 		c->end = *how;
 	if (why != NULL)
 		c->why = *why;
+	no_memory = false;
 	ck_assert_int_eq(cx_store_sandbox_by_id(gw.store, id, &row, &e), 1);
+	no_memory = without;
 	(void)snprintf(c->status, sizeof c->status, "%s", row.status);
 }
 
@@ -385,6 +398,32 @@ START_TEST(its_time_is_over)
 		expect_told(&c, "TIMEOUT", CX_REASON_SANDBOX_STOPPED);
 	expect_row("TIMEOUT", "TIMEOUT", _i == 0 ? "TIMEOUT" : "IDLE_TIMEOUT");
 	expect_removal("x");
+}
+END_TEST
+
+/* What is allocated at the end may fail, and the end is the same but for what explains it. */
+START_TEST(an_end_without_memory)
+{
+	CX_AUTO(cx_sandbox_row_clear) struct cx_sandbox_row row = { 0 };
+	struct cx_box *box = make_plain(_i == 0 ? ",\"timeout_minutes\":0.005" : "");
+	struct command c;
+
+	run(box, &c);
+	no_memory = true;
+	if (_i == 0)
+		spin(400);
+	else
+		caissond_says(oom, 0, .id = cx_str_of(id));
+	no_memory = false;
+	expect_told(&c, _i == 0 ? "TIMEOUT" : "ERROR",
+		    _i == 0 ? CX_REASON_SANDBOX_STOPPED : CX_REASON_OOM);
+	expect_removal(NULL);
+	if (_i == 0)
+		expect_row("TIMEOUT", "TIMEOUT", "TIMEOUT");
+	else
+		expect_row("ERROR", "OOM_KILLED", "OOM_KILLED");
+	ck_assert_int_eq(cx_store_sandbox_by_id(gw.store, id, &row, &err), 1);
+	ck_assert_ptr_null(row.error_message);
 }
 END_TEST
 
@@ -642,6 +681,7 @@ int main(void)
 	tcase_add_test(tc, deleted);
 	tcase_add_loop_test(tc, start_command_ended, 0, 2);
 	tcase_add_loop_test(tc, its_time_is_over, 0, 2);
+	tcase_add_loop_test(tc, an_end_without_memory, 0, 2);
 	tcase_add_test(tc, out_of_memory_by_caissond);
 	tcase_add_loop_test(tc, out_of_memory_is_reported, 0, 2);
 	tcase_add_test(tc, out_of_memory_by_a_command);
