@@ -102,6 +102,8 @@ static const struct cx_slot_row slot_rows[] = {
 	  "whose limit was hit, the command's or the sandbox's" },
 	{ CX_CTL_MEMORY, "memory.kmem.tcp.limit_in_bytes", CX_SLOT_SET, "-1", true,
 	  "a group without a limit does not count for those above it" },
+	{ CX_CTL_MEMORY, "memory.swappiness", CX_SLOT_SET, "0", true,
+	  "it has that of the group above it as it was made, which in a blank is not set yet" },
 };
 
 #define PART(name) offsetof(struct cx_memory_report, name##_bytes)

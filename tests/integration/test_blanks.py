@@ -10,7 +10,10 @@ import difflib
 import fcntl
 import os
 import re
+import signal
 import subprocess
+
+import pytest
 
 import conftest
 import harness
@@ -182,11 +185,38 @@ def portrait(engine, key):
     return {names.plain(name): names.plain(text) for name, text in facts.items()}
 
 
-def made(pool):
-    """The portrait of a sandbox of an engine with so many blanks, which have come up before."""
+def directories(engine):
+    return set(os.listdir(os.path.join(engine.run, "sandboxes")))
+
+
+def use_up(engine, pool, wish):
+    """Blanks have the limits that were asked for last: after this all of them have those of wish."""
+    first = set(engine.agents())
+    engine.api.delete(engine.api.create("busybox", **wish).ok()["id"]).ok()
+    for pid in first & set(engine.agents()):
+        os.kill(pid, signal.SIGKILL)
+    harness.wait_until(lambda: engine.api.blanks() == pool and not first & set(engine.agents()), 20, "other blanks")
+    engine.api.reaped()
+
+
+def limits_of(engine):
+    """What is set in the groups of the blanks of an engine."""
+    return {value for key in directories(engine) for path, value in groups(key)
+            if path.endswith(("/work/memory.limit_in_bytes", "/work/memory.max"))}
+
+
+def made(pool, before=None):
+    """The portrait of a sandbox of an engine with so many blanks, which have come up before.
+
+    before: they have the limits of such a one.
+    """
     for engine in conftest.run_engine("--pool", str(pool)):
         harness.wait_until(lambda: len(engine.agents()) == pool, 10, "blanks")
-        waited = set(os.listdir(os.path.join(engine.run, "sandboxes")))
+        if before is not None:
+            use_up(engine, pool, before)
+            (limit,) = limits_of(engine)
+            assert int(limit.split()[-1]) == before["memory_gb"] * 2**30
+        waited = directories(engine)
         key = engine.api.create("busybox", name="the-same", environment_vars={"A": "b"}).ok()["id"]
         assert (key in waited) == (pool > 0)
         seen = portrait(engine, key)
@@ -194,10 +224,22 @@ def made(pool):
     return seen
 
 
-def test_a_claimed_blank_is_like_one_that_was_begun_for_its_claim():
-    waited, begun = made(3), made(0)
-    empty = [name for name, text in begun.items() if "inside" in name and not text]
-    assert len(begun) > 100 and not empty, (empty, sorted(begun))
+# More and less than what is asked for afterwards; less than a core's share is never set before.
+OTHERS = (None, {"cpu_cores": 2, "memory_gb": 0.5, "pids_limit": 77}, {"cpu_cores": 1, "memory_gb": 0.0625})
+
+
+@pytest.fixture(scope="module")
+def begun():
+    """Of one that was begun when it was asked for."""
+    seen = made(0)
+    empty = [name for name, text in seen.items() if "inside" in name and not text]
+    assert len(seen) > 100 and not empty, (empty, sorted(seen))
+    return seen
+
+
+@pytest.mark.parametrize("before", OTHERS, ids=("no limits", "more", "less"))
+def test_a_claimed_blank_is_like_one_that_was_begun_for_its_claim(begun, before):
+    waited = made(3, before)
     different = [line for name in sorted(set(waited) | set(begun))
                  for line in difflib.unified_diff(waited.get(name, "").splitlines(), begun.get(name, "").splitlines(),
                                                   name + ", waited", name + ", begun", lineterm="", n=0)]
