@@ -176,7 +176,8 @@ int cx_box_open_session(struct cx_box *box, struct cx_engine_answer *answer, boo
 			struct cx_err *err)
 {
 	struct cx_accounts *accounts = NULL;
-	struct cx_session_events events = { .lost = on_lost,
+	struct cx_session_events events = { .sandbox = box->row.id,
+					    .lost = on_lost,
 					    .hold = on_hold,
 					    .used = on_use,
 					    .need_slot = on_need_slot,

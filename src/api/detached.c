@@ -360,6 +360,7 @@ static int ask(struct cx_detached *d, struct cx_session *session, const struct c
 	    cx_pipes_fill(&pipes, spec->input.p, spec->input.len, err) < 0)
 		return -err->errnum;
 	d->session = session;
+	d->exec.id = d->row.id;
 	return cx_command_ask(session, spec, d->row.id, &pipes, &d->exec, err);
 }
 
@@ -499,6 +500,7 @@ static void go_on(struct cx_detached *d, struct cx_session *session)
 	struct cx_err err;
 
 	d->session = session;
+	d->exec.id = d->row.id;
 	d->earlier = true;
 	if (cx_session_exec_again(session, d->row.id, (uint32_t)d->row.timeout_ms,
 				  (uint64_t)d->row.asked_us, &mark, &d->exec, &err) < 0)

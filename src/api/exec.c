@@ -195,7 +195,7 @@ static int run(struct cx_request *req, const char *sandbox, struct cx_session *s
 	if (row == NULL)
 		return cx_fail(err, ENOMEM, "command");
 	if (cx_exec_row_begin(row, sandbox, spec, err) == 0 &&
-	    cx_run_start(req, session, spec, answer, row, err) == 0)
+	    cx_run_start(req, session, spec, row->id, answer, row, err) == 0)
 		return 0;
 	free_row(row);
 	return -err->errnum;

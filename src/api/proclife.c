@@ -280,6 +280,7 @@ int cx_proc_start(struct cx_gateway *gw, const char *sandbox, struct cx_session 
 	p->last = &p->first;
 	p->holders = 1; /* the exec's */
 	p->exec = (struct cx_exec){ .started = on_started, .ended = on_ended };
+	p->exec.id = p->plan.uuid[0] != '\0' ? p->plan.uuid : NULL;
 	return begin(p, session, watcher, err);
 }
 

@@ -236,7 +236,7 @@ static void on_gone(struct cx_request *req)
 /* With its exec asked for, a run that cannot read has to be killed and is not answered from here.
  */
 int cx_run_start(struct cx_request *req, struct cx_session *session, struct cx_exec_spec *spec,
-		 cx_run_done *done, void *arg, struct cx_err *err)
+		 const char *id, cx_run_done *done, void *arg, struct cx_err *err)
 {
 	struct cx_pipes pipes;
 	struct run *run = calloc(1, sizeof *run);
@@ -249,7 +249,7 @@ int cx_run_start(struct cx_request *req, struct cx_session *session, struct cx_e
 	run->arg = arg;
 	run->holders = 1;
 	run->output_max = spec->output_bytes;
-	run->exec = (struct cx_exec){ .started = on_started, .ended = on_ended };
+	run->exec = (struct cx_exec){ .started = on_started, .ended = on_ended, .id = id };
 	if (cx_command_start(session, spec, &run->exec, &pipes, err) < 0) {
 		release(run);
 		return -err->errnum;

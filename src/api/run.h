@@ -28,14 +28,15 @@ struct cx_run_result { /* valid in done() only */
 
 /*
  * Runs spec (its input is taken) for req, whose gone and owner it uses: a client that leaves takes
- * its command along. 0: done() follows once, later, with result or err set, or with both when the
- * sandbox or its agent was lost while the command ran (exec/session.h); it answers req.
+ * its command along. id: for the log, the caller's until done(), or NULL. 0: done() follows once,
+ * later, with result or err set, or with both when the sandbox or its agent was lost while the
+ * command ran (exec/session.h); it answers req.
  * -errno: nothing runs, and nothing follows.
  */
 typedef void cx_run_done(struct cx_request *req, const struct cx_run_result *result,
 			 const struct cx_err *err, void *arg);
 CX_MUST int cx_run_start(struct cx_request *req, struct cx_session *session,
-			 struct cx_exec_spec *spec, cx_run_done *done, void *arg,
+			 struct cx_exec_spec *spec, const char *id, cx_run_done *done, void *arg,
 			 struct cx_err *err);
 
 #endif

@@ -36,6 +36,7 @@ enum {
 };
 
 struct cx_session_events {
+	const char *sandbox; /* its id, for the log; NULL: none. Outlives the session */
 	/*
 	 * The connection is over, last call for it. What is pending stays so until the owner, who
 	 * may know why, says cx_session_fail() or cx_session_close().
@@ -136,6 +137,7 @@ CX_MUST int cx_session_port(struct cx_session *session, uint16_t port, uint32_t 
 struct cx_exec {
 	void (*started)(struct cx_exec *exec, uint32_t pid); /* may be NULL */
 	void (*ended)(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *err);
+	const char *id; /* for the log; NULL: none */
 	struct cx_exec_limits
 		limits; /* the host's; others are in the plan. Set before it is asked for */
 	struct cx_session *session; /* private, as is what follows */

@@ -2,6 +2,7 @@
 #include "exec/session_inner.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 #include "base/log.h"
 #include "exec/witness.h"
@@ -95,6 +96,7 @@ int cx_session_on_started(struct cx_session *session, struct cx_pending *slot,
 	if (!cx_msg_started_get(body, &m))
 		return cx_refuse(err, CX_INVALID, "malformed fields");
 	slot->waits = CX_WAIT_EXIT;
+	slot->pid = m.pid;
 	slot->deadline_ms = 0;
 	if (slot->limit > 0)
 		slot->deadline_ms = cx_now_ms() + slot->limit + CX_SESSION_ANSWER_MS;
@@ -159,6 +161,19 @@ static void read_used(struct cx_session *session, const struct cx_pending *slot,
 	cx_accounts_read(session->accounts, slot->group, &ret->used);
 }
 
+/* Either somebody inside has taken it over, or it is wrong: who looks has to know where. */
+static void log_other_end(const struct cx_session *session, const struct cx_pending *slot)
+{
+	const struct cx_exec *exec = slot->owner;
+	const char *sandbox = session->events.sandbox, *id = exec != NULL ? exec->id : NULL;
+	char pid[16];
+
+	(void)snprintf(pid, sizeof pid, "%u", (unsigned)slot->pid);
+	cx_log(CX_LOG_WARNING, "an agent told another end than the kernel", "id",
+	       sandbox != NULL ? sandbox : "none", "exec", id != NULL ? id : "none", "pid", pid,
+	       NULL);
+}
+
 /* The agent's word counts only where the kernel cannot be asked. */
 static const char *check_word(struct cx_session *session, const struct cx_pending *slot,
 			      struct cx_msg_exited *said)
@@ -169,7 +184,7 @@ static const char *check_word(struct cx_session *session, const struct cx_pendin
 	    (slot->group > 0 && !cx_accounts_owns(session->accounts, slot->group, saw.group)))
 		return "agent";
 	if (saw.status != said->status || (saw.how != said->how && said->how != CX_EXITED_TIMEOUT))
-		cx_log(CX_LOG_WARNING, "an agent told another end than the kernel", NULL);
+		log_other_end(session, slot);
 	if (said->how != CX_EXITED_TIMEOUT)
 		said->how = saw.how;
 	said->status = saw.status;

@@ -46,6 +46,7 @@ struct cx_pending {
 	bool reads;	      /* CX_WAIT_INFO: file_get */
 	bool kill_late;	      /* we have said that it did not start */
 	uint32_t group;	      /* execs: the slot of the accounts; 0: none */
+	uint32_t pid;	      /* execs: inside, as the agent says; 0: it has not started */
 	uint64_t asked_us;    /* execs: when it was sent */
 	struct cx_result end; /* CX_WAIT_HELD: what its owner has not been told ... */
 	unsigned held;	      /* ... until this number is released */

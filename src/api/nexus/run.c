@@ -141,5 +141,5 @@ int cx_nexus_run(struct cx_nexus_call *call, struct cx_err *err)
 	    make_spec(&call->rpc.p, language, &spec, err) < 0 ||
 	    cx_access_session(call->req, call->rpc.p.sandbox_id, &session, err) < 0)
 		return -err->errnum;
-	return cx_run_start(call->req, session, &spec, on_ended, call, err);
+	return cx_run_start(call->req, session, &spec, NULL, on_ended, call, err);
 }

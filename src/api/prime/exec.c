@@ -75,7 +75,7 @@ static int run(struct cx_request *req, struct cx_session *session, struct cx_err
 		return cx_refuse(err, CX_INVALID, "'tty' is not offered here");
 	if (spec.timeout_ms == 0)
 		spec.timeout_ms = TIMEOUT_MS;
-	return cx_run_start(req, session, &spec, answer, NULL, err);
+	return cx_run_start(req, session, &spec, NULL, answer, NULL, err);
 }
 
 void cx_prime_exec(struct cx_request *req)

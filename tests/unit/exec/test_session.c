@@ -127,7 +127,8 @@ static uint32_t hear(uint16_t type)
 
 static void set_up(void)
 {
-	static const struct cx_session_events events = { .lost = on_lost,
+	static const struct cx_session_events events = { .sandbox = "abcdefghijkl",
+							 .lost = on_lost,
 							 .hold = on_hold,
 							 .used = on_used,
 							 .main_ended = on_main,
@@ -218,7 +219,7 @@ static const struct cx_msg_exec plan = { .argv = { .p = "true", .len = 5 }, .tim
 
 static uint32_t begin(struct run *run)
 {
-	*run = (struct run){ .exec = { .started = on_started, .ended = on_ended } };
+	*run = (struct run){ .exec = { .started = on_started, .ended = on_ended, .id = "cafe" } };
 	ck_assert_int_eq(cx_pipes_open(&run->pipes, &err), 0);
 	ck_assert_msg(cx_session_exec(session, &plan, &run->pipes, &run->exec, &err) == 0, "%s",
 		      err.msg);
@@ -926,6 +927,30 @@ static bool kernel_tells(void)
 	return major > 6 || (major == 6 && minor >= 15);
 }
 
+/* What is written to stderr from here until listened(), up to what a pipe holds. */
+static int listen_to_log(int *ret_stderr)
+{
+	int p[2];
+
+	ck_assert_int_eq(pipe(p), 0);
+	*ret_stderr = dup(STDERR_FILENO);
+	ck_assert_int_ge(dup2(p[1], STDERR_FILENO), 0);
+	(void)close(p[1]);
+	return p[0];
+}
+
+static void listened(int fd, int saved, char *ret, size_t size)
+{
+	ssize_t n;
+
+	ck_assert_int_ge(dup2(saved, STDERR_FILENO), 0);
+	(void)close(saved);
+	n = cx_read_upto(fd, ret, size - 1, &err);
+	ck_assert_int_ge(n, 0);
+	ret[n] = '\0';
+	(void)close(fd);
+}
+
 /* What the agent says of an end counts only where the kernel does not tell. */
 START_TEST(the_kernel_is_asked_how_a_command_ended)
 {
@@ -934,10 +959,18 @@ START_TEST(the_kernel_is_asked_how_a_command_ended)
 	struct run run;
 	uint32_t r = begin(&run);
 	pid_t living = 0;
-	int fd = witness(killed ? OF_GONE : _i, killed, &living);
+	int fd = witness(killed ? OF_GONE : _i, killed, &living), saved, log;
+	char logged[1024];
 
 	say(started, r, .pid = 7);
+	log = listen_to_log(&saved);
 	say_raw(CX_MSG_exited, r, fine, sizeof fine, fd);
+	listened(log, saved, logged, sizeof logged);
+	if (known)
+		ck_assert_ptr_nonnull(strstr(logged, "told another end than the kernel "
+						     "id=abcdefghijkl exec=cafe pid=7\n"));
+	else
+		ck_assert_str_eq(logged, "");
 	ck_assert_int_eq(run.ended, 1);
 	ck_assert_str_eq(run.end.exit_source, known ? "kernel" : "agent");
 	ck_assert_int_eq(run.end.how, known && killed ? CX_EXITED_SIGNAL : CX_EXITED_CODE);
