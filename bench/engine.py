@@ -117,7 +117,8 @@ class Engine:
         self.programs, self.options, self.process, self.names = programs, options, None, itertools.count()
         self.top = tempfile.mkdtemp(prefix="caisson-bench.")
         os.chmod(self.top, 0o755)
-        self.state, self.run = os.path.join(self.top, "state"), os.path.join(self.top, "run")
+        self.state, self.run = os.path.join(self.top, "state"), host.make_run("caisson-bench.")
+        os.chmod(self.run, 0o755)
         self.socket, self.log = os.path.join(self.run, "caisson.sock"), os.path.join(self.top, "log")
         self.client = Client(self.socket)
         self.environment = {"PATH": os.environ["PATH"], "CAISSON_SOCKET": self.socket, "HOME": "/"}
@@ -167,7 +168,8 @@ class Engine:
         try:
             self.stop()
         finally:
-            shutil.rmtree(self.top, ignore_errors=True)
+            for path in (self.top, self.run):
+                shutil.rmtree(path, ignore_errors=True)
 
     # ---- what is asked of it ----
     def import_image(self, path, name=IMAGE):

@@ -97,6 +97,13 @@ def wait_for(condition, seconds=START_SECONDS, what="it"):
         time.sleep(0.05)
 
 
+def make_run(prefix):
+    """A directory for what lives no longer than a boot, in memory as /run is by rights; the caller's to remove."""
+    mounts = [line.split(" - ") for line in read("/proc/self/mountinfo").splitlines()]
+    memory = {left.split()[4] for left, right in mounts if right.startswith("tmpfs ")}
+    return tempfile.mkdtemp(prefix=prefix, dir=next((path for path in ("/run", "/dev/shm") if path in memory), None))
+
+
 def remove(top):
     """A directory with all that is below; peers leave mounts there."""
     for line in reversed(read("/proc/self/mountinfo").splitlines()):

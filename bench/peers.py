@@ -73,8 +73,8 @@ class Peer:
 class Runtime(Peer):
     """An OCI runtime: all namespaces but that of users, cgroup limits, default masks; `runc spec` writes the rest."""
 
-    def __init__(self, top, tree, _):
-        self.base = [self.program, "--root", os.path.join(top, self.program)]
+    def __init__(self, top, run, tree, _):
+        self.base = [self.program, "--root", os.path.join(run, self.program)]
         self.numbers, self.live = itertools.count(), f"bench-{self.program}-{os.getpid()}"
         self.bundle, self.idle = (self.make(os.path.join(top, f"{self.program}-{word}"), tree, command)
                                   for word, command in (("bundle", COMMAND), ("idle", IDLE)))
@@ -121,7 +121,7 @@ class Bubblewrap(Peer):
 
     name, program = "bubblewrap", "bwrap"
 
-    def __init__(self, _, tree, __):
+    def __init__(self, _, __, tree, ___):
         self.command = ["bwrap", "--unshare-all", "--bind", tree, "/", "--proc", "/proc", "--dev", "/dev",
                         "--tmpfs", "/tmp", "--die-with-parent", "--new-session", *COMMAND]
 
@@ -134,7 +134,7 @@ class Nspawn(Peer):
 
     name = program = "systemd-nspawn"
 
-    def __init__(self, top, tree, _):
+    def __init__(self, top, _, tree, __):
         self.top, self.tree, self.own, self.numbers = top, tree, threading.local(), itertools.count()
 
     def once(self):
@@ -180,13 +180,13 @@ class Podman(Containers):
 
     name = program = "podman"
 
-    def __init__(self, top, _, image):
+    def __init__(self, top, run, _, image):
         self.environment = {"PATH": os.environ["PATH"], "HOME": top,
                             "CONTAINERS_CONF": os.path.join(top, "containers.conf")}
         with open(self.environment["CONTAINERS_CONF"], "w", encoding="ascii") as file:
             file.write(PODMAN_SETTINGS)
-        self.base = ["podman", "--root", os.path.join(top, "p-root"), "--runroot", os.path.join(top, "p-run"),
-                     "--tmpdir", os.path.join(top, "p-tmp"), "--cgroup-manager", "cgroupfs",
+        self.base = ["podman", "--root", os.path.join(top, "p-root"), "--runroot", os.path.join(run, "p-run"),
+                     "--tmpdir", os.path.join(run, "p-tmp"), "--cgroup-manager", "cgroupfs",
                      "--events-backend", "file"]
         if shutil.which("runc") is not None:
             self.base += ["--runtime", "runc"]
@@ -208,14 +208,14 @@ class Docker(Containers):
 
     name, program = "docker", "dockerd"
 
-    def __init__(self, top, _, image):
+    def __init__(self, top, run, _, image):
         self.top = os.path.join(top, "docker")
         os.mkdir(self.top)
         self.socket = "unix://" + os.path.join(self.top, "socket")
         self.log = open(os.path.join(self.top, "log"), "w+", encoding="utf-8", errors="replace")
         self.daemon = subprocess.Popen(
             ["dockerd", "--host", self.socket, "--data-root", os.path.join(self.top, "data"), "--exec-root",
-             os.path.join(self.top, "exec"), "--pidfile", os.path.join(self.top, "pid"), "--iptables=false",
+             os.path.join(run, "docker"), "--pidfile", os.path.join(self.top, "pid"), "--iptables=false",
              "--bridge=none", "--exec-opt", "native.cgroupdriver=cgroupfs", "--default-ulimit",
              f"nofile={NOFILE}:{NOFILE}"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
             start_new_session=True)
@@ -271,8 +271,8 @@ ALL = (Runc, Crun, Bubblewrap, Nspawn, Podman, Docker, Isolate)
 ON_REQUEST = (Isolate,)
 
 
-def gather(names, top, tree, image, stack):
-    """([peer that runs here], {name: why another one does not}); stack: ends them."""
+def gather(names, places, tree, image, stack):
+    """([peer that runs here], {name: why another one does not}); places: for files, in memory; stack: ends them."""
     found, missing = [], {}
     for kind in ALL:
         wanted = kind.name in names if names else kind not in ON_REQUEST
@@ -282,7 +282,7 @@ def gather(names, top, tree, image, stack):
             missing[kind.name] = "not installed"
             continue
         try:
-            peer = kind(top, tree, image)
+            peer = kind(*places, tree, image)
             stack.callback(on_thread, peer, peer.stop)
             on_thread(peer, peer.start if hasattr(peer, "start") else peer.once)
             found.append(peer)

@@ -73,6 +73,7 @@ def markdown(book, about, options, took):
                 "times are those of the whole client process or of the whole HTTP exchange on a kept connection, by "
                 "a client in Python; *in the daemon* is what the gateway counts from a request's first byte to its "
                 "answer's last",
+                "- what lives no longer than a boot is kept in memory by all of them, as in /run of most hosts",
                 "- bubblewrap has no cgroup, seccomp filter, overlay or own id range")
     yield from (f"- {note}" for note in book.notes)
     yield ""

@@ -26,10 +26,11 @@ SETTLE_SECONDS = 1
 class Lab:
     """What the rows share: options, programs, the image, the peers that run here, and the book of results."""
 
-    def __init__(self, options, programs, top, book, stack):
+    def __init__(self, options, programs, places, book, stack):
+        top, _ = places
         self.options, self.programs, self.top, self.book, self.stack = options, programs, top, book, stack
         self.image, self.tree = peers.make_image(top)
-        self.peers, missing = peers.gather(options.peers, top, self.tree, self.image, stack)
+        self.peers, missing = peers.gather(options.peers, places, self.tree, self.image, stack)
         book.notes += [f"{name} did not run: {why}" for name, why in missing.items()]
         self.running = {}
 
