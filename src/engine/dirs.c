@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,10 +13,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "engine/record.h"
 
@@ -182,6 +185,16 @@ static int open_all(const char *state, const char *run, uid_t uid, gid_t gid, st
 	return 0;
 }
 
+/* Elsewhere each record of a sandbox waits for a disk's journal, and that is on every creation. */
+static void tell_if_on_disk(int run, const char *path)
+{
+	struct statfs fs;
+
+	if (fstatfs(run, &fs) == 0 && fs.f_type != TMPFS_MAGIC)
+		cx_log(CX_LOG_INFO, "run directory is not in memory (tmpfs): creating takes longer",
+		       "run", path, NULL);
+}
+
 int cx_dirs_open(const char *state, const char *run, uid_t uid, gid_t gid, struct cx_dirs *ret,
 		 struct cx_err *err)
 {
@@ -189,6 +202,7 @@ int cx_dirs_open(const char *state, const char *run, uid_t uid, gid_t gid, struc
 
 	if (open_all(state, run, uid, gid, &d, err) < 0)
 		return -err->errnum;
+	tell_if_on_disk(d.run, run);
 	d.state_path = state;
 	d.run_path = run;
 	*ret = d;
