@@ -6,13 +6,65 @@
 #include "agent/place.h"
 #include "agent/untar.h"
 #include "base/fd.h"
+#include "base/path.h"
 
 /* The working directory is where all of it goes; every path is relative. */
 struct unpacking {
 	struct cx_untar tar;
 	struct cx_untar_entry entry;
-	bool made; /* the directory was not there before */
+	bool made;    /* the directory was not there before */
+	bool is_root; /* of the sandbox: nothing leads out of it */
+	/* A link has come that may lead out. What was there before is for who put it there to know,
+	 * and gone through, but where a link of the archive leads is for who packed it. */
+	bool has_ways_out;
 };
+
+/* ---- where it goes --------------------------------------------------------------------------- */
+
+/* Absolute, or somewhere up. */
+static bool may_lead_out(const char *target)
+{
+	for (const char *p = target; *p != '\0'; p += *p == '/') {
+		size_t len = strcspn(p, "/");
+
+		if (p == target && len == 0)
+			return true;
+		if (len == 2 && p[0] == '.' && p[1] == '.')
+			return true;
+		p += len;
+	}
+	return false;
+}
+
+/* What is missing on the way is made where it is looked for, so only what is there can lead out. */
+static int check_way(const struct unpacking *u, const char *path, size_t len, struct cx_err *err)
+{
+	cx_autofd int fd = -EBADF;
+	char way[PATH_MAX];
+
+	if (len == 0 || u->is_root || !u->has_ways_out)
+		return 0;
+	memcpy(way, path, len);
+	way[len] = '\0';
+	fd = cx_open_within(AT_FDCWD, way, O_PATH | O_DIRECTORY, 0, err);
+	if (fd < 0 && err->kind == CX_DENIED && err->refused)
+		return cx_refuse(err, CX_INVALID,
+				 "'%.150s' goes out of the directory by a link, and links of "
+				 "this archive lead out",
+				 path);
+	if (fd < 0 && err->errnum != ENOENT)
+		return cx_fileop_fail(err->errnum, "enter the directory of", path, err);
+	return 0;
+}
+
+static size_t parent_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? (size_t)(slash - path) : 0;
+}
+
+/* ---- whose, and with which rights ------------------------------------------------------------ */
 
 static bool by_root(void)
 {
@@ -50,9 +102,12 @@ static int set_attributes(int fd, const struct cx_untar_entry *e, struct cx_err 
 	return 0;
 }
 
-static int find(const char *path, struct cx_place *at, struct cx_err *err)
+/* ---- what ------------------------------------------------------------------------------------ */
+
+static int find(const struct unpacking *u, const char *path, struct cx_place *at,
+		struct cx_err *err)
 {
-	if (cx_place_find(path, false, at, err) < 0)
+	if (check_way(u, path, parent_of(path), err) < 0 || cx_place_find(path, false, at, err) < 0)
 		return -err->errnum;
 	if (at->exists && !S_ISREG(at->st.st_mode) && !S_ISLNK(at->st.st_mode))
 		return cx_refuse(err, CX_INVALID, "'%s' is %s and not replaced", path,
@@ -60,13 +115,13 @@ static int find(const char *path, struct cx_place *at, struct cx_err *err)
 	return 0;
 }
 
-static int put_regular(struct cx_untar *u, const struct cx_untar_entry *e, struct cx_err *err)
+static int put_regular(struct unpacking *u, const struct cx_untar_entry *e, struct cx_err *err)
 {
 	CX_AUTO(cx_place_close) struct cx_place at = { .dir = AT_FDCWD };
 	CX_AUTO(cx_fresh_drop) struct cx_fresh fresh = { .fd = -EBADF };
 
-	if (find(e->path, &at, err) < 0 || cx_fresh_open(&at, &fresh, err) < 0 ||
-	    cx_untar_save(u, e, fresh.fd, err) < 0 || set_attributes(fresh.fd, e, err) < 0)
+	if (find(u, e->path, &at, err) < 0 || cx_fresh_open(&at, &fresh, err) < 0 ||
+	    cx_untar_save(&u->tar, e, fresh.fd, err) < 0 || set_attributes(fresh.fd, e, err) < 0)
 		return -err->errnum;
 	return cx_fresh_publish(&fresh, err);
 }
@@ -79,7 +134,7 @@ static int put_directory(const struct unpacking *u, const struct cx_untar_entry 
 	bool top = e->path[0] == '\0', made = top && u->made;
 	cx_autofd int fd = -EBADF;
 
-	if (cx_place_enter(&at, ".", err) < 0)
+	if (check_way(u, e->path, strlen(e->path), err) < 0 || cx_place_enter(&at, ".", err) < 0)
 		return -err->errnum;
 	if (!top) {
 		if (cx_place_walk(&at, e->path, err) < 0)
@@ -96,14 +151,15 @@ static int put_directory(const struct unpacking *u, const struct cx_untar_entry 
 	return set_attributes(fd, e, err);
 }
 
-static int put_link(const struct cx_untar_entry *e, struct cx_err *err)
+static int put_link(struct unpacking *u, const struct cx_untar_entry *e, struct cx_err *err)
 {
 	CX_AUTO(cx_place_close) struct cx_place at = { .dir = AT_FDCWD };
 	CX_AUTO(cx_fresh_drop) struct cx_fresh fresh = { .fd = -EBADF, .at = &at };
 	char name[sizeof fresh.name];
 
-	if (find(e->path, &at, err) < 0 || cx_fresh_name(name, err) < 0)
+	if (find(u, e->path, &at, err) < 0 || cx_fresh_name(name, err) < 0)
 		return -err->errnum;
+	u->has_ways_out |= may_lead_out(e->target);
 	if (symlinkat(e->target, at.dir, name) < 0)
 		return cx_fileop_fail(errno, "make the link", e->path, err);
 	memcpy(fresh.name, name, sizeof name);
@@ -118,13 +174,14 @@ static bool is_one_file(const struct cx_place *a, const struct cx_place *b)
 	       a->st.st_ino == b->st.st_ino;
 }
 
-static int put_hard_link(const struct cx_untar_entry *e, struct cx_err *err)
+static int put_hard_link(const struct unpacking *u, const struct cx_untar_entry *e,
+			 struct cx_err *err)
 {
 	CX_AUTO(cx_place_close) struct cx_place at = { .dir = AT_FDCWD }, of = { .dir = AT_FDCWD };
 	CX_AUTO(cx_fresh_drop) struct cx_fresh fresh = { .fd = -EBADF, .at = &at };
 	char name[sizeof fresh.name];
 
-	if (find(e->path, &at, err) < 0 || find(e->target, &of, err) < 0 ||
+	if (find(u, e->path, &at, err) < 0 || find(u, e->target, &of, err) < 0 ||
 	    cx_fresh_name(name, err) < 0)
 		return -err->errnum;
 	if (is_one_file(&at, &of)) /* which rename() would leave with both names */
@@ -141,18 +198,26 @@ static int put_entry(struct unpacking *u, struct cx_err *err)
 
 	switch (e->kind) {
 	case CX_UNTAR_REGULAR:
-		return put_regular(&u->tar, e, err);
+		return put_regular(u, e, err);
 	case CX_UNTAR_DIRECTORY:
 		return put_directory(u, e, err);
 	case CX_UNTAR_LINK:
-		return put_link(e, err);
+		return put_link(u, e, err);
 	case CX_UNTAR_HARD_LINK:
-		return put_hard_link(e, err);
+		return put_hard_link(u, e, err);
 	case CX_UNTAR_OTHER:
 		break;
 	}
 	return cx_refuse(err, CX_INVALID, "'%.200s' is a device or FIFO, which are not made",
 			 e->path);
+}
+
+static bool is_root(void)
+{
+	struct stat here, root;
+
+	return stat(".", &here) == 0 && stat("/", &root) == 0 && here.st_dev == root.st_dev &&
+	       here.st_ino == root.st_ino;
 }
 
 int cx_fileop_untar(const char *path, const struct cx_fileop_io *io, struct cx_err *err)
@@ -169,6 +234,7 @@ int cx_fileop_untar(const char *path, const struct cx_fileop_io *io, struct cx_e
 		return -err->errnum;
 	if (fchdir(top.dir) < 0)
 		return cx_fileop_fail(errno, "enter", path, err);
+	u.is_root = is_root();
 	if (cx_fileop_ready(io, &info, err) < 0)
 		return -err->errnum;
 	u.tar.content = &content;

@@ -44,6 +44,11 @@ int cx_open_beneath(int dirfd, const char *path, int flags, mode_t mode, struct 
 	return open_resolved(dirfd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_XDEV, err);
 }
 
+int cx_open_within(int dirfd, const char *path, int flags, mode_t mode, struct cx_err *err)
+{
+	return open_resolved(dirfd, path, flags, mode, RESOLVE_BENEATH, err);
+}
+
 int cx_open_in_root(int dirfd, const char *path, int flags, mode_t mode, struct cx_err *err)
 {
 	return open_resolved(dirfd, path, flags, mode, RESOLVE_IN_ROOT, err);

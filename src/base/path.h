@@ -13,10 +13,12 @@
  *
  * beneath: leaving the tree by "..", an absolute link or a mount point is an error (our own trees).
  * in_root: the tree counts as "/", as a sandbox sees its own (where /lib -> /usr/lib is normal).
+ * within: the same, but mount points are gone through (a tree that its owner has put together).
  * no_links: beneath, and not even a link that stays inside (mount points, engine-made files).
  */
 CX_MUST int cx_open_beneath(int dirfd, const char *path, int flags, mode_t mode,
 			    struct cx_err *err);
+CX_MUST int cx_open_within(int dirfd, const char *path, int flags, mode_t mode, struct cx_err *err);
 CX_MUST int cx_open_in_root(int dirfd, const char *path, int flags, mode_t mode,
 			    struct cx_err *err);
 CX_MUST int cx_open_no_links(int dirfd, const char *path, int flags, mode_t mode,
