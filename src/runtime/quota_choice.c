@@ -54,6 +54,21 @@ int cx_quota_mount(const char *type, const char *const *options, struct cx_err *
 	return mnt >= 0 ? mnt : cx_fail(err, errno, "mount %s", type);
 }
 
+static const struct {
+	const char *name;
+	mode_t mode;
+} halves[] = { { "upper", MODE_ROOT }, { "work", 0700 } };
+
+/* In two steps, because the umask takes bits from the first. */
+int cx_quota_make_halves(int dir, struct cx_err *err)
+{
+	for (size_t i = 0; i < CX_LEN(halves); i++)
+		if (mkdirat(dir, halves[i].name, 0700) < 0 ||
+		    fchmodat(dir, halves[i].name, halves[i].mode, 0) < 0)
+			return cx_fail(err, errno, "prepare a writable directory");
+	return 0;
+}
+
 /* ---- a plain directory ----------------------------------------------------------------------- */
 
 static int plain_make(struct cx_quota *quota, const char *id, const struct cx_quota_limit *limit,
@@ -129,18 +144,11 @@ bool cx_quota_is_full(const struct cx_quota *quota, const char *id, const struct
 
 /* ---- one sandbox's --------------------------------------------------------------------------- */
 
-static int make_halves(int dir, uint32_t owner, struct cx_err *err)
+static int give_halves(int dir, uint32_t owner, struct cx_err *err)
 {
-	static const struct {
-		const char *name;
-		mode_t mode;
-	} halves[] = { { "upper", MODE_ROOT }, { "work", 0700 } };
-
 	for (size_t i = 0; i < CX_LEN(halves); i++)
-		if (mkdirat(dir, halves[i].name, 0700) < 0 ||
-		    fchmodat(dir, halves[i].name, halves[i].mode, 0) < 0 ||
-		    fchownat(dir, halves[i].name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
-			return cx_fail(err, errno, "prepare its writable directory");
+		if (fchownat(dir, halves[i].name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
+			return cx_fail(err, errno, "give its writable directory away");
 	return 0;
 }
 
@@ -151,7 +159,8 @@ static int make(struct cx_quota *quota, const char *id, uint32_t owner, enum cx_
 
 	if (ops_of(kind)->make(quota, id, limit, &w, err) < 0)
 		return cx_wrap(err, "writable directory (%s)", cx_quota_name(kind));
-	if (make_halves(w.dir, owner, err) < 0) {
+	if ((!ops_of(kind)->has_halves && cx_quota_make_halves(w.dir, err) < 0) ||
+	    give_halves(w.dir, owner, err) < 0) {
 		cx_quota_release(&w);
 		return -err->errnum;
 	}

@@ -18,7 +18,8 @@ struct cx_quota {
 };
 
 struct cx_quota_ops {
-	/* w->dir, empty, with the limit; the directory `id` is there afterwards. */
+	/* w->dir with the limit, and nothing of upper and work but with has_halves; the directory
+	 * `id` is there afterwards. */
 	int (*make)(struct cx_quota *quota, const char *id, const struct cx_quota_limit *limit,
 		    struct cx_writable *w, struct cx_err *err);
 	/* Another limit; NULL: only by making it anew. */
@@ -32,9 +33,13 @@ struct cx_quota_ops {
 	void (*discard)(const struct cx_writable *w); /* NULL: nothing to do */
 	int (*remove)(struct cx_quota *quota, const char *id, struct cx_err *err); /* the same */
 	bool is_mount, counts_inodes;
+	bool has_halves; /* upper and work are in it already, root's */
 };
 
 extern const struct cx_quota_ops cx_quota_project, cx_quota_btrfs, cx_quota_loop, cx_quota_memory;
+
+/* The directories upper and work. */
+CX_MUST int cx_quota_make_halves(int dir, struct cx_err *err);
 
 /* The plain directory `id`, mode 0700, which may be there; and one that is there (O_PATH). */
 CX_MUST int cx_quota_mkdir(const struct cx_quota *quota, const char *id, struct cx_err *err);

@@ -111,12 +111,48 @@ static int format(int fd, const struct cx_quota_limit *limit, struct cx_err *err
 	return wait_for_end(pidfd, err);
 }
 
+/* By which a next daemon knows the device. */
+static int name_device(const struct cx_quota *quota, const char *id, char *ret, struct cx_err *err)
+{
+	return cx_format(ret, NAME_SIZE, "caisson-%s/%s", err, quota->name, id);
+}
+
+static int mount_device(const char *path, struct cx_err *err)
+{
+	const char *const options[] = { "source",
+					path, /* */
+					"discard",
+					NULL, /* what is deleted is the host's again */
+					"noinit_itable",
+					NULL,
+					"nobarrier",
+					NULL, /* nothing waits for the host's disk */
+					NULL };
+
+	return cx_quota_mount("ext4", options, err);
+}
+
+/* Once, so that not each sandbox's has to look for room for them. Closed, they are in the file. */
+static int add_halves(const struct cx_quota *quota, int file, struct cx_err *err)
+{
+	char name[NAME_SIZE], path[32];
+	cx_autofd int device = -EBADF, dir = -EBADF;
+	uint32_t number;
+
+	if (name_device(quota, "empty", name, err) < 0)
+		return -err->errnum;
+	device = cx_loopdev_make(file, name, &number, path, sizeof path, err);
+	dir = device >= 0 ? mount_device(path, err) : -EBADF;
+	return dir < 0 ? -err->errnum : cx_quota_make_halves(dir, err);
+}
+
 static int make_image(struct cx_quota *quota, const struct cx_quota_limit *limit,
 		      struct cx_quota_image *ret, struct cx_err *err)
 {
 	cx_autofd int fd = open_nameless(quota, err);
 
-	if (fd < 0 || set_size(fd, limit, err) < 0 || format(fd, limit, err) < 0)
+	if (fd < 0 || set_size(fd, limit, err) < 0 || format(fd, limit, err) < 0 ||
+	    add_halves(quota, fd, err) < 0)
 		return -err->errnum;
 	cx_close(&ret->fd);
 	*ret = (struct cx_quota_image){ .fd = cx_take_fd(&fd), .limit = *limit };
@@ -179,27 +215,6 @@ static int copy_image(const struct cx_quota *quota, const struct cx_quota_image 
 
 /* ---- the back end ---------------------------------------------------------------------------- */
 
-/* By which a next daemon knows the device. */
-static int name_device(const struct cx_quota *quota, const char *id, char *ret, struct cx_err *err)
-{
-	return cx_format(ret, NAME_SIZE, "caisson-%s/%s", err, quota->name, id);
-}
-
-static int mount_device(const char *path, struct cx_err *err)
-{
-	const char *const options[] = { "source",
-					path, /* */
-					"discard",
-					NULL, /* what is deleted is the host's again */
-					"noinit_itable",
-					NULL,
-					"nobarrier",
-					NULL, /* nothing waits for the host's disk */
-					NULL };
-
-	return cx_quota_mount("ext4", options, err);
-}
-
 static int make(struct cx_quota *quota, const char *id, const struct cx_quota_limit *limit,
 		struct cx_writable *w, struct cx_err *err)
 {
@@ -245,6 +260,9 @@ static void discard(const struct cx_writable *w)
 		(void)ioctl(dir, EXT4_SHUTDOWN, &how);
 }
 
-const struct cx_quota_ops cx_quota_loop = {
-	.make = make, .find = find, .discard = discard, .is_mount = true, .counts_inodes = true
-};
+const struct cx_quota_ops cx_quota_loop = { .make = make,
+					    .find = find,
+					    .discard = discard,
+					    .is_mount = true,
+					    .counts_inodes = true,
+					    .has_halves = true };

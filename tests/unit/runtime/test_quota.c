@@ -300,6 +300,35 @@ START_TEST(found_by_the_next_daemon)
 }
 END_TEST
 
+/* Each disk's own file system is a copy of one in which they are already. */
+START_TEST(halves_are_made_once)
+{
+	static const struct cx_quota_limit limit = { 16 * MIB, 512 };
+	static const char *const names[] = { "upper", "work" };
+	static const mode_t modes[] = { S_IFDIR | 0755, S_IFDIR | 0700 };
+	struct cx_writable one, two;
+	struct stat a, b;
+
+	if (!begin(&back_ends[_i]))
+		return;
+	make("abcdefghijk0", &limit, &one);
+	(void)usleep(20000);
+	make("abcdefghijk1", &limit, &two);
+	for (size_t i = 0; i < CX_LEN(names); i++) {
+		ck_assert_int_eq(fstatat(one.dir, names[i], &a, 0), 0);
+		ck_assert_int_eq(fstatat(two.dir, names[i], &b, 0), 0);
+		ck_assert_uint_eq(b.st_mode, modes[i]);
+		ck_assert_uint_eq(b.st_uid, OWNER);
+		ck_assert_uint_eq(b.st_gid, OWNER);
+		if (one.kind == CX_QUOTA_LOOP)
+			ck_assert(a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
+				  a.st_mtim.tv_nsec == b.st_mtim.tv_nsec);
+	}
+	end("abcdefghijk0", &one);
+	end("abcdefghijk1", &two);
+}
+END_TEST
+
 /* Devices go with their last user, a moment later; directories are the caller's. */
 START_TEST(nothing_is_left)
 {
@@ -397,6 +426,7 @@ int main(void)
 	tcase_add_loop_test(each, limits_change_both_ways, 0, CX_LEN(back_ends));
 	tcase_add_loop_test(each, memory_instead, 0, CX_LEN(back_ends));
 	tcase_add_loop_test(each, found_by_the_next_daemon, 0, CX_LEN(back_ends));
+	tcase_add_loop_test(each, halves_are_made_once, 0, CX_LEN(back_ends));
 	tcase_add_loop_test(each, nothing_is_left, 0, CX_LEN(back_ends));
 	tcase_add_loop_test(each, removed_by_a_daemon_with_another_back_end, 0, CX_LEN(back_ends));
 	suite_add_tcase(suite, each);
