@@ -46,3 +46,12 @@ AC_DEFUN([CX_COMPILER_FLAGS], [
   AC_SUBST([AGENT_CFLAGS])
   AC_SUBST([AGENT_LDFLAGS])
 ])
+dnl CX_ARCHIVES(VARIABLE, LIBRARIES): they become a part of the program where there are archives of them.
+AC_DEFUN([CX_ARCHIVES], [
+  AC_MSG_CHECKING([for archives of $2])
+  cx_saved=$LIBS; LIBS="-Wl,-Bstatic $2 -Wl,-Bdynamic $LIBS"
+  AC_LINK_IFELSE([AC_LANG_PROGRAM([], [])],
+    [AC_MSG_RESULT([yes]); $1="-Wl,-Bstatic $2 -Wl,-Bdynamic"], [AC_MSG_RESULT([no]); $1="$2"])
+  LIBS=$cx_saved
+  AC_SUBST([$1])
+])

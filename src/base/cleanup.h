@@ -22,6 +22,12 @@
 #define CX_MUST	    __attribute__((warn_unused_result))
 #define CX_LEN(a)   (sizeof(a) / sizeof((a)[0]))
 
+/*
+ * A large buffer that is filled up to its used length: the compiler would zero all of it first, and
+ * touch each of its pages.
+ */
+#define CX_UNINITIALIZED __attribute__((uninitialized))
+
 #define cx_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Closes *fd if there is one and leaves -EBADF. Keeps errno, so it may run on an error path. */

@@ -19,11 +19,12 @@ enum {
 	GRACE_MS = 5000,       /* between SIGTERM and SIGKILL, and between SIGKILL and giving up */
 	LOST_OUTPUT_MS = 1000, /* between SIGPIPE and SIGKILL when nobody reads our output */
 	PIPE_PIECE = 4096,     /* a pipe that polls as writable takes so much without blocking */
+	IN_MAX = 2 * (CX_FRAME_HEADER + CX_FRAME_DATA_MAX),
 };
 
 struct state {
 	struct cx_stream *s;
-	uint8_t in[2 * (CX_FRAME_HEADER + CX_FRAME_DATA_MAX)]; /* from the server */
+	uint8_t *in; /* IN_MAX bytes, from the server */
 	size_t begin, end;
 	struct cx_buf out;   /* to the server: at most one frame of stdin, and small ones */
 	struct cx_frame now; /* output that is being written */
@@ -198,7 +199,7 @@ static int receive(struct state *st, struct cx_err *err)
 	memmove(st->in, st->in + st->begin, st->end - st->begin);
 	st->end -= st->begin;
 	st->begin = 0;
-	n = recv(st->s->sock, st->in + st->end, sizeof st->in - st->end, MSG_DONTWAIT);
+	n = recv(st->s->sock, st->in + st->end, (size_t)IN_MAX - st->end, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n < 0 && errno != ECONNRESET)
@@ -214,7 +215,7 @@ static int receive(struct state *st, struct cx_err *err)
 
 static int read_input(struct state *st, struct cx_err *err)
 {
-	uint8_t bytes[CX_FRAME_DATA_MAX];
+	CX_UNINITIALIZED uint8_t bytes[CX_FRAME_DATA_MAX];
 	ssize_t n = read(st->s->in, bytes, sizeof bytes);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -290,14 +291,17 @@ static void state_free(struct state *st)
 
 int cx_stream_run(struct cx_stream *s, struct cx_err *err)
 {
+	CX_UNINITIALIZED uint8_t in[IN_MAX];
 	CX_AUTO(state_free)
-	struct state st = { .s = s, .status = -1, .now_fd = -EBADF, .in_ended = s->in < 0 };
+	struct state st = {
+		.s = s, .in = in, .status = -1, .now_fd = -EBADF, .in_ended = s->in < 0
+	};
 
 	st.out.max = 4 * CX_FRAME_DATA_MAX;
-	if (s->first.len > sizeof st.in)
+	if (s->first.len > sizeof in)
 		return cx_refuse(err, CX_INTERNAL, "too much came with the handshake");
 	if (s->first.len > 0)
-		memcpy(st.in, s->first.p, s->first.len);
+		memcpy(in, s->first.p, s->first.len);
 	st.end = s->first.len;
 	if (st.in_ended && cx_frame_put(&st.out, CX_CHANNEL_STDIN, NULL, 0, err) < 0)
 		return -err->errnum;

@@ -38,10 +38,6 @@ struct cx_packet { /* as received; close its descriptors with cx_packet_drop() *
 CX_MUST int cx_packet_recv(int sock, struct cx_packet *pkt, struct cx_err *err);
 void cx_packet_drop(struct cx_packet *pkt); /* for CX_AUTO(); idempotent */
 
-/* A send buffer is filled up to its used length: zeroing it first would cost more than sending it.
- */
-#define CX_UNINITIALIZED __attribute__((uninitialized))
-
 /*
  * Sends len bytes, of which the first CX_PACKET_HEADER are filled in here, never raising SIGPIPE.
  * Descriptors stay the caller's. On a non-blocking socket whose buffer is full: -EAGAIN, nothing
