@@ -21,14 +21,15 @@
 
 enum { REPORT_FD = 3, EXIT_NOT_STARTED = 127, STACK_SIZE = 256 * 1024 };
 
-static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+static const char default_path[] =
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /* What the steps find out, for those behind them. */
 struct child {
 	const struct cx_child_plan *plan;
 	int report;
 	struct cx_user user;
-	char cwd[PATH_MAX];
+	char *cwd; /* PATH_MAX bytes */
 	char **argv, **envp;
 	size_t nenv;
 };
@@ -93,14 +94,14 @@ static int fail_inside(int errnum, const char *doing, const char *path, struct c
 
 static int step_directory(struct child *c, struct cx_err *err)
 {
-	char now[PATH_MAX];
+	CX_UNINITIALIZED char now[PATH_MAX];
 	struct cx_str asked = c->plan->exec->cwd;
 
 	if (asked.len == 0)
 		asked = cx_str_of(c->plan->config->cwd);
 	if (asked.len == 0)
 		asked = cx_str_of("/");
-	if (!cx_str_copy(asked, c->cwd, sizeof c->cwd))
+	if (!cx_str_copy(asked, c->cwd, PATH_MAX))
 		return cx_refuse(err, CX_INVALID, "working directory of %u bytes", asked.len);
 	if (c->cwd[0] != '/')
 		return cx_refuse(err, CX_INVALID, "working directory '%s' must begin with '/'",
@@ -142,6 +143,15 @@ static void put_env(struct child *c, const char *entry, bool replace)
 }
 
 /*
+ * Without printf(3): each part of libc that a fresh child comes to is a fault or two, and these are
+ * most of what it takes until the command executes.
+ */
+static void write_entry(char *to, const char *name, const char *value)
+{
+	(void)strcpy(stpcpy(to, name), value);
+}
+
+/*
  * A user that the command itself asks for goes before what the sandbox has for its own one, but not
  * before what the command says about it.
  */
@@ -151,9 +161,9 @@ static void put_identity(struct child *c)
 	static char user[sizeof c->user.name + 8], logname[sizeof c->user.name + 8];
 	bool asked = c->plan->exec->user.len > 0;
 
-	(void)snprintf(home, sizeof home, "HOME=%s", c->user.home);
-	(void)snprintf(user, sizeof user, "USER=%s", c->user.name);
-	(void)snprintf(logname, sizeof logname, "LOGNAME=%s", c->user.name);
+	write_entry(home, "HOME=", c->user.home);
+	write_entry(user, "USER=", c->user.name);
+	write_entry(logname, "LOGNAME=", c->user.name);
 	put_env(c, home, asked);
 	if (asked && c->user.name[0] != '\0') {
 		put_env(c, user, true);
@@ -164,7 +174,6 @@ static void put_identity(struct child *c)
 static int step_environment(struct child *c, struct cx_err *err)
 {
 	static char host[HOST_NAME_MAX + 16];
-	static char path[sizeof default_path + 8];
 	struct cx_str base = c->plan->config->env, more = c->plan->exec->env;
 	size_t room = cx_strv_count(base) + cx_strv_count(more) + 7;
 
@@ -176,10 +185,9 @@ static int step_environment(struct child *c, struct cx_err *err)
 	put_identity(c);
 	CX_STRV_FOREACH (entry, more)
 		put_env(c, entry, true);
-	(void)snprintf(path, sizeof path, "PATH=%s", default_path);
 	memcpy(host, "HOSTNAME=", 10);
 	(void)gethostname(host + 9, HOST_NAME_MAX + 1);
-	put_env(c, path, false);
+	put_env(c, default_path, false);
 	put_env(c, host, false);
 	if (c->plan->tty)
 		put_env(c, "TERM=xterm", false);
@@ -188,18 +196,20 @@ static int step_environment(struct child *c, struct cx_err *err)
 
 static int step_arguments(struct child *c, struct cx_err *err)
 {
-	static const char *const shells[][2] = { { "/bin/bash", "bash" }, { "/bin/sh", "sh" } };
+	enum { SHELL_WORDS = 4 }; /* with the NULL behind them */
+	static const char *const shells[] = { "/bin/bash", "/bin/sh" };
 	struct cx_str words = c->plan->exec->argv;
-	const char *const *shell = access(shells[0][0], X_OK) == 0 ? shells[0] : shells[1];
-	const char *line[] = { shell[0], "-c", words.p, NULL };
 	size_t n = 0;
 
 	if (words.len == 0)
 		return cx_refuse(err, CX_INVALID, "the command is empty");
-	c->argv = calloc(cx_strv_count(words) + CX_LEN(line), sizeof *c->argv);
+	c->argv = calloc(cx_strv_count(words) + SHELL_WORDS, sizeof *c->argv);
 	if (c->argv == NULL)
 		return cx_fail(err, ENOMEM, "arguments");
 	if ((c->plan->exec->flags & CX_EXEC_SHELL) != 0) {
+		const char *shell = access(shells[0], X_OK) == 0 ? shells[0] : shells[1];
+		const char *line[SHELL_WORDS] = { shell, "-c", words.p, NULL };
+
 		memcpy(c->argv, line, sizeof line);
 		return 0;
 	}
@@ -278,7 +288,18 @@ static const char *search_path(const struct child *c)
 	for (size_t i = 0; i < c->nenv; i++)
 		if (strncmp(c->envp[i], "PATH=", 5) == 0)
 			return c->envp[i] + 5;
-	return default_path;
+	return default_path + 5;
+}
+
+static bool place(char file[PATH_MAX], const char *dir, size_t len, const char *program)
+{
+	if (len + 1 + strlen(program) >= PATH_MAX)
+		return false;
+	memcpy(file, dir, len);
+	if (len > 0)
+		file[len++] = '/';
+	(void)strcpy(file + len, program);
+	return true;
 }
 
 /* Tries each directory of PATH; the first file that is there but cannot be executed is what we
@@ -286,7 +307,9 @@ static const char *search_path(const struct child *c)
 static int step_execute(struct child *c, struct cx_err *err)
 {
 	const char *program = c->argv[0];
-	char file[PATH_MAX], denied[PATH_MAX] = "";
+	static char denied[PATH_MAX]; /* untouched, it costs nothing */
+	CX_UNINITIALIZED char file[PATH_MAX];
+	bool is_denied = false;
 
 	if (program[0] == '\0')
 		return cx_refuse(err, CX_INVALID, "the command's name is empty");
@@ -295,15 +318,14 @@ static int step_execute(struct child *c, struct cx_err *err)
 		return explain(program, errno, err);
 	}
 	for (const char *p = search_path(c);; p++) {
-		int len = (int)strcspn(p, ":");
-		int n = snprintf(file, sizeof file, "%.*s%s%s", len, p, len > 0 ? "/" : "",
-				 program);
+		size_t len = strcspn(p, ":");
 
-		if (n > 0 && (size_t)n < sizeof file) {
+		if (place(file, p, len, program)) {
 			(void)execve(file, c->argv, c->envp);
-			if (errno == EACCES && denied[0] == '\0' && access(file, F_OK) == 0)
+			if (errno == EACCES && !is_denied && access(file, F_OK) == 0) {
 				strcpy(denied, file);
-			else if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+				is_denied = true;
+			} else if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
 				return explain(file, errno, err);
 			else if (errno == ENOENT && access(file, F_OK) == 0)
 				return explain(file, ENOENT, err);
@@ -312,7 +334,7 @@ static int step_execute(struct child *c, struct cx_err *err)
 		if (*p == '\0')
 			break;
 	}
-	if (denied[0] != '\0')
+	if (is_denied)
 		return explain(denied, EACCES, err);
 	return cx_refuse(err, CX_NOT_FOUND, "'%s' not found in PATH", program);
 }
@@ -421,7 +443,8 @@ static int run_steps(void *arg)
 _Noreturn void cx_child_run(const struct cx_child_plan *plan)
 {
 	static _Alignas(64) char stack[STACK_SIZE];
-	struct child c = { .plan = plan, .report = plan->report };
+	CX_UNINITIALIZED char cwd[PATH_MAX];
+	struct child c = { .plan = plan, .report = plan->report, .cwd = cwd };
 	struct cx_err err = { 0 };
 	int borrow = plan->file == NULL && !is_sftp(plan) ? CLONE_VM | CLONE_VFORK : 0;
 

@@ -11,7 +11,8 @@
 
 #include "base/fd.h"
 
-enum { SPARES_MAX = 4, SWEEP_MS = 1000, PATH_SIZE = 48 };
+enum { SPARES_MAX = 4, SWEEP_MS = 1000, PATH_SIZE = CX_GROUP_PATH_SIZE };
+enum { KEPT_SLOT = 1 }; /* of commands that run one after the other */
 
 static const char *path_of(char path[PATH_SIZE], const struct cx_group *group, const char *file)
 {
@@ -28,6 +29,12 @@ static bool remove_dir(const struct cx_groups *groups, const struct cx_group *gr
 	return groups->n == 0 ||
 	       unlinkat(groups->work[0], path_of(path, group, ""), AT_REMOVEDIR) == 0 ||
 	       errno == ENOENT;
+}
+
+/* On v1 "tasks": a pid into cgroup.procs may wait for an RCU grace period. */
+static void name_tasks(const struct cx_groups *groups, struct cx_group *group)
+{
+	(void)path_of(group->tasks, group, groups->v2 ? "cgroup.procs" : "tasks");
 }
 
 static int make_dir(const struct cx_groups *groups, const struct cx_group *group,
@@ -49,6 +56,7 @@ static int make(struct cx_groups *groups, struct cx_group **ret, struct cx_err *
 	group->number = ++groups->last_number;
 	if (make_dir(groups, group, err) < 0)
 		return -err->errnum;
+	name_tasks(groups, group);
 	*ret = cx_take_ptr(&group);
 	return 0;
 }
@@ -89,17 +97,20 @@ void cx_groups_init(struct cx_groups *groups, struct cx_loop *loop, const int *w
 
 		groups->work[i] = work[i];
 		groups->is_dir[i] = fstat(work[i], &st) == 0 && S_ISDIR(st.st_mode);
+		groups->kept[i] = -EBADF;
 	}
 	groups->v2 = n > 0 && faccessat(work[0], "cgroup.controllers", F_OK, 0) == 0;
 }
 
-static int take_slot(uint32_t slot, struct cx_group **ret, struct cx_err *err)
+static int take_slot(const struct cx_groups *groups, uint32_t slot, struct cx_group **ret,
+		     struct cx_err *err)
 {
 	*ret = calloc(1, sizeof **ret);
 	if (*ret == NULL)
 		return cx_fail(err, ENOMEM, "control group");
 	(*ret)->number = slot;
 	(*ret)->is_slot = true;
+	name_tasks(groups, *ret);
 	return 0;
 }
 
@@ -119,14 +130,29 @@ static int take_own(struct cx_groups *groups, struct cx_group **ret, struct cx_e
 int cx_group_take(struct cx_groups *groups, uint32_t slot, struct cx_group **ret,
 		  struct cx_err *err)
 {
-	return slot > 0 ? take_slot(slot, ret, err) : take_own(groups, ret, err);
+	return slot > 0 ? take_slot(groups, slot, ret, err) : take_own(groups, ret, err);
 }
 
-void cx_group_prepare(struct cx_groups *groups)
+static void keep_open(struct cx_groups *groups, const struct cx_group *slot)
+{
+	for (unsigned i = 0; i < groups->n; i++)
+		if (groups->is_dir[i] && groups->kept[i] < 0)
+			groups->kept[i] = openat(groups->work[i], slot->tasks,
+						 O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static bool is_kept(const struct cx_group *group)
+{
+	return group->is_slot && group->number == KEPT_SLOT;
+}
+
+void cx_group_prepare(struct cx_groups *groups, const struct cx_group *begun)
 {
 	struct cx_group *group;
 	struct cx_err ignored;
 
+	if (is_kept(begun))
+		keep_open(groups, begun);
 	if (groups->spare == NULL && make(groups, &group, &ignored) == 0)
 		keep_spare(groups, group);
 }
@@ -134,6 +160,9 @@ void cx_group_prepare(struct cx_groups *groups)
 void cx_group_release(struct cx_groups *groups, struct cx_group *group)
 {
 	if (group->is_slot) {
+		/* The host makes one anew in which it was killed. */
+		for (unsigned i = 0; group->spent && is_kept(group) && i < groups->n; i++)
+			cx_close(&groups->kept[i]);
 		free(group);
 		return;
 	}
@@ -151,30 +180,22 @@ void cx_group_release(struct cx_groups *groups, struct cx_group *group)
 		cx_timer_set(groups->loop, &groups->sweep, SWEEP_MS);
 }
 
-/* One of the other trees of v1. */
+/* The kept file is of no use when the slot was made anew. */
 static int join_tree(const struct cx_groups *groups, const struct cx_group *group, unsigned i,
 		     struct cx_err *err)
 {
-	char path[PATH_SIZE] = "tasks";
+	bool in_group = i == 0 || group->is_slot;
 
 	if (!groups->is_dir[i])
 		return cx_write_all(groups->work[i], "0", 1, err);
-	if (group->is_slot)
-		(void)path_of(path, group, "tasks");
-	return cx_write_file(groups->work[i], path, "0", err);
+	if (is_kept(group) && groups->kept[i] >= 0 && write(groups->kept[i], "0", 1) == 1)
+		return 0;
+	return cx_write_file(groups->work[i], in_group ? group->tasks : "tasks", "0", err);
 }
 
 int cx_group_join(const struct cx_groups *groups, const struct cx_group *group, struct cx_err *err)
 {
-	char path[PATH_SIZE];
-
-	if (groups->n == 0)
-		return 0;
-	/* On v1 "tasks": a pid into cgroup.procs may wait for an RCU grace period. */
-	(void)path_of(path, group, groups->v2 ? "cgroup.procs" : "tasks");
-	if (cx_write_file(groups->work[0], path, "0", err) < 0)
-		return cx_wrap(err, "join control group");
-	for (unsigned i = 1; i < groups->n; i++)
+	for (unsigned i = 0; i < groups->n; i++)
 		if (join_tree(groups, group, i, err) < 0)
 			return cx_wrap(err, "join control group %u", i);
 	return 0;

@@ -17,17 +17,21 @@
  * they are "tasks" files, open, all share "work". Without any directory (tests) the command's
  * process group takes its place.
  */
+enum { CX_GROUP_PATH_SIZE = 48 };
+
 struct cx_group {
 	uint32_t number;
 	bool is_slot; /* number is that of the slot, which stays when the command ends */
 	pid_t leader; /* the command's first process, set by who starts it */
 	bool spent;   /* was closed to new processes: not for another command */
+	char tasks[CX_GROUP_PATH_SIZE]; /* who writes 0 to it, below "work", is in the group */
 	struct cx_group *next;
 };
 
 struct cx_groups {
 	int work[CX_AGENT_WORK_MAX];
 	bool is_dir[CX_AGENT_WORK_MAX];
+	int kept[CX_AGENT_WORK_MAX]; /* open "tasks" of slot 1, or -EBADF */
 	unsigned n;
 	bool v2;
 	uint32_t last_number;
@@ -44,8 +48,8 @@ void cx_groups_init(struct cx_groups *groups, struct cx_loop *loop, const int *w
 /* A group that nobody is in: a spare one or a new one, with the slot (0: none). */
 CX_MUST int cx_group_take(struct cx_groups *groups, uint32_t slot, struct cx_group **ret,
 			  struct cx_err *err);
-/* Makes one ahead if there is none; failing is no harm. */
-void cx_group_prepare(struct cx_groups *groups);
+/* For the next command, now that one has begun in that group; failing is no harm. */
+void cx_group_prepare(struct cx_groups *groups, const struct cx_group *begun);
 /* Its command ended. The group is used again, removed, or removed when its last process has gone.
  */
 void cx_group_release(struct cx_groups *groups, struct cx_group *group);

@@ -217,7 +217,7 @@ static void report_end(struct cx_job *job)
 	arm(job, job->timeout_ms);
 	job->events->started(job);
 	send_early(job);
-	cx_group_prepare(&job->agent->groups);
+	cx_group_prepare(&job->agent->groups, job->group);
 	if (job->reaped)
 		ended(job);
 }
@@ -228,7 +228,7 @@ static void report_file_ready(struct cx_job *job, const struct cx_msg_file_info 
 	job->executed = true;
 	arm(job, job->timeout_ms);
 	job->events->ready(job, info);
-	cx_group_prepare(&job->agent->groups);
+	cx_group_prepare(&job->agent->groups, job->group);
 }
 
 /* Every part of a report was written at once, so none is ever cut. True: there may be more. */
@@ -271,9 +271,13 @@ static void report_ready(struct cx_source *src, uint32_t events)
 	read_reports(cx_container_of(src, struct cx_job, report));
 }
 
+/*
+ * fork(2) would see to libc's own affairs, in five pages that the child needs for nothing else, and
+ * each of which it would have to copy.
+ */
 static pid_t fork_child(const struct cx_child_plan *plan, struct cx_err *err)
 {
-	pid_t pid = fork();
+	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 
 	if (pid == 0)
 		cx_child_run(plan);

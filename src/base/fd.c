@@ -100,6 +100,9 @@ int cx_fds_arrange(const int *fds, unsigned n, int first, struct cx_err *err)
 		return cx_refuse(err, CX_INVALID, "%u descriptors to hand over", n);
 	/* Everything above the target range first, so that no dup2() lands on one still needed. */
 	for (unsigned i = 0; i < n; i++) {
+		high[i] = fds[i];
+		if (fds[i] >= first + (int)n)
+			continue;
 		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, first + (int)n);
 		if (high[i] < 0)
 			return cx_fail(err, errno, "duplicate descriptor %d", fds[i]);
