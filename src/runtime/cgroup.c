@@ -17,7 +17,7 @@
 #include "base/str.h"
 #include "runtime/cgroup_tree.h"
 
-enum { PERIOD_US = 100000 };
+enum { PERIOD_US = 100000, PIDS_MAX = 4 << 20 /* the kernel takes no more */ };
 static_assert((int)CX_CGROUP_FOUND_MAX <= (int)CX_CGROUP_TREES_MAX,
 	      "a sandbox has a group in each");
 
@@ -321,19 +321,16 @@ static int open_tasks(const struct cx_cgroups *groups, int dir, struct cx_cgroup
 	return 0;
 }
 
-/* Only in a tree that does, it has a group of its own. In the others of v1 it is in <id> itself. */
-static bool limits_agent(const struct cx_cgroup_tree *tree)
-{
-	return (tree->controllers & (CX_CTL_MEMORY | CX_CTL_PIDS)) != 0;
-}
-
 static int make_agent(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree, int top,
 		      struct cx_cgroup *ret, struct cx_err *err)
 {
 	static const struct cx_limits agent_limits = { .memory_bytes = CX_AGENT_MEMORY,
 						       .pids = CX_AGENT_PIDS };
-	cx_autofd int agent = make_group(top, "agent", err);
+	cx_autofd int below = -EBADF;
+	int agent = top;
 
+	if (!groups->version->agent_on_top)
+		agent = below = make_group(top, "agent", err);
 	if (agent < 0 || write_limits(groups, tree, agent, false, &agent_limits, err) < 0)
 		return -err->errnum;
 	return open_tasks(groups, agent, ret, err);
@@ -355,8 +352,7 @@ static int make_in_tree(const struct cx_cgroups *groups, const struct cx_cgroup_
 	    enable_controllers(groups, top, err) < 0 ||
 	    make_work(groups, tree, top, uid_base, ret, err) < 0)
 		return -err->errnum;
-	return limits_agent(tree) ? make_agent(groups, tree, top, ret, err)
-				  : open_tasks(groups, top, ret, err);
+	return make_agent(groups, tree, top, ret, err);
 }
 
 /* Also for remains in one tree only: what is there belongs to somebody else until it was removed.
@@ -419,6 +415,25 @@ static int open_counted(const struct cx_cgroup *group, unsigned i, struct cx_err
 	return cx_cgroup_child(group->top[i], "work", err);
 }
 
+/* In tree i. Where the agent is in <id>, that is allowed what it has beside "work". */
+static int limit_in_tree(const struct cx_cgroups *groups, const struct cx_cgroup *group, unsigned i,
+			 const struct cx_limits *limits, struct cx_err *err)
+{
+	const struct cx_cgroup_tree *tree = &groups->trees[i];
+	const struct cx_limits with_agent = {
+		.memory_bytes = limits->memory_bytes + CX_AGENT_MEMORY,
+		.pids = (uint32_t)within((uint64_t)limits->pids + CX_AGENT_PIDS, 1, PIDS_MAX),
+	};
+	cx_autofd int work = open_counted(group, i, err);
+
+	if (work < 0 || write_limits(groups, tree, work, false, limits, err) < 0 ||
+	    write_limits(groups, tree, group->top[i], true, limits, err) < 0)
+		return -err->errnum;
+	if (!groups->version->agent_on_top)
+		return 0;
+	return write_limits(groups, tree, group->top[i], false, &with_agent, err);
+}
+
 static bool are_same(const struct cx_limits *a, const struct cx_limits *b)
 {
 	return a->cpu_milli == b->cpu_milli && a->memory_bytes == b->memory_bytes &&
@@ -436,14 +451,9 @@ int cx_cgroup_limit(struct cx_cgroups *groups, struct cx_cgroup *group,
 	if (are_same(&group->limits, limits))
 		return 0;
 	group->limits = (struct cx_limits){ 0 }; /* until all of them are written */
-	for (unsigned i = 0; i < group->ntop; i++) {
-		cx_autofd int dir = open_counted(group, i, err);
-
-		if (dir < 0 ||
-		    write_limits(groups, &groups->trees[i], dir, false, limits, err) < 0 ||
-		    write_limits(groups, &groups->trees[i], group->top[i], true, limits, err) < 0)
+	for (unsigned i = 0; i < group->ntop; i++)
+		if (limit_in_tree(groups, group, i, limits, err) < 0)
 			return -err->errnum;
-	}
 	group->limits = *limits;
 	return 0;
 }

@@ -11,10 +11,14 @@
  * One interface over cgroup v1, hybrid and v2. libcgroup finds the hierarchies once; everything
  * after that goes through directory descriptors.
  *
- *	<root>/caisson-<instance>/<id>/agent	the agent, under CX_AGENT_MEMORY and CX_AGENT_PIDS
+ *	<root>/caisson-<instance>/<id>		the agent (v1)
+ *	<root>/caisson-<instance>/<id>/agent	the agent (v2)
  *	<root>/caisson-<instance>/<id>/work	all else, under struct cx_limits; delegated
  *
- * Where neither of the agent's limits is (trees of v1) the agent is in <id> itself.
+ * The agent has CX_AGENT_MEMORY and CX_AGENT_PIDS that nobody else can take: on v2 as limits of its
+ * own; on v1, where a group may hold processes and groups, <id> is allowed so much more than work.
+ * A group less in each tree is memory: for each memory group the kernel keeps 16 bytes for each file
+ * system of the host.
  *
  * A command runs in a group cmd-N below "work", made here and root's, in every tree that counts or
  * limits processes, memory or CPU time: one "slot" is used by one command at a time, and again when
@@ -91,7 +95,7 @@ const char *cx_cgroups_mode(const struct cx_cgroups *groups); /* "v1", "hybrid" 
 void cx_cgroups_set_reader(struct cx_cgroups *groups, uid_t uid, gid_t gid);
 
 /*
- * Makes both groups of a sandbox, with the agent's limits, device rules, and "work" owned by
+ * Makes the groups of a sandbox, with the agent's limits, device rules, and "work" owned by
  * uid_base. An id that already has groups is an error.
  */
 CX_MUST int cx_cgroup_make(struct cx_cgroups *groups, const char *id, uint32_t uid_base,

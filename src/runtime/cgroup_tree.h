@@ -33,7 +33,7 @@ enum {
 
 /* How a sandbox appears in a tree: as finely as something there differs. Sorted in this order. */
 enum cx_cgroup_kind {
-	CX_KIND_SPLIT,	/* <id>/agent and <id>/work: the agent's limits are its own */
+	CX_KIND_SPLIT,	/* the agent, and <id>/work: its limits are not the agent's */
 	CX_KIND_SHARED, /* nothing: the instance's group does for all */
 };
 
@@ -123,6 +123,7 @@ struct cx_cgroup_version {
 	struct cx_freeze_row freeze;
 	const char *subtree; /* for cgroup.subtree_control, or NULL */
 	const char *tasks;   /* where a process writes "0" to move itself */
+	bool agent_on_top;   /* the agent is in <id>; else in <id>/agent, as <id> may hold none */
 	/* Once per instance: the device allow-list, which all sandboxes inherit. */
 	int (*restrict_devices)(const struct cx_cgroup_tree *tree, struct cx_err *err);
 	/* <id> is there and empty. */

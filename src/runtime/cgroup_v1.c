@@ -200,6 +200,7 @@ const struct cx_cgroup_version cx_cgroup_v1 = {
 	.restrict_devices = restrict_devices,
 	.made_top = made_top,
 	.tasks = "tasks",
+	.agent_on_top = true,
 	.oom_watch = oom_watch,
 	.kill = kill_group,
 };

@@ -40,7 +40,7 @@ class Guard(threading.Thread):
 
     COUNTS = (("work/memory.usage_in_bytes", "memory"), ("work/memory.current", "memory"),
               ("work/memory.kmem.tcp.usage_in_bytes", "sockets"), ("work/pids.current", "pids"),
-              ("agent/memory.usage_in_bytes", "agent"), ("agent/memory.current", "agent"))
+              ("memory.usage_in_bytes", "all"), ("agent/memory.current", "agent"))
 
     def __init__(self, instance):
         super().__init__(daemon=True)
@@ -52,7 +52,8 @@ class Guard(threading.Thread):
         memory = int(limits["memory_gb"] * (1 << 30))
         self.granted[key] = (attack.name, {
             "memory": memory + SLACK_BYTES, "sockets": 2 * memory,  # they are looked at twice a second only
-            "pids": limits["pids_limit"] + SLACK_PIDS, "agent": AGENT_BYTES + SLACK_BYTES})
+            "pids": limits["pids_limit"] + SLACK_PIDS, "agent": AGENT_BYTES + SLACK_BYTES,
+            "all": memory + AGENT_BYTES + SLACK_BYTES})
 
     def look(self):
         for key, (name, most) in list(self.granted.items()):
