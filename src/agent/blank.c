@@ -19,6 +19,7 @@
 #include "policy/policy.h"
 
 enum { SEALED = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
+enum { SKELETON = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
 enum { PATH_SIZE = 64 };
 #define CPUS  "sys/devices/system/cpu"
 #define MASKS "/proc" /* the spawner's, which nobody needs any more when there is our own */
@@ -45,9 +46,9 @@ static int step_private(struct making *b, struct cx_err *err)
 
 static int step_skeleton(struct making *b, struct cx_err *err)
 {
-	static const char *const options[] = { "mode", "0700", "size", "64k", NULL };
+	static const char *const options[] = { "mode", "0700", NULL };
 
-	b->skeleton = cx_mount_new("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, err);
+	b->skeleton = cx_mount_new("tmpfs", options, SKELETON, err);
 	if (b->skeleton < 0)
 		return b->skeleton;
 	/*
@@ -72,11 +73,27 @@ static int step_dev(struct making *b, struct cx_err *err)
 	return cx_mount_move(b->dev, "", b->skeleton, "dev", err);
 }
 
+/* A mount of its own, of what the skeleton has; what is above it there cannot be named from it. */
+static int directory_row(const struct cx_mount_row *row, struct cx_err *err)
+{
+	if (strcmp(row->at, row->directory) != 0 && mkdir(row->directory, 0700) < 0)
+		return cx_fail(err, errno, "make directory '%s'", row->directory);
+	if (chmod(row->directory, row->mode) < 0)
+		return cx_fail(err, errno, "change mode of '%s'", row->directory);
+	if (cx_mount_bind(row->directory, row->at, err) < 0)
+		return -err->errnum;
+	if ((row->attrs & ~(unsigned)SKELETON) == 0) /* as it is */
+		return 0;
+	return cx_mount_restrict(row->at, row->attrs, err);
+}
+
 /* By name: in this tree there is nothing yet that anybody else has made. */
 static int mount_row(const struct cx_mount_row *row, struct cx_err *err)
 {
 	if (mkdir(row->at, 0755) < 0 && errno != EEXIST)
 		return cx_fail(err, errno, "make directory '%s'", row->at);
+	if (row->type == NULL)
+		return directory_row(row, err);
 	return cx_mount_at(row->type, row->options, row->attrs, row->at, err);
 }
 

@@ -11,11 +11,16 @@
  * layer makes no system call; runtime/ and agent/ apply the tables and tests loop over their rows.
  */
 
-/* A file system of the sandbox's own, mounted by the agent (agent/blank.c) in the order of the
- * rows. */
+/*
+ * A file system of the sandbox's own, or a directory of its skeleton, which is a tmpfs, mounted by
+ * the agent (agent/blank.c) in the order of the rows. For each file system the kernel keeps memory
+ * in each memory group of the host, so there are as few as can be.
+ */
 struct cx_mount_row {
-	const char *at; /* below the root, without a leading '/' */
-	const char *type;
+	const char *at;		/* below the root, without a leading '/' */
+	const char *type;	/* NULL: a directory */
+	const char *directory;	/* its name in the skeleton */
+	unsigned mode;		/* of the directory */
 	uint64_t magic;		/* f_type that proves the type */
 	const char *options[9]; /* key, value, ..., NULL */
 	unsigned attrs;		/* MOUNT_ATTR_* */

@@ -17,7 +17,7 @@
  *
  * The agent has CX_AGENT_MEMORY and CX_AGENT_PIDS that nobody else can take: on v2 as limits of its
  * own; on v1, where a group may hold processes and groups, <id> is allowed so much more than work.
- * A group less in each tree is memory: for each memory group the kernel keeps 16 bytes for each file
+ * A group less in each tree is memory: in each memory group the kernel has something for each file
  * system of the host.
  *
  * A command runs in a group cmd-N below "work", made here and root's, in every tree that counts or

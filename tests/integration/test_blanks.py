@@ -244,3 +244,17 @@ def test_a_claimed_blank_is_like_one_that_was_begun_for_its_claim(begun, before)
                  for line in difflib.unified_diff(waited.get(name, "").splitlines(), begun.get(name, "").splitlines(),
                                                   name + ", waited", name + ", begun", lineterm="", n=0)]
     assert not different, "\n" + "\n".join(different)
+
+
+def test_it_is_made_of_no_more_than_it_needs():
+    """For each file system of the host the kernel keeps memory in each memory group of the host: for the square of what
+    a sandbox has of both."""
+    for engine in conftest.run_engine("--pool", "1"):
+        key = engine.api.create("busybox").ok()["id"]
+        agent = engine.agent_of(key)
+        mounted = {line.split()[2]: line for line in harness.read(f"/proc/{agent}/mountinfo").splitlines()}
+        groups = {os.path.relpath(top, root).split(key, 1)[1] for root in harness.cgroup_roots()
+                  for top, _, _ in os.walk(root) if key in top}
+        assert len(mounted) == 6, mounted  # the root, /dev, /dev/pts, /dev/mqueue, /proc, all others
+        assert groups - {"/agent"} == {"", "/work", "/work/cmd-1"}, groups
+        assert ("/agent" in groups) == (len(harness.cgroups_of(agent)) == 1), groups  # on version 2

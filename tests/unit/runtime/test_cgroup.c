@@ -388,6 +388,7 @@ START_TEST(test_agent_has_room)
 	limit(1000, HOG_BYTES + HOG_BYTES / 4, 4);
 	pid = start_settled(enter_work, run_hog_and_pause);
 	ck_assert_int_eq(reap(start(enter_agent, run_half_hog)), 0);
+	ck_assert_uint_eq(usage().oom_kills, 0); /* it would have been the larger one */
 	ck_assert_int_eq(reap(start(enter_agent, run_few_forks)), FEW << 8);
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
 	ck_assert(WIFSIGNALED(reap(pid)));
@@ -421,18 +422,10 @@ static bool sees_itself_as(const char *line)
 static int run_as_owner(void)
 {
 	static const char *const roots[] = {
-		"work/pids.max",
-		"work/memory.max",
-		"work/memory.limit_in_bytes",
-		"work/cpu.max",
-		"work/cpu.cfs_quota_us",
-		"work/cgroup.max.depth",
-		"tasks",
-		"agent/cgroup.procs",
-		"agent/pids.max",
-		"pids.max",
-		"memory.limit_in_bytes",
-		"cpu.max",
+		"work/pids.max", "work/memory.max",	  "work/memory.limit_in_bytes",
+		"work/cpu.max",	 "work/cpu.cfs_quota_us", "work/cgroup.max.depth",
+		"tasks",	 "agent/cgroup.procs",	  "agent/pids.max",
+		"pids.max",	 "memory.limit_in_bytes", "cpu.max",
 	};
 
 	if (setresgid(UID_BASE, UID_BASE, UID_BASE) < 0 ||
