@@ -192,6 +192,8 @@ int cx_box_open_session(struct cx_box *box, struct cx_engine_answer *answer, boo
 		cx_accounts_close(accounts);
 		return -err->errnum;
 	}
+	if (accounts != NULL)
+		cx_accounts_hold(accounts, &box->gw->held);
 	cx_session_measure(box->session, accounts);
 	return 0;
 }

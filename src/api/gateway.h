@@ -14,6 +14,7 @@
 #include "api/store.h"
 #include "api/templates.h"
 #include "base/index.h"
+#include "exec/held.h"
 
 /* Everything that the handlers share; owned by main(). */
 struct cx_box;
@@ -58,7 +59,8 @@ struct cx_gateway {
 	struct cx_watcher *watchers;
 	unsigned nwatchers;
 	struct cx_leftovers leftovers;
-	struct cx_ssh *ssh; /* NULL until it was asked for */
+	struct cx_held_sets held; /* of the commands' accounts */
+	struct cx_ssh *ssh;	  /* NULL until it was asked for */
 	struct cx_exposure *exposures;
 	struct cx_exposedoor *door; /* NULL: they have ports of their own */
 	struct cx_proxies *proxies;

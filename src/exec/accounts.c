@@ -14,6 +14,9 @@
 
 enum { MEMORY, CPU, PIDS }; /* places of v1's directories; on v2 there is one */
 enum { PATH_SIZE = 64, FIRST_SLOTS = 4 };
+enum { HELD_SLOT = 1 }; /* of commands that run one after the other */
+
+static const char peak_v1[] = "memory.max_usage_in_bytes";
 
 struct cpu { /* microseconds; user and system divide the whole in ticks only */
 	uint64_t whole, user, system;
@@ -47,6 +50,8 @@ struct cx_accounts {
 	bool v2;
 	uint64_t around;    /* processes refused by the sandbox's limit, when last read */
 	struct slot *slots; /* number - 1 */
+	struct cx_held_sets *sets;
+	struct cx_held *held; /* files of HELD_SLOT; NULL: they are opened each time */
 };
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -70,13 +75,40 @@ static bool read_file(int dir, const char *path, char *text, size_t size)
 	return true;
 }
 
+/* Borrowed, or none. The peak is also written to. */
+static int held_file(const struct cx_accounts *a, unsigned dir, uint32_t number, const char *file)
+{
+	char path[PATH_SIZE];
+	int fd = -EBADF;
+
+	/* On v1 who has the list of processes open is told the same for a second. */
+	if (a->held == NULL || number != HELD_SLOT || strcmp(file, "cgroup.procs") == 0)
+		return -EBADF;
+	fd = cx_held_find(a->held, dir, file);
+	if (fd >= 0 || !cx_held_has_room(a->held))
+		return fd;
+	fd = openat(a->dirs[dir], path_of(path, number, file),
+		    (strcmp(file, peak_v1) == 0 ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0)
+		cx_held_add(a->held, dir, file, fd);
+	return fd;
+}
+
 static bool read_text(const struct cx_accounts *a, unsigned dir, uint32_t number, const char *file,
 		      char *text, size_t size)
 {
+	unsigned at = dir < a->ndirs ? dir : 0;
+	int held = held_file(a, at, number, file);
 	char path[PATH_SIZE];
+	ssize_t n;
 
-	return read_file(a->dirs[dir < a->ndirs ? dir : 0], path_of(path, number, file), text,
-			 size);
+	if (held < 0)
+		return read_file(a->dirs[at], path_of(path, number, file), text, size);
+	n = pread(held, text, size - 1, 0);
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	return true;
 }
 
 static bool read_number(const struct cx_accounts *a, unsigned dir, uint32_t number,
@@ -145,8 +177,7 @@ static bool read_peak(const struct cx_accounts *a, uint32_t number, uint64_t *re
 
 	if (slot->peak >= 0)
 		return read_peak_fd(slot->peak, ret);
-	return read_number(a, MEMORY, number, a->v2 ? "memory.peak" : "memory.max_usage_in_bytes",
-			   ret);
+	return read_number(a, MEMORY, number, a->v2 ? "memory.peak" : peak_v1, ret);
 }
 
 static bool read_memory(const struct cx_accounts *a, uint32_t number, uint64_t *ret)
@@ -342,11 +373,13 @@ static bool is_empty(const struct cx_accounts *a, uint32_t number)
 
 static bool begin_peak_v1(const struct cx_accounts *a, uint32_t number)
 {
+	int held = held_file(a, MEMORY, number, peak_v1);
 	char path[PATH_SIZE];
 	struct cx_err ignored;
 
-	return cx_write_file(a->dirs[MEMORY], path_of(path, number, "memory.max_usage_in_bytes"),
-			     "0", &ignored) == 0;
+	if (held >= 0)
+		return pwrite(held, "0", 1, 0) == 1;
+	return cx_write_file(a->dirs[MEMORY], path_of(path, number, peak_v1), "0", &ignored) == 0;
 }
 
 static bool begin_peak_v2(const struct cx_accounts *a, struct slot *slot, uint32_t number)
@@ -441,13 +474,22 @@ static bool begin_anew(struct cx_accounts *a, uint32_t number)
 	       read_memory(a, number, &slot->memory_base);
 }
 
+/* It will be another group of that name. */
+static void let_go(struct cx_accounts *a, uint32_t number)
+{
+	if (a->held != NULL && number == HELD_SLOT)
+		cx_held_close(a->held);
+}
+
 static void prepare(struct cx_accounts *a, uint32_t number)
 {
 	struct slot *slot = &a->slots[number - 1];
 
 	slot->state = begin_anew(a, number) ? SLOT_FREE : SLOT_STALE;
-	if (slot->state == SLOT_STALE)
-		cx_close(&slot->peak);
+	if (slot->state == SLOT_FREE)
+		return;
+	cx_close(&slot->peak);
+	let_go(a, number);
 }
 
 void cx_accounts_give_back(struct cx_accounts *a, uint32_t number, bool closed)
@@ -503,6 +545,8 @@ uint32_t cx_accounts_take(struct cx_accounts *a)
 		a->slots[number - 1].state = SLOT_USED;
 		a->slots[number - 1].around = a->around;
 	}
+	if (a->held != NULL && number == HELD_SLOT)
+		cx_held_use(a->sets, a->held);
 	return number;
 }
 
@@ -588,6 +632,7 @@ uint32_t cx_accounts_want(struct cx_accounts *a, bool more)
 
 void cx_accounts_made(struct cx_accounts *a, uint32_t number, bool success)
 {
+	let_go(a, number);
 	a->slots[number - 1] =
 		(struct slot){ .peak = -EBADF, .state = success ? SLOT_FREE : SLOT_STALE };
 }
@@ -649,8 +694,19 @@ void cx_accounts_close(struct cx_accounts *a)
 		cx_close(&a->slots[i].peak);
 	for (unsigned i = 0; i < a->ndirs; i++)
 		cx_close(&a->dirs[i]);
+	if (a->held != NULL)
+		cx_held_close(a->held);
+	free(a->held);
 	free(a->slots);
 	free(a);
+}
+
+/* Without memory for it they are opened each time. */
+void cx_accounts_hold(struct cx_accounts *a, struct cx_held_sets *sets)
+{
+	if (a->held == NULL)
+		a->held = calloc(1, sizeof *a->held);
+	a->sets = sets;
 }
 
 const char *cx_accounts_source(const struct cx_accounts *a)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "exec/held.h"
 #include "proto/control_msgs.h"
 
 /*
@@ -61,6 +62,8 @@ struct cx_accounts_hits { /* since the command began */
 CX_MUST int cx_accounts_open(int dirs[CX_ACCOUNTS_MAX], unsigned n, bool fresh,
 			     struct cx_accounts **ret, struct cx_err *err);
 void cx_accounts_close(struct cx_accounts *accounts); /* NULL is fine */
+/* Files of its first slot may be among those that stay open; sets outlives it. */
+void cx_accounts_hold(struct cx_accounts *accounts, struct cx_held_sets *sets);
 
 /* "cgroup v1" or "cgroup v2": the source of the figures. */
 const char *cx_accounts_source(const struct cx_accounts *accounts);

@@ -254,6 +254,62 @@ static uint64_t number_of(const char *name)
 	return st.st_ino;
 }
 
+static bool has_cpu(void)
+{
+	struct cx_figures used;
+
+	cx_accounts_read(accounts, 1, &used);
+	return used.has_cpu;
+}
+
+static void next_command(void)
+{
+	cx_accounts_give_back(accounts, 1, false);
+	(void)cx_accounts_settle(accounts);
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+}
+
+/* What is read again and again stays open, until the slot is another group or others need it. */
+START_TEST(test_files_are_held)
+{
+	struct cx_held_sets sets = { .n = 0 };
+	struct cx_held others[CX_HELD_SETS_MAX] = { 0 };
+	struct cx_figures used;
+
+	open_v1();
+	cx_accounts_hold(accounts, &sets);
+	count_v1("1000000\n", "0\n", "0\n", "0\n");
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	ck_assert(has_cpu());
+	ck_assert_uint_gt(sets.newest->n, 3);
+	count_v1("9000000\n", "0\n", "0\n", "54096\n");
+	cx_accounts_read(accounts, 1, &used);
+	ck_assert_uint_eq(used.user_us, 9000);
+	ck_assert_uint_eq(used.memory_peak_bytes, 54096);
+	next_command();
+	ck_assert_int_eq(get("memory", "cmd-1/memory.max_usage_in_bytes")[0], '0');
+	remove_file("cpu", "cmd-1/cpuacct.usage");
+	ck_assert(has_cpu());
+	cx_accounts_made(accounts, 1, true);
+	ck_assert_uint_eq(sets.n, 0);
+	ck_assert_uint_eq(cx_accounts_take(accounts), 1);
+	ck_assert(!has_cpu());
+	for (unsigned i = 0; i < CX_HELD_SETS_MAX; i++)
+		cx_held_use(&sets, &others[i]);
+	ck_assert_uint_eq(sets.n, CX_HELD_SETS_MAX);
+	cx_accounts_read(accounts, 1, &used); /* without any */
+	ck_assert(used.has_memory);
+	put("cpu", "cmd-1/cpuacct.usage", "9000000\n");
+	next_command();
+	ck_assert_uint_eq(sets.n, CX_HELD_SETS_MAX);
+	ck_assert_ptr_null(others[0].link);
+	ck_assert_ptr_nonnull(others[1].link);
+	cx_accounts_close(accounts);
+	accounts = NULL;
+	ck_assert_uint_eq(sets.n, CX_HELD_SETS_MAX - 1);
+}
+END_TEST
+
 static void open_v2(void)
 {
 	int dirs[CX_ACCOUNTS_MAX];
@@ -395,6 +451,7 @@ int main(void)
 	tcase_add_test(tcase, test_who_is_left_keeps_the_slot);
 	tcase_add_test(tcase, test_limits_are_lifted_again);
 	tcase_add_test(tcase, test_where_the_kernel_killed_is_made_anew);
+	tcase_add_test(tcase, test_files_are_held);
 	tcase_add_test(tcase, test_v2_counts_in_one_directory);
 	tcase_add_test(tcase, test_a_command_is_counted_on);
 	tcase_add_test(tcase, test_a_sandbox_limit_of_processes_is_heard_of);
