@@ -25,7 +25,7 @@ enum {
 	DYING_MS = 5000,    /* after which a process that does not die is told of */
 	RETRY_MS_MAX = 500, /* between two tries to remove the groups */
 	AGENT_BACKLOG = 64,
-	WRITABLE_PATH = CX_CONFIG_TEXT + 32,
+	PLACE_PATH = CX_CONFIG_TEXT + 32,
 };
 
 static void deliver(struct cx_sandbox *sb, enum cx_sandbox_event event);
@@ -370,11 +370,14 @@ static int record_claim(struct cx_sandbox *sb, struct cx_err *err)
 	return cx_sandbox_save(sb, err);
 }
 
-/* The directory that it writes to, as rootfs.h wants it; path has WRITABLE_PATH bytes. */
+/*
+ * The directory that it writes to, as rootfs.h wants it; path has PLACE_PATH bytes. Mounts may be
+ * over its directory in RUN for a moment, as not each has one on the disk.
+ */
 static int describe_writable(const struct cx_sandbox *sb, const struct cx_writable *w, char *path,
 			     struct cx_rootfs_writable *ret, struct cx_err *err)
 {
-	if (cx_format(path, WRITABLE_PATH, "%s/writable/%s", err, sb->set->host->dirs.state_path,
+	if (cx_format(path, PLACE_PATH, "%s/sandboxes/%s", err, sb->set->host->dirs.run_path,
 		      sb->record.id) < 0)
 		return -err->errnum;
 	*ret = (struct cx_rootfs_writable){ .dir = w->dir,
@@ -389,7 +392,7 @@ static int make_root(struct cx_sandbox *sb, struct cx_rootfs_clones *ret_clones,
 	struct cx_host *h = sb->set->host;
 	struct cx_rootfs_writable writable;
 	int layers[CX_LAYERS_MAX];
-	char path[WRITABLE_PATH];
+	char path[PLACE_PATH];
 
 	for (; sb->held < sb->record.nlayers; sb->held++)
 		if (cx_layers_hold(&h->layers, sb->record.layers[sb->held], &layers[sb->held],
@@ -675,7 +678,7 @@ int cx_sandbox_tree(const struct cx_sandbox *sb, struct cx_err *err)
 {
 	struct cx_writable again = sb->writable;
 	struct cx_rootfs_writable writable;
-	char path[WRITABLE_PATH];
+	char path[PLACE_PATH];
 	cx_autofd int dir = -EBADF;
 
 	if (again.dir < 0 || again.kind == CX_QUOTA_LOOP) {

@@ -40,7 +40,7 @@ struct cx_writable {
 
 struct cx_quota_plan {
 	enum cx_quota_kind kind;
-	int at;		  /* the directory in which there is one for each sandbox; the caller's */
+	int at;		  /* the directory in which they are, or their files; the caller's */
 	const char *name; /* tells daemons apart; up to 32 bytes, the caller's */
 	struct cx_quota_limit usual; /* what writable directories are made ready for at first */
 };
@@ -58,8 +58,9 @@ enum cx_quota_kind cx_quota_kind(const struct cx_quota *quota);
 const char *cx_quota_name(unsigned kind); /* as configured and shown; never NULL */
 
 /*
- * Makes the directory `id` with upper and work, which belong to `owner`, ready for the limit that
- * was asked for last. On failure what was made is left for cx_quota_remove().
+ * Makes one with upper and work, which belong to `owner`, ready for the limit that was asked for
+ * last: the directory `id`, or a mount, of which nothing is there by name. On failure what was made
+ * is left for cx_quota_remove().
  */
 CX_MUST int cx_quota_make(struct cx_quota *quota, const char *id, uint32_t owner,
 			  struct cx_writable *ret, struct cx_err *err);

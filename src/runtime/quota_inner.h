@@ -18,8 +18,8 @@ struct cx_quota {
 };
 
 struct cx_quota_ops {
-	/* w->dir with the limit, and nothing of upper and work but with has_halves; the directory
-	 * `id` is there afterwards. */
+	/* w->dir with the limit, and nothing of upper and work but with has_halves; but for
+	 * a mount it is the directory `id`. */
 	int (*make)(struct cx_quota *quota, const char *id, const struct cx_quota_limit *limit,
 		    struct cx_writable *w, struct cx_err *err);
 	/* Another limit; NULL: only by making it anew. */

@@ -222,8 +222,7 @@ static int make(struct cx_quota *quota, const char *id, const struct cx_quota_li
 	cx_autofd int file = -EBADF, device = -EBADF;
 	const struct cx_quota_image *image;
 
-	if (cx_quota_mkdir(quota, id, err) < 0 || name_device(quota, id, name, err) < 0 ||
-	    need_image(quota, limit, &image, err) < 0)
+	if (name_device(quota, id, name, err) < 0 || need_image(quota, limit, &image, err) < 0)
 		return -err->errnum;
 	file = copy_image(quota, image, err);
 	if (file < 0)

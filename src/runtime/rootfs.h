@@ -21,7 +21,7 @@ void cx_layer_unmount(const char *at);
 struct cx_rootfs_writable {
 	int dir;
 	bool is_mount;
-	const char *at; /* the directory by name, where a kernel before 6.15 mounts for a moment */
+	const char *at; /* any directory, over which a kernel before 6.15 mounts for a moment */
 };
 
 /*

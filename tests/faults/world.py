@@ -176,6 +176,12 @@ class World:
         answer = self.api.raw("GET", "/api/v1/sandbox?per_page=1000&is_active=true").ok()
         return {row["id"]: row["status"] for row in answer["sandboxes"]}
 
+    def layers(self):
+        """The sandboxes that have something to write to, as a directory or as a disk of their own."""
+        mark = f"caisson-{self.instance}/"
+        disks = {name.removeprefix(mark) for _, name in harness.disks() if name.startswith(mark)}
+        return names(os.path.join(self.engine.state, "writable")) | set(filter(NAME.match, disks))
+
     def mismatch(self):
         """What differs between the list, the records and the kernel, as lines."""
         rows, there = self.rows(), processes()
@@ -189,7 +195,7 @@ class World:
             wrong.append(f"{owners.count('lock')} workers have user ids")
         for what, keys in (("a process", set(self.agents(there))), ("control groups", self.groups()),
                             ("user ids", set(owners) - {"lock"}),
-                            ("a writable layer", names(os.path.join(self.engine.state, "writable")))):
+                            ("a writable layer", self.layers())):
             wrong += [f"{key} has {what} and no record" for key in keys - records]
             wrong += [f"{key} has a record and not {what}" for key in records - keys]
         wrong += [f"{key} is {status}, and frozen is {self.frozen(key)}" for key, status in rows.items()

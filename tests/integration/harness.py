@@ -616,22 +616,25 @@ class Engine:
         return found[0]
 
 
-def disk_of(key):
-    """The loop device that a sandbox writes to, or None."""
+def disks():
+    """(device, name that its engine gave it) of each loop device that is in use."""
     for path in glob.glob("/sys/block/loop*/loop"):
         device = "/dev/" + path.split("/")[3]
         info = bytearray(232)  # struct loop_info64; the name begins at 56
         with contextlib.suppress(OSError), open(device, "rb") as file:
             fcntl.ioctl(file, 0x4C05, info)
-            if info[56:120].split(b"\0")[0].endswith(b"/" + key.encode()):
-                return device
-    return None
+            yield device, info[56:120].split(b"\0")[0].decode(errors="replace")
+
+
+def disk_of(key):
+    """The loop device that a sandbox writes to, or None."""
+    return next((device for device, name in disks() if name.endswith("/" + key)), None)
 
 
 def written(engine, key):
     """What a sandbox has written, as the host has it: (uid, gid, kind, path) of each file."""
-    top = os.path.join(engine.state, "writable", key)
     device = disk_of(key)
+    top = "/mnt" if device else os.path.join(engine.state, "writable", key)
     show = f"mount -t ext4 -o nosuid,nodev {device} {top} &&" if device else ""
     out = subprocess.run(["unshare", "-m", "sh", "-c", f"{show} find {top}/upper -printf '%U %G %y %P\\n'"],
                          stdout=subprocess.PIPE, check=True, text=True).stdout

@@ -341,6 +341,7 @@ START_TEST(nothing_is_left)
 		return;
 	make("abcdefghijk0", &limit, &w);
 	(void)fill_bytes(w.dir, "upper/f");
+	ck_assert_int_eq(faccessat(at, "abcdefghijk0", F_OK, 0) < 0, cx_quota_is_mount(&w));
 	end("abcdefghijk0", &w);
 	ck_assert_int_lt(faccessat(at, "probe", F_OK, 0), 0);
 	for (int i = 0; w.kind == CX_QUOTA_LOOP && i < 500; i++) {
