@@ -31,7 +31,6 @@ struct cx_listener {
 	bool local;		 /* a Unix socket, whose clients the kernel names */
 	bool tls;		 /* its connections come through the front */
 	bool closing;
-	uint64_t turn; /* how often the daemon has run */
 	struct cx_peers peers;
 	struct cx_listener *next;
 };
@@ -42,8 +41,7 @@ struct cx_connection { /* of a client, from accept to close */
 	int fd;			 /* libmicrohttpd's */
 	bool asked;		 /* a request of it has come to us */
 	bool refused;		 /* what it sent is no request */
-	bool broken;		 /* its last answer is not whole */
-	uint64_t turn;		 /* in which its last request ended */
+	bool last;		 /* its last answer was to be the last one, or is not whole */
 	bool streams;		 /* the answer goes on for as long as it likes, or both ways */
 	struct cx_caller caller; /* of the stream */
 };

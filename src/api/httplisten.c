@@ -209,7 +209,6 @@ static void set_timer(struct cx_http *http)
 
 static void run(struct cx_listener *at)
 {
-	at->turn++;
 	(void)MHD_run(at->daemon);
 }
 

@@ -160,20 +160,18 @@ static bool said_nothing(int fd)
 }
 
 /*
- * It was closed where a request should have begun: not after an answer that was the last one, which
- * takes one turn, nor because it was idle, or had to make room. Who has left after an answer had
- * nothing more to ask. Behind an answer that broke off, ours would be taken for the rest of it.
+ * It was closed where a request should have begun: not after an answer that was the last one, nor
+ * because it was idle, or had to make room. Who has left after an answer had nothing more to ask.
+ * Behind an answer that broke off, ours would be taken for the rest of it.
  */
 static bool is_owed_an_answer(const struct cx_connection *c)
 {
 	uint64_t waited_ms = cx_now_ms() - c->peer.since_ms;
 
-	if (c->refused || c->broken || c->peer.told || c->at->closing ||
+	if (c->refused || c->last || c->peer.told || c->at->closing ||
 	    c->peer.phase != CX_PEER_WAITING || waited_ms >= (CX_HTTP_IDLE_SECONDS - 1) * 1000)
 		return false;
-	if (said_nothing(c->fd))
-		return false;
-	return !c->asked || (c->turn != c->at->turn && !has_left(c->fd));
+	return c->asked ? !has_left(c->fd) : !said_nothing(c->fd);
 }
 
 void cx_http_end_connection(struct cx_connection *c)

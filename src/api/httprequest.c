@@ -280,6 +280,26 @@ static void release_request(struct cx_request *req)
 	free_request(req);
 }
 
+static enum MHD_Result find_close(void *cls, enum MHD_ValueKind kind, const char *key,
+				  const char *value)
+{
+	bool *found = cls;
+
+	(void)kind;
+	*found = *found || (strcasecmp(key, "Connection") == 0 && value != NULL &&
+			    strcasestr(value, "close") != NULL);
+	return MHD_YES;
+}
+
+/* MHD closes the connection behind its answer. */
+static bool is_last(struct cx_request *req)
+{
+	bool last = req->http_1_0 || MHD_get_response_header(req->response, "Connection") != NULL;
+
+	(void)MHD_get_connection_values(req->connection, MHD_HEADER_KIND, find_close, &last);
+	return last;
+}
+
 void cx_http_on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
 			  enum MHD_RequestTerminationCode why)
 {
@@ -290,10 +310,9 @@ void cx_http_on_completed(void *cls, struct MHD_Connection *connection, void **c
 		return;
 	*con_cls = NULL;
 	cx_http_enter(req, CX_PEER_WAITING);
-	if (req->from != NULL) {
-		req->from->turn = req->from->at->turn;
-		req->from->broken = why != MHD_REQUEST_TERMINATED_COMPLETED_OK;
-	}
+	if (req->from != NULL)
+		req->from->last = why != MHD_REQUEST_TERMINATED_COMPLETED_OK ||
+				  req->status == MHD_HTTP_SWITCHING_PROTOCOLS || is_last(req);
 	if (req->linger && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
 		linger(req->http, connection);
 	if (req->http->o.over != NULL)

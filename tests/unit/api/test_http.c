@@ -355,8 +355,8 @@ START_TEST(what_is_no_request_is_told_so)
 	(void)read_rest(sock, answer, sizeof answer);
 	ck_assert_msg(strncmp(answer, "HTTP/1.1 200 ", 13) == 0, "%s", answer);
 	second = strstr(answer + 1, "HTTP/1.1 ");
-	if (second != NULL)
-		expect_refusal(second, no_requests[_i].status, no_requests[_i].code);
+	ck_assert_msg(second != NULL, "%s", answer);
+	expect_refusal(second, no_requests[_i].status, no_requests[_i].code);
 	ck_assert_ptr_null(strcasestr(answer, "<html"));
 	(void)close(sock);
 }
