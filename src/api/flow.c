@@ -154,6 +154,7 @@ int cx_flow_lines(struct cx_request *req, void (*gone)(void *arg), void *arg, st
 	if (flow == NULL)
 		return cx_fail(err, ENOMEM, "answer");
 	flow->drained = true; /* there is none */
+	flow->body.quiet = true;
 	cx_request_stream(req, 200, "application/x-ndjson", &flow->body);
 	*ret = flow;
 	return 0;

@@ -201,7 +201,7 @@ static int start(struct cx_request *req, struct cx_err *err)
 	f->offset = offset;
 	req->owner = f;
 	req->gone = on_gone;
-	f->body = (struct cx_pieces){ .read = read_text, .closed = on_closed };
+	f->body = (struct cx_pieces){ .read = read_text, .closed = on_closed, .quiet = true };
 	f->call.done = on_log;
 	f->end.done = on_end;
 	look_in(f, 0);

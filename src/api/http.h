@@ -38,6 +38,11 @@ struct cx_pieces {
 	ssize_t (*read)(struct cx_pieces *body, char *to, size_t max);
 	/* The last call, exactly once: all is sent, or it was cut, or the client went away. */
 	void (*closed)(struct cx_pieces *body);
+	/*
+	 * It may have nothing to say for long. Over TCP a client that has gone is seen by what is
+	 * sent to it, so that one that ends its half only counts as gone here.
+	 */
+	bool quiet;
 	struct cx_request *req; /* private */
 };
 
@@ -82,7 +87,8 @@ struct cx_request {
 
 	/*
 	 * For an answer that takes long, set before the handler returns: called once when the
-	 * client has gone before the answer. The handler answers all the same, soon.
+	 * client has gone before the answer (not when it has only ended its half). The handler
+	 * answers all the same, soon.
 	 */
 	void (*gone)(struct cx_request *req);
 	void *owner; /* the handler's */
@@ -97,13 +103,12 @@ struct cx_request {
 	struct cx_inflow *inflow;
 	bool handled, answered, suspended, too_large;
 	bool http_1_0;
-	struct cx_connection *from; /* NULL: there was no memory to look after it */
-	bool lost;		    /* the client has gone */
-	bool unclear;		    /* where it ends */
-	bool linger;		    /* its body is left unread */
+	struct cx_connection *from;
+	bool probed;  /* whether its client is still there */
+	bool unclear; /* where it ends */
+	bool linger;  /* its body is left unread */
 	struct cx_err body_err;
 	uint64_t body_max;
-	struct cx_source watch;
 	void (*upgraded)(void *arg, int sock, struct cx_upgrade *handle);
 	void *upgrade_arg;
 	struct cx_request *next, **link;

@@ -30,6 +30,7 @@ struct cx_listener {
 	unsigned most;		 /* connections */
 	bool local;		 /* a Unix socket, whose clients the kernel names */
 	bool tls;		 /* its connections come through the front */
+	bool sees_gone; /* the kernel tells a client that has gone from one that ended its half */
 	bool closing;
 	struct cx_peers peers;
 	struct cx_listener *next;
@@ -39,6 +40,12 @@ struct cx_connection { /* of a client, from accept to close */
 	struct cx_listener *at;
 	struct cx_peer peer;
 	int fd;			 /* libmicrohttpd's */
+	uid_t uid;		 /* who connected to a Unix socket, as the kernel saw it then, */
+	bool has_uid;		 /* where it says so */
+	struct cx_source watch;	 /* of the same, for its client's end */
+	struct cx_request *req;	 /* NULL: between two of them */
+	bool ended;		 /* the client sends nothing more */
+	bool gone;		 /* and takes nothing any more */
 	bool asked;		 /* a request of it has come to us */
 	bool refused;		 /* what it sent is no request */
 	bool last;		 /* its last answer was to be the last one, or is not whole */
@@ -78,6 +85,8 @@ void cx_http_on_completed(void *cls, struct MHD_Connection *connection, void **c
 			  enum MHD_RequestTerminationCode why);
 /* NULL: there was no memory to look after it. */
 struct cx_connection *cx_http_connection_of(struct MHD_Connection *connection);
+/* Until cx_http_resume(): then what has come is taken, also of a client that sends nothing more. */
+void cx_http_suspend(struct cx_request *req);
 
 /* ---- httpbody.c ------------------------------------------------------------------------------ */
 
@@ -105,10 +114,12 @@ CX_MUST int cx_http_write_refusal(const char *id, const char *code, const char *
 CX_MUST int cx_http_find_queue(struct cx_http *http, struct cx_err *err);
 /* libmicrohttpd closes it when this returns; it may still get an answer. */
 void cx_http_end_connection(struct cx_connection *c);
+/* Its client has ended in the middle of its body. */
+void cx_http_refuse_rest(struct cx_request *req);
 
 /* ---- httpstream.c ---------------------------------------------------------------------------- */
 
-/* MHD looks away from a suspended connection, so somebody else has to see its end. */
-void cx_http_watch_client(struct cx_request *req);
+/* Its client sends nothing more, or has gone: who answers is told if that is in vain. */
+void cx_http_client_ended(struct cx_request *req);
 
 #endif

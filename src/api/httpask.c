@@ -91,8 +91,7 @@ const char *cx_request_scheme(const struct cx_request *req)
 {
 	const char *forwarded = cx_request_header(req, "X-Forwarded-Proto");
 
-	return (req->from != NULL && req->from->at->tls) ||
-			       (forwarded != NULL && strcasecmp(forwarded, "https") == 0)
+	return req->from->at->tls || (forwarded != NULL && strcasecmp(forwarded, "https") == 0)
 		       ? "https"
 		       : "http";
 }

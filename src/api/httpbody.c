@@ -150,8 +150,7 @@ static void count_bytes(struct cx_request *req, size_t n)
 {
 	cx_http_enter(req, CX_PEER_SENDING);
 	req->body_bytes += n;
-	if (req->from != NULL)
-		req->from->peer.bytes += n;
+	req->from->peer.bytes += n;
 }
 
 /* What is not taken is offered again: at once, or after cx_inflow_wake(). */
@@ -170,8 +169,7 @@ static enum MHD_Result feed_inflow(struct cx_request *req, const char *data, siz
 			       (unsigned long long)req->body_max);
 	} else if (n == 0) {
 		cx_http_enter(req, CX_PEER_SERVED); /* it waits for us */
-		req->suspended = true;
-		MHD_suspend_connection(req->connection);
+		cx_http_suspend(req);
 	}
 	return MHD_YES;
 }

@@ -24,7 +24,7 @@ enum {
 
 void cx_http_enter(struct cx_request *req, enum cx_peer_phase phase)
 {
-	if (req->from != NULL && req->from->peer.phase != phase)
+	if (req->from->peer.phase != phase)
 		cx_peers_move(&req->from->at->peers, &req->from->peer, phase, cx_now_ms());
 }
 
@@ -110,8 +110,6 @@ static void sweep_later(struct cx_http *http)
 
 void cx_http_note_stream(struct cx_request *req)
 {
-	if (req->from == NULL)
-		return;
 	req->from->streams = true;
 	req->from->caller = req->caller;
 	sweep_later(req->http);
@@ -122,25 +120,59 @@ void cx_request_recheck(const struct cx_request *req)
 	cx_timer_set(req->http->o.loop, &req->http->sweep, 0);
 }
 
-static uint64_t origin_of_uid(int fd)
+static void ask_uid(struct cx_connection *c)
 {
 	struct ucred peer;
 	socklen_t len = sizeof peer;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid == 0 ||
-	    peer.uid == geteuid())
-		return 0;
-	return (uint64_t)CX_PEER_UID << 32 | peer.uid;
+	c->has_uid =
+		getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && len == sizeof peer;
+	c->uid = c->has_uid ? peer.uid : (uid_t)-1;
 }
 
-static uint64_t origin_of(const struct cx_listener *at, struct MHD_Connection *connection, int fd)
+static uint64_t origin_of(const struct cx_connection *c, struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 
-	if (at->local)
-		return origin_of_uid(fd);
-	return info != NULL ? cx_peer_origin(info->client_addr) : 0;
+	if (!c->at->local)
+		return info != NULL ? cx_peer_origin(info->client_addr) : 0;
+	if (!c->has_uid || c->uid == 0 || c->uid == geteuid())
+		return 0;
+	return (uint64_t)CX_PEER_UID << 32 | c->uid;
+}
+
+static void run(struct cx_listener *at);
+static void set_timer(struct cx_http *http);
+
+/*
+ * libmicrohttpd misses the end that has come together with the last bytes: it waits for a change of
+ * the descriptor, and reads no further when a read has given less than was asked for. So what it
+ * knows of is read, and then this is a change. (What has arrived stays to be read.)
+ */
+static void show_end(struct cx_connection *c)
+{
+	c->ended = true;
+	run(c->at);
+	set_timer(c->at->http);
+	if (!c->watch.dead)
+		(void)shutdown(c->fd, SHUT_RD);
+}
+
+static void client_moved(struct cx_source *watch, uint32_t events)
+{
+	struct cx_connection *c = cx_container_of(watch, struct cx_connection, watch);
+
+	c->gone = c->gone || (events & (EPOLLHUP | EPOLLERR)) != 0;
+	if (!c->ended)
+		show_end(c);
+	if (!watch->dead && c->req != NULL)
+		cx_http_client_ended(c->req);
+}
+
+static void free_connection(struct cx_source *watch)
+{
+	free(cx_container_of(watch, struct cx_connection, watch));
 }
 
 static void open_connection(struct cx_listener *at, struct MHD_Connection *connection,
@@ -149,13 +181,23 @@ static void open_connection(struct cx_listener *at, struct MHD_Connection *conne
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct cx_connection *c = calloc(1, sizeof *c);
+	struct cx_err err;
 
-	*context = c;
 	if (c == NULL)
 		return;
 	c->at = at;
 	c->fd = info != NULL ? info->connect_fd : -EBADF;
-	cx_peers_add(&at->peers, &c->peer, origin_of(at, connection, c->fd), cx_now_ms());
+	c->watch = (struct cx_source){ .fd = c->fd,
+				       .ready = client_moved,
+				       .destroy = free_connection };
+	if (cx_loop_add(at->http->o.loop, &c->watch, EPOLLRDHUP | EPOLLET, &err) < 0) {
+		free(c);
+		return;
+	}
+	*context = c;
+	if (at->local)
+		ask_uid(c);
+	cx_peers_add(&at->peers, &c->peer, origin_of(c, connection), cx_now_ms());
 	sweep_later(at->http);
 }
 
@@ -173,7 +215,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	*context = NULL;
 	cx_http_end_connection(c);
 	cx_peers_remove(&c->at->peers, &c->peer);
-	free(c);
+	cx_loop_leave(c->at->http->o.loop, &c->watch); /* and c is freed */
 }
 
 /* ---- the loop ------------------------------------------------------------------------------ */
@@ -415,6 +457,14 @@ static int open_listener(struct cx_listener *at, int *sock, struct cx_err *err)
 	return 0;
 }
 
+static bool is_unix(int sock)
+{
+	int domain;
+	socklen_t len = sizeof domain;
+
+	return getsockopt(sock, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
 int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *err)
 {
 	cx_autofd int taken = cx_take_fd(sock);
@@ -431,6 +481,7 @@ int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *e
 	*at = (struct cx_listener){
 		.http = http, .local = local, .holders = 1, .tls = !local && http->front != NULL
 	};
+	at->sees_gone = !at->tls && is_unix(taken);
 	if (open_listener(at, &taken, err) < 0) {
 		if (at->daemon == NULL)
 			free(at);

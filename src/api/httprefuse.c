@@ -174,6 +174,14 @@ static bool is_owed_an_answer(const struct cx_connection *c)
 	return c->asked ? !has_left(c->fd) : !said_nothing(c->fd);
 }
 
+void cx_http_refuse_rest(struct cx_request *req)
+{
+	const struct refusal *r = refusal_of(400);
+
+	req->status = r->status;
+	refuse(req->from, r, req->id);
+}
+
 void cx_http_end_connection(struct cx_connection *c)
 {
 	if (is_owed_an_answer(c))

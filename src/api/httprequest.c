@@ -12,28 +12,10 @@ enum { STALL_SECONDS = 600 }; /* in a body that is sent in pieces: somebody may 
 
 /* ---- who asks, and for what ---------------------------------------------------------------- */
 
-/* Who connected to the Unix socket, as the kernel saw it then. */
-static const uid_t *peer_of(const struct cx_request *req, uid_t *ret)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(req->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	struct ucred peer;
-	socklen_t len = sizeof peer;
-
-	if (info == NULL ||
-	    getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
-	    len != sizeof peer)
-		return NULL;
-	*ret = peer.uid;
-	return ret;
-}
-
 static int identify(const struct cx_listener *at, struct cx_request *req, struct cx_err *err)
 {
-	uid_t uid;
-
 	return cx_identify(at->http->o.auth, cx_request_header(req, "Authorization"),
-			   at->local ? peer_of(req, &uid) : NULL, &req->caller, err);
+			   req->from->has_uid ? &req->from->uid : NULL, &req->caller, err);
 }
 
 static void refuse_stranger(struct cx_request *req, const char *detail)
@@ -103,13 +85,17 @@ static void judge_headers(const struct cx_listener *at, struct cx_request *req, 
 
 /* ---- the answer ---------------------------------------------------------------------------- */
 
+static void set_timeout(struct MHD_Connection *connection, unsigned seconds)
+{
+	(void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
+}
+
 static enum MHD_Result queue_answer(struct cx_request *req)
 {
 	if (req->response == NULL)
 		return MHD_NO;
 	if (req->stream != NULL)
-		(void)MHD_set_connection_option(req->connection, MHD_CONNECTION_OPTION_TIMEOUT,
-						(unsigned)STALL_SECONDS);
+		set_timeout(req->connection, STALL_SECONDS);
 	return req->http->queue(req->connection, req->status, req->response);
 }
 
@@ -122,15 +108,26 @@ static void body_broke(struct cx_request *req)
 		broken(req);
 }
 
+/*
+ * Resumed, MHD reads before it asks for the answer, or offers the bytes again that it holds, and at
+ * the end of what is sent it would close the connection without either. Connections with a time-out
+ * of their own it looks after first.
+ */
+void cx_http_suspend(struct cx_request *req)
+{
+	req->suspended = true;
+	set_timeout(req->connection, CX_HTTP_IDLE_SECONDS + 1);
+	MHD_suspend_connection(req->connection);
+}
+
 /* The answer is there, or it is waited for. */
 static enum MHD_Result answer_or_wait(struct cx_request *req)
 {
+	if (!req->answered && req->from->ended)
+		cx_http_client_ended(req);
 	if (req->answered)
 		return queue_answer(req);
-	req->suspended = true;
-	if (req->gone != NULL)
-		cx_http_watch_client(req);
-	MHD_suspend_connection(req->connection);
+	cx_http_suspend(req);
 	return MHD_YES;
 }
 
@@ -195,24 +192,20 @@ struct cx_connection *cx_http_connection_of(struct MHD_Connection *connection)
 
 static struct cx_request *begin_request(struct cx_listener *at, struct MHD_Connection *connection)
 {
-	struct cx_request *req = calloc(1, sizeof *req);
+	struct cx_connection *from = cx_http_connection_of(connection);
+	struct cx_request *req = from != NULL ? calloc(1, sizeof *req) : NULL;
 
 	if (req == NULL)
 		return NULL;
-	/* What came before on this connection may have been a stream. */
-	(void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
-					(unsigned)CX_HTTP_IDLE_SECONDS);
 	req->gateway = at->http->o.gateway;
 	req->http = at->http;
-	req->from = cx_http_connection_of(connection);
-	if (req->from != NULL) {
-		req->from->asked = true;
-		req->from->streams = false;
-	}
+	req->from = from;
+	from->req = req;
+	from->asked = true;
+	from->streams = false;
 	cx_http_enter(req, CX_PEER_SENDING);
 	req->connection = connection;
 	req->body_fd = -EBADF;
-	req->watch.fd = -EBADF;
 	cx_request_id_choose(cx_request_header(req, "X-Request-Id"), req->id);
 	req->began_us = cx_now_us();
 	cx_list_add(&at->http->requests, req);
@@ -245,15 +238,6 @@ enum MHD_Result cx_http_on_access(void *cls, struct MHD_Connection *connection, 
 	return req->answered ? answer_early(req) : MHD_YES;
 }
 
-static void linger(struct cx_http *http, struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-	if (info != NULL)
-		cx_linger_add(&http->lingers, info->connect_fd);
-}
-
 static void free_request(struct cx_request *req)
 {
 	cx_list_remove(req);
@@ -262,22 +246,6 @@ static void free_request(struct cx_request *req)
 	cx_buf_wipe(&req->body); /* there may be passwords in it */
 	cx_close(&req->body_fd);
 	free(req);
-}
-
-/* The request outlives its watch by one batch of events, see cx_loop_drop(). */
-static void watch_gone(struct cx_source *watch)
-{
-	free_request(cx_container_of(watch, struct cx_request, watch));
-}
-
-static void release_request(struct cx_request *req)
-{
-	if (req->watch.added) {
-		req->watch.destroy = watch_gone;
-		cx_loop_drop(req->http->o.loop, &req->watch);
-		return;
-	}
-	free_request(req);
 }
 
 static enum MHD_Result find_close(void *cls, enum MHD_ValueKind kind, const char *key,
@@ -300,21 +268,33 @@ static bool is_last(struct cx_request *req)
 	return last;
 }
 
+static void leave_connection(struct cx_request *req, enum MHD_RequestTerminationCode why)
+{
+	struct cx_connection *c = req->from;
+	bool whole = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+
+	c->req = NULL;
+	c->last = !whole || req->status == MHD_HTTP_SWITCHING_PROTOCOLS || is_last(req);
+	if (!c->last)
+		set_timeout(req->connection, CX_HTTP_IDLE_SECONDS);
+	if (why == MHD_REQUEST_TERMINATED_CLIENT_ABORT)
+		cx_http_refuse_rest(req);
+	cx_http_enter(req, CX_PEER_WAITING);
+	if (req->linger && whole)
+		cx_linger_add(&req->http->lingers, c->fd);
+}
+
 void cx_http_on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
 			  enum MHD_RequestTerminationCode why)
 {
 	struct cx_request *req = *con_cls;
 
 	(void)cls;
+	(void)connection;
 	if (req == NULL)
 		return;
 	*con_cls = NULL;
-	cx_http_enter(req, CX_PEER_WAITING);
-	if (req->from != NULL)
-		req->from->last = why != MHD_REQUEST_TERMINATED_COMPLETED_OK ||
-				  req->status == MHD_HTTP_SWITCHING_PROTOCOLS || is_last(req);
-	if (req->linger && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
-		linger(req->http, connection);
+	leave_connection(req, why);
 	if (req->http->o.over != NULL)
 		req->http->o.over(req->http->o.over_arg, req->route, req->status,
 				  cx_now_us() - req->began_us);
@@ -325,5 +305,5 @@ void cx_http_on_completed(void *cls, struct MHD_Connection *connection, void **c
 		req->inflow->lost(req->inflow);
 	if (req->stream != NULL)
 		req->stream->closed(req->stream);
-	release_request(req);
+	free_request(req);
 }

@@ -16,34 +16,45 @@ enum { PIECE = 64 << 10, PIECE_SIZED = 256 << 10 };
 
 /* ---- clients that leave -------------------------------------------------------------------- */
 
-static void client_moved(struct cx_source *watch, uint32_t events)
+/*
+ * Is this said in vain? Where the kernel does not tell whether the client is still there, to say
+ * something shows it; who says nothing for long cannot wait for that.
+ */
+static bool is_in_vain(const struct cx_request *req)
 {
-	struct cx_request *req = cx_container_of(watch, struct cx_request, watch);
-	void (*gone)(struct cx_request *) = req->gone;
+	const struct cx_connection *c = req->from;
 
-	(void)events;
-	cx_loop_drop(req->http->o.loop, watch);
-	req->lost = true;
-	req->gone = NULL;
-	if (req->stream != NULL)
-		cx_http_resume(req); /* to its end */
-	else if (gone != NULL && !req->answered)
-		gone(req);
+	return c->gone || (c->ended && !c->at->sees_gone && req->stream->quiet);
 }
 
-/* MHD looks away from a suspended connection, so somebody else has to see its end. */
-void cx_http_watch_client(struct cx_request *req)
+/* A client that waits ignores it; the host of one that has gone resets the connection. */
+static bool may_be_there(struct cx_request *req)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(req->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	struct cx_err err;
-	int fd = info != NULL ? fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 3) : -1;
+	static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	ssize_t len = sizeof interim - 1;
 
-	if (fd < 0)
+	if (req->probed || req->from->at->sees_gone)
+		return true;
+	req->probed = true;
+	return !req->http_1_0 &&
+	       send(req->from->fd, interim, sizeof interim - 1, MSG_DONTWAIT | MSG_NOSIGNAL) == len;
+}
+
+void cx_http_client_ended(struct cx_request *req)
+{
+	void (*gone)(struct cx_request *) = req->gone;
+
+	if (req->stream != NULL) {
+		if (is_in_vain(req))
+			cx_http_resume(req); /* to its end */
 		return;
-	req->watch = (struct cx_source){ .fd = fd, .ready = client_moved };
-	if (cx_loop_add(req->http->o.loop, &req->watch, EPOLLRDHUP, &err) < 0)
-		cx_close(&req->watch.fd);
+	}
+	if (gone == NULL || !req->handled || req->answered)
+		return;
+	if (!req->from->gone && may_be_there(req))
+		return;
+	req->gone = NULL;
+	gone(req);
 }
 
 /* ---- bodies in pieces ---------------------------------------------------------------------- */
@@ -51,13 +62,15 @@ void cx_http_watch_client(struct cx_request *req)
 static ssize_t read_piece(void *cls, uint64_t pos, char *to, size_t max)
 {
 	struct cx_request *req = cls;
-	ssize_t n = req->lost ? CX_PIECES_CUT : req->stream->read(req->stream, to, max);
+	ssize_t n = is_in_vain(req) ? CX_PIECES_CUT : req->stream->read(req->stream, to, max);
 
 	(void)pos;
 	if (n == CX_PIECES_END)
 		return MHD_CONTENT_READER_END_OF_STREAM;
-	if (n < 0)
+	if (n < 0) {
+		cx_http_run_soon(req->http); /* it is closed only when MHD looks the next time */
 		return MHD_CONTENT_READER_END_WITH_ERROR;
+	}
 	if (n == 0) {
 		req->suspended = true;
 		MHD_suspend_connection(req->connection);
@@ -82,8 +95,6 @@ void cx_request_stream_sized(struct cx_request *req, unsigned status, const char
 	req->stream = body;
 	if (response != NULL)
 		(void)MHD_add_response_header(response, "Content-Type", type);
-	if (!req->watch.added && !req->lost)
-		cx_http_watch_client(req);
 	cx_http_note_stream(req);
 	cx_http_deliver(req, status, response);
 }
@@ -134,6 +145,7 @@ static void hand_over(void *cls, struct MHD_Connection *connection, void *con_cl
 	(void)con_cls;
 	(void)extra;
 	req->upgraded = NULL;
+	req->from->ended = true; /* from here on that is told by the socket that is handed over */
 	/* A client waits for 101 before its first frame; bytes sent before are not worth a path. */
 	if (upgrade == NULL || own < 0 || extra_len > 0 || cx_set_nonblock(own, true, &err) < 0) {
 		free(upgrade);

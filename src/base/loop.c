@@ -60,16 +60,29 @@ int cx_loop_change(struct cx_loop *loop, struct cx_source *src, uint32_t events,
 	return control(loop, EPOLL_CTL_MOD, src, events, err);
 }
 
-void cx_loop_drop(struct cx_loop *loop, struct cx_source *src)
+/* True: it had not been done. */
+static bool take_out(struct cx_loop *loop, struct cx_source *src)
 {
 	if (src->dead || !src->added)
-		return;
+		return false;
 	src->dead = true;
 	/* Not left to close(): a duplicate in another process would keep it in the set. */
 	(void)epoll_ctl(loop->epfd, EPOLL_CTL_DEL, src->fd, NULL);
-	cx_close(&src->fd);
 	src->next_dead = loop->dead;
 	loop->dead = src;
+	return true;
+}
+
+void cx_loop_drop(struct cx_loop *loop, struct cx_source *src)
+{
+	if (take_out(loop, src))
+		cx_close(&src->fd);
+}
+
+void cx_loop_leave(struct cx_loop *loop, struct cx_source *src)
+{
+	if (take_out(loop, src))
+		src->fd = -EBADF;
 }
 
 static void bury(struct cx_loop *loop)

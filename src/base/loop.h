@@ -51,6 +51,8 @@ CX_MUST int cx_loop_change(struct cx_loop *loop, struct cx_source *src, uint32_t
 			   struct cx_err *err);
 /* Closes the descriptor; destroy() follows after the batch. Twice, or before add, does no harm. */
 void cx_loop_drop(struct cx_loop *loop, struct cx_source *src);
+/* The same for a source whose descriptor is somebody else's: that stays open. */
+void cx_loop_leave(struct cx_loop *loop, struct cx_source *src);
 
 /* Arms (or re-arms) a timer. It fires once. Disarm before its owner is freed. */
 void cx_timer_set(struct cx_loop *loop, struct cx_timer *timer, uint64_t after_ms);

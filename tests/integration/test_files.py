@@ -388,7 +388,6 @@ def test_a_client_that_leaves_leaves_nothing(api, make):
         time.sleep(0.3)
         sock.close()
     whole = begin(api, key, "/tmp/d/y", 1000, 999)
-    time.sleep(0.3)  # together with the last bytes, its end is seen after a minute only
     whole.shutdown(socket.SHUT_WR)
     harness.wait_until(lambda: nothing_left(api, key), 10, "the end of the transfers")
     assert api.exec(key, "ls -A /tmp/d; cat /tmp/d/x").stdout == "x\nold"

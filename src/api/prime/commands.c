@@ -295,7 +295,9 @@ static void serve_stream(struct cx_request *req,
 	}
 	s->req = req;
 	s->out.max = OUT_MAX;
-	s->body = (struct cx_pieces){ .read = read_stream, .closed = stream_closed, .req = req };
+	s->body = (struct cx_pieces){
+		.read = read_stream, .closed = stream_closed, .quiet = true, .req = req
+	};
 	s->watcher.ready = event_ready;
 	if (read_stream_request(req, &message, &timeout_ms, &err) == 0 &&
 	    begin(req, &message, timeout_ms, s, &deadline_ms, &err) == 0) {

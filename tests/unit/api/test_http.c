@@ -307,10 +307,11 @@ static const struct {
 static size_t read_rest(int sock, char *ret, size_t max)
 {
 	size_t have = 0;
-	ssize_t n;
+	ssize_t n = 0;
 
 	while (have < max - 1 && (n = read(sock, ret + have, max - 1 - have)) > 0)
 		have += (size_t)n;
+	ck_assert_msg(n >= 0 || errno == ECONNRESET, "no end: %s", strerror(errno));
 	ck_assert_uint_lt(have, max - 1);
 	ret[have] = '\0';
 	return have;
@@ -402,15 +403,60 @@ START_TEST(who_has_asked_all_hears_no_refusal)
 }
 END_TEST
 
-/* Whoever only looks whether somebody listens has asked nothing wrong. */
-START_TEST(who_says_nothing_hears_nothing)
-{
-	char rest[1024];
-	int sock = connect_to();
+/*
+ * What a client sends before it closes its half, the end together with the last bytes or not: of
+ * that all is answered, and then the connection ends.
+ */
+static const struct {
+	const char *bytes;
+	int answers, status; /* of the last one */
+} halves[] = {
+	/* Whoever only looks whether somebody listens has asked nothing wrong; one byte is wrong.
+	 */
+	{ "", 0, 0 },
+	{ "x", 1, 400 },
+	{ "GET /healthz HTTP/1.1\r\nHost: x\r\n", 1, 400 },
+	{ "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 1, 200 },
+	{ "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 2,
+	  200 },
+	{ "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 1, 200 },
+	{ "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{}", 1, 400 },
+	{ "POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", 1,
+	  400 },
+};
 
-	ck_assert_int_eq(shutdown(sock, SHUT_WR), 0);
-	ck_assert_uint_eq(read_rest(sock, rest, sizeof rest), 0);
-	(void)close(sock);
+/* The answers that come until the end; *ret_last is the status of the last one. */
+static int count_answers(int sock, int *ret_last)
+{
+	char text[4096], *at = text;
+	int n = 0;
+
+	(void)read_rest(sock, text, sizeof text);
+	for (; (at = strstr(at, "HTTP/1.1 ")) != NULL; at++)
+		if (at == text || at[-1] == '\n' || at[-1] == '}') {
+			*ret_last = atoi(at + 9);
+			n++;
+		}
+	return n;
+}
+
+START_TEST(a_half_closed_connection_gets_its_answers)
+{
+	const char *bytes = halves[_i].bytes;
+	size_t len = strlen(bytes);
+
+	/* With a pause, the server is waiting already; with MSG_MORE, TCP sends one segment. */
+	for (int i = 0; i < 40; i++) {
+		int sock = connect_to(), last = 0;
+
+		if ((i & 1) != 0)
+			(void)usleep(1000);
+		ck_assert_int_eq(send(sock, bytes, len, (i & 2) != 0 ? MSG_MORE : 0), (ssize_t)len);
+		ck_assert_int_eq(shutdown(sock, SHUT_WR), 0);
+		ck_assert_int_eq(count_answers(sock, &last), halves[_i].answers);
+		ck_assert_int_eq(last, halves[_i].status);
+		(void)close(sock);
+	}
 }
 END_TEST
 
@@ -430,12 +476,16 @@ int main(void)
 	tcase_add_loop_test(tc, what_is_no_request_is_told_so, 0, CX_LEN(no_requests));
 	tcase_add_loop_test(tc, a_head_without_end_is_told_so, 0, CX_LEN(endless));
 	tcase_add_test(tc, who_has_asked_all_hears_no_refusal);
+	tcase_add_loop_test(tc, a_half_closed_connection_gets_its_answers, 1, CX_LEN(halves));
 	suite_add_tcase(suite, tc);
 	tcase_add_checked_fixture(stranger, start_untrusted, stop_server);
+	tcase_set_timeout(stranger, 30);
 	tcase_add_test(stranger, who_may_not_is_told_so_after_the_body);
+	tcase_add_loop_test(stranger, a_half_closed_connection_gets_its_answers, 1, CX_LEN(halves));
 	suite_add_tcase(suite, stranger);
 	tcase_add_checked_fixture(tcp, start_tcp, stop_server);
-	tcase_add_test(tcp, who_says_nothing_hears_nothing);
+	tcase_set_timeout(tcp, 30);
+	tcase_add_loop_test(tcp, a_half_closed_connection_gets_its_answers, 0, CX_LEN(halves));
 	suite_add_tcase(suite, tcp);
 	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "check_main.h"
 
@@ -56,6 +57,45 @@ START_TEST(drop_inside_a_batch)
 	p[1]->other = p[0];
 	ck_assert_int_eq(cx_loop_run(&loop, &err), 0);
 	ck_assert_int_eq(freed, 2);
+	cx_loop_close(&loop);
+}
+END_TEST
+
+static void count_and_stop(struct cx_source *src, uint32_t events)
+{
+	struct pal *p = cx_container_of(src, struct pal, src);
+
+	(void)events;
+	(*p->freed)++;
+	p->loop->stop = true;
+}
+
+/* Who borrows a descriptor leaves it open, and hears no more of it. */
+START_TEST(a_borrowed_descriptor_stays_open)
+{
+	struct pal *guest = calloc(1, sizeof *guest), owner = { .src.ready = count_and_stop };
+	int fd = eventfd(1, EFD_CLOEXEC), freed = 0, came = 0;
+	struct cx_loop loop;
+	struct cx_err err;
+	uint64_t value;
+
+	ck_assert_ptr_nonnull(guest);
+	ck_assert_int_eq(cx_loop_open(&loop, &err), 0);
+	*guest = (struct pal){ .src = { .fd = fd, .ready = pal_ready, .destroy = pal_destroy },
+			       .loop = &loop,
+			       .freed = &freed };
+	ck_assert_int_eq(cx_loop_add(&loop, &guest->src, EPOLLIN, &err), 0);
+	cx_loop_leave(&loop, &guest->src);
+	cx_loop_leave(&loop, &guest->src);
+	owner.src.fd = fd;
+	owner.loop = &loop;
+	owner.freed = &came;
+	ck_assert_int_eq(cx_loop_add(&loop, &owner.src, EPOLLIN, &err), 0);
+	ck_assert_int_eq(cx_loop_run(&loop, &err), 0);
+	ck_assert_int_eq(came, 1);
+	ck_assert_int_eq(freed, 1);
+	ck_assert_int_eq(read(fd, &value, sizeof value), sizeof value);
+	cx_loop_drop(&loop, &owner.src);
 	cx_loop_close(&loop);
 }
 END_TEST
@@ -169,6 +209,7 @@ int main(void)
 	TCase *tc = tcase_create("all");
 
 	tcase_add_test(tc, drop_inside_a_batch);
+	tcase_add_test(tc, a_borrowed_descriptor_stays_open);
 	tcase_add_test(tc, timers_fire_in_order_and_can_be_cleared);
 	tcase_add_test(tc, the_next_timer_is_the_first_of_many);
 	tcase_add_test(tc, buffer_has_a_limit);
