@@ -70,9 +70,10 @@ struct cx_agent {
 	struct cx_kept *kept; /* newest first */
 	unsigned nkept;
 	unsigned nlisteners; /* who wait for their output */
-	struct cx_start start;
-	unsigned nports;	 /* connections to ports being made */
+	unsigned nports;     /* connections to ports being made */
+	/* Large ones last, so that what an idle agent has used lies together (agent.ld). */
 	struct cx_packet packet; /* the one being dealt with */
+	struct cx_start start;
 };
 
 #endif

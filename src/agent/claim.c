@@ -246,17 +246,18 @@ static int step_filter(struct claim *c, struct cx_err *err)
 {
 	enum { INSN = sizeof(struct sock_filter) };
 	cx_autofd int fd = CX_AGENT_FD_SECCOMP;
-	cx_autofree struct sock_filter *code = malloc(BPF_MAXINSNS * INSN);
-	struct sock_fprog program = { .filter = code };
+	cx_autofree struct sock_filter *code = NULL;
+	struct sock_fprog program = { 0 };
 	struct stat st;
 
 	(void)c;
-	if (code == NULL)
-		return cx_fail(err, ENOMEM, "filter");
 	if (fstat(fd, &st) < 0)
 		return cx_fail(err, errno, "look at the filter");
 	if (st.st_size <= 0 || st.st_size > BPF_MAXINSNS * INSN || st.st_size % INSN != 0)
 		return cx_refuse(err, CX_INVALID, "a filter of %lld bytes", (long long)st.st_size);
+	program.filter = code = malloc((size_t)st.st_size);
+	if (code == NULL)
+		return cx_fail(err, ENOMEM, "filter");
 	if (pread(fd, code, (size_t)st.st_size, 0) != st.st_size)
 		return cx_fail(err, errno, "read the filter");
 	program.len = (unsigned short)(st.st_size / INSN);

@@ -255,6 +255,8 @@ def test_it_is_made_of_no_more_than_it_needs():
         mounted = {line.split()[2]: line for line in harness.read(f"/proc/{agent}/mountinfo").splitlines()}
         groups = {os.path.relpath(top, root).split(key, 1)[1] for root in harness.cgroup_roots()
                   for top, _, _ in os.walk(root) if key in top}
+        own = int(re.search(r"Anonymous: +(\d+)", harness.read(f"/proc/{agent}/smaps_rollup"))[1])
+        assert own < 60, f"pages of the agent's own: {own} KiB"
         assert len(mounted) == 6, mounted  # the root, /dev, /dev/pts, /dev/mqueue, /proc, all others
         assert groups - {"/agent"} == {"", "/work", "/work/cmd-1"}, groups
         assert ("/agent" in groups) == (len(harness.cgroups_of(agent)) == 1), groups  # on version 2
