@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "api/checkpoint.h"
 #include "api/later.h"
 #include "api/store_inner.h"
 #include "base/cleanup.h"
@@ -171,6 +172,7 @@ void cx_store_close(struct cx_store *store)
 	if (store == NULL)
 		return;
 	cx_later_close(store);
+	cx_checkpoint_close(store);
 	for (unsigned i = 0; i < CX_STORE_STATEMENTS_MAX; i++) {
 		(void)sqlite3_finalize(store->stmts[i]);
 		(void)sqlite3_finalize(store->accounts[i]);

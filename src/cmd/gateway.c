@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "api/boxes.h"
+#include "api/checkpoint.h"
 #include "api/denials.h"
 #include "api/exec_store.h"
 #include "api/expose.h"
@@ -310,6 +311,7 @@ static int open_state(struct program *prog, struct cx_err *err)
 	    read_pem(FD_EXPOSE_CERT, FD_EXPOSE_KEY, &prog->exposed, err) < 0 ||
 	    cx_auth_load(&prog->auth, FD_KEY, err) < 0 ||
 	    cx_store_open("state.db", &gw->store, err) < 0 ||
+	    cx_checkpoint_open(gw->store, &prog->loop, err) < 0 ||
 	    cx_later_open(gw->store, FD_STATE, &prog->loop, err) < 0 ||
 	    cx_blobs_open(&gw->blobs, FD_STATE, err) < 0)
 		return -err->errnum;
