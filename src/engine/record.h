@@ -16,7 +16,7 @@
  * is on tmpfs and does not outlive a boot, as nothing it names does.
  */
 enum { CX_ID_LEN = 12, CX_LAYERS_MAX = 127, CX_DIFF_ID = 32 };
-enum { CX_RECORD_VERSION = 3 };
+enum { CX_RECORD_VERSION = 4 };
 
 enum cx_record_state {
 	CX_RECORD_BLANK = 1, /* up to the claim: of no use to anybody after a restart */
@@ -28,7 +28,9 @@ enum cx_record_state {
 
 struct cx_record {
 	char magic[8];
+	uint64_t checksum; /* of what follows, up to the last layer */
 	uint32_t version, state;
+	uint64_t turn;	       /* how often it was saved */
 	char id[16];	       /* CX_ID_LEN characters, rest NUL */
 	uint64_t created_s;    /* CLOCK_REALTIME */
 	uint64_t start_ticks;  /* of pid, from /proc/PID/stat: tells it from a later one */
@@ -42,10 +44,10 @@ struct cx_record {
 	uint32_t slot;	       /* of its link; CX_SLOT_NONE: it has none */
 	uint32_t address4;     /* by which that is known, network order */
 	uint32_t disk, device; /* runtime/quota.h: kind and device of what it writes to */
-	uint8_t layers[CX_LAYERS_MAX][CX_DIFF_ID]; /* lowest first */
-	uint64_t checksum;			   /* of all bytes before it */
+	uint8_t layers[CX_LAYERS_MAX][CX_DIFF_ID]; /* lowest first; those behind are 0 */
 };
-static_assert(offsetof(struct cx_record, checksum) + 8 == sizeof(struct cx_record),
+static_assert(offsetof(struct cx_record, layers) + CX_LAYERS_MAX * CX_DIFF_ID ==
+		      sizeof(struct cx_record),
 	      "no padding, so the same bytes mean the same record");
 
 void cx_record_init(struct cx_record *record, const char *id);

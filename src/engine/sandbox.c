@@ -511,9 +511,9 @@ static int discard_writable(struct cx_sandbox *sb, struct cx_err *err)
  */
 static int discard_run_files(struct cx_sandbox *sb, struct cx_err *err)
 {
-	static const char *const files[] = { "agent.sock", "record.new", "record" };
+	static const char *const files[] = { "agent.sock", "record" };
 	struct cx_host *h = sb->set->host;
-	char path[CX_ID_LEN + sizeof "/record.new"];
+	char path[CX_ID_LEN + sizeof "/agent.sock"];
 
 	for (size_t i = 0; i < CX_LEN(files); i++) {
 		(void)snprintf(path, sizeof path, "%s/%s", sb->record.id, files[i]);

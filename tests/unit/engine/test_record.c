@@ -2,8 +2,10 @@
 #include "engine/record.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "check_main.h"
@@ -57,37 +59,115 @@ START_TEST(what_has_no_name_has_no_record)
 }
 END_TEST
 
+/* Of the file only this, from its beginning on. */
+static void write_file(const void *bytes, size_t len)
+{
+	cx_autofd int fd = openat(dir, "abcdefghijk1/record", O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	ck_assert_int_eq(write(fd, bytes, len), (ssize_t)len);
+}
+
+static size_t length(void)
+{
+	return offsetof(struct cx_record, layers) + (size_t)record.nlayers * CX_DIFF_ID;
+}
+
 START_TEST(any_changed_byte_is_noticed)
 {
 	struct cx_record back;
 	uint8_t bytes[sizeof record];
 
-	for (size_t at = 0; at < sizeof record; at += at < 96 ? 1 : 61) {
-		cx_autofd int fd =
-			openat(dir, "abcdefghijk1/record", O_WRONLY | O_TRUNC | O_CLOEXEC);
-
+	write_file(&record, length());
+	ck_assert_int_eq(cx_record_load(dir, "abcdefghijk1", &back, &err), 0);
+	for (size_t at = 0; at < length(); at++) {
 		memcpy(bytes, &record, sizeof bytes);
 		bytes[at] ^= 0x40;
-		ck_assert_int_eq(write(fd, bytes, sizeof bytes), sizeof bytes);
+		write_file(bytes, length());
 		ck_assert_int_lt(cx_record_load(dir, "abcdefghijk1", &back, &err), 0);
 	}
 }
 END_TEST
 
-START_TEST(any_other_length_is_noticed)
+START_TEST(any_cut_is_noticed)
 {
-	static const size_t lengths[] = { 0, 1, sizeof record - 1, sizeof record + 1 };
-	char bytes[sizeof record + 1] = { 0 };
+	const size_t lengths[] = { 0, 1, offsetof(struct cx_record, layers) - 1, length() - 1 };
 	struct cx_record back;
 
-	memcpy(bytes, &record, sizeof record);
 	for (size_t i = 0; i < CX_LEN(lengths); i++) {
-		cx_autofd int fd =
-			openat(dir, "abcdefghijk1/record", O_WRONLY | O_TRUNC | O_CLOEXEC);
-
-		ck_assert_int_eq(write(fd, bytes, lengths[i]), (ssize_t)lengths[i]);
+		write_file(&record, lengths[i]);
 		ck_assert_int_lt(cx_record_load(dir, "abcdefghijk1", &back, &err), 0);
 	}
+}
+END_TEST
+
+static ino_t file_number(void)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstatat(dir, "abcdefghijk1/record", &st, 0), 0);
+	return st.st_ino;
+}
+
+static void save(uint32_t state)
+{
+	record.state = state;
+	ck_assert_int_eq(cx_record_save(dir, &record, &err), 0);
+}
+
+static uint32_t loaded_state(void)
+{
+	struct cx_record back;
+
+	ck_assert_msg(cx_record_load(dir, "abcdefghijk1", &back, &err) == 0, "%s", err.msg);
+	return back.state;
+}
+
+/* Wherever it lies: all that the file has of it is lost. */
+static void damage(uint64_t turn)
+{
+	cx_autofd int fd = openat(dir, "abcdefghijk1/record", O_RDWR | O_CLOEXEC);
+	struct cx_record found;
+
+	for (off_t at = 0; pread(fd, &found, sizeof found, at) > 0; at += 4096)
+		if (memcmp(found.magic, record.magic, sizeof found.magic) == 0 &&
+		    found.turn == turn)
+			ck_assert_int_eq(pwrite(fd, "", 1, at), 1);
+}
+
+START_TEST(the_last_whole_one_counts)
+{
+	ino_t number = file_number();
+
+	save(CX_RECORD_CLAIMED);
+	save(CX_RECORD_RUNNING);
+	ck_assert_uint_eq(loaded_state(), CX_RECORD_RUNNING);
+	save(CX_RECORD_ENDING);
+	ck_assert_uint_eq(loaded_state(), CX_RECORD_ENDING);
+	damage(record.turn);
+	ck_assert_uint_eq(loaded_state(), CX_RECORD_RUNNING);
+	ck_assert_uint_eq(file_number(), number);
+}
+END_TEST
+
+/* What failed may have left half of itself: the next one may not take the place of what is whole.
+ */
+START_TEST(after_a_save_that_failed)
+{
+	static const struct rlimit tiny = { 4096, RLIM_INFINITY };
+	struct rlimit before;
+
+	save(CX_RECORD_CLAIMED);
+	ck_assert_uint_eq(record.turn % 2, 0); /* the next one is farther behind */
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &tiny), 0);
+	record.state = CX_RECORD_RUNNING;
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_lt(cx_record_save(dir, &record, &err), 0);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+	ck_assert_uint_eq(loaded_state(), CX_RECORD_CLAIMED);
+	save(CX_RECORD_ENDING);
+	ck_assert_uint_eq(loaded_state(), CX_RECORD_ENDING);
 }
 END_TEST
 
@@ -137,7 +217,9 @@ int main(void)
 	tcase_add_test(tc, comes_back_as_saved);
 	tcase_add_test(tc, what_has_no_name_has_no_record);
 	tcase_add_test(tc, any_changed_byte_is_noticed);
-	tcase_add_test(tc, any_other_length_is_noticed);
+	tcase_add_test(tc, any_cut_is_noticed);
+	tcase_add_test(tc, the_last_whole_one_counts);
+	tcase_add_test(tc, after_a_save_that_failed);
 	tcase_add_test(tc, stat_files);
 	tcase_add_test(tc, ids);
 	suite_add_tcase(suite, tc);
