@@ -363,8 +363,6 @@ int cx_quota_open(const struct cx_quota_plan *plan, struct cx_quota **ret, struc
 	if (quota == NULL)
 		return cx_fail(err, ENOMEM, "disk limits");
 	*quota = (struct cx_quota){ .kind = plan->kind, .at = plan->at, .usual = plan->usual };
-	for (size_t i = 0; i < CX_LEN(quota->images); i++)
-		quota->images[i].fd = -EBADF;
 	if (cx_format(quota->name, sizeof quota->name, "%s", err, plan->name) < 0)
 		r = -err->errnum;
 	else if (plan->kind == CX_QUOTA_AUTO)
@@ -382,6 +380,6 @@ int cx_quota_open(const struct cx_quota_plan *plan, struct cx_quota **ret, struc
 void cx_quota_close(struct cx_quota *quota)
 {
 	for (size_t i = 0; quota != NULL && i < CX_LEN(quota->images); i++)
-		cx_close(&quota->images[i].fd);
+		cx_buf_free(&quota->images[i].parts);
 	free(quota);
 }

@@ -2,6 +2,7 @@
 #ifndef CX_RUNTIME_QUOTA_INNER_H
 #define CX_RUNTIME_QUOTA_INNER_H
 
+#include "base/buf.h"
 #include "runtime/quota.h"
 
 /* What the back ends share. */
@@ -11,7 +12,7 @@ struct cx_quota {
 	char name[33];
 	struct cx_quota_limit usual; /* what was asked for last */
 	struct cx_quota_image {	     /* of LOOP: empty ones, for the limits asked for last */
-		int fd;		     /* or -EBADF */
+		struct cx_buf parts; /* quota_loop.c's; empty: none */
 		struct cx_quota_limit limit;
 	} images[8];
 	unsigned next_image; /* which is replaced next */

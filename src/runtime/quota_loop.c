@@ -5,7 +5,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,14 +20,16 @@
 /*
  * Each sandbox has an ext4 of its own. Its image is a sparse file that never has a name, over a
  * loop device that goes with its last user: nothing is left behind, whatever is killed. An empty
- * image is made once for a limit and then copied, as there are some ten blocks in it.
+ * image is made once for a limit and kept in memory, as there are some ten blocks in it.
  */
 enum {
 	BLOCK = 4096,
 	INODE = 256,
 	MKFS_MS = 20000,
 	NAME_SIZE = 64,
-	GOING_DOWN = 2, /* EXT4_GOING_FLAGS_NOLOGFLUSH */
+	GOING_DOWN = 2,	      /* EXT4_GOING_FLAGS_NOLOGFLUSH */
+	IMAGE_MAX = 64 << 20, /* bytes of an empty one in memory */
+	LITTLE = 1 << 20,     /* bytes on a disk */
 };
 #define EXT4_SHUTDOWN _IOR('X', 125, uint32_t)
 
@@ -146,16 +150,61 @@ static int add_halves(const struct cx_quota *quota, int file, struct cx_err *err
 	return dir < 0 ? -err->errnum : cx_quota_make_halves(dir, err);
 }
 
+/* What is in an empty image, each part with a head; between them there is nothing. */
+struct part {
+	off_t at;
+	size_t len;
+};
+
+static int keep_part(int fd, const struct part *part, struct cx_buf *to, struct cx_err *err)
+{
+	char *bytes;
+	ssize_t n;
+
+	if (cx_buf_add(to, (const char *)part, sizeof *part, err) < 0)
+		return -err->errnum;
+	bytes = cx_buf_reserve(to, part->len, err);
+	if (bytes == NULL)
+		return -err->errnum;
+	n = pread(fd, bytes, part->len, part->at);
+	if (n != (ssize_t)part->len)
+		return cx_fail(err, n < 0 ? errno : EIO, "read an empty image");
+	to->len += part->len;
+	return 0;
+}
+
+static int keep_parts(int fd, struct cx_buf *to, struct cx_err *err)
+{
+	struct part part = { .at = 0 };
+
+	for (;;) {
+		off_t end;
+
+		part.at = lseek(fd, part.at, SEEK_DATA);
+		end = part.at >= 0 ? lseek(fd, part.at, SEEK_HOLE) : -1;
+		if (part.at < 0 && errno == ENXIO)
+			return 0;
+		if (end < 0)
+			return cx_fail(err, errno, "look for blocks of an empty image");
+		part.len = (size_t)(end - part.at);
+		if (keep_part(fd, &part, to, err) < 0)
+			return -err->errnum;
+		part.at = end;
+	}
+}
+
 static int make_image(struct cx_quota *quota, const struct cx_quota_limit *limit,
 		      struct cx_quota_image *ret, struct cx_err *err)
 {
+	CX_AUTO(cx_buf_free) struct cx_buf parts = { .max = IMAGE_MAX };
 	cx_autofd int fd = open_nameless(quota, err);
 
 	if (fd < 0 || set_size(fd, limit, err) < 0 || format(fd, limit, err) < 0 ||
-	    add_halves(quota, fd, err) < 0)
+	    add_halves(quota, fd, err) < 0 || keep_parts(fd, &parts, err) < 0)
 		return -err->errnum;
-	cx_close(&ret->fd);
-	*ret = (struct cx_quota_image){ .fd = cx_take_fd(&fd), .limit = *limit };
+	cx_buf_free(&ret->parts);
+	*ret = (struct cx_quota_image){ .parts = parts, .limit = *limit };
+	parts = (struct cx_buf){ 0 };
 	return 0;
 }
 
@@ -167,7 +216,7 @@ static int need_image(struct cx_quota *quota, const struct cx_quota_limit *limit
 
 	for (size_t i = 0; i < CX_LEN(quota->images); i++) {
 		*ret = &quota->images[i];
-		if ((*ret)->fd >= 0 && (*ret)->limit.bytes == limit->bytes &&
+		if ((*ret)->parts.len > 0 && (*ret)->limit.bytes == limit->bytes &&
 		    (*ret)->limit.inodes == limit->inodes)
 			return 0;
 	}
@@ -178,39 +227,42 @@ static int need_image(struct cx_quota *quota, const struct cx_quota_limit *limit
 	return 0;
 }
 
-/* The blocks from `at` to `end`. */
-static int copy_range(int from, int to, off_t at, off_t end, struct cx_err *err)
+/*
+ * By way of the device, whose pages the file system then finds in memory. Were they in the file
+ * before, the kernel would wait for the disk to have them when the device is set up.
+ */
+static int write_image(int device, const struct cx_quota_image *image, struct cx_err *err)
 {
-	off_t in = at, out = at;
+	const struct cx_buf *parts = &image->parts;
+	struct part part;
 
-	while (in < end) {
-		ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(end - in), 0);
+	for (size_t i = 0; i < parts->len; i += sizeof part + part.len) {
+		ssize_t n;
 
-		if (n <= 0)
+		memcpy(&part, parts->p + i, sizeof part);
+		n = pwrite(device, parts->p + i + sizeof part, part.len, part.at);
+		if (n != (ssize_t)part.len)
 			return cx_fail(err, n < 0 ? errno : EIO, "copy an empty image");
 	}
 	return 0;
 }
 
-static int copy_image(const struct cx_quota *quota, const struct cx_quota_image *image,
-		      struct cx_err *err)
+/* What it begins with has room from the first on, however full the host's disk becomes. */
+static int open_sparse(const struct cx_quota *quota, const struct cx_quota_image *image,
+		       struct cx_err *err)
 {
 	cx_autofd int fd = open_nameless(quota, err);
-	off_t end, at = 0;
+	const struct cx_buf *parts = &image->parts;
+	struct part part;
 
 	if (fd < 0 || set_size(fd, &image->limit, err) < 0)
 		return -err->errnum;
-	for (;;) {
-		at = lseek(image->fd, at, SEEK_DATA);
-		end = at >= 0 ? lseek(image->fd, at, SEEK_HOLE) : -1;
-		if (at < 0 && errno == ENXIO)
-			return cx_take_fd(&fd);
-		if (end < 0)
-			return cx_fail(err, errno, "look for blocks of an empty image");
-		if (copy_range(image->fd, fd, at, end, err) < 0)
-			return -err->errnum;
-		at = end;
+	for (size_t i = 0; i < parts->len; i += sizeof part + part.len) {
+		memcpy(&part, parts->p + i, sizeof part);
+		if (fallocate(fd, 0, part.at, (off_t)part.len) < 0 && errno != EOPNOTSUPP)
+			return cx_fail(err, errno, "room for an empty image");
 	}
+	return cx_take_fd(&fd);
 }
 
 /* ---- the back end ---------------------------------------------------------------------------- */
@@ -224,12 +276,12 @@ static int make(struct cx_quota *quota, const char *id, const struct cx_quota_li
 
 	if (name_device(quota, id, name, err) < 0 || need_image(quota, limit, &image, err) < 0)
 		return -err->errnum;
-	file = copy_image(quota, image, err);
+	file = open_sparse(quota, image, err);
 	if (file < 0)
 		return file;
 	device = cx_loopdev_make(file, name, &w->device, path, sizeof path, err);
-	if (device < 0)
-		return device;
+	if (device < 0 || write_image(device, image, err) < 0)
+		return -err->errnum;
 	w->dir = mount_device(path, err);
 	return w->dir < 0 ? w->dir : 0;
 }
@@ -249,12 +301,20 @@ static int find(struct cx_quota *quota, const char *id, struct cx_writable *w, s
 	return w->dir < 0 ? w->dir : 0;
 }
 
-/* Else the kernel would write out what nobody will read before it lets go of the device. */
+/*
+ * Else the kernel would write out what nobody will read before it lets go of the device. Of a
+ * little that costs less than the alarm that the kernel raises for this, which may go to a serial
+ * line.
+ */
 static void discard(const struct cx_writable *w)
 {
-	cx_autofd int dir = openat(w->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cx_autofd int dir = -EBADF;
 	uint32_t how = GOING_DOWN;
+	struct statvfs fs;
 
+	if (fstatvfs(w->dir, &fs) == 0 && (fs.f_blocks - fs.f_bfree) * fs.f_frsize <= LITTLE)
+		return;
+	dir = openat(w->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir >= 0)
 		(void)ioctl(dir, EXT4_SHUTDOWN, &how);
 }

@@ -356,6 +356,30 @@ START_TEST(nothing_is_left)
 END_TEST
 
 /* An operator may change the back end between two starts. */
+/* The kernel raises an alarm for each that is shut down, so only what is worth it is. */
+START_TEST(little_is_written_out)
+{
+	static const struct cx_quota_limit limit = { 64 * MIB, 512 };
+	static char block[2 * MIB];
+	struct cx_writable w;
+	cx_autofd int fd = -EBADF;
+
+	if (!begin(&back_ends[0]))
+		return;
+	make("abcdefghijk0", &limit, &w);
+	fd = openat(w.dir, "upper/f", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_eq(write(fd, block, 4096), 4096);
+	cx_quota_discard(&w);
+	ck_assert_int_eq(write(fd, block, sizeof block), sizeof block);
+	ck_assert_int_eq(fsync(fd), 0); /* so that it counts */
+	cx_quota_discard(&w);
+	ck_assert_int_lt(write(fd, block, 4096), 0);
+	ck_assert_int_eq(errno, EIO);
+	cx_close(&fd);
+	end("abcdefghijk0", &w);
+}
+END_TEST
+
 START_TEST(removed_by_a_daemon_with_another_back_end)
 {
 	static const struct cx_quota_limit limit = { 16 * MIB, 512 };
@@ -432,6 +456,7 @@ int main(void)
 	tcase_add_loop_test(each, removed_by_a_daemon_with_another_back_end, 0, CX_LEN(back_ends));
 	suite_add_tcase(suite, each);
 	tcase_add_checked_fixture(once, setup, teardown);
+	tcase_add_test(once, little_is_written_out);
 	tcase_add_test(once, what_does_not_work_is_refused);
 	tcase_add_test(once, without_limits_it_is_a_directory);
 	suite_add_tcase(suite, once);
