@@ -184,11 +184,12 @@ void cx_group_release(struct cx_groups *groups, struct cx_group *group)
 static int join_tree(const struct cx_groups *groups, const struct cx_group *group, unsigned i,
 		     struct cx_err *err)
 {
+	const char who_writes = '0'; /* here, as a constant may be a fault away */
 	bool in_group = i == 0 || group->is_slot;
 
 	if (!groups->is_dir[i])
-		return cx_write_all(groups->work[i], "0", 1, err);
-	if (is_kept(group) && groups->kept[i] >= 0 && write(groups->kept[i], "0", 1) == 1)
+		return cx_write_all(groups->work[i], &who_writes, 1, err);
+	if (is_kept(group) && groups->kept[i] >= 0 && write(groups->kept[i], &who_writes, 1) == 1)
 		return 0;
 	return cx_write_file(groups->work[i], in_group ? group->tasks : "tasks", "0", err);
 }

@@ -18,6 +18,7 @@ import harness
 BOUNDS = os.path.join(harness.HERE, "counted.txt")
 FIGURES = ("calls", "messages", "forks", "KiB", "wakeups")
 SLACK = {"wakeups": 2}  # what comes at once wakes once
+FAULTS_MAX = 55  # of a command and who becomes it
 ROUNDS = 11  # the first ones, when memory is got, are not among them
 WARM_UP = 3
 ROLES = {"caisson-gateway"[:15]: "gateway", "caisson-spawner"[:15]: "spawner", "caisson-resolver"[:15]: "resolver",
@@ -144,6 +145,27 @@ def test_nothing_costs_more_than_it_did(measured):
         bad += [f"{operation}, {who}: {seen[name]} {name}, {most.get(name, 0)} at most: {names}"
                 for name in FIGURES if seen[name] > most.get(name, 0) + SLACK.get(name, 0)]
     assert not bad, "\n" + "\n".join(bad)
+
+
+def faults_of_children(pid):
+    """Of those that have been waited for."""
+    return int(harness.read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[8])
+
+
+def test_a_command_comes_to_few_pages(engine):
+    """Until it executes each page is a fault, as dear as some system calls. /bin/true itself has some forty."""
+    box = engine.api.create("busybox", cpu_cores=0.1, memory_gb=0.0625).ok()["id"]
+    agent = engine.agent_of(box)
+    for _ in range(WARM_UP):
+        assert engine.api.exec(box, ["/bin/true"]).code == 0
+    faults = [faults_of_children(agent)]
+    for _ in range(ROUNDS):
+        assert engine.api.exec(box, ["/bin/true"]).code == 0
+        faults.append(faults_of_children(agent))
+    each = sorted(after - before for before, after in zip(faults, faults[1:]))
+    engine.api.delete(box).ok()
+    print("faults", each)
+    assert each[len(each) // 4] <= FAULTS_MAX
 
 
 def test_each_bound_is_of_something(measured):
