@@ -618,6 +618,23 @@ START_TEST(only_the_host_is_served)
 }
 END_TEST
 
+/* What it says of a command's end is here a moment before it closes its pidfd. */
+static bool holds_pidfd(const char *dir)
+{
+	char path[400], target[256];
+	bool found = false;
+
+	for (int fd = 0; fd < 64 && !found; fd++) {
+		ssize_t n;
+
+		(void)snprintf(path, sizeof path, "%s/%d", dir, fd);
+		n = readlink(path, target, sizeof target - 1);
+		target[n > 0 ? n : 0] = '\0';
+		found = strcmp(target, "anon_inode:[pidfd]") == 0;
+	}
+	return found;
+}
+
 /* Seen from the host, everything that the agent has open, with one command waiting. */
 START_TEST(the_agent_holds_only_its_own)
 {
@@ -639,6 +656,8 @@ START_TEST(the_agent_holds_only_its_own)
 
 	expect_output("echo alive", "alive\n");
 	(void)snprintf(dir, sizeof dir, "/proc/%ld/fd", agent_pid());
+	for (int i = 0; i < 500 && holds_pidfd(dir); i++)
+		(void)usleep(10000);
 	fds = opendir(dir);
 	ck_assert_ptr_nonnull(fds);
 	while ((entry = readdir(fds)) != NULL) {
