@@ -85,16 +85,25 @@ static unsigned collect_fds(const struct cx_blank_plan *plan, int *fds)
 	return n;
 }
 
+/* What the spawner had made before it failed. It may be an agent by now, which does not end. */
+static void end_child(pid_t pid)
+{
+	siginfo_t info;
+
+	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
+		return; /* none of ours */
+	(void)kill(pid, SIGKILL);
+	(void)waitid(P_PID, (id_t)pid, &info, WEXITED | __WALL);
+}
+
 static int take_answer(struct cx_packet *pkt, struct cx_spawned *ret, struct cx_err *err)
 {
 	struct cx_msg_spawn_error error;
 	struct cx_msg_spawned spawned;
 
 	if (pkt->type == CX_MSG_spawn_error && cx_msg_spawn_error_get(&pkt->body, &error)) {
-		siginfo_t info;
-
 		if (error.pid > 0)
-			(void)waitid(P_PID, (id_t)error.pid, &info, WEXITED);
+			end_child((pid_t)error.pid);
 		return cx_err_adopt(err, error.kind, error.errnum, error.text.p, error.text.len);
 	}
 	if (pkt->type != CX_MSG_spawned || pkt->nfds != 3 ||

@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "policy/policy.h"
+#include "proto/spawn_msgs.h"
 #include "runtime/process.h"
 #include "runtime/rootfs.h"
 #include "runtime/seccomp.h"
@@ -303,6 +304,38 @@ START_TEST(a_late_answer_is_never_taken)
 }
 END_TEST
 
+/* Its answer may fail when the agent runs already; nothing else is anybody's to end. */
+START_TEST(what_was_made_before_a_failure_is_ended)
+{
+	struct cx_blank_plan plan = {
+		.uid_base = BASE, .dev = dev, .listener = dev, .group = group
+	};
+	struct cx_msg_spawn_error failed = { .kind = CX_INTERNAL, .text = cx_str_of("broken") };
+	struct cx_spawned made;
+	int pair[2];
+	pid_t pid = fork();
+
+	while (pid == 0)
+		(void)pause();
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	failed.pid = (uint32_t)(_i == 0 ? pid : getppid());
+	ck_assert_int_eq(cx_msg_spawn_error_send(pair[1], 1, &failed, NULL, 0, &err), 0);
+	{
+		struct cx_spawner broken = { .control = pair[0], .pidfd = -EBADF };
+
+		ck_assert_int_lt(cx_spawn_blank(&broken, &plan, &made, &err), 0);
+		ck_assert_ptr_nonnull(strstr(err.msg, "broken"));
+		cx_spawner_stop(&broken);
+	}
+	ck_assert_int_eq(kill(pid, 0), _i == 0 ? -1 : 0);
+	if (_i == 1) {
+		(void)kill(pid, SIGKILL);
+		ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	}
+	(void)close(pair[1]);
+}
+END_TEST
+
 START_TEST(spawner_is_trimmed)
 {
 	char path[64], status[4096];
@@ -379,6 +412,7 @@ int main(void)
 #endif
 	tcase_add_test(tc, bad_requests_are_refused_and_it_serves_on);
 	tcase_add_test(tc, a_late_answer_is_never_taken);
+	tcase_add_loop_test(tc, what_was_made_before_a_failure_is_ended, 0, 2);
 	tcase_add_test(tc, spawner_is_trimmed);
 	suite_add_tcase(s, tc);
 	return run_root_suite(s);
