@@ -133,7 +133,7 @@ static void conclude(struct cx_detached *d)
 {
 	struct cx_box *box = cx_box_find(d->gw, d->row.sandbox_id);
 	struct cx_err err;
-	int r = cx_exec_row_end(&d->row, &d->end, d->pid, d->why.errnum != 0 ? &d->why : NULL,
+	int r = cx_exec_row_end(&d->row, &d->end, d->pid, d->why.errnum != 0 ? &d->why : NULL, NULL,
 				&err);
 
 	d->state = OVER;
@@ -414,7 +414,7 @@ static int end_unseen(struct cx_exec_row *row, struct cx_err *err)
 	(void)cx_refuse(
 		&why, CX_UNAVAILABLE,
 		"the engine failed while it ran, or the sandbox ended while nobody watched");
-	return cx_exec_row_end(row, &unseen, 0, &why, err);
+	return cx_exec_row_end(row, &unseen, 0, &why, NULL, err);
 }
 
 static int settle_lost(struct cx_gateway *gw, struct cx_exec_row *row, struct cx_err *err)

@@ -127,6 +127,7 @@ static int write_answer(const struct cx_run_result *result, const struct cx_err 
 	write_tail(&w, "stdout_tail", &result->out);
 	write_tail(&w, "stderr_tail", &result->err);
 	cx_command_write_end(&w, result->end, why);
+	cx_outcopy_write(&w, result->copy);
 	write_counts(&w, result, id);
 	cx_jsonw_end(&w);
 	return cx_jsonw_finish(&w, err);
@@ -154,7 +155,7 @@ static void keep(struct cx_gateway *gw, struct cx_exec_row *row, const struct cx
 
 	if (keep_stream(&row->out, &result->out, &err) < 0 ||
 	    keep_stream(&row->err, &result->err, &err) < 0 ||
-	    cx_exec_row_end(row, result->end, result->pid, why, &err) < 0 ||
+	    cx_exec_row_end(row, result->end, result->pid, why, result->copy, &err) < 0 ||
 	    cx_exec_row_put_later(gw, row, &err) < 0)
 		cx_log_err(CX_LOG_WARNING, &err, "a command's end is not recorded", NULL);
 }

@@ -148,13 +148,14 @@ int cx_exec_row_compare(const struct cx_exec_row *row, const struct cx_exec_spec
 /* ---- how it ended ---------------------------------------------------------------------------- */
 
 int cx_exec_row_end(struct cx_exec_row *row, const struct cx_result *end, uint32_t pid,
-		    const struct cx_err *why, struct cx_err *err)
+		    const struct cx_err *why, const struct cx_outcopy *copy, struct cx_err *err)
 {
 	CX_AUTO(cx_buf_free) struct cx_buf json = { .max = RESULT_MAX };
 	struct cx_jsonw w = { .out = &json };
 
 	cx_jsonw_object(&w, NULL);
 	cx_command_write_end(&w, end, why);
+	cx_outcopy_write(&w, copy);
 	cx_jsonw_int(&w, "stdout_bytes", (int64_t)(row->out.bytes & INT64_MAX));
 	cx_jsonw_int(&w, "stderr_bytes", (int64_t)(row->err.bytes & INT64_MAX));
 	cx_jsonw_int(&w, "pid", pid);

@@ -4,6 +4,7 @@
 
 #include "api/command.h"
 #include "api/exec_store.h"
+#include "api/outcopy.h"
 
 /* The record of a command: made of what was asked for and how it ended; told as JSON. */
 enum { CX_EXEC_SHOWN_MAX = 256 }; /* bytes of the command */
@@ -20,9 +21,11 @@ CX_MUST int cx_exec_row_set_mark(struct cx_exec_row *row, const struct cx_accoun
 				 struct cx_err *err);
 struct cx_accounts_mark cx_exec_row_mark(const struct cx_exec_row *row); /* zeroed: not known */
 
-/* It has ended like that: its output is there already. why: what more there is to say, or NULL. */
+/* It has ended like that: its output is there already. why: what more there is to say; copy: of its
+ * output; each may be NULL. */
 CX_MUST int cx_exec_row_end(struct cx_exec_row *row, const struct cx_result *end, uint32_t pid,
-			    const struct cx_err *why, struct cx_err *err);
+			    const struct cx_err *why, const struct cx_outcopy *copy,
+			    struct cx_err *err);
 CX_MUST int cx_exec_row_put(struct cx_gateway *gw, const struct cx_exec_row *row,
 			    struct cx_err *err);
 /* Of one that has ended; kept, but not at once in the database (later.h). */

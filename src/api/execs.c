@@ -157,6 +157,11 @@ int cx_exec_start_detached(struct cx_request *req, const struct cx_named *named,
 		return cx_refuse(err, CX_INVALID,
 				 "'output_bytes' does not go together with 'id' and 'detach': of "
 				 "such a command only so much is kept anyway");
+	if (spec->output_file != NULL && spec->output_file[0] != '\0')
+		return cx_refuse(
+			err, CX_INVALID,
+			"'output_file' does not go together with 'id' and 'detach': nobody "
+			"is there to write it; let the command do so");
 	if (spec->id[0] != '\0' &&
 	    cx_detached_find(req->gateway, named->row->id, spec->id, &row, &one, err) >= 0)
 		return repeat(req, &row, one, spec, err);

@@ -31,6 +31,11 @@ struct run { /* freed when the answer is given and every source is gone */
 	struct cx_source in;
 	struct cx_buf input;
 	uint64_t output_max; /* of both streams; 0: none */
+	struct cx_outcopy *copy;
+	bool is_behind;		 /* the copy is: what there is to read waits */
+	bool has_ended, has_why; /* as follows, to be told when the copy is over */
+	struct cx_result end;
+	struct cx_err why;
 	uint32_t pid;
 	unsigned holders;
 };
@@ -47,6 +52,7 @@ static void release(struct run *run)
 		cx_buf_free(&run->out[i].tail);
 	}
 	cx_buf_free(&run->input);
+	cx_outcopy_free(run->copy);
 	free(run);
 }
 
@@ -118,6 +124,7 @@ static void read_output(struct output *out, unsigned chunks)
 		ssize_t n = read(out->source.fd, chunk, sizeof chunk);
 
 		if (n > 0) {
+			cx_outcopy_add(out->run->copy, chunk, (size_t)n);
 			keep(out, chunk, (size_t)n);
 			bound_output(out->run);
 		} else if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -127,10 +134,32 @@ static void read_output(struct output *out, unsigned chunks)
 	}
 }
 
+/* Hang-ups cannot be masked, but are told once only by a source that is at rest. */
+static void rest(struct run *run, bool on)
+{
+	struct cx_err err;
+
+	if (run->is_behind == on)
+		return;
+	run->is_behind = on;
+	for (unsigned i = 0; i < 2; i++) {
+		struct cx_source *source = &run->out[i].source;
+
+		if (source->added && !source->dead &&
+		    cx_loop_change(run->gw->loop, source, on ? EPOLLONESHOT : EPOLLIN, &err) < 0)
+			cx_log_err(CX_LOG_ERROR, &err, "output of a command", NULL);
+	}
+}
+
 static void output_ready(struct cx_source *source, uint32_t events)
 {
+	struct output *out = cx_container_of(source, struct output, source);
+
 	(void)events;
-	read_output(cx_container_of(source, struct output, source), CHUNKS_PER_TURN);
+	if (!out->run->is_behind) /* else it is a hang-up, which is told once */
+		read_output(out, CHUNKS_PER_TURN);
+	if (!cx_outcopy_has_room(out->run->copy))
+		rest(out->run, true);
 }
 
 static void input_ready(struct cx_source *source, uint32_t events)
@@ -207,21 +236,52 @@ static struct cx_run_output told(const struct output *out)
 				       .bytes = out->bytes };
 }
 
-static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *err)
+static void tell(struct run *run, const struct cx_result *end, const struct cx_err *err)
 {
-	struct run *run = cx_container_of(exec, struct run, exec);
-	struct cx_run_result result = { .end = end, .pid = run->pid };
+	struct cx_run_result result = { .end = end, .pid = run->pid, .copy = run->copy };
 
-	for (unsigned i = 0; i < 2; i++)
-		if (run->out[i].source.added)
-			read_output(&run->out[i], CHUNKS_AT_END);
 	result.out = told(&run->out[0]);
 	result.err = told(&run->out[1]);
 	run->req->gone = NULL;
 	run->done(run->req, end != NULL ? &result : NULL, err, run->arg);
+	release(run);
+}
+
+static void on_copy_moved(void *arg)
+{
+	struct run *run = arg;
+
+	if (!run->has_ended)
+		rest(run, false);
+	else if (cx_outcopy_finish(run->copy))
+		tell(run, &run->end, run->has_why ? &run->why : NULL);
+}
+
+/* Who has left is told nothing, but what he asked for comes to its end. */
+static void on_gone_behind(struct cx_request *req)
+{
+	(void)req;
+}
+
+static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *err)
+{
+	struct run *run = cx_container_of(exec, struct run, exec);
+
+	for (unsigned i = 0; i < 2; i++)
+		if (run->out[i].source.added)
+			read_output(&run->out[i], CHUNKS_AT_END);
 	leave_open(run);
 	close_streams(run);
-	release(run);
+	if (end == NULL || cx_outcopy_finish(run->copy)) {
+		tell(run, end, err);
+		return;
+	}
+	run->has_ended = true;
+	run->end = *end;
+	run->has_why = err != NULL;
+	if (err != NULL)
+		run->why = *err;
+	run->req->gone = on_gone_behind;
 }
 
 static void on_gone(struct cx_request *req)
@@ -250,7 +310,8 @@ int cx_run_start(struct cx_request *req, struct cx_session *session, struct cx_e
 	run->holders = 1;
 	run->output_max = spec->output_bytes;
 	run->exec = (struct cx_exec){ .started = on_started, .ended = on_ended, .id = id };
-	if (cx_command_start(session, spec, &run->exec, &pipes, err) < 0) {
+	if (cx_outcopy_start(run->gw, session, spec, on_copy_moved, run, &run->copy, err) < 0 ||
+	    cx_command_start(session, spec, &run->exec, &pipes, err) < 0) {
 		release(run);
 		return -err->errnum;
 	}

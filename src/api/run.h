@@ -4,6 +4,7 @@
 
 #include "api/command.h"
 #include "api/http.h"
+#include "api/outcopy.h"
 
 /*
  * A command with one answer: the beginning and the end of its output are kept while it runs, the
@@ -23,6 +24,7 @@ struct cx_run_output {
 struct cx_run_result { /* valid in done() only */
 	const struct cx_result *end;
 	struct cx_run_output out, err;
+	const struct cx_outcopy *copy; /* of both; NULL: none */
 	uint32_t pid;
 };
 

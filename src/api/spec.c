@@ -696,6 +696,7 @@ static int parse_exec(const struct json_t *doc, struct cx_exec_spec *spec, struc
 	    parse_limits(doc, spec, err) < 0 || cx_json_env(doc, "env", &spec->env, err) < 0 ||
 	    copy_text(doc, "working_dir", 4095, &spec->cwd, err) < 0 ||
 	    copy_text(doc, "user", 255, &spec->user, err) < 0 ||
+	    copy_text(doc, "output_file", CX_OUTPUT_FILE_MAX - 1, &spec->output_file, err) < 0 ||
 	    cx_json_text(doc, "stdin", spec->input.max, &input, err) < 0 ||
 	    parse_id(doc, spec, err) < 0)
 		return -err->errnum;
@@ -727,4 +728,5 @@ void cx_exec_spec_clear(struct cx_exec_spec *spec)
 	cx_buf_free(&spec->input);
 	cx_freep(&spec->cwd);
 	cx_freep(&spec->user);
+	cx_freep(&spec->output_file);
 }

@@ -51,12 +51,14 @@ enum { CX_IMAGE_NAME_MAX = CX_REF_MAX };
 CX_MUST int cx_image_name(const char *given, const char *field, const char *default_host,
 			  char ret[CX_IMAGE_NAME_MAX + 1], struct cx_err *err);
 
-struct cx_exec_spec {		 /* of a command */
-	unsigned flags;		 /* CX_EXEC_TTY, CX_EXEC_SHELL */
-	struct cx_buf argv, env; /* strv */
-	struct cx_buf input;	 /* all of stdin, without a stream */
-	char *cwd, *user;	 /* "" when not given */
-	uint32_t timeout_ms;	 /* 0: none */
+enum { CX_OUTPUT_FILE_MAX = 4096 }; /* bytes of the path, NUL included */
+struct cx_exec_spec {		    /* of a command */
+	unsigned flags;		    /* CX_EXEC_TTY, CX_EXEC_SHELL */
+	struct cx_buf argv, env;    /* strv */
+	struct cx_buf input;	    /* all of stdin, without a stream */
+	char *cwd, *user;	    /* "" when not given */
+	char *output_file;	    /* that gets all output, too; NULL or "": none */
+	uint32_t timeout_ms;	    /* 0: none */
 	uint32_t rows, cols;
 	struct cx_exec_limits limits;			/* this and what follows: 0: none */
 	uint64_t output_bytes, file_bytes, stack_bytes; /* output: both streams together */

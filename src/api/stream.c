@@ -9,6 +9,7 @@
 #include "api/command.h"
 #include "api/errors.h"
 #include "api/frames.h"
+#include "api/outcopy.h"
 #include "base/log.h"
 
 /*
@@ -50,7 +51,11 @@ struct stream { /* freed when the exec is over and every lane and the handle are
 	struct cx_buf last; /* the last frame, until there is room for it */
 	struct cx_timer timer;
 	enum state state;
-	uint64_t output_max; /* of both streams; 0: none */
+	uint64_t output_max;	 /* of both streams; 0: none */
+	struct cx_outcopy *copy; /* of all output; NULL: none */
+	struct cx_result end;	 /* DRAINING: what the last frame says */
+	struct cx_err why;
+	bool has_end, has_why;
 	bool input_over, tty;
 	unsigned holders;
 	char request_id[CX_REQUEST_ID_MAX + 1];
@@ -67,6 +72,7 @@ static void release(struct stream *s)
 	cx_buf_free(&s->to_command);
 	cx_buf_free(&s->from_client);
 	cx_buf_free(&s->last);
+	cx_outcopy_free(s->copy);
 	free(s);
 }
 
@@ -212,7 +218,8 @@ static bool read_frame(struct stream *s, struct lane *out, enum cx_frame_channel
 	uint8_t *place;
 	ssize_t n;
 
-	if (s->to_client.len + CX_FRAME_HEADER + most > TO_CLIENT || !is_open(out))
+	if (s->to_client.len + CX_FRAME_HEADER + most > TO_CLIENT || !is_open(out) ||
+	    !cx_outcopy_has_room(s->copy))
 		return false;
 	place = (uint8_t *)cx_buf_reserve(&s->to_client, CX_FRAME_HEADER + most, &err);
 	if (place == NULL)
@@ -227,6 +234,7 @@ static bool read_frame(struct stream *s, struct lane *out, enum cx_frame_channel
 		leave_lane(out);
 		return false;
 	}
+	cx_outcopy_add(s->copy, place + CX_FRAME_HEADER, (size_t)n);
 	cx_frame_header(place, channel, (size_t)n);
 	s->to_client.len += CX_FRAME_HEADER + (size_t)n;
 	if (out->left != UINT64_MAX)
@@ -250,12 +258,35 @@ static void write_client(struct stream *s)
 		abandon(s);
 }
 
+static int write_last(struct stream *s, struct cx_err *err)
+{
+	CX_AUTO(cx_buf_free) struct cx_buf json = { .max = 8192 };
+	struct cx_jsonw w = { .out = &json };
+
+	if (!s->has_end) {
+		if (cx_error_body(&s->why, s->request_id, &json, err) < 0)
+			return -err->errnum;
+		return cx_frame_add(&s->last, CX_FRAME_ERROR, json.p, json.len, err);
+	}
+	cx_jsonw_object(&w, NULL);
+	cx_command_write_end(&w, &s->end, s->has_why ? &s->why : NULL);
+	cx_outcopy_write(&w, s->copy);
+	cx_jsonw_int(&w, "stdout_bytes", (int64_t)s->out[0].bytes);
+	cx_jsonw_int(&w, "stderr_bytes", (int64_t)s->out[1].bytes);
+	cx_jsonw_end(&w);
+	if (cx_jsonw_finish(&w, err) < 0)
+		return -err->errnum;
+	return cx_frame_add(&s->last, CX_FRAME_EXITED, json.p, json.len, err);
+}
+
 static void finish_output(struct stream *s)
 {
 	struct cx_err err;
 
-	if (s->state == DRAINING && !is_open(&s->out[0]) && !is_open(&s->out[1])) {
-		if (cx_buf_add(&s->to_client, s->last.p, s->last.len, &err) < 0) {
+	if (s->state == DRAINING && !is_open(&s->out[0]) && !is_open(&s->out[1]) &&
+	    cx_outcopy_finish(s->copy)) {
+		if (write_last(s, &err) < 0 ||
+		    cx_buf_add(&s->to_client, s->last.p, s->last.len, &err) < 0) {
 			abandon(s);
 			return;
 		}
@@ -391,7 +422,8 @@ static void read_client(struct stream *s)
 
 static void set_interest(struct stream *s)
 {
-	bool room = s->to_client.len + CX_FRAME_HEADER + CX_FRAME_MAX <= TO_CLIENT;
+	bool room = s->to_client.len + CX_FRAME_HEADER + CX_FRAME_MAX <= TO_CLIENT &&
+		    cx_outcopy_has_room(s->copy);
 	uint32_t client = EPOLLRDHUP;
 
 	if (s->to_client.len > 0)
@@ -425,6 +457,11 @@ static void pump(struct stream *s)
 	finish_output(s);
 	if (s->state != ABANDONED && s->state != LINGERING)
 		set_interest(s);
+}
+
+static void on_copy_moved(void *arg)
+{
+	pump(arg);
 }
 
 static void lane_ready(struct cx_source *source, uint32_t events)
@@ -489,44 +526,23 @@ static void limit_output(struct stream *s)
 	}
 }
 
-static uint64_t all_bytes(const struct lane *out)
-{
-	return out->bytes + (is_open(out) ? out->left : 0);
-}
-
-static int write_last(struct stream *s, const struct cx_result *end, const struct cx_err *why,
-		      struct cx_err *err)
-{
-	CX_AUTO(cx_buf_free) struct cx_buf json = { .max = 8192 };
-	struct cx_jsonw w = { .out = &json };
-
-	if (end == NULL) {
-		if (cx_error_body(why, s->request_id, &json, err) < 0)
-			return -err->errnum;
-		return cx_frame_add(&s->last, CX_FRAME_ERROR, json.p, json.len, err);
-	}
-	cx_jsonw_object(&w, NULL);
-	cx_command_write_end(&w, end, why);
-	cx_jsonw_int(&w, "stdout_bytes", (int64_t)all_bytes(&s->out[0]));
-	cx_jsonw_int(&w, "stderr_bytes", (int64_t)all_bytes(&s->out[1]));
-	cx_jsonw_end(&w);
-	if (cx_jsonw_finish(&w, err) < 0)
-		return -err->errnum;
-	return cx_frame_add(&s->last, CX_FRAME_EXITED, json.p, json.len, err);
-}
-
 static void on_ended(struct cx_exec *exec, const struct cx_result *end, const struct cx_err *why)
 {
 	struct stream *s = cx_container_of(exec, struct stream, exec);
-	struct cx_err err;
 
 	if (s->state == RUNNING) {
 		close_lane(&s->in);
 		s->to_command.len = s->from_client.len = 0;
 		limit_output(s);
 		s->state = DRAINING;
-		if (write_last(s, end, why, &err) < 0)
-			abandon(s);
+		s->has_end = end != NULL;
+		if (end == NULL) /* it has never run */
+			cx_outcopy_free(cx_take_ptr(&s->copy));
+		s->has_why = why != NULL;
+		if (end != NULL)
+			s->end = *end;
+		if (why != NULL)
+			s->why = *why;
 		pump(s);
 	}
 	release(s); /* the exec's hold */
@@ -596,7 +612,8 @@ int cx_stream_start(struct cx_request *req, struct cx_session *session, struct c
 	s->to_command.max = TO_COMMAND;
 	s->last.max = 16384;
 	s->exec = (struct cx_exec){ .started = on_started, .ended = on_ended };
-	if (cx_command_start(session, spec, &s->exec, &pipes, err) < 0) {
+	if (cx_outcopy_start(s->gw, session, spec, on_copy_moved, s, &s->copy, err) < 0 ||
+	    cx_command_start(session, spec, &s->exec, &pipes, err) < 0) {
 		release(s);
 		return -err->errnum;
 	}

@@ -53,7 +53,7 @@ struct cx_args {
 	const char *file, *format, *policy, *scratch, *platform, *username, *authfile, *message,
 		*author;
 	const char *email, *role, *account, *expires, *signal, *shell;
-	const char *net_name, *protocol, *exec_id;
+	const char *net_name, *protocol, *exec_id, *output_file;
 	const char *into, *rounds, *rows, *peers, *libexec;
 	struct cx_texts env, secrets, labels, net_allow, net_deny;
 	double cpu_cores, memory_gb, disk_gb, pids, timeout_minutes, idle_timeout_minutes,

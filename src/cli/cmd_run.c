@@ -79,7 +79,8 @@ static int exec_body(const struct cx_args *a, const struct cx_texts *env, bool t
 	    cx_cli_set_pairs(body, "env", env, err) < 0 || (tty && set_window(body, err) < 0))
 		return -err->errnum;
 	if (cx_cli_set_text(body, "working_dir", a->cwd, err) < 0 ||
-	    cx_cli_set_text(body, "user", a->user, err) < 0)
+	    cx_cli_set_text(body, "user", a->user, err) < 0 ||
+	    cx_cli_set_text(body, "output_file", a->output_file, err) < 0)
 		return -err->errnum;
 	if (a->timeout_s >= 0 && cx_cli_set(body, "timeout", json_real(a->timeout_s), err) < 0)
 		return -err->errnum;

@@ -127,6 +127,8 @@ static const struct cx_opt limit_opts[] = {
 	{ "cpu-time", 0, CX_OPT_NUMBER, AT(cpu_time_s), "SECONDS",
 	  "CPU time of the command and all it starts" },
 	{ "processes", 0, CX_OPT_COUNT, AT(processes), "N", "its processes and threads" },
+	{ "output-file", 0, CX_OPT_TEXT, AT(output_file), "PATH",
+	  "a file in the sandbox that gets all of its output, too" },
 	{ "output-limit", 0, CX_OPT_GIB, AT(output_gb), "SIZE", "its output: 10M, 1.5G" },
 	{ "file-size", 0, CX_OPT_GIB, AT(file_gb), "SIZE", "the largest file that it writes" },
 	{ "open-files", 0, CX_OPT_COUNT, AT(open_files), "N", "open files of each process" },

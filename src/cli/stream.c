@@ -122,6 +122,18 @@ static int write_output(struct state *st, struct cx_err *err)
 	return 0;
 }
 
+/* The command's status stands: it could do nothing about it. */
+static void warn_of_file(json_t *exited)
+{
+	const char *why = json_string_value(json_object_get(exited, "output_file_error"));
+
+	if (why == NULL)
+		return;
+	(void)fputs("caisson: the output is not in its file: ", stderr);
+	cx_cli_print_word(why, stderr);
+	(void)fputc('\n', stderr);
+}
+
 int cx_stream_status(json_t *exited, struct cx_err *err)
 {
 	json_t *signal = json_object_get(exited, "signal");
@@ -129,6 +141,7 @@ int cx_stream_status(json_t *exited, struct cx_err *err)
 	json_t *reason = json_object_get(exited, "reason");
 	const char *detail = json_string_value(json_object_get(exited, "detail"));
 
+	warn_of_file(exited);
 	if (json_is_true(json_object_get(exited, "timed_out")))
 		return CX_EXIT_TIMEOUT;
 	if (json_is_integer(signal) && json_integer_value(signal) > 0)
