@@ -40,6 +40,8 @@ struct pump { /* of one connection; freed when both sources are gone */
 	size_t nin, nout;
 	uint32_t wants; /* of the encrypted side, by the last calls of SSL_read() and SSL_write() */
 	bool plain_ended, plain_gone, tls_ended, said_bye;
+	bool asked;		  /* the client has sent something */
+	bool heard_bye, told_bye; /* and sends nothing more, but may still listen */
 	struct cx_timer timer;
 	unsigned holders;
 	struct pump *next, **link;
@@ -189,13 +191,16 @@ static bool decrypt(struct pump *p)
 {
 	int n;
 
-	if (p->nin > 0 || p->tls_ended)
+	if (p->nin > 0 || p->tls_ended || p->heard_bye)
 		return false;
 	n = SSL_read(p->ssl, p->in, sizeof p->in);
 	if (n <= 0) {
-		note(p, n);
+		p->heard_bye = p->asked && SSL_get_error(p->ssl, n) == SSL_ERROR_ZERO_RETURN;
+		if (!p->heard_bye)
+			note(p, n);
 		return false;
 	}
+	p->asked = true;
 	p->nin = (size_t)n;
 	return true;
 }
@@ -291,14 +296,29 @@ static void say_bye(struct pump *p)
 	cx_timer_set(p->door->front->loop, &p->timer, END_MS);
 }
 
+static void tell_bye(struct pump *p)
+{
+	if (!p->heard_bye || p->told_bye || p->nin > 0)
+		return;
+	p->told_bye = true;
+	(void)shutdown(p->plain.fd, SHUT_WR);
+}
+
+static bool is_over(const struct pump *p)
+{
+	return (p->plain_gone && (p->nout == 0 || p->tls_ended)) || (p->tls_ended && p->nin == 0) ||
+	       (p->told_bye && p->said_bye);
+}
+
 static void pump(struct pump *p)
 {
 	do
 		p->wants = 0;
 	while (move(p));
+	tell_bye(p);
 	if (p->plain_ended)
 		say_bye(p);
-	if ((p->plain_gone && (p->nout == 0 || p->tls_ended)) || (p->tls_ended && p->nin == 0)) {
+	if (is_over(p)) {
 		end(p);
 		return;
 	}
@@ -312,8 +332,11 @@ static void pump(struct pump *p)
 
 static void tls_ready(struct cx_source *source, uint32_t events)
 {
-	(void)events;
-	pump(cx_container_of(source, struct pump, tls));
+	struct pump *p = cx_container_of(source, struct pump, tls);
+
+	/* Nothing is read any more that would show it. */
+	p->tls_ended = p->tls_ended || (p->heard_bye && (events & (EPOLLHUP | EPOLLERR)) != 0);
+	pump(p);
 }
 
 static void plain_ready(struct cx_source *source, uint32_t events)

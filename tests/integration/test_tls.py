@@ -87,6 +87,82 @@ def test_an_answer_that_is_waited_for_comes(engine, make):
     assert answer.ok()["gateway_url"].startswith("https://")
 
 
+class Half:
+    """A client that can end its half of TLS, and listen on."""
+
+    def __init__(self, engine):
+        self.sock = socket.create_connection(("127.0.0.1", engine.port), timeout=30)
+        self.come, self.go = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = engine.trust.wrap_bio(self.come, self.go, server_hostname="localhost")
+        self.do(self.tls.do_handshake)
+
+    def do(self, step):
+        """Until it needs nothing more from the other side; None at the end of all."""
+        while True:
+            try:
+                result = step()
+                self.sock.sendall(self.go.read())
+                return result
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.go.read())
+                data = self.sock.recv(65536)
+                if not data:
+                    return None
+                self.come.write(data)
+
+    def send(self, data, end):
+        self.do(lambda: self.tls.write(data))
+        if end:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.tls.unwrap()
+            self.sock.sendall(self.go.read())
+
+    def rest(self):
+        data = b""
+        while True:
+            try:
+                piece = self.do(lambda: self.tls.read(65536))
+            except (ssl.SSLZeroReturnError, ssl.SSLSyscallError, ssl.SSLEOFError):
+                return data
+            if not piece:
+                return data
+            data += piece
+
+
+def test_who_ends_its_half_gets_the_answer(engine, make):
+    box = make()
+    body = json.dumps({"command": "sleep 0.5; echo late"}).encode()
+    long = (f"POST /api/v1/sandbox/{box}/exec HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+    for data, told in ((b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b'{"status":"ok"}'), (b"x", b'"invalid"'),
+                       (long, b'"stdout":"late\\n"'), (long[:-1], b'"invalid"')):
+        for _ in range(20 if len(data) < 100 else 3):
+            client = Half(engine)
+            client.send(data, True)
+            said = client.rest()
+            assert told in said.replace(b": ", b":"), (data, said)
+            client.sock.close()
+    client = Half(engine)  # that has only looked whether somebody listens
+    client.send(b"", True)
+    assert client.rest() == b""
+    client.sock.close()
+
+
+def test_who_says_bye_and_leaves_ends_the_command(engine, api, make):
+    box = make()
+    body = json.dumps({"command": "sleep 12345"}).encode()
+    client = Half(engine)
+    client.send((f"POST /api/v1/sandbox/{box}/exec HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
+                 f"Content-Length: {len(body)}\r\n\r\n").encode() + body, False)
+    running = lambda: "sleep 12345" in api.exec(box, "ps -o args").stdout
+    harness.wait_until(running, 10, "the command")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.tls.unwrap()
+    client.sock.sendall(client.go.read())
+    client.sock.close()
+    harness.wait_until(lambda: not running(), 10, "its end")
+
+
 def test_bodies_and_pieces(engine):
     assert ask(engine, "POST", "/api/v1/images?name=again", archives.busybox()).ok()["images"]
     rootfs = ask(engine, "GET", "/api/v1/image-rootfs?image=again")
