@@ -19,8 +19,10 @@ static int open_one(struct cx_pipes *pipes, unsigned i, struct cx_err *err)
 	int *reads = i == 0 ? &pipes->theirs[i] : &pipes->ours[i];
 	int *writes = i == 0 ? &pipes->ours[i] : &pipes->theirs[i];
 
-	if (cx_pipe(reads, writes, err) < 0 || cx_set_nonblock(pipes->ours[i], true, err) < 0)
+	if (cx_pipe(reads, writes, err) < 0)
 		return -err->errnum;
+	if (fcntl(pipes->ours[i], F_SETFL, O_NONBLOCK) < 0) /* a new pipe has no flags to keep */
+		return cx_fail(err, errno, "set O_NONBLOCK");
 	if (fchmod(pipes->theirs[i], 0666) < 0)
 		return cx_fail(err, errno, "change mode of a pipe");
 	return 0;
