@@ -14,7 +14,7 @@ enum {
 	CX_DEMAND_MIN = 4,
 	CX_DEMAND_MAX = 64,
 	CX_DEMAND_MEMORY_PART = 64, /* of the host's memory, that blanks may take */
-	CX_BLANK_BYTES = 640 << 10, /* what one takes, kernel memory included */
+	CX_BLANK_BYTES = 512 << 10, /* what one takes, kernel memory included (ARCHITECTURE.md) */
 };
 
 struct cx_demand {
