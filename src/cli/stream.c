@@ -24,7 +24,8 @@ enum {
 
 struct state {
 	struct cx_stream *s;
-	uint8_t *in; /* IN_MAX bytes, from the server */
+	uint8_t *in;	/* IN_MAX bytes, from the server */
+	uint8_t *input; /* CX_FRAME_DATA_MAX bytes, on their way to it */
 	size_t begin, end;
 	struct cx_buf out;   /* to the server: at most one frame of stdin, and small ones */
 	struct cx_frame now; /* output that is being written */
@@ -228,8 +229,7 @@ static int receive(struct state *st, struct cx_err *err)
 
 static int read_input(struct state *st, struct cx_err *err)
 {
-	CX_UNINITIALIZED uint8_t bytes[CX_FRAME_DATA_MAX];
-	ssize_t n = read(st->s->in, bytes, sizeof bytes);
+	ssize_t n = read(st->s->in, st->input, CX_FRAME_DATA_MAX);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
@@ -237,7 +237,7 @@ static int read_input(struct state *st, struct cx_err *err)
 		st->in_ended = true;
 		n = 0;
 	}
-	return cx_frame_put(&st->out, CX_CHANNEL_STDIN, bytes, (uint32_t)n, err);
+	return cx_frame_put(&st->out, CX_CHANNEL_STDIN, st->input, (uint32_t)n, err);
 }
 
 static int transmit(struct state *st, struct cx_err *err)
@@ -304,14 +304,17 @@ static void state_free(struct state *st)
 
 int cx_stream_run(struct cx_stream *s, struct cx_err *err)
 {
-	CX_UNINITIALIZED uint8_t in[IN_MAX];
+	/* Not on the stack, each page of which is touched when it is taken. */
+	cx_autofree uint8_t *in = malloc(IN_MAX + CX_FRAME_DATA_MAX);
 	CX_AUTO(state_free)
-	struct state st = {
-		.s = s, .in = in, .status = -1, .now_fd = -EBADF, .in_ended = s->in < 0
-	};
+	struct state st = { .s = s, .in = in, .status = -1, .now_fd = -EBADF };
 
 	st.out.max = 4 * CX_FRAME_DATA_MAX;
-	if (s->first.len > sizeof in)
+	if (in == NULL)
+		return cx_fail(err, ENOMEM, "stream");
+	st.input = in + IN_MAX;
+	st.in_ended = s->in < 0;
+	if (s->first.len > IN_MAX)
 		return cx_refuse(err, CX_INTERNAL, "too much came with the handshake");
 	if (s->first.len > 0)
 		memcpy(in, s->first.p, s->first.len);

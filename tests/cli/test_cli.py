@@ -21,7 +21,7 @@ BUILD = os.path.abspath(os.environ.get("CAISSON_BUILD", "."))
 CAISSON = os.path.join(BUILD, "caisson")
 STDIN, STDOUT, STDERR, SIGNAL, WINDOW, STARTED, EXITED, FAILED = 0, 1, 2, 16, 17, 32, 33, 34
 SECONDS = 20
-FAULTS_MAX = 150  # of a command's client: half of them its loader's and libc's
+FAULTS_MAX = 110  # of a command's client: two thirds of them its loader's and libc's
 
 
 class Connection:
