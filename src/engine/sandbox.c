@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -29,6 +30,7 @@ enum {
 };
 
 static void deliver(struct cx_sandbox *sb, enum cx_sandbox_event event);
+static int make_connection(struct cx_sandbox *sb, struct cx_err *err);
 static void watch_memory(struct cx_sandbox *sb);
 
 static void blame(struct cx_sandbox *sb, const struct cx_err *err)
@@ -202,47 +204,189 @@ static void process_exited(void *owner, const struct cx_child_end *end)
 	deliver(sb, CX_EVENT_EXIT);
 }
 
+/* ---- its process: the spawner is asked, and answers when others have had their turn ---------- */
+
+struct cx_answers { /* of one spawner */
+	struct cx_source source;
+	struct cx_sandboxes *set;
+	pid_t spawner;
+};
+
+static void free_answers(struct cx_source *source)
+{
+	free(cx_container_of(source, struct cx_answers, source));
+}
+
+static void stop_hearing(struct cx_sandboxes *set)
+{
+	struct cx_answers *answers = cx_take_ptr(&set->answers);
+
+	if (answers != NULL)
+		cx_loop_drop(&set->host->loop, &answers->source);
+}
+
+static void wait_for_process(struct cx_sandbox *sb)
+{
+	struct cx_sandbox **at = &sb->set->spawning;
+
+	while (*at != NULL)
+		at = &(*at)->next_spawning;
+	sb->next_spawning = NULL;
+	sb->spawn = sb->set->spawns;
+	*at = sb;
+}
+
+/* Harmless when it does not. */
+static void wait_no_more(struct cx_sandbox *sb)
+{
+	struct cx_sandbox **at = &sb->set->spawning;
+
+	while (*at != NULL && *at != sb)
+		at = &(*at)->next_spawning;
+	if (*at == sb)
+		*at = sb->next_spawning;
+	sb->spawn = 0;
+}
+
+static int take_process(struct cx_sandbox *sb, struct cx_spawned *made, struct cx_err *err)
+{
+	struct cx_host *h = sb->set->host;
+	int r;
+
+	sb->userns = cx_take_fd(&made->userns);
+	sb->mounts = cx_take_fd(&made->mounts);
+	sb->record.pid = (uint32_t)made->pid;
+	r = cx_record_start_ticks(made->pid, &sb->record.start_ticks, err);
+	if (r == 0)
+		r = cx_child_adopt(&h->loop, &made->pidfd, process_exited, sb, &sb->process, err);
+	cx_spawned_close(made);
+	if (r < 0) {
+		siginfo_t info;
+
+		/* Our own child, not reaped: the number is still its. */
+		(void)kill(made->pid, SIGKILL);
+		(void)waitid(P_PID, (id_t)made->pid, &info, WEXITED | __WALL);
+		return r;
+	}
+	return cx_sandbox_save(sb, err);
+}
+
+/* One that is ending meanwhile has only to be told of what was made for it. */
+static int go_on(struct cx_sandbox *sb, struct cx_spawned *made, struct cx_err *err)
+{
+	if (take_process(sb, made, err) < 0)
+		return cx_wrap(err, "blank sandbox: process");
+	if (sb->state == CX_SANDBOX_STARTING &&
+	    (cx_fault_step("connection", err) < 0 || make_connection(sb, err) < 0))
+		return cx_wrap(err, "blank sandbox: connection");
+	return 0;
+}
+
+static void not_made(struct cx_sandbox *sb, const struct cx_err *err)
+{
+	if (sb->state == CX_SANDBOX_STARTING)
+		fault(sb, err);
+	else
+		blame(sb, err);
+}
+
+/* The next one, which is waited for; without it none comes any more, from this spawner. */
+static void take_answer(struct cx_sandboxes *set)
+{
+	struct cx_sandbox *sb = set->spawning;
+	struct cx_spawned made = CX_SPAWNED_NONE;
+	bool lost = false;
+	struct cx_err err;
+	int r = cx_spawn_answer(&set->host->spawner, sb->spawn, &made, &lost, &err);
+
+	wait_no_more(sb);
+	if (lost) { /* no late answer may be taken for another's */
+		cx_host_drop_spawner(set->host);
+		stop_hearing(set);
+	}
+	if (r == 0)
+		r = go_on(sb, &made, &err);
+	if (r < 0)
+		not_made(sb, &err);
+	while (lost && set->spawning != NULL) {
+		sb = set->spawning;
+		wait_no_more(sb);
+		not_made(sb, &err);
+	}
+}
+
+static void answer_is_there(struct cx_source *source, uint32_t events)
+{
+	struct cx_sandboxes *set = cx_container_of(source, struct cx_answers, source)->set;
+
+	(void)events;
+	if (set->spawning != NULL)
+		take_answer(set);
+	else
+		stop_hearing(set); /* it ended, which the next who needs it finds out */
+}
+
+/* What one that has ended had made before is not lost. */
+static int need_spawner(struct cx_sandboxes *set, struct cx_err *err)
+{
+	struct cx_host *h = set->host;
+	struct pollfd end = { .fd = h->spawner.pidfd, .events = POLLIN };
+
+	while (set->spawning != NULL && poll(&end, 1, 0) != 0)
+		take_answer(set);
+	return cx_host_need_spawner(h, err);
+}
+
+static int hear_spawner(struct cx_sandboxes *set, struct cx_err *err)
+{
+	struct cx_host *h = set->host;
+	cx_autofree struct cx_answers *answers = NULL;
+
+	if (set->answers != NULL && set->answers->spawner == h->spawner.pid)
+		return 0;
+	stop_hearing(set);
+	answers = calloc(1, sizeof *answers);
+	if (answers == NULL)
+		return cx_fail(err, ENOMEM, "watch the spawner");
+	*answers = (struct cx_answers){ .set = set,
+					.spawner = h->spawner.pid,
+					.source = {
+						.fd = fcntl(h->spawner.control, F_DUPFD_CLOEXEC, 3),
+						.ready = answer_is_there,
+						.destroy = free_answers } };
+	if (answers->source.fd < 0)
+		return cx_fail(err, errno, "watch the spawner");
+	if (cx_loop_add(&h->loop, &answers->source, EPOLLIN, err) < 0) {
+		cx_close(&answers->source.fd);
+		return -err->errnum;
+	}
+	set->answers = cx_take_ptr(&answers);
+	return 0;
+}
+
 static int make_process(struct cx_sandbox *sb, struct cx_err *err)
 {
 	struct cx_host *h = sb->set->host;
 	cx_autofd int listener = make_listener(sb, err);
 	cx_autofd int dev = listener >= 0 ? cx_devfs_make(sb->record.uid_base, err) : -EBADF;
-	struct cx_spawned made;
 	struct cx_blank_plan plan = { .uid_base = sb->record.uid_base,
 				      .listener = listener,
 				      .dev = dev,
 				      .group = &sb->group };
 	struct cx_slot_link link;
-	int r;
 
-	if (listener < 0 || dev < 0 || cx_host_need_spawner(h, err) < 0)
+	if (listener < 0 || dev < 0 || need_spawner(sb->set, err) < 0)
 		return -err->errnum;
 	if (sb->record.slot != CX_SLOT_NONE) {
 		cx_slots_link(h->slots, sb->record.slot, &link);
 		plan.link = &link;
 	}
-	if (cx_spawn_blank(&h->spawner, &plan, &made, err) < 0) {
-		/* Whatever it was, no late answer may be taken for the answer of the next. */
-		cx_host_drop_spawner(h);
+	if (hear_spawner(sb->set, err) < 0 ||
+	    cx_spawn_ask(&h->spawner, ++sb->set->spawns, &plan, err) < 0)
 		return -err->errnum;
-	}
 	drop_handed_over(&sb->group);
-	sb->userns = cx_take_fd(&made.userns);
-	sb->mounts = cx_take_fd(&made.mounts);
-	sb->record.pid = (uint32_t)made.pid;
-	r = cx_record_start_ticks(made.pid, &sb->record.start_ticks, err);
-	if (r == 0)
-		r = cx_child_adopt(&h->loop, &made.pidfd, process_exited, sb, &sb->process, err);
-	cx_spawned_close(&made);
-	if (r < 0) {
-		siginfo_t info;
-
-		/* Our own child, not reaped: the number is still its. */
-		(void)kill(made.pid, SIGKILL);
-		(void)waitid(P_PID, (id_t)made.pid, &info, WEXITED | __WALL);
-		return r;
-	}
-	return cx_sandbox_save(sb, err);
+	wait_for_process(sb);
+	return 0;
 }
 
 int cx_sandbox_connect(struct cx_sandbox *sb, struct cx_err *err)
@@ -350,7 +494,7 @@ static const struct { /* in this order: a record exists before what it speaks of
 	{ "directory", make_directory },     { "ids", make_ids },
 	{ "link number", make_slot },	     { "record", cx_sandbox_save },
 	{ "writable layer", make_writable }, { "cgroups", make_groups },
-	{ "process", make_process },	     { "connection", make_connection },
+	{ "process", make_process }, /* is asked for, and connected with later */
 };
 
 /* ---- claiming -------------------------------------------------------------------------------- */
@@ -538,6 +682,7 @@ static void forget(struct cx_sandbox *sb)
 	struct cx_sandboxes *set = sb->set;
 
 	promise(sb, &nothing);
+	wait_no_more(sb);
 	cx_timer_clear(&sb->timer);
 	cx_reaper_forget(set->reaper, &sb->reaping);
 	cx_child_forget(sb->process, false);
@@ -649,6 +794,8 @@ static void end(struct cx_sandbox *sb)
 {
 	struct cx_err ignored;
 
+	while (sb->spawn != 0) /* what is being made must not be left behind */
+		take_answer(sb->set);
 	find_reason(sb);
 	sb->ending_since_ms = cx_now_ms();
 	sb->plan = NULL;
@@ -835,6 +982,7 @@ void cx_sandboxes_close(struct cx_sandboxes *set)
 {
 	while (set->first != NULL)
 		forget(set->first);
+	stop_hearing(set);
 }
 
 static void deadline(struct cx_timer *timer)

@@ -64,7 +64,9 @@ struct cx_sandbox {
 	int mounts;
 	struct cx_cgroup group;
 	struct cx_child *process; /* NULL: never was, or is gone */
-	struct cx_link *agent;	  /* until claimed */
+	uint32_t spawn;		  /* by which its process was asked for; 0: it is not waited for */
+	struct cx_sandbox *next_spawning;
+	struct cx_link *agent; /* until claimed */
 	struct cx_timer timer;
 	struct cx_reaping reaping;
 	unsigned held; /* layers counted, the first so many of the record's */
@@ -114,6 +116,9 @@ struct cx_sandboxes {
 	unsigned count[CX_SANDBOX_STATE_MAX];
 	struct cx_promises promised; /* to all of them */
 	struct cx_limits usual;	     /* of the last claim: the next blanks have them; 0: none yet */
+	struct cx_sandbox *spawning; /* whose processes are asked for, in order */
+	struct cx_answers *answers;  /* of the spawner; NULL: nobody waits for any */
+	uint32_t spawns;	     /* what the last was asked for by */
 };
 
 void cx_sandboxes_open(struct cx_sandboxes *ret, struct cx_host *host, struct cx_reaper *reaper,

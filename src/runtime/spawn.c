@@ -13,7 +13,7 @@
 #include "proto/spawn_msgs.h"
 #include "runtime/process.h"
 
-enum { ANSWER_S = 10, MAX_FDS = 4 + 2 * CX_CGROUP_TREES_MAX };
+enum { ANSWER_S = 2, MAX_FDS = 4 + 2 * CX_CGROUP_TREES_MAX };
 static_assert((int)MAX_FDS <= (int)CX_PACKET_FDS_MAX, "a blank's descriptors fit in one packet");
 
 static int make_pair(int *ret_ours, int *ret_theirs, struct cx_err *err)
@@ -96,7 +96,8 @@ static void end_child(pid_t pid)
 	(void)waitid(P_PID, (id_t)pid, &info, WEXITED | __WALL);
 }
 
-static int take_answer(struct cx_packet *pkt, struct cx_spawned *ret, struct cx_err *err)
+static int take_answer(struct cx_packet *pkt, struct cx_spawned *ret, bool *ret_lost,
+		       struct cx_err *err)
 {
 	struct cx_msg_spawn_error error;
 	struct cx_msg_spawned spawned;
@@ -107,8 +108,10 @@ static int take_answer(struct cx_packet *pkt, struct cx_spawned *ret, struct cx_
 		return cx_err_adopt(err, error.kind, error.errnum, error.text.p, error.text.len);
 	}
 	if (pkt->type != CX_MSG_spawned || pkt->nfds != 3 ||
-	    !cx_msg_spawned_get(&pkt->body, &spawned))
+	    !cx_msg_spawned_get(&pkt->body, &spawned)) {
+		*ret_lost = true;
 		return cx_refuse(err, CX_INTERNAL, "the spawner sent a malformed answer");
+	}
 	*ret = (struct cx_spawned){ .pid = (pid_t)spawned.pid,
 				    .pidfd = cx_take_fd(&pkt->fds[0]),
 				    .userns = cx_take_fd(&pkt->fds[1]),
@@ -129,37 +132,45 @@ static void put_link(const struct cx_slot_link *link, struct cx_msg_spawn *msg)
 	msg->address6 = (struct cx_str){ (const char *)&link->address6, ip6 ? 16 : 0 };
 }
 
-static int ask(int control, const struct cx_blank_plan *plan, struct cx_packet *ret,
-	       struct cx_err *err)
+int cx_spawn_ask(struct cx_spawner *spawner, uint32_t number, const struct cx_blank_plan *plan,
+		 struct cx_err *err)
 {
 	struct cx_msg_spawn msg = { .uid_base = plan->uid_base,
 				    .ntasks = plan->group->ntasks,
 				    .has_ns = plan->group->ns >= 0,
 				    .nwork = plan->group->n };
-	int fds[MAX_FDS], r;
+	int fds[MAX_FDS];
 
 	if (plan->link != NULL)
 		put_link(plan->link, &msg);
-	if (cx_msg_spawn_send(control, 1, &msg, fds, collect_fds(plan, fds), err) < 0)
+	if (cx_msg_spawn_send(spawner->control, number, &msg, fds, collect_fds(plan, fds), err) < 0)
 		return cx_wrap(err, "ask the spawner");
-	r = cx_packet_recv(control, ret, err);
+	return 0;
+}
+
+static int receive(int control, uint32_t number, struct cx_packet *ret, struct cx_err *err)
+{
+	int r = cx_packet_recv(control, ret, err);
+
 	if (r == 0)
 		return cx_refuse(err, CX_UNAVAILABLE, "the spawner ended");
+	if (r > 0 && ret->request != number) {
+		cx_packet_drop(ret);
+		r = cx_refuse(err, CX_INTERNAL, "it is for %u instead of %u", ret->request, number);
+	}
 	return r < 0 ? cx_wrap(err, "the spawner's answer") : 0;
 }
 
-int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_plan *plan,
-		   struct cx_spawned *ret, struct cx_err *err)
+int cx_spawn_answer(struct cx_spawner *spawner, uint32_t number, struct cx_spawned *ret,
+		    bool *ret_lost, struct cx_err *err)
 {
 	CX_UNINITIALIZED struct cx_packet pkt;
 	int r;
 
-	if (ask(spawner->control, plan, &pkt, err) < 0) {
-		/* What it may still answer belongs to this blank and must not pass for the next. */
-		cx_close(&spawner->control);
+	*ret_lost = receive(spawner->control, number, &pkt, err) < 0;
+	if (*ret_lost)
 		return -err->errnum;
-	}
-	r = take_answer(&pkt, ret, err);
+	r = take_answer(&pkt, ret, ret_lost, err);
 	cx_packet_drop(&pkt);
 	return r < 0 ? cx_wrap(err, "start a blank") : 0;
 }

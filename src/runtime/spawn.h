@@ -3,6 +3,7 @@
 #define CX_RUNTIME_SPAWN_H
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,9 +15,10 @@
  * The spawner: a small process in an almost empty mount namespace, holding no descriptor of any
  * sandbox, so that the cost of clone3 does not grow with their number.
  *
- * cx_spawner_start() executes `caisson-spawner` (path) from caissond; cx_spawn_blank() asks it for
- * one process and waits for the answer (about a millisecond, bounded by a timeout). router: the
- * network namespace that links are made to, or -EBADF.
+ * cx_spawner_start() executes `caisson-spawner` (path) from caissond; cx_spawn_ask() asks it for
+ * one process, and cx_spawn_answer() takes the answer, which comes about a millisecond later: then
+ * ->control can be read. Several may be asked for at a time; answers come in that order. router:
+ * the network namespace that links are made to, or -EBADF.
  */
 struct cx_spawner {
 	int control; /* SOCK_SEQPACKET */
@@ -55,12 +57,16 @@ CX_MUST int cx_spawner_start(const char *path, int agent_image, int filter, int 
 			     struct cx_spawner *ret, struct cx_err *err);
 void cx_spawner_stop(struct cx_spawner *spawner);
 
+/* What the plan has may be closed afterwards. The number comes back with the answer. */
+CX_MUST int cx_spawn_ask(struct cx_spawner *spawner, uint32_t number,
+			 const struct cx_blank_plan *plan, struct cx_err *err);
 /*
- * After a failure without an answer the spawner is not to be asked again: stop it, start another.
- * The process is a child of the caller. Its agent is up when it accepts and says agent_hello.
+ * Waits, bounded by a timeout. The process is a child of the caller. Its agent is up when it
+ * accepts and says agent_hello. On failure *ret_lost says that there was no answer, nor will there
+ * be to what was asked since: stop it, start another.
  */
-CX_MUST int cx_spawn_blank(struct cx_spawner *spawner, const struct cx_blank_plan *plan,
-			   struct cx_spawned *ret, struct cx_err *err);
+CX_MUST int cx_spawn_answer(struct cx_spawner *spawner, uint32_t number, struct cx_spawned *ret,
+			    bool *ret_lost, struct cx_err *err);
 
 /* main() of caisson-spawner behind its option parsing: serves until its control socket closes. */
 CX_MUST int cx_spawner_serve(int control, int agent_image, int filter, int router,

@@ -57,6 +57,7 @@ struct blank {
 	const int *tasks, *work;
 	int go, report;		/* the child's ends */
 	int our_go, our_report; /* the spawner's */
+	bool astray;		/* the spawner did not come back from where it made it */
 };
 
 /* ---- the child, between clone and execveat: no allocation, no stream ------------------------ */
@@ -253,6 +254,7 @@ static int clone_inside(struct blank *b, int *ret_pidfd, struct cx_err *err)
 		 cx_fault_step("clone", err) == 0)
 		pid = clone_child(b, ret_pidfd, err);
 	if (leave(b->spawner, &back) < 0) {
+		b->astray = true;
 		*err = back;
 		return -err->errnum;
 	}
@@ -308,6 +310,7 @@ static int make_child_as_owner(struct blank *b, struct cx_spawned *made, struct 
 	if (r == 0)
 		r = make_child(b, made, err);
 	if (become_root(&back) < 0) {
+		b->astray = true;
 		*err = back;
 		return -err->errnum;
 	}
@@ -373,7 +376,8 @@ static int take_link(struct blank *b, struct cx_err *err)
 	return 0;
 }
 
-static int handle(const struct spawner *s, struct cx_packet *pkt, int *ret_pid, struct cx_err *err)
+static int handle(const struct spawner *s, struct cx_packet *pkt, int *ret_pid, bool *ret_astray,
+		  struct cx_err *err)
 {
 	struct blank b = { .spawner = s };
 	CX_AUTO(cx_spawned_close) struct cx_spawned made = CX_SPAWNED_NONE;
@@ -387,6 +391,7 @@ static int handle(const struct spawner *s, struct cx_packet *pkt, int *ret_pid, 
 		return -err->errnum;
 	r = make_blank(&b, &made, err);
 	*ret_pid = made.pid;
+	*ret_astray = b.astray;
 	if (r < 0)
 		return r;
 	spawned.pid = (uint32_t)made.pid;
@@ -511,14 +516,17 @@ int cx_spawner_serve(int control, int agent_image, int filter, int router, struc
 	while (r == 0) {
 		struct cx_err why = { 0 };
 		int pid = 0;
+		bool astray = false;
 
 		r = cx_packet_recv(control, &pkt, err);
 		if (r <= 0)
 			break; /* caissond ended, or is not to be understood any more */
 		r = 0;
-		if (handle(&s, &pkt, &pid, &why) < 0)
+		if (handle(&s, &pkt, &pid, &astray, &why) < 0)
 			r = answer_error(&s, pkt.request, pid, &why, err);
 		cx_packet_drop(&pkt);
+		if (astray)
+			break; /* what it made next would not be where it belongs */
 	}
 	cx_rtnl_close(s.router);
 	return r;

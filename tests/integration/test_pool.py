@@ -50,6 +50,63 @@ def test_what_is_handed_out_is_alive(dead_blanks):
     engine.api.delete(key).ok()
 
 
+# ---- making them -----------------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def busy_spawner(engine):
+    """One that is asked for blanks and does not answer; with some left that can be given."""
+    harness.wait_until(lambda: engine.api.blanks() == 4, 10, "a full pool")
+    spawner = engine.child("caisson-spawner")
+    os.kill(spawner, signal.SIGSTOP)
+    try:
+        key = engine.api.create().ok()["id"]
+        harness.wait_until(lambda: blanks_asked_for(engine) > 0, 5, "a request to the spawner")
+        yield spawner, key
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(spawner, signal.SIGCONT)
+
+
+def blanks_asked_for(engine):
+    return int(re.search(r'state="starting"\} (\d+)', engine.api.request("GET", "/metrics").body.decode())[1])
+
+
+def test_nobody_waits_while_one_is_made(fresh_engine):
+    """The spawner takes its time: others are served meanwhile."""
+    api = fresh_engine.api
+    with busy_spawner(fresh_engine) as (_, key):
+        began = time.monotonic()
+        other = api.create().ok()["id"]
+        api.delete(key).ok()
+        api.delete(other).ok()
+        assert time.monotonic() - began < 2, "somebody waited for the spawner"
+        assert blanks_asked_for(fresh_engine) > 0
+    harness.wait_until(lambda: api.blanks() == 4, 10, "a full pool")
+
+
+def test_a_spawner_that_dies_while_it_is_asked(fresh_engine):
+    """What it was asked for is asked of the next one, and nothing is left."""
+    api = fresh_engine.api
+    with busy_spawner(fresh_engine) as (spawner, key):
+        other = api.create().ok()["id"]
+        harness.wait_until(lambda: blanks_asked_for(fresh_engine) > 1, 5, "two requests to the spawner")
+        os.kill(spawner, signal.SIGKILL)
+        harness.wait_until(lambda: api.blanks() == 4, 20, "a full pool")
+        api.delete(key).ok()
+        api.delete(other).ok()
+    api.reaped()
+    assert "instead of" not in harness.read(fresh_engine.log_path), "an answer was taken for another's"
+
+
+def test_a_stop_while_blanks_are_made(fresh_engine):
+    """None is left behind: the engine of this test looks for what is left."""
+    with busy_spawner(fresh_engine) as (spawner, _):
+        fresh_engine.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        os.kill(spawner, signal.SIGCONT)
+        fresh_engine.process.wait(30)
+
+
 # ---- one that dies when it is handed out -----------------------------------------------------------
 
 CLAIMED = 2  # engine/record.h

@@ -73,13 +73,17 @@ static int spawn(uint32_t base, struct spawned *ret)
 {
 	int pair[2];
 	struct cx_blank_plan plan = { .uid_base = base, .dev = dev, .group = group };
+	static uint32_t number;
+	bool lost = false;
 	int r;
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	plan.listener = pair[1];
 	ret->made = (struct cx_spawned)CX_SPAWNED_NONE;
-	r = cx_spawn_blank(&spawner, &plan, &ret->made, &err);
+	r = cx_spawn_ask(&spawner, ++number, &plan, &err);
 	close(pair[1]);
+	if (r == 0)
+		r = cx_spawn_answer(&spawner, number, &ret->made, &lost, &err);
 	ret->sock = pair[0];
 	return r;
 }
@@ -314,11 +318,9 @@ END_TEST
 /* Its answer may fail when the agent runs already; nothing else is anybody's to end. */
 START_TEST(what_was_made_before_a_failure_is_ended)
 {
-	struct cx_blank_plan plan = {
-		.uid_base = BASE, .dev = dev, .listener = dev, .group = group
-	};
 	struct cx_msg_spawn_error failed = { .kind = CX_INTERNAL, .text = cx_str_of("broken") };
 	struct cx_spawned made;
+	bool lost = true;
 	int pair[2];
 	pid_t pid = fork();
 
@@ -330,7 +332,8 @@ START_TEST(what_was_made_before_a_failure_is_ended)
 	{
 		struct cx_spawner broken = { .control = pair[0], .pidfd = -EBADF };
 
-		ck_assert_int_lt(cx_spawn_blank(&broken, &plan, &made, &err), 0);
+		ck_assert_int_lt(cx_spawn_answer(&broken, 1, &made, &lost, &err), 0);
+		ck_assert(!lost);
 		ck_assert_ptr_nonnull(strstr(err.msg, "broken"));
 		cx_spawner_stop(&broken);
 	}
