@@ -5,9 +5,9 @@
 #include "engine/dispatch.h"
 
 /*
- * The inside of what the gateway may ask. dispatch.c has the table, the requests about the engine
- * and what the gateway is told unasked; dispatch_create.c makes sandboxes, dispatch_sandbox.c does
- * all else with one, dispatch_image.c is for layers and archives.
+ * The inside of what the gateway may ask. dispatch_table.c has the table, the requests about the
+ * engine and what the gateway is told unasked; dispatch_create.c makes sandboxes,
+ * dispatch_sandbox.c does all else with one, dispatch_image.c is for layers and archives.
  */
 
 /* Who asked: a gateway, told from its successors by its generation, and the number it chose. */

@@ -10,8 +10,8 @@
  *
  * Each request gets exactly one answer with the same request number: the named reply, or
  * control_error. Request number 0 is an event that nobody asked for. Descriptors that travel with a
- * message are listed behind it, in order. engine/dispatch.c says in which state each is legal.
- * An id or a field is never changed or reused: add a message instead.
+ * message are listed behind it, in order. engine/dispatch_table.c says in which state each is
+ * legal. An id or a field is never changed or reused: add a message instead.
  */
 #define CX_CONTROL_MSGS(M)                                                                         \
 	M(0x01, hello, CX_FIELDS_HELLO) /* gateway first -> ready */                               \
