@@ -174,8 +174,7 @@ static bool is_one_file(const struct cx_place *a, const struct cx_place *b)
 	       a->st.st_ino == b->st.st_ino;
 }
 
-static int put_hard_link(const struct unpacking *u, const struct cx_untar_entry *e,
-			 struct cx_err *err)
+static int put_hard_link(struct unpacking *u, const struct cx_untar_entry *e, struct cx_err *err)
 {
 	CX_AUTO(cx_place_close) struct cx_place at = { .dir = AT_FDCWD }, of = { .dir = AT_FDCWD };
 	CX_AUTO(cx_fresh_drop) struct cx_fresh fresh = { .fd = -EBADF, .at = &at };
@@ -186,6 +185,7 @@ static int put_hard_link(const struct unpacking *u, const struct cx_untar_entry 
 		return -err->errnum;
 	if (is_one_file(&at, &of)) /* which rename() would leave with both names */
 		return 0;
+	u->has_ways_out |= of.exists && S_ISLNK(of.st.st_mode); /* elsewhere it may lead out */
 	if (linkat(of.dir, of.name, at.dir, name, 0) < 0)
 		return cx_fileop_fail(errno, "make the link", e->path, err);
 	memcpy(fresh.name, name, sizeof name);

@@ -10,6 +10,7 @@
 
 #include "api/http_inner.h"
 #include "api/identity.h"
+#include "api/tcp.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -482,6 +483,7 @@ int cx_http_listen(struct cx_http *http, int *sock, bool local, struct cx_err *e
 		.http = http, .local = local, .holders = 1, .tls = !local && http->front != NULL
 	};
 	at->sees_gone = !at->tls && is_unix(taken);
+	cx_tcp_tune(taken);
 	if (open_listener(at, &taken, err) < 0) {
 		if (at->daemon == NULL)
 			free(at);

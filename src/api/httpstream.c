@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -27,17 +28,24 @@ static bool is_in_vain(const struct cx_request *req)
 	return c->gone || (c->ended && !c->at->sees_gone && req->stream->quiet);
 }
 
-/* A client that waits ignores it; the host of one that has gone resets the connection. */
+/*
+ * A client that waits ignores it; the host of one that has gone resets the connection. One that
+ * goes later, or speaks HTTP/1.0, is missed by TCP itself (api/tcp.h).
+ */
 static bool may_be_there(struct cx_request *req)
 {
 	static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
-	ssize_t len = sizeof interim - 1;
+	ssize_t len = sizeof interim - 1, n;
 
-	if (req->probed || req->from->at->sees_gone)
+	if (req->probed || req->from->at->sees_gone || req->http_1_0)
+		return true;
+	n = send(req->from->fd, interim, sizeof interim - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0 && errno == EAGAIN) /* it has an earlier answer to read */
 		return true;
 	req->probed = true;
-	return !req->http_1_0 &&
-	       send(req->from->fd, interim, sizeof interim - 1, MSG_DONTWAIT | MSG_NOSIGNAL) == len;
+	if (n > 0 && n < len) /* of no use any more */
+		(void)shutdown(req->from->fd, SHUT_RDWR);
+	return n == len;
 }
 
 void cx_http_client_ended(struct cx_request *req)

@@ -15,7 +15,7 @@ struct cx_outcopy;
 
 enum {
 	CX_OUTCOPY_WAITING_MAX = 256 << 10, /* bytes; then there is no room */
-	CX_OUTCOPY_END_MS = 60000,	    /* for what is left when the command has ended */
+	CX_OUTCOPY_END_MS = 20000,	    /* for what is left when the command has ended */
 };
 
 /*

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "api/ssh_inner.h"
+#include "api/tcp.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -40,22 +40,6 @@ static bool has_room(const struct cx_ssh *door, const struct in6_addr *from)
 	       door->strangers < CX_SSH_STRANGERS_MAX && strangers < CX_SSH_STRANGERS_FROM_MAX;
 }
 
-/* A client that is gone without a word is noticed; keys that are typed are not held back. */
-static void tune(int sock)
-{
-	static const struct {
-		int level, option, value;
-	} options[] = {
-		{ SOL_SOCKET, SO_KEEPALIVE, 1 },    { IPPROTO_TCP, TCP_KEEPIDLE, 60 },
-		{ IPPROTO_TCP, TCP_KEEPINTVL, 20 }, { IPPROTO_TCP, TCP_KEEPCNT, 3 },
-		{ IPPROTO_TCP, TCP_NODELAY, 1 },
-	};
-
-	for (size_t i = 0; i < CX_LEN(options); i++)
-		(void)setsockopt(sock, options[i].level, options[i].option, &options[i].value,
-				 sizeof options[i].value);
-}
-
 /* False: nobody is there now. */
 static bool take_one(struct cx_ssh *door, struct cx_err *err)
 {
@@ -76,7 +60,7 @@ static bool take_one(struct cx_ssh *door, struct cx_err *err)
 		cx_log(CX_LOG_WARNING, "an SSH connection was refused: too many", NULL);
 		return true;
 	}
-	tune(sock);
+	cx_tcp_tune(sock);
 	return cx_ssh_conn_open(door, &sock, &from, err) == 0;
 }
 

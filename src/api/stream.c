@@ -211,6 +211,12 @@ static void bound_output(struct stream *s)
 		(void)!cx_exec_end(&s->exec, CX_REASON_OUTPUT_LIMIT, &ended);
 }
 
+/* What the end has left is read whatever becomes of the file: it is bounded, and so is the wait. */
+static bool copy_has_room(const struct stream *s)
+{
+	return s->state == DRAINING || cx_outcopy_has_room(s->copy);
+}
+
 static bool read_frame(struct stream *s, struct lane *out, enum cx_frame_channel channel)
 {
 	size_t most = out->left < CX_FRAME_MAX ? (size_t)out->left : CX_FRAME_MAX;
@@ -219,7 +225,7 @@ static bool read_frame(struct stream *s, struct lane *out, enum cx_frame_channel
 	ssize_t n;
 
 	if (s->to_client.len + CX_FRAME_HEADER + most > TO_CLIENT || !is_open(out) ||
-	    !cx_outcopy_has_room(s->copy))
+	    !copy_has_room(s))
 		return false;
 	place = (uint8_t *)cx_buf_reserve(&s->to_client, CX_FRAME_HEADER + most, &err);
 	if (place == NULL)
@@ -422,8 +428,8 @@ static void read_client(struct stream *s)
 
 static void set_interest(struct stream *s)
 {
-	bool room = s->to_client.len + CX_FRAME_HEADER + CX_FRAME_MAX <= TO_CLIENT &&
-		    cx_outcopy_has_room(s->copy);
+	bool room =
+		s->to_client.len + CX_FRAME_HEADER + CX_FRAME_MAX <= TO_CLIENT && copy_has_room(s);
 	uint32_t client = EPOLLRDHUP;
 
 	if (s->to_client.len > 0)

@@ -66,6 +66,9 @@ static void failed(struct cx_pool *pool, const struct cx_err *err)
 {
 	if (pool->stopped)
 		return;
+	/* Of several that were asked for at a time the first one counts: it is one cause. */
+	if (pool->failures > 0 && cx_now_ms() - pool->failed_ms < backoff_ms(pool))
+		return;
 	pool->failures++;
 	pool->failed_ms = cx_now_ms();
 	pool->why = *err;

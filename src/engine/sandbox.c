@@ -196,7 +196,7 @@ static void process_exited(void *owner, const struct cx_child_end *end)
 
 	sb->process = NULL;
 	/* What it said before, why it cannot do what the claim says, has been heard before. */
-	sb->lost = sb->state == CX_SANDBOX_CLAIMING;
+	sb->lost |= sb->state == CX_SANDBOX_CLAIMING;
 	(void)cx_refuse(&err, CX_INTERNAL, "its first process %s",
 			cx_child_describe(end, how, sizeof how));
 	if (sb->state != CX_SANDBOX_ENDING)
@@ -334,7 +334,9 @@ static int need_spawner(struct cx_sandboxes *set, struct cx_err *err)
 
 	while (set->spawning != NULL && poll(&end, 1, 0) != 0)
 		take_answer(set);
-	return cx_host_need_spawner(h, err);
+	/* One that is waited for was alive just now; should it not be any more, the asking fails.
+	 */
+	return set->spawning != NULL ? 0 : cx_host_need_spawner(h, err);
 }
 
 static int hear_spawner(struct cx_sandboxes *set, struct cx_err *err)
@@ -469,7 +471,7 @@ static void agent_closed(void *owner, const struct cx_err *why)
 	struct cx_err err;
 
 	sb->agent = NULL;
-	sb->lost = sb->state == CX_SANDBOX_CLAIMING;
+	sb->lost |= sb->state == CX_SANDBOX_CLAIMING;
 	if (why == NULL)
 		(void)cx_refuse(&err, CX_INTERNAL, "its agent closed the connection");
 	fault(sb, why != NULL ? why : &err);

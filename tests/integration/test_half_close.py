@@ -214,3 +214,23 @@ def test_who_leaves_ends_the_command(api, make, door):
             assert running(api, key)
         sock.close()
         harness.wait_until(lambda: not running(api, key), 10, "its end")
+
+
+def keepalive_seconds(server, client):
+    """When the kernel asks next whether the client of this connection is still there; None: never."""
+    for line in harness.read("/proc/net/tcp").splitlines()[1:]:
+        words = line.split()
+        ports = [int(word.split(":")[1], 16) for word in words[1:3]]
+        kind, _, ticks = words[5].partition(":")
+        if ports == [server, client] and kind == "02":
+            return int(ticks, 16) / os.sysconf("SC_CLK_TCK")
+    return None
+
+
+def test_a_client_that_vanishes_is_asked_for(engine):
+    """One that ended its half and goes later says nothing, and neither does a host that is gone."""
+    with socket.create_connection(("127.0.0.1", engine.port), 30) as sock:
+        sock.sendall(request("GET", "/healthz"))
+        assert sock.recv(1000).startswith(b"HTTP/1.1 200 ")
+        seconds = keepalive_seconds(engine.port, sock.getsockname()[1])
+        assert seconds is not None and seconds <= 61

@@ -66,7 +66,7 @@ def groups_of(pid):
 def charged(pid):
     """Bytes that the kernel has charged to a blank: its processes, their kernel objects, page tables."""
     for path in groups_of(pid):
-        top = os.path.dirname(path)
+        top = os.path.dirname(path) if os.path.basename(path) == "agent" else path
         for name in ("memory.usage_in_bytes", "memory.current"):
             if os.path.exists(os.path.join(top, name)):
                 return int(harness.read(os.path.join(top, name)))

@@ -54,19 +54,42 @@ def test_what_the_answer_has_no_room_for_is_there(api, box):
     assert shell(api, box, "cmp /tmp/mine /root/out && wc -c < /root/out") == f"{40 * MIB}\n"
 
 
+def writer_of(engine, box):
+    """The agent's child that writes the file, once the command's own ones are other programs."""
+    def alone():
+        there = {pid: harness.comm(pid) for pid in engine.sandbox_pids(box) if pid != engine.agent_of(box)}
+        return "sleep" in there.values() and [pid for pid, name in there.items() if name == "caisson-agent"]
+    (writer,) = harness.wait_until(alone, 10, "who writes")
+    return writer
+
+
+@pytest.mark.timeout(120)
+def test_a_writer_that_stands_still_holds_nobody(engine, api, box):
+    """The end is told, and that the file is not there: code inside can stop what writes it."""
+    got = []
+    asks = threading.Thread(target=lambda: got.append(
+        streamed(api, box, "sleep 2; cat /dev/zero", output_file="/root/still", timeout=5)[0]))
+    asks.start()
+    writer = writer_of(engine, box)
+    os.kill(writer, signal.SIGSTOP)
+    asks.join(60)
+    os.kill(writer, signal.SIGCONT)
+    assert got and got[0]["reason"] == "wall_timeout" and got[0]["output_file_bytes"] is None, got
+    assert got[0]["output_file_error"] and shell(api, box, "ls /root/still || true") == "", got
+
+
 @pytest.mark.parametrize("as_stream", [False, True])
 def test_a_slow_disk_is_waited_for(engine, api, box, as_stream):
     """More than anybody keeps is behind while its writer stands still."""
     shell(api, box, "head -c 50000000 /dev/urandom > /tmp/big")
-    got, command, fields = [], "sleep 0.5; cat /tmp/big", {"output_file": "/root/out", "timeout": 60}
+    got, command, fields = [], "sleep 2; cat /tmp/big", {"output_file": "/root/out", "timeout": 60}
     asks = threading.Thread(target=lambda: got.append(
         streamed(api, box, command, **fields)[0] if as_stream
         else harness.Api(api.path).exec_raw(box, command, **fields).ok()))
     asks.start()
-    (writer,) = harness.wait_until(lambda: [pid for pid in engine.sandbox_pids(box) if harness.comm(pid) == "caisson-agent"
-                                            and pid != engine.agent_of(box)], 10, "who writes")
+    writer = writer_of(engine, box)
     os.kill(writer, signal.SIGSTOP)
-    time.sleep(2)
+    time.sleep(4)
     assert not got
     os.kill(writer, signal.SIGCONT)
     asks.join(60)
@@ -125,13 +148,13 @@ def test_a_command_that_is_ended_has_its_file(api, box):
     assert shell(api, box, "wc -c < /tmp/out") == f"{answer['stdout_bytes']}\n"
 
 
-def test_a_sandbox_that_ends_meanwhile(api, make):
+def test_a_sandbox_that_ends_meanwhile(engine, api, make):
     key = make()
     got = []
     asks = threading.Thread(target=lambda: got.append(harness.Api(api.path).exec_raw(key, "echo x; sleep 60",
                                                                                      output_file="/tmp/out")))
     asks.start()
-    time.sleep(0.5)
+    harness.wait_until(lambda: "sleep" in map(harness.comm, engine.sandbox_pids(key)), 10, "the command")
     api.delete(key).ok()
     asks.join(20)
     (answer,) = got

@@ -175,6 +175,15 @@ def test_its_links_lead_nowhere_else(api, make, what):
         "there\nown"
 
 
+def test_a_link_that_was_there_is_not_moved_to_lead_out(api, make):
+    """By another name elsewhere it means another place."""
+    key = make()
+    shell(api, key, "mkdir -p /tmp/t/d /tmp/t/other /tmp/other; ln -s ../other /tmp/t/d/way")
+    answer = unpack(api, key, "/tmp/t", links([["moved", "d/way"], "moved/file"]))
+    assert answer.status == 400 and "goes out of the directory by a link" in answer.detail, answer
+    assert shell(api, key, "ls -A /tmp/other") == ""
+
+
 def test_links_that_stay_inside_are_gone_through(api, make):
     """Also those that go up in it, and what was there before; of the root no link leads out."""
     key = make()

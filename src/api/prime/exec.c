@@ -73,6 +73,8 @@ static int run(struct cx_request *req, struct cx_session *session, struct cx_err
 		return -err->errnum;
 	if ((spec.flags & CX_EXEC_TTY) != 0)
 		return cx_refuse(err, CX_INVALID, "'tty' is not offered here");
+	if (spec.output_file != NULL && spec.output_file[0] != '\0')
+		return cx_refuse(err, CX_INVALID, "'output_file' is not offered here");
 	if (spec.timeout_ms == 0)
 		spec.timeout_ms = TIMEOUT_MS;
 	return cx_run_start(req, session, &spec, NULL, answer, NULL, err);
