@@ -59,7 +59,7 @@ def test_a_log_is_followed_through_a_new_gateway(engine, make):
             harness.wait_until(lambda: engine.cli("run", key, f"touch /go{i}").returncode == 0, 30)
             expected = "".join(f"{n}\n" for n in range(i, 20001, 10))
             assert log.stdout.read(len(expected)).decode() == expected
-        assert engine.cli("run", key, "touch /end").returncode == 0
+        engine.cli("run", key, "touch /end")  # its end may come with that of the sandbox
         assert log.communicate(timeout=30) == (b"", b"") and log.returncode == 0
 
 
