@@ -901,6 +901,7 @@ START_TEST(test_who_fills_the_memory)
 	full = start(enter_work, run_full);
 	for (int i = 0; i < 500 && !is_full(&report); i++)
 		sleep_ms(10);
+	(void)is_full(&report); /* once more: its peak was read before its process was */
 	ck_assert_uint_ge(report.process_bytes, HOG_BYTES);
 	ck_assert_uint_eq(report.limit_bytes, HOG_BYTES + HOG_BYTES / 4);
 	ck_assert_uint_ge(report.peak_bytes + HOG_BYTES / 8, HOG_BYTES);
