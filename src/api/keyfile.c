@@ -57,7 +57,7 @@ int cx_keyfile_make(int dirfd, const char *name, uint8_t ret[CX_KEYFILE_BYTES], 
 	randombytes_buf(ret, CX_KEYFILE_BYTES);
 	cx_to_hex(ret, CX_KEYFILE_BYTES, text);
 	(void)strcat(text, "\n");
-	r = cx_statefile_save(dirfd, name, text, TEXT + 1, true, err);
+	r = cx_statefile_save(dirfd, name, text, TEXT + 1, err);
 	sodium_memzero(text, sizeof text);
 	return r;
 }

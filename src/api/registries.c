@@ -560,7 +560,7 @@ static int change(struct cx_registries *r, const char *host, const struct cx_log
 		return cx_wrap(err, "logins");
 	if (had == 0 && login == NULL)
 		return cx_refuse(err, CX_NOT_FOUND, "there is no login for '%s'", host);
-	if (cx_statefile_save(r->state_dir, STORE, text.p, text.len, true, err) < 0)
+	if (cx_statefile_save(r->state_dir, STORE, text.p, text.len, err) < 0)
 		return cx_wrap(err, "logins");
 	cx_buf_wipe(&r->store);
 	r->store = text;

@@ -8,8 +8,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 
-int cx_statefile_save(int dirfd, const char *name, const void *data, size_t len, bool durable,
-		      struct cx_err *err)
+int cx_statefile_save(int dirfd, const char *name, const void *data, size_t len, struct cx_err *err)
 {
 	char tmp[NAME_MAX + 1];
 	cx_autofd int fd = -EBADF;
@@ -22,27 +21,11 @@ int cx_statefile_save(int dirfd, const char *name, const void *data, size_t len,
 		return cx_fail(err, errno, "create '%s'", tmp);
 	if (cx_write_all(fd, data, len, err) < 0)
 		return cx_wrap(err, "save state '%s'", name);
-	if (durable && fsync(fd) < 0)
+	if (fsync(fd) < 0)
 		return cx_fail(err, errno, "fsync '%s'", tmp);
 	if (renameat(dirfd, tmp, dirfd, name) < 0)
 		return cx_fail(err, errno, "rename '%s' into place", tmp);
-	if (durable && fsync(dirfd) < 0)
+	if (fsync(dirfd) < 0)
 		return cx_fail(err, errno, "fsync directory of '%s'", name);
-	return 0;
-}
-
-int cx_statefile_load(int dirfd, const char *name, void *data, size_t len, struct cx_err *err)
-{
-	cx_autofd int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	char extra;
-	ssize_t n;
-
-	if (fd < 0)
-		return cx_fail(err, errno, "open state '%s'", name);
-	n = cx_read_upto(fd, data, len, err);
-	if (n < 0)
-		return cx_wrap(err, "state '%s'", name);
-	if ((size_t)n != len || read(fd, &extra, 1) != 0)
-		return cx_refuse(err, CX_INVALID, "state '%s' does not have %zu bytes", name, len);
 	return 0;
 }
