@@ -435,6 +435,13 @@ class Stream:
 
 # ---- the engine ------------------------------------------------------------------------------------
 
+def free_port():
+    """One of loopback that nobody had a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def gateway_user():
     for name in ("caisson", "nobody"):
         with contextlib.suppress(KeyError):

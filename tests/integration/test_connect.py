@@ -29,25 +29,12 @@ def gate(tmp_path_factory):
     key = tmp_path_factory.mktemp("key") / "key"
     key.write_text(KEY)
     os.chmod(key, 0o600)
-    with socket_port() as port:
-        pass
+    port = harness.free_port()
     for engine in harness.run_engine(
             "--listen", f"127.0.0.1:{port}", "--admin-key-file", str(key),
             prepare=lambda e: e.api.import_image("busybox", archives.busybox()).ok()):
         engine.port = port
         yield engine
-
-
-class socket_port:
-    """A port that was free a moment ago."""
-
-    def __enter__(self):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            return s.getsockname()[1]
-
-    def __exit__(self, *_):
-        pass
 
 
 class Box:

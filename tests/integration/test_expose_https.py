@@ -17,7 +17,7 @@ import pytest
 import harness
 import test_expose as plain
 from conftest import run_engine
-from test_tls import free_port, make_certificate
+from test_tls import make_certificate
 
 DOMAIN = "Apps.Caisson.test"
 NAMES = "DNS:*.apps.caisson.test"
@@ -33,7 +33,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engine(files):
-    port = free_port()
+    port = harness.free_port()
     for engine in run_engine("--expose-domain", DOMAIN, "--expose-listen", str(port), "--expose-cert",
                              str(files / "cert.pem"), "--expose-key", str(files / "key.pem")):
         engine.port = port

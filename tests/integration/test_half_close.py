@@ -22,9 +22,7 @@ def engine(tmp_path_factory):
     key = tmp_path_factory.mktemp("key") / "key"
     key.write_text(KEY)
     os.chmod(key, 0o600)
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = harness.free_port()
     for engine in harness.run_engine(
             "--listen", f"127.0.0.1:{port}", "--admin-key-file", str(key),
             prepare=lambda e: e.api.import_image("busybox", archives.busybox()).ok()):

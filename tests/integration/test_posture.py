@@ -356,12 +356,6 @@ def test_transfer_workers_end_with_their_engine(pulling):
 KEY = "a-key-of-this-test-only"
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 def over_tcp(port, **headers):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     with contextlib.closing(connection):
@@ -371,7 +365,7 @@ def over_tcp(port, **headers):
 
 @contextlib.contextmanager
 def listening(*options):
-    port = free_port()
+    port = harness.free_port()
     engine = harness.Engine("--listen", f"127.0.0.1:{port}", *options)
     try:
         engine.start()
@@ -409,7 +403,7 @@ def test_key_that_everybody_reads_is_refused(tmp_path):
     file = tmp_path / "key"
     file.write_text(KEY + "\n")
     file.chmod(0o604)
-    engine = harness.Engine("--listen", f"127.0.0.1:{free_port()}", "--admin-key-file", str(file))
+    engine = harness.Engine("--listen", f"127.0.0.1:{harness.free_port()}", "--admin-key-file", str(file))
     ended = subprocess.run(engine.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                            timeout=20, text=True)
     engine.remove()

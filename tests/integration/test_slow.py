@@ -16,18 +16,12 @@ CROWD = 1000
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
     file = tmp_path_factory.mktemp("slow") / "key"
     file.write_text(KEY)
     file.chmod(0o600)
-    port = free_port()
+    port = harness.free_port()
     for engine in harness.run_engine(
             "--listen", f"127.0.0.1:{port}", "--admin-key-file", str(file),
             prepare=lambda engine: engine.api.import_image("busybox", archives.busybox()).ok()):

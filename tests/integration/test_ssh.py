@@ -223,15 +223,9 @@ def test_the_best_shell_that_there_is(api, box, login):
 
 # ---- ports -----------------------------------------------------------------------------------------
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def test_forwarding(login):
     login.api.exec(login.box, "mkdir -p /www && echo hello >/www/index.html && httpd -p 127.0.0.1:8123 -h /www")
-    port = free_port()
+    port = harness.free_port()
     with login.start("-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{port}:localhost:8123",
                      stdin=subprocess.DEVNULL) as process:
         def fetch(path="/"):

@@ -20,12 +20,6 @@ import harness
 KEY = "k" * 32
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def make_certificate(top, names):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
                     "-nodes", "-days", "2", "-subj", "/CN=test", "-addext", f"subjectAltName={names}",
@@ -45,7 +39,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engine(files):
-    port = free_port()
+    port = harness.free_port()
     for engine in harness.run_engine(
             "--listen", f"127.0.0.1:{port}", "--admin-key-file", str(files / "admin"), "--tls-cert",
             str(files / "cert.pem"), "--tls-key", str(files / "key.pem"),

@@ -4,7 +4,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -76,12 +75,6 @@ def fill(engine):
     engine.api.import_image("node", both.as_tar()).ok()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def write(name, text):
     path = os.path.join(HOME, name)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
@@ -92,7 +85,7 @@ def write(name, text):
 @pytest.fixture(scope="session")
 def engine():
     """One that RemoteNexusFS and the CLI find by their environment."""
-    port = free_port()
+    port = harness.free_port()
     os.environ["NEXUS_URL"] = f"http://127.0.0.1:{port}"
     templates = write("templates.conf", "[templates]\nmulti-lang = node\n")
     os.chmod(HOME, 0o755)

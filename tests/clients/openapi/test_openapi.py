@@ -3,7 +3,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -29,9 +28,7 @@ def engine(tmp_path_factory):
     file = tmp_path_factory.mktemp("key") / "key"
     file.write_text(KEY)
     file.chmod(0o600)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = harness.free_port()
     for engine in harness.run_engine(
             "--listen", f"127.0.0.1:{port}", "--admin-key-file", str(file),
             prepare=lambda engine: engine.api.import_image("busybox", archives.busybox()).ok()):

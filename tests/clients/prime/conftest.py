@@ -4,7 +4,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -55,12 +54,6 @@ def pytest_runtest_makereport(item, call):
         report.sections.append(("engine log", engine.log()[-4000:]))
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def fill(engine):
     engine.api.import_image(PLAIN, archives.busybox()).ok()
     with open(PYTHON_ARCHIVE, "rb") as file:
@@ -69,7 +62,7 @@ def fill(engine):
 
 def start(*options):
     """An engine as run_engine() gives it, that the clients of this process find."""
-    port = free_port()
+    port = harness.free_port()
     key_file = os.path.join(HOME, "admin.key")
     with open(os.open(key_file, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
         file.write(KEY)

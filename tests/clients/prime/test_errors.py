@@ -9,7 +9,7 @@ import threading
 import harness
 import prime_sandboxes
 import pytest
-from conftest import PYTHON, free_port, status_soon, sync_client
+from conftest import PYTHON, status_soon, sync_client
 
 MISSING = "no-such-image:1"
 
@@ -93,7 +93,7 @@ def test_the_end_of_its_lifetime(sdk, api, tmp_path):
 
 
 def test_a_platform_that_is_not_there(engine, monkeypatch):
-    monkeypatch.setenv("PRIME_API_BASE_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("PRIME_API_BASE_URL", f"http://127.0.0.1:{harness.free_port()}")
     with pytest.raises(prime_sandboxes.APIError):
         sync_client().list()
 

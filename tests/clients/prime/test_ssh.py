@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import FIRST, free_port
-from harness import wait_until
+from conftest import FIRST
+from harness import free_port, wait_until
 
 SECONDS = 100
 
