@@ -10,8 +10,8 @@
 #include "engine/reaper.h"
 
 /*
- * One sandbox from blank to gone. What happens to it is an event; sandbox.c has the table of state
- * and event. Nothing here waits: an agent, a dying process and a busy cgroup come back as events.
+ * One sandbox from blank to gone. What happens to it is an event; sandbox_state.c has the table of
+ * state and event. Nothing here waits: an agent, a dying process and a busy cgroup come back as events.
  */
 enum cx_sandbox_state {
 	CX_SANDBOX_STARTING, /* made, its agent has not said hello */
