@@ -57,6 +57,18 @@ def wait_until(condition, seconds, what="the condition", every=0.02):
         time.sleep(every)
 
 
+def at_rest(look, seconds=10):
+    """What look() sees when it has seen the same for half a second: nothing is on its way any more."""
+    since, seen, end = time.monotonic(), look(), time.monotonic() + seconds
+    while time.monotonic() < since + 0.5:
+        assert time.monotonic() < end, f"not at rest within {seconds} s: {seen}"
+        time.sleep(0.02)
+        now = look()
+        if now != seen:
+            since, seen = time.monotonic(), now
+    return seen
+
+
 # ---- processes -------------------------------------------------------------------------------------
 
 def exit_source():

@@ -136,15 +136,25 @@ def test_who_does_not_fit_is_not_passed():
         remove(api, [large, small])
 
 
+def descriptors(engine):
+    """Of caissond: what each one leads to."""
+    found = []
+    for name in os.listdir(f"/proc/{engine.pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            found.append(os.readlink(f"/proc/{engine.pid}/fd/{name}"))
+    return sorted(found)
+
+
 def test_descriptors_are_what_is_promised():
     with engine_with("--pool", "0") as engine:
         api = engine.api
         assert room(api)["files"]["promised"] == 0
         keys = [api.create().ok()["id"]]  # the first one of an image mounts its layers
-        opened, each = len(os.listdir(f"/proc/{engine.pid}/fd")), room(api)["files"]["promised"]
+        each = room(api)["files"]["promised"]
+        opened = harness.at_rest(lambda: descriptors(engine))
         keys += [api.create().ok()["id"] for _ in range(3)]
-        used = len(os.listdir(f"/proc/{engine.pid}/fd")) - opened
-        assert used == 3 * each, (used, each)
+        now = harness.at_rest(lambda: descriptors(engine))
+        assert len(now) - len(opened) == 3 * each, (each, opened, now)
         remove(api, keys)
 
 
@@ -154,7 +164,7 @@ def test_descriptors_of_blanks_are_what_is_promised():
         with engine_with("--pool", str(blanks)) as engine:
             harness.wait_until(lambda: engine.api.blanks() == blanks, 10, "a full pool")
             harness.wait_until(lambda: len(engine.agents()) == blanks, 10, "their agents")
-            opened.append(len(os.listdir(f"/proc/{engine.pid}/fd")))
+            opened.append(len(harness.at_rest(lambda: descriptors(engine))))
             promised.append(room(engine.api)["files"]["promised"])
     assert opened[1] - opened[0] == promised[1] - promised[0] == 8 * promised[0], (opened, promised)
 
