@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/nsfs.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -55,9 +56,25 @@ static void setup(void)
 		      err.msg);
 }
 
+/* What the spawner made is our child, whether or not we have heard of it. */
+static void end_children(void)
+{
+	char text[4096], *next = text;
+	struct cx_err ignored;
+
+	if (cx_read_small_file(AT_FDCWD, "/proc/thread-self/children", text, sizeof text,
+			       &ignored) < 0)
+		return; /* a kernel without CONFIG_PROC_CHILDREN */
+	for (long pid = strtol(next, &next, 10); pid > 0; pid = strtol(next, &next, 10)) {
+		(void)kill((pid_t)pid, SIGKILL);
+		(void)waitpid((pid_t)pid, NULL, __WALL);
+	}
+}
+
 static void teardown(void)
 {
 	cx_spawner_stop(&spawner);
+	end_children();
 	cx_close(&dev);
 	cx_close(&filter);
 	cx_close(&image);
