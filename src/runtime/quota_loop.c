@@ -131,6 +131,8 @@ static int mount_device(const char *path, struct cx_err *err)
 					NULL,
 					"nobarrier",
 					NULL, /* nothing waits for the host's disk */
+					"noauto_da_alloc",
+					NULL, /* nor does who replaces a file */
 					NULL };
 
 	return cx_quota_mount("ext4", options, err);

@@ -6,7 +6,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -355,6 +358,45 @@ START_TEST(nothing_is_left)
 }
 END_TEST
 
+/* Has no place for it on the disk been looked for yet? */
+static bool is_only_in_memory(int fd)
+{
+	cx_autofree struct fiemap *map = calloc(1, sizeof *map + sizeof map->fm_extents[0]);
+
+	ck_assert_ptr_nonnull(map);
+	map->fm_length = FIEMAP_MAX_OFFSET;
+	map->fm_extent_count = 1;
+	ck_assert_int_eq(ioctl(fd, FS_IOC_FIEMAP, map), 0);
+	ck_assert_uint_eq(map->fm_mapped_extents, 1);
+	return (map->fm_extents[0].fe_flags & FIEMAP_EXTENT_DELALLOC) != 0;
+}
+
+/* Anybody's sync(2) writes out all there is, so it is looked at more than once. */
+START_TEST(replacing_a_file_writes_nothing_out)
+{
+	static const struct cx_quota_limit limit = { 64 * MIB, 512 };
+	static char block[MIB];
+	struct cx_writable w;
+	bool kept = false;
+
+	if (!begin(&back_ends[0]))
+		return;
+	make("abcdefghijk0", &limit, &w);
+	for (int i = 0; i < 20 && !kept; i++) {
+		cx_autofd int old =
+			openat(w.dir, "upper/old", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		cx_autofd int new =
+			openat(w.dir, "upper/new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+		ck_assert_int_eq(write(new, block, sizeof block), sizeof block);
+		ck_assert_int_eq(renameat(w.dir, "upper/new", w.dir, "upper/old"), 0);
+		kept = is_only_in_memory(new);
+	}
+	ck_assert(kept);
+	end("abcdefghijk0", &w);
+}
+END_TEST
+
 /* An operator may change the back end between two starts. */
 /* The kernel raises an alarm for each that is shut down, so only what is worth it is. */
 START_TEST(little_is_written_out)
@@ -457,6 +499,7 @@ int main(void)
 	suite_add_tcase(suite, each);
 	tcase_add_checked_fixture(once, setup, teardown);
 	tcase_add_test(once, little_is_written_out);
+	tcase_add_test(once, replacing_a_file_writes_nothing_out);
 	tcase_add_test(once, what_does_not_work_is_refused);
 	tcase_add_test(once, without_limits_it_is_a_directory);
 	suite_add_tcase(suite, once);
