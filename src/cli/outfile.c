@@ -9,6 +9,8 @@
 
 #include "base/fd.h"
 
+enum { AHEAD = 8 << 20 }; /* bytes that come while as many before them go to the disk */
+
 /* The name of a file that is being written: found again by its owner if all else fails. */
 static int name_unfinished(struct cx_outfile *out, struct cx_err *err)
 {
@@ -75,13 +77,25 @@ bool cx_outfile_leaves_traces(const struct cx_outfile *out)
 	return out->unfinished != NULL;
 }
 
+/* What the end waits for goes to the disk meanwhile; where it cannot, the end does it all. */
+static void write_out(struct cx_outfile *out, size_t len)
+{
+	out->waiting += len;
+	if (out->unfinished == NULL || out->waiting < AHEAD)
+		return;
+	(void)sync_file_range(out->fd, out->going, (off_t)out->waiting, SYNC_FILE_RANGE_WRITE);
+	out->going += (off_t)out->waiting;
+	out->waiting = 0;
+}
+
 int cx_outfile_take(void *arg, const char *bytes, size_t len, struct cx_err *err)
 {
 	struct cx_outfile *out = arg;
 
-	if (cx_write_all(out->fd, bytes, len, err) == 0)
-		return 0;
-	return cx_wrap(err, "write '%.200s'", out->path != NULL ? out->path : "-");
+	if (cx_write_all(out->fd, bytes, len, err) < 0)
+		return cx_wrap(err, "write '%.200s'", out->path != NULL ? out->path : "-");
+	write_out(out, len);
+	return 0;
 }
 
 int cx_outfile_finish(struct cx_outfile *out, struct cx_err *err)

@@ -3,6 +3,7 @@
 #define CX_CLI_OUTFILE_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
@@ -14,6 +15,8 @@ struct cx_outfile {
 	int fd;		  /* owned */
 	char *path;	  /* of the file in the end; NULL: written directly */
 	char *unfinished; /* its name until then */
+	off_t going;	  /* private: bytes that are on their way to the disk */
+	size_t waiting;	  /* private: bytes behind them that are not */
 };
 
 /* path NULL or "-" is standard output. Refuses a terminal: an archive would only confuse it. */
