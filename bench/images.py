@@ -109,7 +109,7 @@ def podman(top, image):
     """A store of its own; pull reads the layout as it lies there, load an archive of it."""
     store = os.path.join(top, "images")
     os.mkdir(store)
-    peer, policy = peers.Podman(store, None, None), os.path.join(store, "policy.json")
+    peer, policy = peers.Podman(store, store, None, None), os.path.join(store, "policy.json")
     with open(policy, "w", encoding="ascii") as file:
         json.dump({"default": [{"type": "insecureAcceptAnything"}]}, file)
     archive = image.layout + ".tar"

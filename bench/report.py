@@ -121,13 +121,14 @@ def save(path, program, lines):
     print(text, end="")
     if path == "-":
         return
-    others = ""
+    title, parts = f"# Results of {program}\n", []
     if os.path.exists(path):
-        parts = re.split(r"(?m)^(?=# Results of )", host.read(path))
-        others = "".join("\n" + part.strip() + "\n" for part in parts
-                         if part.strip() and not part.startswith(f"# Results of {program}\n"))
+        parts = [part.strip() + "\n" for part in re.split(r"(?m)^(?=# Results of )", host.read(path)) if part.strip()]
+    there = [index for index, part in enumerate(parts) if part.startswith(title)]
+    at = there[0] if there else len(parts)
+    parts[at:at + 1] = [text]
     with open(path, "w", encoding="utf-8") as file:
-        file.write(text + others)
+        file.write("\n".join(parts))
 
 
 def write(into, book, about, options, took):

@@ -19,6 +19,7 @@ sys.path.append(BENCH)
 import chart  # noqa: E402
 import goals  # noqa: E402
 import host  # noqa: E402
+import images  # noqa: E402
 import measure  # noqa: E402
 import report  # noqa: E402
 
@@ -178,6 +179,16 @@ def test_a_part_of_the_results_is_replaced_and_others_stay(tmp_path, capsys):
     report.save(str(path), "bench/run", ["# Results of bench/run", "", "new"])
     assert path.read_text() == "# Results of bench/run\n\nnew\n\n# Results of bench/other\n\nkept\n"
     assert capsys.readouterr().out == "# Results of bench/run\n\nnew\n"
+    report.save(str(path), "bench/other", ["# Results of bench/other"])
+    report.save(str(path), "bench/third", ["# Results of bench/third"])
+    assert re.findall("# Results of bench/(.*)\n", path.read_text()) == ["run", "other", "third"], "each keeps its place"
+
+
+def test_podman_gets_a_store_of_its_own_for_images(tmp_path):
+    layout = tmp_path / "layout"
+    layout.mkdir()
+    names = [contender.name for contender in images.podman(str(tmp_path), types.SimpleNamespace(layout=str(layout)))]
+    assert names == ["podman pull", "podman load"] and (tmp_path / "images" / "containers.conf").exists()
 
 
 # ---- the chart -------------------------------------------------------------------------------------
