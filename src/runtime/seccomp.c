@@ -9,6 +9,7 @@
 #include <malloc.h>
 #include <seccomp.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,13 +23,18 @@
 
 /*
  * libseccomp cannot hold "this call, unless its argument is x" in one filter that allows by list,
- * so the rows become two: one that refuses by arguments and allows the rest, and the list. They are
- * joined into one program: where the first would allow, it goes on to the second.
+ * so the rows become three: one that refuses by arguments and allows the rest, one that allows by
+ * arguments and refuses the rest, and the list. They are joined into one program: where the first
+ * would allow, and the second refuse, it goes on to the next.
+ *
+ * The list is not libseccomp's: it compares with each call by itself, and the kernel translates the
+ * program for each sandbox anew. What lies between two calls of one verdict mostly has the same.
  */
 
 enum {
 	PROGRAM_MAX = BPF_MAXINSNS,
 	ALTERNATIVES_MAX = 64,
+	NUMBERS_MAX = 1024, /* of calls that rows name; far above any */
 	COMPILE_CPU_S = 3,
 	UNLISTED = ENOSYS, /* what no row names: as a kernel without it would say */
 };
@@ -115,20 +121,6 @@ static int add_argument_rows(scmp_filter_ctx ctx, bool allow, struct cx_err *err
 	return 0;
 }
 
-static int add_list(scmp_filter_ctx ctx, struct cx_err *err)
-{
-	for (size_t i = 0; i < cx_policy_nsyscalls; i++) {
-		const struct cx_syscall_row *row = &cx_policy_syscalls[i];
-		int r = 0;
-
-		if (row->verdict != UNLISTED) /* libseccomp takes no rule that says the same */
-			r = seccomp_rule_add(ctx, action_of(row->verdict), (int)row->nr, 0);
-		if (r < 0)
-			return cx_fail(err, -r, "rule for '%s'", row->name);
-	}
-	return 0;
-}
-
 static int export_program(scmp_filter_ctx ctx, struct program *ret, struct cx_err *err)
 {
 	cx_autofd int fd = memfd_create("filter", MFD_CLOEXEC);
@@ -149,11 +141,16 @@ static int export_program(scmp_filter_ctx ctx, struct program *ret, struct cx_er
 	return 0;
 }
 
-/* Compiles the rows of one of both filters. */
-static int compile(bool arguments, struct program *ret, struct cx_err *err)
+/* What becomes of a call that no row by arguments of this kind is for. */
+static uint32_t rest_of(bool allow)
 {
-	uint32_t rest = arguments ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(UNLISTED);
-	CX_AUTO(seccomp_releasep) scmp_filter_ctx ctx = seccomp_init(rest);
+	return allow ? SCMP_ACT_ERRNO(UNLISTED) : SCMP_ACT_ALLOW;
+}
+
+/* Compiles the rows by arguments that allow, or those that refuse. */
+static int compile(bool allow, struct program *ret, struct cx_err *err)
+{
+	CX_AUTO(seccomp_releasep) scmp_filter_ctx ctx = seccomp_init(rest_of(allow));
 	int r;
 
 	if (ctx == NULL)
@@ -163,12 +160,103 @@ static int compile(bool arguments, struct program *ret, struct cx_err *err)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree */
 	if (r < 0)
 		return cx_fail(err, -r, "filter attributes");
-	if (add_argument_rows(ctx, !arguments, err) < 0 || (!arguments && add_list(ctx, err) < 0))
+	if (add_argument_rows(ctx, allow, err) < 0)
 		return -err->errnum;
 	return export_program(ctx, ret, err);
 }
 
-static int join(struct program *first, const struct program *second, struct cx_err *err)
+/* Calls from `first` up to the next run's. */
+struct run {
+	uint32_t first, action;
+};
+
+/* What the list becomes: a search by halves, and behind it one end for each action. */
+struct search {
+	struct run runs[NUMBERS_MAX];
+	uint32_t ends[UINT8_MAX];
+	size_t nruns, nends, first_end;
+};
+
+static int find_runs(struct search *s, struct cx_err *err)
+{
+	uint32_t actions[NUMBERS_MAX];
+
+	for (size_t nr = 0; nr < NUMBERS_MAX; nr++)
+		actions[nr] = SCMP_ACT_ERRNO(UNLISTED);
+	for (size_t i = 0; i < cx_policy_nsyscalls; i++) {
+		const struct cx_syscall_row *row = &cx_policy_syscalls[i];
+
+		if (row->nr >= NUMBERS_MAX - 1) /* those above are as the last one */
+			return cx_refuse(err, CX_INTERNAL, "'%s' has number %u", row->name,
+					 row->nr);
+		actions[row->nr] = action_of(row->verdict);
+	}
+	for (uint32_t nr = 0; nr < NUMBERS_MAX; nr++)
+		if (nr == 0 || actions[nr] != actions[nr - 1])
+			s->runs[s->nruns++] = (struct run){ .first = nr, .action = actions[nr] };
+	return 0;
+}
+
+/* Of all jumps none is longer than the search with its ends, of which a jump can name 255. */
+static int find_ends(struct search *s, struct cx_err *err)
+{
+	for (size_t i = 0; i < s->nruns; i++) {
+		size_t k = 0;
+
+		while (k < s->nends && s->ends[k] != s->runs[i].action)
+			k++;
+		if (k == s->nends && s->nruns + k >= UINT8_MAX)
+			return cx_refuse(err, CX_INTERNAL, "a list of %zu runs", s->nruns);
+		if (k == s->nends)
+			s->ends[s->nends++] = s->runs[i].action;
+	}
+	return 0;
+}
+
+static size_t end_of(const struct search *s, const struct run *run)
+{
+	size_t i = 0;
+
+	while (s->ends[i] != run->action)
+		i++;
+	return s->first_end + i;
+}
+
+/* Of n runs, two or more: a comparison less. Those of the lower half come first. */
+static void put_comparisons(const struct search *s, const struct run *runs, size_t n,
+			    struct program *p)
+{
+	size_t half = n / 2, at = p->len++;
+	size_t below = half == 1 ? end_of(s, runs) : at + 1;
+	size_t above = n - half == 1 ? end_of(s, runs + half) : at + half;
+
+	p->insns[at] =
+		(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, runs[half].first,
+					     (uint8_t)(above - at - 1), (uint8_t)(below - at - 1));
+	if (half > 1)
+		put_comparisons(s, runs, half, p);
+	if (n - half > 1)
+		put_comparisons(s, runs + half, n - half, p);
+}
+
+static int compile_list(struct program *ret, struct cx_err *err)
+{
+	struct search s = { 0 };
+
+	if (find_runs(&s, err) < 0 || find_ends(&s, err) < 0)
+		return -err->errnum;
+	ret->insns[ret->len++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+							      offsetof(struct seccomp_data, nr));
+	s.first_end = ret->len + s.nruns - 1;
+	put_comparisons(&s, s.runs, s.nruns, ret);
+	for (size_t i = 0; i < s.nends; i++)
+		ret->insns[ret->len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, s.ends[i]);
+	return 0;
+}
+
+/* Where the first would do `rest`, it goes on to the second. */
+static int join(struct program *first, uint32_t rest, const struct program *second,
+		struct cx_err *err)
 {
 	if (first->len + second->len > PROGRAM_MAX)
 		return cx_refuse(err, CX_INTERNAL, "a filter of %zu instructions",
@@ -176,7 +264,7 @@ static int join(struct program *first, const struct program *second, struct cx_e
 	for (size_t i = 0; i < first->len; i++) {
 		struct sock_filter *insn = &first->insns[i];
 
-		if (insn->code == (BPF_RET | BPF_K) && insn->k == SECCOMP_RET_ALLOW)
+		if (insn->code == (BPF_RET | BPF_K) && insn->k == rest)
 			*insn = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA,
 							     (uint32_t)(first->len - i - 1));
 	}
@@ -185,17 +273,19 @@ static int join(struct program *first, const struct program *second, struct cx_e
 	return 0;
 }
 
-static int compile_both(int fd, struct cx_err *err)
+static int compile_all(int fd, struct cx_err *err)
 {
-	cx_autofree struct program *first = calloc(1, sizeof *first);
-	cx_autofree struct program *second = calloc(1, sizeof *second);
+	cx_autofree struct program *refusing = calloc(1, sizeof *refusing);
+	cx_autofree struct program *allowing = calloc(1, sizeof *allowing);
+	cx_autofree struct program *list = calloc(1, sizeof *list);
 
-	if (first == NULL || second == NULL)
+	if (refusing == NULL || allowing == NULL || list == NULL)
 		return cx_fail(err, ENOMEM, "filter");
-	if (compile(true, first, err) < 0 || compile(false, second, err) < 0 ||
-	    join(first, second, err) < 0)
+	if (compile(false, refusing, err) < 0 || compile(true, allowing, err) < 0 ||
+	    compile_list(list, err) < 0 || join(allowing, rest_of(true), list, err) < 0 ||
+	    join(refusing, rest_of(false), allowing, err) < 0)
 		return -err->errnum;
-	return cx_write_all(fd, first->insns, first->len * sizeof first->insns[0], err);
+	return cx_write_all(fd, refusing->insns, refusing->len * sizeof refusing->insns[0], err);
 }
 
 /* Memory for all of it, which malloc() then has; some 3 MiB are used. */
@@ -230,7 +320,7 @@ static int compile_apart(int fd, struct cx_err *shared, struct cx_err *err)
 	if (pid == 0) {
 		if (setrlimit(RLIMIT_CPU, &limit) < 0)
 			_exit(1);
-		_exit(reserve_memory(shared) < 0 || compile_both(fd, shared) < 0);
+		_exit(reserve_memory(shared) < 0 || compile_all(fd, shared) < 0);
 	}
 	while (waitid(P_PID, (id_t)pid, &end, WEXITED) < 0)
 		if (errno != EINTR)
