@@ -70,7 +70,9 @@ static int step_dev(struct making *b, struct cx_err *err)
 {
 	if (cx_mount_check(b->dev, TMPFS_MAGIC, "device mount of the host", err) < 0)
 		return -err->errnum;
-	return cx_mount_move(b->dev, "", b->skeleton, "dev", err);
+	if (move_mount(b->dev, "", b->skeleton, "dev", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return cx_fail(err, errno, "attach the device mount");
+	return 0;
 }
 
 /* A mount of its own, of what the skeleton has; what is above it there cannot be named from it. */

@@ -50,13 +50,9 @@ static int step_root(struct claim *c, struct cx_err *err)
 
 static int step_trees(struct claim *c, struct cx_err *err)
 {
-	for (const char *const *tree = cx_blank_trees; *tree != NULL; tree++) {
-		cx_autofd int point = cx_mount_point(c->root, *tree, 0755, err);
-
-		if (point < 0 ||
-		    cx_mount_move(c->agent->blank.skeleton, *tree, c->root, *tree, err) < 0)
+	for (const char *const *tree = cx_blank_trees; *tree != NULL; tree++)
+		if (cx_mount_move(c->agent->blank.skeleton, c->root, *tree, err) < 0)
 			return -err->errnum;
-	}
 	return 0;
 }
 

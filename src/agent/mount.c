@@ -40,41 +40,6 @@ int cx_mount_check(int fd, uint64_t magic, const char *what, struct cx_err *err)
 	return 0;
 }
 
-static int same_object(int a, int b, const char *path, struct cx_err *err)
-{
-	struct stat sa, sb;
-
-	if (fstat(a, &sa) < 0 || fstat(b, &sb) < 0)
-		return cx_fail(err, errno, "look at '%s'", path);
-	if (sa.st_dev != sb.st_dev || sa.st_ino != sb.st_ino)
-		return cx_refuse(err, CX_DENIED, "'%s' is not what was mounted there", path);
-	return 0;
-}
-
-/* Puts the mount at fd over at/path and looks that it is there. */
-static int attach(int fd, int at, const char *path, struct cx_err *err)
-{
-	cx_autofd int target = cx_open_no_links(at, path, O_PATH, 0, err);
-	cx_autofd int seen = -EBADF;
-
-	if (target < 0)
-		return target;
-	if (move_mount(fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-		return cx_fail(err, errno, "mount at '%s'", path);
-	seen = cx_open_no_links(at, path, O_PATH, 0, err);
-	return seen < 0 ? seen : same_object(fd, seen, path, err);
-}
-
-int cx_mount_move(int from, const char *from_path, int at, const char *path, struct cx_err *err)
-{
-	cx_autofd int tree = -EBADF;
-
-	if (from_path[0] == '\0')
-		return attach(from, at, path, err);
-	tree = cx_open_no_links(from, from_path, O_PATH, 0, err);
-	return tree < 0 ? tree : attach(tree, at, path, err);
-}
-
 static_assert((int)MOUNT_ATTR_RDONLY == (int)MS_RDONLY &&
 		      (int)MOUNT_ATTR_NOSUID == (int)MS_NOSUID &&
 		      (int)MOUNT_ATTR_NODEV == (int)MS_NODEV &&
@@ -127,4 +92,24 @@ int cx_mount_point(int dir, const char *name, mode_t mode, struct cx_err *err)
 	if (mkdirat(dir, name, mode) < 0 || utimensat(dir, name, epoch, AT_SYMLINK_NOFOLLOW) < 0)
 		return cx_fail(err, errno, "make directory '%s'", name);
 	return cx_open_no_links(dir, name, O_PATH | O_DIRECTORY, 0, err);
+}
+
+int cx_mount_move(int from, int at, const char *name, struct cx_err *err)
+{
+	cx_autofd int target = cx_mount_point(at, name, 0755, err);
+	cx_autofd int tree = -EBADF;
+	struct stat moved, seen;
+
+	if (target < 0)
+		return target;
+	tree = cx_open_no_links(from, name, O_PATH, 0, err);
+	if (tree < 0)
+		return tree;
+	if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return cx_fail(err, errno, "mount at '%s'", name);
+	if (fstat(tree, &moved) < 0 || fstatat(at, name, &seen, AT_SYMLINK_NOFOLLOW) < 0)
+		return cx_fail(err, errno, "look at '%s'", name);
+	if (moved.st_dev != seen.st_dev || moved.st_ino != seen.st_ino)
+		return cx_refuse(err, CX_DENIED, "'%s' is not what was mounted there", name);
+	return 0;
 }

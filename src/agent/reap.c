@@ -50,8 +50,6 @@ int cx_reap_open(struct cx_reaper *reaper, struct cx_agent *agent, struct cx_err
 	cx_autofd int fd = -EBADF;
 	sigset_t all, child;
 
-	for (int signo = 1; signo < NSIG; signo++)
-		(void)signal(signo, SIG_DFL); /* some cannot be, and two belong to libc */
 	(void)sigfillset(&all);
 	(void)sigemptyset(&child);
 	(void)sigaddset(&child, SIGCHLD);

@@ -4,7 +4,10 @@
 
 #include "agent/agent.h"
 
-/* Blocks every signal, resets their actions, and reaps every child whenever one has ended. */
+/*
+ * Blocks every signal, and reaps every child whenever one has ended. Actions are as new: who
+ * executes the agent has seen to it (runtime/spawner.c), and so they are for commands.
+ */
 struct cx_reaper {
 	struct cx_source src; /* signalfd */
 	struct cx_timer more;

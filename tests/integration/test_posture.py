@@ -45,6 +45,7 @@ def posture(pid):
     return {"uid": {int(x) for x in status["Uid"].split()}, "gid": {int(x) for x in status["Gid"].split()},
             "groups": status["Groups"].split(), "nnp": status["NoNewPrivs"].strip(),
             "seccomp": status["Seccomp"].strip(), "threads": status["Threads"].strip(),
+            "ignores": int(status["SigIgn"], 16), "blocks": int(status["SigBlk"], 16),
             **{name: caps(status["Cap" + name]) for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")}}
 
 
@@ -123,6 +124,9 @@ def test_agent_and_command(engine, api, make):
         command = posture(pids["sleep 1000"])
         other = posture(pids["sleep 2000"])
         root.signal(9), user.signal(9)
+    assert not agent["ignores"]
+    for seen in (command, other):
+        assert not seen["ignores"] and not seen["blocks"]
     for seen in (agent, command, other):
         assert (seen["nnp"], seen["seccomp"]) == ("1", "2") and not seen["Inh"] and not seen["Amb"]
         assert seen["Bnd"] <= INSIDE, sorted(seen["Bnd"] - INSIDE)

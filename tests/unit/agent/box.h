@@ -180,6 +180,7 @@ static _Noreturn inline void box_agent(int go, int exe, const int *fds, unsigned
 	char *const envp[] = { NULL };
 	struct cx_err err = { 0 };
 
+	(void)signal(SIGPIPE, SIG_DFL); /* as it finds all of them */
 	if (read(go, &byte, 1) != 1)
 		_exit(99);
 	for (unsigned i = 0; i < group->ntasks; i++)
