@@ -60,7 +60,8 @@ static int discard_run_files(struct cx_sandbox *sb, struct cx_err *err)
 	}
 	cx_ids_release(&h->ids, sb->record.uid_base);
 	cx_egress_release(h, sb->record.slot);
-	(void)unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR);
+	if (unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR) < 0) /* as the ids' file */
+		(void)unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR);
 	return 0;
 }
 
