@@ -149,8 +149,10 @@ int cx_fault_point(enum cx_fault_kind kind, const char *name)
 
 	if (plan == NULL || !*mine || looking || (plan->kinds & kind) == 0)
 		return 0;
-	look(&at);
 	plan->count++;
+	if (plan->fired > 0 && plan->times == 0) /* all is over: the stack is not worth a look */
+		return 0;
+	look(&at);
 	if (plan->fired == 0)
 		remember(at.place, kind);
 	if (is_due(at.place))

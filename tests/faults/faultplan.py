@@ -5,9 +5,11 @@ See src/base/fault.h: the file faults/PROGRAM is shared with the running program
 where no file of ours is: strace counts its system calls and injects the faults.
 """
 
+import array
 import collections
 import contextlib
 import errno
+import hashlib
 import mmap
 import os
 import re
@@ -25,8 +27,8 @@ AGENT = "caisson-agent"
 PROGRAMS = ("caissond", "caisson-gateway", "caisson-spawner", "caisson-resolver", "caisson-firewall", "caisson-fetch",
             "caisson-ssh", "caissond.--reap", "caissond.--sweep", *WORKERS)
 HEAD = struct.Struct("<7Q64s40Q")  # kinds, place, left, times, action, count, fired, name, stack
-PLACE, PLACES = struct.Struct("<3Q"), 16384  # place, how often it was passed, kinds
-SIZE = HEAD.size + PLACES * PLACE.size
+FIRED = struct.Struct("<48xQ64s")
+SIZE = HEAD.size + 16384 * 24  # and as often: place, how often it was passed, kinds
 
 # What happens at a point: which points count, what is done.
 LEARN = "learn"
@@ -64,13 +66,13 @@ class Plan:
     @property
     def fired(self):
         """The name of the point at which it happened, or None."""
-        head = HEAD.unpack_from(self.page)
-        return head[7].rstrip(b"\0").decode() if head[6] > 0 else None
+        fired, name = FIRED.unpack_from(self.page)
+        return name.rstrip(b"\0").decode() if fired > 0 else None
 
     def places(self):
         """Place -> how often it was passed before anything happened, kinds."""
-        rows = PLACE.iter_unpack(self.page[HEAD.size:SIZE])
-        return {f"{place:016x}": (times, kinds) for place, times, kinds in rows if place}
+        words = array.array("Q", self.page[HEAD.size:SIZE])
+        return {f"{place:016x}": (times, kinds) for place, times, kinds in zip(words[::3], words[1::3], words[2::3]) if place}
 
     def where(self, build):
         """The functions that led to where it happened."""
@@ -148,6 +150,21 @@ def has_faults(build):
     return " cx_fault_point" in symbols
 
 
+def programs_of(build):
+    return sorted(entry.path for entry in os.scandir(build)
+                  if entry.name.startswith("caisson") and entry.is_file() and os.access(entry.path, os.X_OK))
+
+
+def identity(build):
+    """A text that is another one when programs or libraries are: places are of these."""
+    programs, told = programs_of(build), hashlib.sha256()
+    linked = subprocess.run(["ldd", *programs], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    for path in programs + sorted(set(re.findall(r"(/\S+) \(0x", linked))):
+        with open(path, "rb") as file:
+            told.update(hashlib.sha256(file.read()).digest())
+    return told.hexdigest()
+
+
 class Programs:
     """The programs of a build once more, beside plans that no other test has."""
 
@@ -157,10 +174,8 @@ class Programs:
         plans = os.path.join(self.path, "faults")
         os.mkdir(plans)
         os.chmod(plans, 0o755)
-        for name in os.listdir(build):
-            source = os.path.join(build, name)
-            if name.startswith("caisson") and os.path.isfile(source) and os.access(source, os.X_OK):
-                shutil.copy(source, os.path.join(self.path, name))
+        for source in programs_of(build):
+            shutil.copy(source, self.path)
         self.plans = {name: Plan(os.path.join(plans, name), name) for name in PROGRAMS}
         self.plans[AGENT] = AgentPlan(os.path.join(self.path, "strace"))
 

@@ -25,6 +25,7 @@ class Scene:
     def __init__(self, world, target):
         self.world, self.api, self.target, self.answer = world, world.api, target, None
         self.mortal = False  # its own sandbox may die of it
+        self.fired = lambda: False  # whether it has happened
 
     def ask(self, method, path, body=None, raw=None):
         """The answer, or None when the connection broke. Never asks twice."""
@@ -44,6 +45,12 @@ class Scene:
         said = self.must("POST", f"/api/v1/sandbox/{key}/exec", {"command": "echo alive; exit 3"})
         assert (said["stdout"], said["exit_code"]) == ("alive\n", 3), said
 
+    def until(self, over, seconds):
+        """Waits until it is over, or has happened, or so long."""
+        end = time.monotonic() + seconds
+        while not over() and not self.fired() and time.monotonic() < end:
+            time.sleep(0.005)
+
     @staticmethod
     def is_yes(answer):
         return answer is not None and answer.status == 200
@@ -52,7 +59,11 @@ class Scene:
         return self.is_yes(self.answer)
 
     def prepare(self):
-        pass
+        """Of an engine at rest, before anything can happen."""
+
+    def prepares(self):
+        """Whether that is to come to rest before it acts."""
+        return type(self).prepare is not Scene.prepare
 
     def act(self):
         raise NotImplementedError
@@ -61,6 +72,13 @@ class Scene:
         """After the engine is at rest again; cleans up."""
         raise NotImplementedError
 
+    def log(self):
+        """Of the engine that it is about."""
+        return self.world.engine.log()
+
+    def cut(self):
+        """Ends what nobody else does, when something is wrong."""
+
     def agents(self):
         """First processes of sandboxes that take part."""
         return [self.world.agents()[self.target]]
@@ -68,6 +86,7 @@ class Scene:
 
 class Ssh(Scene):
     """Somebody who logs in has his command's end, or sees that he is cut off."""
+    top = ""
 
     def prepare(self):
         self.top = tempfile.mkdtemp(prefix="caisson-it.ssh.")
@@ -87,7 +106,7 @@ class Ssh(Scene):
                    for word in ("-o", f"{name}={value}")]
         return subprocess.run(["ssh", "-F", "/dev/null", "-i", key, "-p", str(session["port"]), *options,
                                f"{session['session_id']}@{session['host']}", command], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20, check=False)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=10, check=False)
 
     def act(self):
         self.run("echo in; exit 3")
@@ -96,14 +115,17 @@ class Ssh(Scene):
         again = self.run("echo in; exit 3")
         assert (again.stdout, again.returncode) == (b"in\n", 3), again
         self.must("DELETE", f"/api/v1/sandbox/{self.target}/ssh-session/{self.session['session_id']}")
-        shutil.rmtree(self.top)
+        self.cut()
+
+    def cut(self):
+        shutil.rmtree(self.top, ignore_errors=True)
 
 
 class Idle(Scene):
     """What goes on without anybody, but for the looks at whether all is well."""
 
     def act(self):
-        time.sleep(0.3)
+        self.until(lambda: False, 0.3)
 
     def check(self):
         self.works(self.target)
@@ -207,18 +229,26 @@ class Delete(Scene):
 
 
 class Expiry(Scene):
-    MINUTES = 0.01
+    """It is given a lifetime, which ends."""
+    CHANGE = {"timeout_minutes": 0.001}
 
     def prepare(self):
         made = self.must("POST", "/api/v1/sandbox", {"name": "e-" + os.urandom(6).hex(), "docker_image": "busybox",
-                                                     "memory_gb": 0.25, "timeout_minutes": self.MINUTES})
+                                                     "memory_gb": 0.25})
         self.key = made["id"]
-        self.over = time.monotonic() + self.MINUTES * 60
+
+    def change(self):
+        return self.ask("PATCH", f"/api/v1/sandbox/{self.key}", self.CHANGE)
 
     def act(self):
-        time.sleep(max(0, self.over - time.monotonic()) + 0.1)
+        self.answer = self.change()
+        if self.said_yes():
+            self.until(lambda: self.key not in files(os.path.join(self.world.engine.run, "sandboxes")), 1)
 
     def check(self):
+        if not self.said_yes():
+            again = self.change()
+            assert again is not None and again.status in (200, 409), again  # it has ended
         harness.wait_until(lambda: self.key not in self.world.rows(), 5, "its end")
         row = self.must("GET", f"/api/v1/sandbox/{self.key}")
         assert (row["status"], row["terminationReason"]) == ("TIMEOUT", "TIMEOUT"), row
@@ -303,9 +333,7 @@ class Restart(Scene):
     def act(self):
         self.world.kill()
         self.world.begin()
-        end = time.monotonic() + 20
-        while self.world.alive() and not self.world.ready() and time.monotonic() < end:
-            time.sleep(0.01)
+        self.until(lambda: not self.world.alive() or self.world.ready(), 20)
 
     def check(self):
         self.works(self.target)
@@ -318,9 +346,7 @@ class Gateway(Scene):
         pid = self.world.engine.gateway
         os.kill(pid, signal.SIGKILL)
         harness.wait_until(lambda: not harness.alive(pid), 5)
-        end = time.monotonic() + 2
-        while not self.world.ready() and time.monotonic() < end:
-            time.sleep(0.01)
+        self.until(self.world.ready, 2)
 
     def check(self):
         self.works(self.target)
@@ -328,24 +354,33 @@ class Gateway(Scene):
 
 class First(Scene):
     """The first start of another engine, which ends as if nothing had been."""
+    other = None
 
     def prepare(self):
-        self.other = World()
+        self.other = World("--pool", "1")
+
+    def log(self):
+        return self.other.engine.log() if self.other is not None else super().log()
+
+    def cut(self):
+        if self.other is not None:
+            self.other.end()
 
     def act(self):
         self.other.begin()
-        end = time.monotonic() + 20
-        while self.other.alive() and not self.other.ready() and time.monotonic() < end:
-            time.sleep(0.01)
+        end = time.monotonic() + 20  # also when it has happened: it may end of it, and is started anew then
+        while self.other.alive() and not (self.other.ready() and self.other.is_full()) and time.monotonic() < end:
+            time.sleep(0.005)
 
     def check(self):
         other = self.other
         other.start()
-        other.engine.stop()
+        other.end()
         left = [name for name in os.listdir("/sys/class/net") if other.instance in name]
         left += [line for line in harness.mounts_of(1) + harness.mounts_of("self") if other.engine.top in line]
         left += sorted(other.groups())
         other.engine.remove()
+        self.other = None
         assert not left, left
 
 
@@ -397,26 +432,27 @@ class Verify(Scene):
 
 BOTH = ("caissond", "caisson-gateway")
 AGENT = "caisson-agent"
-# name: the scene, and in which programs faults are worth it
+# name: the scene, and in which programs faults are worth it. What fails at a place does so in the first scene that comes
+# by it, so the soonest done are the first.
 SCENES = {
     "idle": (Idle, (*BOTH, "caisson-resolver")),
-    "create": (Create, (*BOTH, "caisson-spawner", "caisson-resolver", AGENT)),
     "exec": (Exec, (*BOTH, AGENT)),
-    "job": (Job, ("caisson-gateway", AGENT)),
+    "egress": (Egress, (*BOTH, "caisson-resolver")),
     "pause": (Pause, BOTH),
     "resume": (Resume, BOTH),
-    "delete": (Delete, (*BOTH, "caisson-spawner", "caissond.--reap", "caissond.--sweep")),
-    "expiry": (Expiry, BOTH),
     "files": (Files, ("caisson-gateway", AGENT)),
+    "job": (Job, ("caisson-gateway", AGENT)),
+    "verify": (Verify, ("caisson-gateway", "caisson-image.same")),
+    "save": (Save, ("caisson-gateway", "caisson-image.bundle")),
+    "export": (Export, ("caisson-gateway", "caisson-image.walk", "caisson-image.pack")),
+    "delete": (Delete, (*BOTH, "caisson-spawner", "caissond.--reap", "caissond.--sweep")),
+    "create": (Create, (*BOTH, "caisson-spawner", "caisson-resolver", AGENT)),
+    "expiry": (Expiry, BOTH),
     "import": (Import, (*BOTH, "caisson-image.scan", "caisson-image.read", "caisson-image.write")),
     "pull": (Pull, (*BOTH, "caisson-fetch")),
     "commit": (Commit, (*BOTH, "caisson-image.changes", "caisson-image.pack", "caisson-image.write")),
-    "save": (Save, ("caisson-gateway", "caisson-image.bundle")),
-    "export": (Export, ("caisson-gateway", "caisson-image.walk", "caisson-image.pack")),
-    "verify": (Verify, ("caisson-gateway", "caisson-image.same")),
     "ssh": (Ssh, (*BOTH, "caisson-ssh")),
-    "egress": (Egress, (*BOTH, "caisson-resolver")),
-    "restart": (Restart, (*BOTH, "caisson-spawner", "caisson-resolver", "caisson-firewall")),
     "gateway": (Gateway, (*BOTH, "caisson-resolver")),
+    "restart": (Restart, (*BOTH, "caisson-spawner", "caisson-resolver", "caisson-firewall")),
     "first": (First, (*BOTH, "caisson-spawner", "caisson-resolver", "caisson-firewall")),
 }

@@ -3,7 +3,9 @@
 
 import contextlib
 import ctypes
+import functools
 import http.client
+import itertools
 import os
 import re
 import signal
@@ -15,7 +17,7 @@ from typing import NamedTuple
 
 import harness
 
-SETTLE_SECONDS = 30
+SETTLE_SECONDS, LOOK_SECONDS = 30, 0.005
 TROUBLE = (OSError, http.client.HTTPException)  # a connection that broke, or was not to be had
 NAME = re.compile(r"[a-z][a-z0-9]{11}$")
 
@@ -31,6 +33,11 @@ def files(path):
     with contextlib.suppress(FileNotFoundError):
         return set(os.listdir(path))
     return set()
+
+
+@functools.cache
+def cgroup_roots():
+    return harness.cgroup_roots()
 
 
 class Process(NamedTuple):
@@ -74,7 +81,8 @@ class World:
     def __init__(self, *options):
         self.engine = harness.Engine(*options)
         self.engine.instance_path = None
-        self.instance, self.blanks, self.registry = None, None, None
+        self.instance, self.registry = None, None
+        self.blanks = int(self.engine.options[self.engine.options.index("--pool") + 1])
         self.api = harness.Api(self.engine.socket, 20)
 
     # ---- its life --------------------------------------------------------------------------------
@@ -104,6 +112,10 @@ class World:
         except TROUBLE:
             return False
 
+    def is_full(self):
+        """Whether its pool is, when it has no other sandboxes."""
+        return len(names(os.path.join(self.engine.run, "sandboxes"))) == self.blanks
+
     def start(self):
         """From nothing, or from what died, to an engine with its pool full."""
         if not self.alive():
@@ -111,13 +123,14 @@ class World:
         harness.wait_until(self.ready, harness.START_SECONDS, lambda: self.engine.log()[-2000:])
         self.instance = re.findall(r"instance=(\w+)", self.engine.log())[-1]
         self.engine.instance_path = "/caisson-" + self.instance
-        last = -1
-        while self.blanks is None or self.blanks != last:
-            last = self.blanks
-            time.sleep(0.3)
-            self.blanks = len(names(os.path.join(self.engine.run, "sandboxes")))
         wrong = self.settle()
         assert not wrong, wrong
+
+    def end(self):
+        """Nothing of it is left; only who lives can end what there is."""
+        if self.instance is not None and not self.alive():
+            self.start()
+        self.engine.stop()
 
     # ---- what is there -----------------------------------------------------------------------------
 
@@ -139,7 +152,7 @@ class World:
     def groups(self):
         """Ids that have a control group, whatever tree it is in."""
         found = set()
-        for root in harness.cgroup_roots():
+        for root in cgroup_roots():
             found |= names(os.path.join(root, "caisson-" + self.instance))
         return found
 
@@ -165,7 +178,7 @@ class World:
     def frozen(self, key):
         """Whether the commands of a sandbox stand still, as the kernel says."""
         states = set()
-        for root in harness.cgroup_roots():
+        for root in cgroup_roots():
             for name in ("freezer.state", "cgroup.freeze"):
                 with contextlib.suppress(OSError):
                     states.add(harness.read(os.path.join(root, "caisson-" + self.instance, key, "work", name)).strip())
@@ -182,38 +195,44 @@ class World:
         disks = {name.removeprefix(mark) for _, name in harness.disks() if name.startswith(mark)}
         return names(os.path.join(self.engine.state, "writable")) | set(filter(NAME.match, disks))
 
-    def mismatch(self):
-        """What differs between the list, the records and the kernel, as lines."""
-        rows, there = self.rows(), processes()
-        records = names(os.path.join(self.engine.run, "sandboxes"))
-        wrong = [f"{key} is {status}" for key, status in rows.items() if status not in ("RUNNING", "PAUSED")]
-        wrong += [f"{key} is listed and has no record" for key in rows if key not in records]
+    def differences(self):
+        """What differs between the list, the records and the kernel, line by line: what is cheap to see comes first."""
+        if not self.ready():
+            yield "it does not answer"
+            return
+        rows, records = self.rows(), names(os.path.join(self.engine.run, "sandboxes"))
         if len(records) != len(rows) + self.blanks:
-            wrong.append(f"{len(records)} records of {len(rows)} sandboxes and {self.blanks} blanks")
-        owners = self.reservations()
-        if owners.count("lock") != 1:  # the resolver
-            wrong.append(f"{owners.count('lock')} workers have user ids")
-        for what, keys in (("a process", set(self.agents(there))), ("control groups", self.groups()),
-                            ("user ids", set(owners) - {"lock"}),
-                            ("a writable layer", self.layers())):
-            wrong += [f"{key} has {what} and no record" for key in keys - records]
-            wrong += [f"{key} has a record and not {what}" for key in records - keys]
-        wrong += [f"{key} is {status}, and frozen is {self.frozen(key)}" for key, status in rows.items()
-                  if self.frozen(key) != (status == "PAUSED")]
+            yield f"{len(records)} records of {len(rows)} sandboxes and {self.blanks} blanks"
+        yield from (f"{key} is {status}" for key, status in rows.items() if status not in ("RUNNING", "PAUSED"))
+        yield from (f"{key} is listed and has no record" for key in rows if key not in records)
+        if files(os.path.join(self.engine.state, "trash")):
+            yield "something is in the trash"
         remains = self.api.raw("GET", "/api/v1/host").ok()["remains"]
         if any(remains.values()):
-            wrong.append(f"remains of sandboxes: {remains}")
+            yield f"remains of sandboxes: {remains}"
+        owners = self.reservations()
+        if owners.count("lock") != 1:  # the resolver
+            yield f"{owners.count('lock')} workers have user ids"
+        yield from self.unlike(records, "user ids", set(owners) - {"lock"})
+        yield from self.unlike(records, "control groups", self.groups())
+        yield from self.unlike(records, "a writable layer", self.layers())
         if self.links() != len(records):
-            wrong.append(f"{self.links()} links for {len(records)} sandboxes")
-        if files(os.path.join(self.engine.state, "trash")):
-            wrong.append("something is in the trash")
+            yield f"{self.links()} links for {len(records)} sandboxes"
+        yield from (f"{key} is {status}, and frozen is {self.frozen(key)}" for key, status in rows.items()
+                    if self.frozen(key) != (status == "PAUSED"))
+        there = processes()
+        yield from self.unlike(records, "a process", set(self.agents(there)))
         zombies = [process for process in there if process.state == "Z" and process.parent == self.engine.pid]
         if zombies:
-            wrong.append(f"children of caissond that nobody has reaped: {zombies}")
+            yield f"children of caissond that nobody has reaped: {zombies}"
         workers = [name for name, _ in self.workers(there)]
         if workers != ["caisson-gateway"[:15], "caisson-reaper", "caisson-resolve"[:15], "caisson-spawner"[:15]]:
-            wrong.append(f"children of caissond: {workers}")
-        return wrong
+            yield f"children of caissond: {workers}"
+
+    @staticmethod
+    def unlike(records, what, keys):
+        yield from (f"{key} has {what} and no record" for key in keys - records)
+        yield from (f"{key} has a record and not {what}" for key in records - keys)
 
     def settle(self, seconds=SETTLE_SECONDS):
         """Waits until all that is listed is there and nothing else, starting caissond when it has died.
@@ -224,13 +243,14 @@ class World:
         while True:
             if not self.alive():
                 self.begin()
+            over = time.monotonic() > end
             try:
-                wrong = self.mismatch() if self.ready() else ["it does not answer"]
+                wrong = list(itertools.islice(self.differences(), None if over else 1))
             except (*TROUBLE, AssertionError) as error:
                 wrong = [f"while looking: {error!r}"]
-            if not wrong or time.monotonic() > end:
+            if not wrong or over:
                 return wrong
-            time.sleep(0.02)
+            time.sleep(LOOK_SECONDS)
 
     def descriptors(self):
         """How many descriptors caissond and the gateway have open: program -> (pid, count)."""

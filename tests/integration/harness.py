@@ -178,7 +178,8 @@ class Snapshot:
         }
         for kind in ("shm", "sem", "msg"):
             self.sets["sysv " + kind] = set(read(f"/proc/sysvipc/{kind}").splitlines()[1:])
-        for path in glob.glob("/sys/block/loop*/loop/backing_file"):
+        for name in loops():
+            path = f"/sys/block/{name}/loop/backing_file"
             with contextlib.suppress(OSError):  # let go of just now
                 self.sets["loop"].add(f"{path}: {read(path).strip()}")
         for path in glob.glob("/proc/[0-9]*/ns/net"):
@@ -635,10 +636,16 @@ class Engine:
         return found[0]
 
 
+def loops():
+    """Names of the loop devices that are in use: the others have no size, however many there have ever been."""
+    names = (line.split()[-1] for line in read("/proc/partitions").splitlines()[2:])
+    return [name for name in names if re.fullmatch(r"loop\d+", name)]
+
+
 def disks():
     """(device, name that its engine gave it) of each loop device that is in use."""
-    for path in glob.glob("/sys/block/loop*/loop"):
-        device = "/dev/" + path.split("/")[3]
+    for name in loops():
+        device = "/dev/" + name
         info = bytearray(232)  # struct loop_info64; the name begins at 56
         with contextlib.suppress(OSError), open(device, "rb") as file:
             fcntl.ioctl(file, 0x4C05, info)
