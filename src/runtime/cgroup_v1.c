@@ -123,6 +123,17 @@ static const struct cx_memory_row memory[] = {
 
 static const char *const delegated[] = { "tasks", "cgroup.procs", NULL };
 
+static bool has_line(const char *lines, const char *line)
+{
+	size_t len = strlen(line);
+
+	while (lines != NULL && (strncmp(lines, line, len) != 0 || lines[len] != '\n')) {
+		lines = strchr(lines, '\n');
+		lines += lines != NULL;
+	}
+	return lines != NULL;
+}
+
 static int restrict_devices(const struct cx_cgroup_tree *tree, struct cx_err *err)
 {
 	char list[4096];
@@ -131,10 +142,11 @@ static int restrict_devices(const struct cx_cgroup_tree *tree, struct cx_err *er
 		return 0;
 	if (cx_read_small_file(tree->dir, "devices.list", list, sizeof list, err) < 0)
 		return -err->errnum;
-	/* The kernel refuses "deny a" above existing groups; a restarted daemon finds it done. */
-	if (strcmp(list, "a *:* rwm\n") != 0)
-		return 0;
-	if (cx_write_file(tree->dir, "devices.deny", "a", err) < 0)
+	/*
+	 * The kernel refuses "deny a" above existing groups; a restarted daemon finds it done, and
+	 * what is missing behind it when the first start was cut off in the middle.
+	 */
+	if (has_line(list, "a *:* rwm") && cx_write_file(tree->dir, "devices.deny", "a", err) < 0)
 		return -err->errnum;
 	for (size_t i = 0; i < cx_policy_ndevices; i++) {
 		const struct cx_device_row *row = &cx_policy_devices[i];
@@ -143,7 +155,8 @@ static int restrict_devices(const struct cx_cgroup_tree *tree, struct cx_err *er
 		if (row->minor >= 0)
 			(void)snprintf(minor, sizeof minor, "%d", row->minor);
 		(void)snprintf(text, sizeof text, "c %u:%s rw", row->major, minor);
-		if (cx_write_file(tree->dir, "devices.allow", text, err) < 0)
+		if (!has_line(list, text) &&
+		    cx_write_file(tree->dir, "devices.allow", text, err) < 0)
 			return cx_wrap(err, "allow device %s", row->name);
 	}
 	return 0;

@@ -653,6 +653,44 @@ START_TEST(test_devices)
 }
 END_TEST
 
+/* The group of the instance that restricts devices, or -EBADF: version 2 has none. */
+static int device_group(void)
+{
+	FILE *mounts = fopen("/proc/mounts", "re");
+	char line[1024], dir[512], options[256], path[600];
+	int fd = -EBADF;
+
+	ck_assert_ptr_nonnull(mounts);
+	while (fd < 0 && fgets(line, sizeof line, mounts) != NULL) {
+		if (sscanf(line, "%*s %511s cgroup %255s", dir, options) != 2 ||
+		    strstr(options, "devices") == NULL)
+			continue;
+		(void)snprintf(path, sizeof path, "%s/caisson-%s", dir, instance);
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	(void)fclose(mounts);
+	return fd;
+}
+
+/* As a start leaves it that was cut off between two devices: the next one goes on. */
+START_TEST(test_a_start_that_was_cut_off)
+{
+	cx_autofd int dir = device_group();
+	char list[4096];
+
+	if (dir < 0)
+		return;
+	ok(cx_write_file(dir, "devices.deny", "c 1:3 rw", &err));
+	ok(cx_read_small_file(dir, "devices.list", list, sizeof list, &err));
+	ck_assert_ptr_null(strstr(list, "c 1:3 rw\n"));
+	cx_cgroups_close(groups, false);
+	ok(cx_cgroups_open(instance, &groups, &err));
+	ok(cx_read_small_file(dir, "devices.list", list, sizeof list, &err));
+	ck_assert_ptr_nonnull(strstr(list, "c 1:3 rw\n"));
+	ck_assert_ptr_null(strstr(list, "a *:*"));
+}
+END_TEST
+
 /* ---- names and ends -------------------------------------------------------------------------- */
 
 START_TEST(test_names)
@@ -1110,6 +1148,7 @@ int main(void)
 	tcase_add_test(tcase, test_slots);
 	tcase_add_loop_test(tcase, test_sockets_are_limited, 0, 2);
 	tcase_add_test(tcase, test_devices);
+	tcase_add_test(tcase, test_a_start_that_was_cut_off);
 	tcase_add_test(tcase, test_names);
 	tcase_add_test(tcase, test_each);
 	tcase_add_test(tcase, test_remove_running);
