@@ -138,6 +138,7 @@ static const struct cx_field file_put_query[] = {
 	{ "kind", TEXT, 0, 0, "file|directory|link|tar",
 	  "the body of a link is its target; an archive is unpacked in the directory" },
 	{ "sha256", TEXT, 64, 64, NULL, "refused when the body has another one" },
+	{ "summed", BOOL, 0, 0, NULL, "true if left out; false spares the SHA-256 of the body" },
 };
 
 static const struct cx_field file_get_query[] = {
@@ -156,7 +157,7 @@ static const struct cx_field file_list_query[] = {
 static const struct cx_field file_put[] = {
 	{ "path", TEXT | NEEDED, 0, 0, NULL, "as it was given" },
 	{ "size", INT | NEEDED, 0, 0, NULL, "bytes" },
-	{ "sha256", TEXT | NEEDED, 0, 0, NULL, "of the body" },
+	{ "sha256", TEXT, 0, 0, NULL, "of the body; left out with summed=false" },
 };
 
 static const struct cx_field file_list[] = {

@@ -64,8 +64,14 @@ static int query_digest(const struct cx_request *req, struct cx_upload_plan *pla
 			struct cx_err *err)
 {
 	const char *text = cx_request_query(req, "sha256");
+	const char *summed = cx_request_query(req, "summed");
 
+	if (summed != NULL && strcmp(summed, "true") != 0 && strcmp(summed, "false") != 0)
+		return cx_refuse(err, CX_INVALID, "'summed' must be true or false");
+	plan->unsummed = summed != NULL && strcmp(summed, "false") == 0;
 	plan->has_digest = text != NULL;
+	if (plan->has_digest && plan->unsummed)
+		return cx_refuse(err, CX_INVALID, "'sha256' cannot be checked without 'summed'");
 	if (text != NULL && !cx_from_hex(text, plan->digest, sizeof plan->digest))
 		return cx_refuse(err, CX_INVALID, "'sha256' is 64 hexadecimal digits");
 	return 0;
@@ -88,7 +94,8 @@ static void put_done(struct cx_request *req, const struct cx_upload_result *resu
 	cx_jsonw_object(&w, NULL);
 	cx_jsonw_text(&w, "path", cx_request_query(req, "path"));
 	cx_jsonw_int(&w, "size", (int64_t)result->size);
-	cx_jsonw_text(&w, "sha256", digest);
+	if (result->summed)
+		cx_jsonw_text(&w, "sha256", digest);
 	cx_jsonw_end(&w);
 	cx_request_answer_json(req, &w);
 }

@@ -23,7 +23,7 @@ struct upload { /* freed when it is over and the pipe is gone */
 	struct iovec pieces[PIECES_MAX]; /* of the chunk that is made, where the server has them */
 	int npieces;
 	struct cx_multipart parts;
-	struct cx_digest *digest;
+	struct cx_digest *digest; /* NULL: not wanted */
 	struct cx_upload_result result;
 	uint64_t max;
 	uint8_t expected[32];
@@ -112,7 +112,7 @@ static int take_content(void *arg, const char *p, size_t len, struct cx_err *err
 	if (up->result.size > up->max)
 		return cx_files_refuse_large(err, "the file has more than %llu bytes",
 					     (unsigned long long)up->max);
-	return cx_digest_add(up->digest, p, len, err);
+	return up->result.summed ? cx_digest_add(up->digest, p, len, err) : 0;
 }
 
 /* What the pipe has no room for is kept; then nothing more is taken until that has gone. */
@@ -169,7 +169,7 @@ static int check(struct upload *up, struct cx_err *err)
 {
 	if (up->parts.name != NULL && cx_multipart_end(&up->parts, err) < 0)
 		return -err->errnum;
-	if (cx_digest_get(up->digest, up->result.digest, err) < 0)
+	if (up->result.summed && cx_digest_get(up->digest, up->result.digest, err) < 0)
 		return -err->errnum;
 	if (up->has_expected && memcmp(up->expected, up->result.digest, 32) != 0)
 		return cx_refuse(err, CX_INVALID,
@@ -225,7 +225,8 @@ static void on_ended(struct cx_file *file, const struct cx_err *said)
 
 static int open_content(struct upload *up, const struct cx_upload_plan *plan, struct cx_err *err)
 {
-	if (cx_digest_new(&up->digest, err) < 0)
+	up->result.summed = !plan->unsummed;
+	if (up->result.summed && cx_digest_new(&up->digest, err) < 0)
 		return -err->errnum;
 	up->has_expected = plan->has_digest;
 	memcpy(up->expected, plan->digest, sizeof up->expected);

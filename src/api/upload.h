@@ -9,10 +9,12 @@ struct cx_upload_plan {
 	const char *field;	     /* of multipart/form-data; NULL: the body is the file */
 	bool has_digest;	     /* what comes has to have it */
 	uint8_t digest[32];
+	bool unsummed; /* nobody asks for the SHA-256; not with has_digest */
 };
 
 struct cx_upload_result {
 	uint64_t size;
+	bool summed;
 	uint8_t digest[32]; /* SHA-256 */
 };
 

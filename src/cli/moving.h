@@ -18,9 +18,10 @@ struct cx_moving {
 	uint64_t total;	  /* 0: not known */
 	bool shown;	  /* wanted */
 	bool unsummed;	  /* nobody will ask for the SHA-256 */
+	uint64_t bytes;	  /* that were added */
 	/* private */
 	struct cx_sum sum;
-	uint64_t bytes, began_ms, drawn_ms;
+	uint64_t began_ms, drawn_ms;
 	bool drawn;
 };
 

@@ -2,8 +2,10 @@
 """Files in and out of sandboxes: whole or not at all, only inside, and never in the way of others."""
 
 import concurrent.futures
+import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -235,7 +237,8 @@ def test_what_is_asked_wrongly(api, box):
     assert api.raw("GET", f"/api/v1/sandbox/{box}/files?path=").status == 400
     assert put(api, box, "/tmp/" + "x" * 5000, b"").status == 400
     assert put(api, box, "/tmp/" + "y" * 300, b"").status == 400
-    for query in ({"mode": "9"}, {"mode": "01234"}, {"kind": "fifo"}, {"sha256": "abc"}):
+    for query in ({"mode": "9"}, {"mode": "01234"}, {"kind": "fifo"}, {"sha256": "abc"}, {"summed": "no"},
+                  {"summed": "false", "sha256": hashlib.sha256(b"x").hexdigest()}):
         assert put(api, box, "/tmp/x", b"x", **query).status == 400, query
     assert put(api, box, "/tmp/x", b"x", sha256="0" * 64).status == 400
     assert get(api, box, "/tmp/x").status == 404
@@ -497,6 +500,13 @@ def test_full_processes_stop_no_transfer(api, make):
     assert get(api, key, "/tmp/x").body == b"still"
 
 
+def test_nobody_has_to_want_the_sum(api, box):
+    data = os.urandom((1 << 20) + 7)
+    assert put(api, box, "/tmp/unsummed", data, summed="false").ok() == {"path": "/tmp/unsummed", "size": len(data)}
+    assert get(api, box, "/tmp/unsummed").body == data
+    assert put(api, box, "/tmp/summed", data, summed="true").ok()["sha256"] == hashlib.sha256(data).hexdigest()
+
+
 def test_early_answers_to_large_bodies(api, box):
     """The refusal arrives, although the client sends everything first."""
     answer = send(api, "PUT", url(box, "/etc"), Zeros(100 << 20))
@@ -540,6 +550,9 @@ def test_cli_moves_files(engine, make, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{digest}  {back}\n", "")
     assert back.read_bytes() == data and back.stat().st_mode & 0o777 == 0o751 & ~umask()
     assert engine.cli("download", "-q", key, "/tmp/new/a file", str(tmp_path) + "/").stdout == ""
+    done = engine.cli("upload", "-q", key, str(local), "/tmp/quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert engine.api.exec(key, "sha256sum < /tmp/quiet").stdout.split()[0] == digest
     done = engine.cli("upload", key, "-", "/tmp/in", input=data, text=False)
     assert done.returncode == 0 and done.stdout.decode() == f"{digest}  /tmp/in\n"
     done = engine.cli("download", key, "/tmp/in", "-", text=False)
@@ -548,6 +561,55 @@ def test_cli_moves_files(engine, make, tmp_path):
     odd.write_bytes(b"x")
     done = engine.cli("upload", key, str(odd), "/tmp/")
     assert done.stdout == f"\\{hashlib.sha256(b'x').hexdigest()}  /tmp/new\\nline\n"
+
+
+@contextlib.contextmanager
+def wrong_server(family, address, answer):
+    """Takes one request after the other and answers each the same; the first lines of what came."""
+    came, door = [], socket.socket(family)
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                with door.accept()[0] as client, client.makefile("rb") as file:
+                    came.append(file.readline().decode())
+                    length = 0
+                    for line in iter(file.readline, b"\r\n"):
+                        length = int(line.split(b":")[1]) if line.startswith(b"Content-Length:") else length
+                    file.read(length)
+                    body = json.dumps(answer).encode()
+                    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                                   b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+
+    with door:
+        door.bind(address)
+        door.listen()
+        server = threading.Thread(target=serve)
+        server.start()
+        try:
+            yield door.getsockname(), came
+        finally:
+            door.shutdown(socket.SHUT_RDWR)
+            server.join()
+
+
+@pytest.mark.parametrize("how, local, options, said", (
+    ("one byte is missing", True, ["--quiet"], "2 bytes have arrived; 3 were sent"),
+    ("one byte is missing", True, [], "2 bytes have arrived; 3 were sent"),
+    ("one byte is another", True, [], "with another SHA-256"),
+    ("one byte is another", False, ["--quiet"], "with another SHA-256"),
+))
+def test_cli_sees_what_does_not_arrive(how, local, options, said, tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    answer = {"path": "/tmp/f", "size": 2 if "missing" in how else 3, "sha256": hashlib.sha256(b"abd").hexdigest()}
+    place = (socket.AF_UNIX, str(tmp_path / "socket")) if local else (socket.AF_INET, ("127.0.0.1", 0))
+    with wrong_server(*place, answer) as (name, came):
+        where = ["--socket", name] if local else ["--url", f"http://{name[0]}:{name[1]}"]
+        done = subprocess.run([harness.program("caisson"), *where, "upload", *options, "box", tmp_path / "file", "/tmp/f"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
+                              text=True, env={"PATH": os.environ["PATH"]}, check=False)
+    assert done.returncode != 0 and said in done.stderr and done.stdout == ""
+    assert [("summed=false" in line) for line in came] == [local and bool(options)]
 
 
 def umask():
