@@ -6,6 +6,7 @@
 #include "api/checkpoint.h"
 #include "api/later.h"
 #include "api/store_inner.h"
+#include "api/walfile.h"
 #include "base/cleanup.h"
 #include "base/fault.h"
 
@@ -187,6 +188,7 @@ void cx_store_close(struct cx_store *store)
 	}
 	(void)sqlite3_finalize(store->statuses);
 	(void)sqlite3_close(store->db);
+	cx_walfile_close(store->walfile);
 	free(store);
 }
 CX_DEFINE_AUTO(struct cx_store *, cx_store_close);
@@ -197,8 +199,10 @@ int cx_store_open(const char *file, struct cx_store **ret, struct cx_err *err)
 
 	if (store == NULL)
 		return cx_fail(err, ENOMEM, "database");
-	if (sqlite3_open_v2(file, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
-	    SQLITE_OK)
+	if (cx_walfile_open(&store->walfile, err) < 0)
+		return -err->errnum;
+	if (sqlite3_open_v2(file, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+			    cx_walfile_name(store->walfile)) != SQLITE_OK)
 		return cx_store_fail(store, "open the database", err);
 	(void)sqlite3_extended_result_codes(store->db, 1);
 	/* NORMAL with WAL: survives any crash of a process; a power cut may lose the last rows,

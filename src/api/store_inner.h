@@ -11,8 +11,8 @@
 /*
  * The inside of the store, for the files that are its door to sqlite3: schema.c, store.c
  * (sandboxes, images), list_store.c, accounts_store.c, sealed_store.c, network_store.c,
- * ssh_store.c, exposure_store.c, event_store.c, exec_store.c, later.c and checkpoint.c. All
- * others use their headers.
+ * ssh_store.c, exposure_store.c, event_store.c, exec_store.c, later.c, checkpoint.c and
+ * walfile.c. All others use their headers.
  */
 #define CX_STORE_LIVE "('PENDING', 'PROVISIONING', 'RUNNING', 'PAUSED')"
 
@@ -25,6 +25,7 @@ enum { CX_STORE_STATEMENTS_MAX = 64 }; /* of each file */
 struct cx_checkpoint;
 struct cx_later;
 struct cx_params;
+struct cx_walfile;
 
 struct cx_store {
 	sqlite3 *db;
@@ -38,6 +39,7 @@ struct cx_store {
 	sqlite3_stmt *execs[CX_STORE_STATEMENTS_MAX];
 	unsigned exec_puts; /* of exec_store.c */
 	uint8_t exec_key[CX_KEYFILE_BYTES];
+	struct cx_walfile *walfile;
 	struct cx_later *later;		  /* NULL: rows do not wait */
 	struct cx_checkpoint *checkpoint; /* NULL: sqlite does it when it likes */
 	/* list_store.c's, the first two by filter */
