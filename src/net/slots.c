@@ -137,11 +137,15 @@ int cx_slots_take(struct cx_slots *slots, uint32_t slot, struct in_addr address4
 /* When the kernel does not say, it is taken to be there: nobody else gets the address. */
 bool cx_slots_linked(const struct cx_slots *slots, uint32_t slot)
 {
+	uint32_t index = CX_ROUTER_LINK_INDEX + slot;
 	struct cx_link_info link;
 	struct cx_err err;
+	int r = cx_rtnl_find_link(slots->rtnl, NULL, index, &link, &err);
 
-	return cx_rtnl_find_link(slots->rtnl, NULL, CX_ROUTER_LINK_INDEX + slot, &link, &err) !=
-	       -ENODEV;
+	/* Want of memory, say: of a link that is gone already nothing more will be told. */
+	if (r < 0 && r != -ENODEV)
+		r = cx_rtnl_find_link(slots->rtnl, NULL, index, &link, &err);
+	return r != -ENODEV;
 }
 
 void cx_slots_release(struct cx_slots *slots, uint32_t slot)
