@@ -605,9 +605,9 @@ def test_cli_sees_what_does_not_arrive(how, local, options, said, tmp_path):
     place = (socket.AF_UNIX, str(tmp_path / "socket")) if local else (socket.AF_INET, ("127.0.0.1", 0))
     with wrong_server(*place, answer) as (name, came):
         where = ["--socket", name] if local else ["--url", f"http://{name[0]}:{name[1]}"]
-        done = subprocess.run([harness.program("caisson"), *where, "upload", *options, "box", tmp_path / "file", "/tmp/f"],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
-                              text=True, env={"PATH": os.environ["PATH"]}, check=False)
+        words = [harness.program("caisson"), *where, "upload", *options, "box", tmp_path / "file", "/tmp/f"]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=60, text=True, env={"PATH": os.environ["PATH"]}, check=False)
     assert done.returncode != 0 and said in done.stderr and done.stdout == ""
     assert [("summed=false" in line) for line in came] == [local and bool(options)]
 
