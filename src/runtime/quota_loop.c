@@ -81,19 +81,21 @@ static int wait_for_end(int pidfd, struct cx_err *err)
 
 /*
  * No journal: what is in it is nobody's after a crash. No tables are zeroed: a new file is zero.
- * Nothing is reserved for root, which has no rights here.
+ * Nothing is reserved for root, which has no rights here. Each group has its own bitmaps beside it,
+ * as whoever looks for the first free block makes the kernel read those of all groups that have
+ * theirs together: some fifty pages for each sandbox.
  */
 static int format(int fd, const struct cx_quota_limit *limit, struct cx_err *err)
 {
 	static char name[] = "mkfs.ext4", quiet[] = "-qF", file[] = "/proc/self/fd/3";
-	static char block[] = "-b4096", inode[] = "-I256", reserved[] = "-m0", o[] = "-O",
-		    e[] = "-E";
+	static char block[] = "-b4096", inode[] = "-I256", reserved[] = "-m0", apart[] = "-G1",
+		    o[] = "-O", e[] = "-E";
 	static char features[] = "none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,uninit_bg,"
 				 "sparse_super2,large_file,huge_file,dir_nlink,extra_isize";
 	static char extended[] = "lazy_itable_init=1,nodiscard,num_backup_sb=0";
 	static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 	char inodes[32];
-	char *const argv[] = { name, quiet,    block, inode,	reserved, inodes,
+	char *const argv[] = { name, quiet,    block, inode,	reserved, inodes, apart,
 			       o,    features, e,     extended, file,	  NULL };
 	char *const envp[] = { path, NULL };
 	const int fds[] = { -EBADF, -EBADF, STDERR_FILENO, fd };
@@ -133,9 +135,31 @@ static int mount_device(const char *path, struct cx_err *err)
 					NULL, /* nothing waits for the host's disk */
 					"noauto_da_alloc",
 					NULL, /* nor does who replaces a file */
+					"no_prefetch_block_bitmaps",
+					NULL, /* most of it is never looked at */
 					NULL };
 
 	return cx_quota_mount("ext4", options, err);
+}
+
+/*
+ * What is made in the root is spread over the groups: made where mkfs.ext4 made a directory, they
+ * are beside the root, and what the kernel needs of a group is needed of few. That directory goes.
+ */
+static int make_halves(int dir, struct cx_err *err)
+{
+	static const char lost[] = "lost+found";
+	cx_autofd int first = openat(dir, lost, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (first < 0)
+		return cx_fail(err, errno, "open '%s'", lost);
+	if (cx_quota_make_halves(first, err) < 0)
+		return -err->errnum;
+	if (renameat(first, "upper", dir, "upper") < 0 || renameat(first, "work", dir, "work") < 0)
+		return cx_fail(err, errno, "move the halves of an empty image");
+	if (unlinkat(dir, lost, AT_REMOVEDIR) < 0)
+		return cx_fail(err, errno, "remove '%s'", lost);
+	return 0;
 }
 
 /* Once, so that not each sandbox's has to look for room for them. Closed, they are in the file. */
@@ -149,7 +173,7 @@ static int add_halves(const struct cx_quota *quota, int file, struct cx_err *err
 		return -err->errnum;
 	device = cx_loopdev_make(file, name, &number, path, sizeof path, err);
 	dir = device >= 0 ? mount_device(path, err) : -EBADF;
-	return dir < 0 ? -err->errnum : cx_quota_make_halves(dir, err);
+	return dir < 0 ? -err->errnum : make_halves(dir, err);
 }
 
 /* What is in an empty image, each part with a head; between them there is nothing. */

@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -397,7 +398,46 @@ START_TEST(replacing_a_file_writes_nothing_out)
 }
 END_TEST
 
-/* An operator may change the back end between two starts. */
+/* Of the device. */
+static size_t pages_in_memory(uint32_t number)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char path[32];
+	cx_autofd int fd = -EBADF;
+	cx_autofree unsigned char *there = NULL;
+	size_t len, n = 0;
+	void *at_all;
+
+	(void)snprintf(path, sizeof path, "/dev/loop%u", number);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	len = (size_t)lseek(fd, 0, SEEK_END);
+	there = malloc(len / page);
+	at_all = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+	ck_assert(there != NULL && at_all != MAP_FAILED);
+	ck_assert_int_eq(mincore(at_all, len, there), 0);
+	(void)munmap(at_all, len);
+	for (size_t i = 0; i < len / page; i++)
+		n += there[i] & 1;
+	return n;
+}
+
+/* However large the disk is: the kernel looks at one group of it, or two. */
+START_TEST(an_empty_one_is_little)
+{
+	static const struct cx_quota_limit limit = { UINT64_C(5120) * MIB, 327680 };
+	struct cx_writable w;
+
+	if (!begin(&back_ends[0]))
+		return;
+	make("abcdefghijk0", &limit, &w);
+	ck_assert_int_eq(mkdirat(w.dir, "work/one", 0700), 0);
+	ck_assert_int_eq(mkdirat(w.dir, "upper/one", 0700), 0);
+	ck_assert_uint_le(pages_in_memory(w.device), 14);
+	end("abcdefghijk0", &w);
+}
+END_TEST
+
 /* The kernel raises an alarm for each that is shut down, so only what is worth it is. */
 START_TEST(little_is_written_out)
 {
@@ -422,6 +462,7 @@ START_TEST(little_is_written_out)
 }
 END_TEST
 
+/* An operator may change the back end between two starts. */
 START_TEST(removed_by_a_daemon_with_another_back_end)
 {
 	static const struct cx_quota_limit limit = { 16 * MIB, 512 };
@@ -498,6 +539,7 @@ int main(void)
 	tcase_add_loop_test(each, removed_by_a_daemon_with_another_back_end, 0, CX_LEN(back_ends));
 	suite_add_tcase(suite, each);
 	tcase_add_checked_fixture(once, setup, teardown);
+	tcase_add_test(once, an_empty_one_is_little);
 	tcase_add_test(once, little_is_written_out);
 	tcase_add_test(once, replacing_a_file_writes_nothing_out);
 	tcase_add_test(once, what_does_not_work_is_refused);
