@@ -148,9 +148,14 @@ int cx_oom_watch(struct cx_host *host, const struct cx_cgroup *group, cx_oom_fou
 	if (cx_loop_add(&host->loop, &oom->source, events, err) < 0)
 		return -err->errnum;
 	(void)cx_take_fd(&fd);
-	cx_timer_set(&host->loop, &oom->timer, 0); /* what was before */
 	*ret = cx_take_ptr(&oom);
 	return 0;
+}
+
+void cx_oom_look_back(struct cx_oom *oom)
+{
+	if (oom != NULL)
+		cx_timer_set(&oom->host->loop, &oom->timer, 0);
 }
 
 void cx_oom_begin(struct cx_oom *oom)

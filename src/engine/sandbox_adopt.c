@@ -51,6 +51,7 @@ int cx_sandbox_adopt(struct cx_sandboxes *set, const struct cx_record *record, i
 	}
 	cx_sandbox_find_frozen(sb);
 	cx_sandbox_watch_memory(sb);
+	cx_oom_look_back(sb->oom);
 	cx_oom_begin(sb->oom);
 	find_writable(sb);
 	take_slot(sb);

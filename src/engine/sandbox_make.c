@@ -93,17 +93,17 @@ static int make_writable(struct cx_sandbox *sb, struct cx_err *err)
 static int make_groups(struct cx_sandbox *sb, struct cx_err *err)
 {
 	struct cx_cgroups *groups = sb->set->host->cgroups;
-
-	if (cx_cgroup_make(groups, sb->record.id, sb->record.uid_base, &sb->group, err) < 0)
-		return -err->errnum;
 	/*
 	 * A claim that wants others sets them: until then nothing is in there but the agent, whose
 	 * share of the processors is set, too. With a small one it would not come up in its time.
 	 */
-	if (sb->set->usual.pids > 0 && sb->set->usual.cpu_milli >= 1000 &&
-	    cx_cgroup_limit(groups, &sb->group, &sb->set->usual, err) < 0)
-		return -err->errnum;
-	if (cx_cgroup_slot(groups, &sb->group, 1, sb->record.uid_base, err) < 0)
+	const struct cx_limits *limits = &sb->set->usual;
+
+	if (limits->pids == 0 || limits->cpu_milli < 1000)
+		limits = NULL;
+	if (cx_cgroup_make(groups, sb->record.id, sb->record.uid_base, limits, &sb->group, err) <
+		    0 ||
+	    cx_cgroup_slot(groups, &sb->group, 1, sb->record.uid_base, err) < 0)
 		return -err->errnum;
 	cx_sandbox_watch_memory(sb); /* from before anything is in there */
 	return 0;

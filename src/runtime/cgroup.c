@@ -84,7 +84,7 @@ static int open_instance(const struct cx_cgroups *groups, struct cx_cgroup_tree 
 	tree->dir = cx_cgroup_child(tree->root, groups->name, err);
 	if (tree->dir < 0 || enable_controllers(groups, tree->dir, err) < 0)
 		return -err->errnum;
-	return groups->version->restrict_devices(tree, err);
+	return groups->version->begin(tree, err);
 }
 
 static enum cx_cgroup_kind kind_of(unsigned controllers)
@@ -233,10 +233,12 @@ static uint64_t within(uint64_t value, uint64_t least, uint64_t most)
 }
 
 /*
- * Skips what limits does not set: the agent has no share of its own of the CPU. of_all: which rows.
+ * Of "<below><file>" in dir. Skips what limits does not set: the agent has no share of its own of
+ * the CPU. of_all: which rows.
  */
 static int write_limits(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree, int dir,
-			bool of_all, const struct cx_limits *limits, struct cx_err *err)
+			const char *below, bool of_all, const struct cx_limits *limits,
+			struct cx_err *err)
 {
 	const uint64_t values[] = {
 		[CX_LIMIT_QUOTA_US] = (uint64_t)limits->cpu_milli * (PERIOD_US / 1000),
@@ -249,7 +251,7 @@ static int write_limits(const struct cx_cgroups *groups, const struct cx_cgroup_
 
 	for (size_t i = 0; i < groups->version->nlimits; i++) {
 		const struct cx_limit_row *row = &groups->version->limits[i];
-		char text[48], number[24] = "";
+		char path[64], text[48], number[24] = "";
 
 		if ((row->controller & tree->controllers) == 0 || row->of_all != of_all ||
 		    (row->controller == CX_CTL_CPU && limits->cpu_milli == 0))
@@ -257,7 +259,8 @@ static int write_limits(const struct cx_cgroups *groups, const struct cx_cgroup_
 		if (row->value != CX_LIMIT_TEXT)
 			(void)snprintf(number, sizeof number, "%" PRIu64, values[row->value]);
 		(void)snprintf(text, sizeof text, "%s%s", number, row->text);
-		if (cx_cgroup_write(dir, row->file, text, row->optional, err) < 0)
+		(void)snprintf(path, sizeof path, "%s%s", below, row->file);
+		if (cx_cgroup_write(dir, path, text, row->optional, err) < 0)
 			return -err->errnum;
 	}
 	return 0;
@@ -265,9 +268,14 @@ static int write_limits(const struct cx_cgroups *groups, const struct cx_cgroup_
 
 static int make_group(int dir, const char *name, struct cx_err *err)
 {
+	int fd;
+
 	if (mkdirat(dir, name, 0755) < 0)
 		return cx_fail(err, errno, "make group '%s'", name);
-	return cx_cgroup_child(dir, name, err);
+	fd = cx_cgroup_child(dir, name, err);
+	if (fd < 0)
+		(void)unlinkat(dir, name, AT_REMOVEDIR);
+	return fd;
 }
 
 /*
@@ -288,18 +296,23 @@ static int delegate(const struct cx_cgroups *groups, const struct cx_cgroup_tree
 	return 0;
 }
 
+/* For the agent: a mount where it makes groups or uses those of commands, else the way in. */
 static int make_work(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree, int top,
 		     uint32_t uid_base, struct cx_cgroup *ret, struct cx_err *err)
 {
-	cx_autofd int work = make_group(top, "work", err);
+	cx_autofd int work = -EBADF;
+	char tasks[32];
 	int fd;
 
-	if (work < 0 || enable_controllers(groups, work, err) < 0)
-		return -err->errnum;
 	if ((tree->controllers & (CX_CTL_PIDS | CX_CTL_COUNTED)) == 0) {
-		fd = openat(work, groups->version->tasks, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (mkdirat(top, "work", 0755) < 0)
+			return cx_fail(err, errno, "make group 'work'");
+		(void)snprintf(tasks, sizeof tasks, "work/%s", groups->version->tasks);
+		fd = openat(top, tasks, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 	} else {
-		if (delegate(groups, tree, work, uid_base, err) < 0)
+		work = make_group(top, "work", err);
+		if (work < 0 || enable_controllers(groups, work, err) < 0 ||
+		    delegate(groups, tree, work, uid_base, err) < 0)
 			return -err->errnum;
 		fd = open_tree(work, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 	}
@@ -321,8 +334,9 @@ static int open_tasks(const struct cx_cgroups *groups, int dir, struct cx_cgroup
 	return 0;
 }
 
+/* Where it is in <id> the limits of all are the agent's, too: they are written with work's. */
 static int make_agent(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree, int top,
-		      struct cx_cgroup *ret, struct cx_err *err)
+		      bool limited, struct cx_cgroup *ret, struct cx_err *err)
 {
 	static const struct cx_limits agent_limits = { .memory_bytes = CX_AGENT_MEMORY,
 						       .pids = CX_AGENT_PIDS };
@@ -331,13 +345,16 @@ static int make_agent(const struct cx_cgroups *groups, const struct cx_cgroup_tr
 
 	if (!groups->version->agent_on_top)
 		agent = below = make_group(top, "agent", err);
-	if (agent < 0 || write_limits(groups, tree, agent, false, &agent_limits, err) < 0)
+	if (agent < 0)
+		return -err->errnum;
+	if (!(limited && groups->version->agent_on_top) &&
+	    write_limits(groups, tree, agent, "", false, &agent_limits, err) < 0)
 		return -err->errnum;
 	return open_tasks(groups, agent, ret, err);
 }
 
 static int make_in_tree(const struct cx_cgroups *groups, const struct cx_cgroup_tree *tree,
-			const char *id, uint32_t uid_base, struct cx_cgroup *ret,
+			const char *id, uint32_t uid_base, bool limited, struct cx_cgroup *ret,
 			struct cx_err *err)
 {
 	int top;
@@ -352,35 +369,34 @@ static int make_in_tree(const struct cx_cgroups *groups, const struct cx_cgroup_
 	    enable_controllers(groups, top, err) < 0 ||
 	    make_work(groups, tree, top, uid_base, ret, err) < 0)
 		return -err->errnum;
-	return make_agent(groups, tree, top, ret, err);
+	return make_agent(groups, tree, top, limited, ret, err);
 }
 
-/* Also for remains in one tree only: what is there belongs to somebody else until it was removed.
- */
-static int refuse_existing(const struct cx_cgroups *groups, const char *id, struct cx_err *err)
+/* Only what is its own: what is there belongs to somebody else until it was removed. */
+static void undo_make(struct cx_cgroups *groups, const struct cx_cgroup *made, const char *id)
 {
-	if (!cx_is_plain_name(id, CX_CGROUP_NAME_MAX))
-		return cx_refuse(err, CX_INVALID, "'%.80s' is not an id", id);
-	for (unsigned i = 0; i < groups->n && groups->trees[i].kind != CX_KIND_SHARED; i++)
-		if (faccessat(groups->trees[i].dir, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-			return cx_refuse(err, CX_CONFLICT, "'%s' has cgroups already", id);
-	return 0;
+	struct cx_err ignored = { 0 };
+
+	for (unsigned i = 0; i < made->ntop; i++) /* nothing runs there yet */
+		(void)!cx_cgroup_remove_in(groups->version, groups->trees[i].dir, id, &ignored);
 }
 
 int cx_cgroup_make(struct cx_cgroups *groups, const char *id, uint32_t uid_base,
-		   struct cx_cgroup *ret, struct cx_err *err)
+		   const struct cx_limits *limits, struct cx_cgroup *ret, struct cx_err *err)
 {
 	CX_AUTO(cx_cgroup_close) struct cx_cgroup made = { 0 };
-	struct cx_err ignored = { 0 };
 	int r = 0;
 
 	forget(&made);
-	if (refuse_existing(groups, id, err) < 0)
-		return -err->errnum;
+	if (!cx_is_plain_name(id, CX_CGROUP_NAME_MAX))
+		return cx_refuse(err, CX_INVALID, "'%.80s' is not an id", id);
 	for (unsigned i = 0; i < groups->n && r == 0; i++)
-		r = make_in_tree(groups, &groups->trees[i], id, uid_base, &made, err);
+		r = make_in_tree(groups, &groups->trees[i], id, uid_base, limits != NULL, &made,
+				 err);
+	if (r == 0 && limits != NULL)
+		r = cx_cgroup_limit(groups, &made, limits, err);
 	if (r < 0) {
-		(void)!cx_cgroup_remove(groups, id, &ignored); /* nothing runs there yet */
+		undo_make(groups, &made, id);
 		return cx_wrap(err, "cgroups of '%s'", id);
 	}
 	*ret = made;
@@ -424,14 +440,14 @@ static int limit_in_tree(const struct cx_cgroups *groups, const struct cx_cgroup
 		.memory_bytes = limits->memory_bytes + CX_AGENT_MEMORY,
 		.pids = (uint32_t)within((uint64_t)limits->pids + CX_AGENT_PIDS, 1, PIDS_MAX),
 	};
-	cx_autofd int work = open_counted(group, i, err);
+	const int top = group->top[i];
 
-	if (work < 0 || write_limits(groups, tree, work, false, limits, err) < 0 ||
-	    write_limits(groups, tree, group->top[i], true, limits, err) < 0)
+	if (write_limits(groups, tree, top, "work/", false, limits, err) < 0 ||
+	    write_limits(groups, tree, top, "", true, limits, err) < 0)
 		return -err->errnum;
 	if (!groups->version->agent_on_top)
 		return 0;
-	return write_limits(groups, tree, group->top[i], false, &with_agent, err);
+	return write_limits(groups, tree, top, "", false, &with_agent, err);
 }
 
 static bool are_same(const struct cx_limits *a, const struct cx_limits *b)
@@ -588,15 +604,17 @@ static int count_all(const struct cx_cgroups *groups, const struct cx_cgroup *gr
 		     struct cx_err *err)
 {
 	for (unsigned i = 0; i < group->ntop; i++) {
-		cx_autofd int dir = open_counted(group, i, err);
+		cx_autofd int dir = -EBADF;
 
-		if (dir < 0)
-			return cx_wrap(err, "usage");
 		for (size_t k = 0; k < groups->version->nusage; k++) {
 			const struct cx_usage_row *row = &groups->version->usage[k];
 
-			if ((row->controller & groups->trees[i].controllers) != 0 &&
-			    wanted(row->value) && count(row, dir, &values[row->value], err) < 0)
+			if ((row->controller & groups->trees[i].controllers) == 0 ||
+			    !wanted(row->value))
+				continue;
+			if (dir < 0)
+				dir = open_counted(group, i, err);
+			if (dir < 0 || count(row, dir, &values[row->value], err) < 0)
 				return cx_wrap(err, "usage");
 		}
 	}

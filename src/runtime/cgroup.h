@@ -96,10 +96,12 @@ void cx_cgroups_set_reader(struct cx_cgroups *groups, uid_t uid, gid_t gid);
 
 /*
  * Makes the groups of a sandbox, with the agent's limits, device rules, and "work" owned by
- * uid_base. An id that already has groups is an error.
+ * uid_base; limits are in force at once, NULL: the agent's only. An id that already has groups is
+ * an error.
  */
 CX_MUST int cx_cgroup_make(struct cx_cgroups *groups, const char *id, uint32_t uid_base,
-			   struct cx_cgroup *ret, struct cx_err *err);
+			   const struct cx_limits *limits, struct cx_cgroup *ret,
+			   struct cx_err *err);
 /* Opens the groups of a sandbox that outlived a daemon: only top, its agent has the rest. */
 CX_MUST int cx_cgroup_find(struct cx_cgroups *groups, const char *id, struct cx_cgroup *ret,
 			   struct cx_err *err);

@@ -236,8 +236,8 @@ static bool remove_plain(int dir, const char *id)
 	return true;
 }
 
-static int remove_in_tree(const struct cx_cgroup_version *version, int dir, const char *id,
-			  struct cx_err *err)
+int cx_cgroup_remove_in(const struct cx_cgroup_version *version, int dir, const char *id,
+			struct cx_err *err)
 {
 	cx_autofd int top = -EBADF;
 	struct cx_err gone = { 0 };
@@ -264,7 +264,7 @@ int cx_cgroup_remove(struct cx_cgroups *groups, const char *id, struct cx_err *e
 
 		/* What cannot be removed in one tree must not keep the others. EBUSY says the
 		 * least. */
-		if (remove_in_tree(groups->version, groups->trees[i].dir, id, &failed) < 0 &&
+		if (cx_cgroup_remove_in(groups->version, groups->trees[i].dir, id, &failed) < 0 &&
 		    (first.errnum == 0 || first.errnum == EBUSY))
 			first = failed;
 	}

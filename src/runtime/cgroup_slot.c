@@ -42,16 +42,27 @@ static int prepare_file(const struct cx_cgroups *groups, const struct cx_slot_ro
 	return 0;
 }
 
+/* Mostly there is none yet. */
+static int make_anew(int top, const char *name, struct cx_err *err)
+{
+	int r = mkdirat(top, name, 0755);
+
+	if (r < 0 && errno == EEXIST) {
+		if (unlinkat(top, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			return cx_fail(err, errno, "remove group '%s'", name);
+		r = mkdirat(top, name, 0755);
+	}
+	return r < 0 ? cx_fail(err, errno, "make group '%s'", name) : 0;
+}
+
 static int make_in(const struct cx_cgroups *groups, unsigned tree, int top, const char *name,
 		   uint32_t uid_base, struct cx_err *err)
 {
 	const struct cx_cgroup_version *version = groups->version;
 	cx_autofd int dir = -EBADF;
 
-	if (unlinkat(top, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		return cx_fail(err, errno, "remove group '%s'", name);
-	if (mkdirat(top, name, 0755) < 0)
-		return cx_fail(err, errno, "make group '%s'", name);
+	if (make_anew(top, name, err) < 0)
+		return -err->errnum;
 	dir = cx_cgroup_child(top, name, err);
 	if (dir < 0)
 		return -err->errnum;

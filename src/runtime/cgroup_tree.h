@@ -124,8 +124,8 @@ struct cx_cgroup_version {
 	const char *subtree; /* for cgroup.subtree_control, or NULL */
 	const char *tasks;   /* where a process writes "0" to move itself */
 	bool agent_on_top;   /* the agent is in <id>; else in <id>/agent, as <id> may hold none */
-	/* Once per instance: the device allow-list, which all sandboxes inherit. */
-	int (*restrict_devices)(const struct cx_cgroup_tree *tree, struct cx_err *err);
+	/* Once per instance, what all sandboxes inherit: the device allow-list, on v1 no swap. */
+	int (*begin)(const struct cx_cgroup_tree *tree, struct cx_err *err);
 	/* <id> is there and empty. */
 	int (*made_top)(int top, uint32_t uid_base, struct cx_cgroup *ret, struct cx_err *err);
 	/* See cx_cgroup_oom_watch(). */
@@ -175,6 +175,10 @@ CX_MUST int cx_cgroup_children(int dir, int (*fn)(const char *name, void *arg, s
 /* The number at text, or behind the line that begins with key and a space. -errno: there is none.
  */
 CX_MUST int cx_cgroup_number(const char *text, const char *key, uint64_t *ret);
+
+/* As cx_cgroup_remove(), in the tree of the instance's directory dir. */
+CX_MUST int cx_cgroup_remove_in(const struct cx_cgroup_version *version, int dir, const char *id,
+				struct cx_err *err);
 
 /* SIGKILL, through pidfds, to every process of this one group. */
 CX_MUST int cx_cgroup_kill_listed(int dir, struct cx_err *err);

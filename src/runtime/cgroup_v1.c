@@ -16,14 +16,10 @@
 
 static const struct cx_limit_row limits[] = {
 	{ .controller = CX_CTL_CPU,
-	  .file = "cpu.cfs_period_us",
-	  .text = "100000",
-	  .why = "the kernel's own default, stated so that the quota means what it says" },
-	{ .controller = CX_CTL_CPU,
 	  .file = "cpu.cfs_quota_us",
 	  .value = CX_LIMIT_QUOTA_US,
 	  .text = "",
-	  .why = "CPU time in each period" },
+	  .why = "CPU time in each period of 100 ms, which is what a group begins with" },
 	{ .controller = CX_CTL_CPU,
 	  .file = "cpu.shares",
 	  .value = CX_LIMIT_SHARES,
@@ -47,11 +43,6 @@ static const struct cx_limit_row limits[] = {
 	  .text = "",
 	  .optional = true,
 	  .why = "RAM and swap together: no swap" },
-	{ .controller = CX_CTL_MEMORY,
-	  .file = "memory.swappiness",
-	  .text = "0",
-	  .optional = true,
-	  .why = "no swap where the kernel does not account it" },
 	{ .controller = CX_CTL_MEMORY,
 	  .file = "memory.kmem.tcp.limit_in_bytes",
 	  .value = CX_LIMIT_SOCKETS,
@@ -102,8 +93,6 @@ static const struct cx_slot_row slot_rows[] = {
 	  "whose limit was hit, the command's or the sandbox's" },
 	{ CX_CTL_MEMORY, "memory.kmem.tcp.limit_in_bytes", CX_SLOT_SET, "-1", true,
 	  "a group without a limit does not count for those above it" },
-	{ CX_CTL_MEMORY, "memory.swappiness", CX_SLOT_SET, "0", true,
-	  "it has that of the group above it as it was made, which in a blank is not set yet" },
 };
 
 #define PART(name) offsetof(struct cx_memory_report, name##_bytes)
@@ -121,7 +110,7 @@ static const struct cx_memory_row memory[] = {
 	{ "memory.kmem.tcp.usage_in_bytes", NULL, PART(kernel), false },
 };
 
-static const char *const delegated[] = { "tasks", "cgroup.procs", NULL };
+static const char *const delegated[] = { "tasks", NULL };
 
 static bool has_line(const char *lines, const char *line)
 {
@@ -160,6 +149,15 @@ static int restrict_devices(const struct cx_cgroup_tree *tree, struct cx_err *er
 			return cx_wrap(err, "allow device %s", row->name);
 	}
 	return 0;
+}
+
+/* No swap where the kernel does not account it: a group begins with what the one above it has. */
+static int begin(const struct cx_cgroup_tree *tree, struct cx_err *err)
+{
+	if ((tree->controllers & CX_CTL_MEMORY) != 0 &&
+	    cx_cgroup_write(tree->dir, "memory.swappiness", "0", true, err) < 0)
+		return -err->errnum;
+	return restrict_devices(tree, err);
 }
 
 static int made_top(int top, uint32_t uid_base, struct cx_cgroup *ret, struct cx_err *err)
@@ -210,7 +208,7 @@ const struct cx_cgroup_version cx_cgroup_v1 = {
 		    .off = "THAWED",
 		    .state = "freezer.state",
 		    .frozen = "FROZEN" },
-	.restrict_devices = restrict_devices,
+	.begin = begin,
 	.made_top = made_top,
 	.tasks = "tasks",
 	.agent_on_top = true,

@@ -306,7 +306,7 @@ static _Noreturn inline void box_guard(const struct box *box, int status, int le
 	(void)signal(SIGPIPE, SIG_IGN); /* the test may have died first */
 	(void)snprintf(instance, sizeof instance, "agenttest%d", getpid());
 	if (box->grouped && (cx_cgroups_open(instance, &groups, &err) < 0 ||
-			     cx_cgroup_make(groups, "box", BOX_UID, &group, &err) < 0 ||
+			     cx_cgroup_make(groups, "box", BOX_UID, NULL, &group, &err) < 0 ||
 			     cx_cgroup_limit(groups, &group, &limits, &err) < 0)) {
 		(void)fprintf(stderr, "cgroups: %s\n", err.msg);
 		made = false;

@@ -188,7 +188,7 @@ static void begin(void)
 	host.dirs.sandboxes = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_eq(mkdirat(host.dirs.sandboxes, id, 0700), 0);
 	pauses = (struct cx_pauses){ .sandboxes = &sandboxes };
-	ck_assert_msg(cx_cgroup_make(host.cgroups, id, UID_BASE, &sb.group, &err) == 0, "%s",
+	ck_assert_msg(cx_cgroup_make(host.cgroups, id, UID_BASE, NULL, &sb.group, &err) == 0, "%s",
 		      err.msg);
 	ck_assert_int_eq(cx_cgroup_limit(host.cgroups, &sb.group, &limits, &err), 0);
 	ticks = mmap(NULL, sizeof *ticks, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
@@ -363,6 +363,7 @@ START_TEST(want_of_memory_is_found)
 	ck_assert_msg(cx_oom_watch(&host, &sb.group, on_found, &found, &oom, &err) == 0, "%s",
 		      err.msg);
 	ck_assert_int_eq(found, 0);
+	cx_oom_look_back(oom);
 	spin(&found, _i == 1 ? WAIT_MS : 100);
 	ck_assert_int_eq(found, _i);
 	if (_i == 0) {

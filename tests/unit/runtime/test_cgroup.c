@@ -104,7 +104,7 @@ static void setup(void)
 	ok(cx_cgroups_open(instance, &groups, &err));
 	v2 = strcmp(cx_cgroups_mode(groups), "v2") == 0;
 	ck_assert(sweep()); /* what a failed test left */
-	ok(cx_cgroup_make(groups, "one", UID_BASE, &group, &err));
+	ok(cx_cgroup_make(groups, "one", UID_BASE, NULL, &group, &err));
 }
 
 static void teardown(void)
@@ -698,9 +698,9 @@ START_TEST(test_names)
 	struct cx_cgroup other;
 	struct cx_cgroups *bad;
 
-	ck_assert_int_lt(cx_cgroup_make(groups, "one", UID_BASE, &other, &err), 0);
+	ck_assert_int_lt(cx_cgroup_make(groups, "one", UID_BASE, NULL, &other, &err), 0);
 	ck_assert_int_eq(err.kind, CX_CONFLICT);
-	ck_assert_int_lt(cx_cgroup_make(groups, "../one", UID_BASE, &other, &err), 0);
+	ck_assert_int_lt(cx_cgroup_make(groups, "../one", UID_BASE, NULL, &other, &err), 0);
 	ck_assert_int_eq(err.kind, CX_INVALID);
 	ck_assert_int_lt(cx_cgroup_find(groups, "two", &other, &err), 0);
 	ck_assert_int_eq(err.kind, CX_NOT_FOUND);
@@ -716,14 +716,30 @@ START_TEST(test_names)
 }
 END_TEST
 
+/* What is there in one tree only is no more touched than what is there in all. */
+START_TEST(test_half_there)
+{
+	int dirs[CX_CGROUP_TREES_MAX];
+	unsigned n = cx_cgroups_dirs(groups, dirs);
+	struct cx_cgroup two;
+
+	ck_assert_int_eq(mkdirat(dirs[n - 1], "two", 0755), 0);
+	ck_assert_int_eq(mkdirat(dirs[n - 1], "two/work", 0755), 0);
+	ck_assert_int_lt(cx_cgroup_make(groups, "two", UID_BASE, NULL, &two, &err), 0);
+	ck_assert_int_eq(err.kind, CX_CONFLICT);
+	for (unsigned i = 0; i < n; i++)
+		ck_assert_int_eq(faccessat(dirs[i], "two/work", F_OK, 0), i < n - 1 ? -1 : 0);
+}
+END_TEST
+
 START_TEST(test_each)
 {
 	struct cx_cgroup two, three;
 	char ids[8][16] = { "" };
 	int n = 0;
 
-	ok(cx_cgroup_make(groups, "two", UID_BASE, &two, &err));
-	ok(cx_cgroup_make(groups, "three", UID_BASE, &three, &err));
+	ok(cx_cgroup_make(groups, "two", UID_BASE, NULL, &two, &err));
+	ok(cx_cgroup_make(groups, "three", UID_BASE, NULL, &three, &err));
 	ok(cx_cgroups_each(groups, collect, ids, &err));
 	while (n < 8 && ids[n][0] != '\0')
 		n++;
@@ -1011,7 +1027,7 @@ START_TEST(test_two_instances)
 	limit(1000, 256 << 20, 8);
 	pid = start_settled(enter_work, run_pause);
 	ok(cx_cgroups_open(name, &others, &err));
-	ok(cx_cgroup_make(others, "one", UID_BASE, &same, &err));
+	ok(cx_cgroup_make(others, "one", UID_BASE, NULL, &same, &err));
 	cx_cgroup_close(&same);
 	ck_assert_int_eq(remove_all(others, "one"), 0);
 	cx_cgroups_close(others, true);
@@ -1022,25 +1038,45 @@ START_TEST(test_two_instances)
 END_TEST
 
 /* The number that a file of the group begins with, in whichever tree it is. */
-static uint64_t number_in(const char *file)
+static uint64_t number_of(const struct cx_cgroup *of, const char *file)
 {
 	uint64_t value = 0;
 	char text[64];
 
-	for (unsigned i = 0; i < group.ntop; i++)
-		if (cx_read_small_file(group.top[i], file, text, sizeof text, &err) > 0)
+	for (unsigned i = 0; i < of->ntop; i++)
+		if (cx_read_small_file(of->top[i], file, text, sizeof text, &err) > 0)
 			value = strtoull(text, NULL, 10);
 	return value;
 }
 
-static void check_limits(const struct cx_limits *limits)
+static void check_limits(const struct cx_cgroup *of, const struct cx_limits *limits)
 {
-	ck_assert_uint_eq(number_in(v2 ? "work/cpu.max" : "work/cpu.cfs_quota_us"),
+	ck_assert_uint_eq(number_of(of, v2 ? "work/cpu.max" : "work/cpu.cfs_quota_us"),
 			  limits->cpu_milli * 100);
-	ck_assert_uint_eq(number_in(v2 ? "work/memory.max" : "work/memory.limit_in_bytes"),
+	ck_assert_uint_eq(number_of(of, v2 ? "work/memory.max" : "work/memory.limit_in_bytes"),
 			  limits->memory_bytes);
-	ck_assert_uint_eq(number_in("work/pids.max"), limits->pids);
+	ck_assert_uint_eq(number_of(of, "work/pids.max"), limits->pids);
 }
+
+/* The agent is bound from the first moment on, and with limits so is all else. */
+START_TEST(test_made_with_limits)
+{
+	static const struct cx_limits limits = { 1000, 256 << 20, 5 };
+	const char *const agent = v2 ? "agent/pids.max" : "pids.max";
+	struct cx_cgroup two;
+
+	ck_assert_uint_eq(number_of(&group, agent), CX_AGENT_PIDS);
+	ok(cx_cgroup_make(groups, "two", UID_BASE, &limits, &two, &err));
+	check_limits(&two, &limits);
+	ck_assert_uint_eq(number_of(&two, agent), CX_AGENT_PIDS + (v2 ? 0 : limits.pids));
+	ck_assert_int_eq(memcmp(&two.limits, &limits, sizeof limits), 0);
+	if (!v2) {
+		ck_assert_uint_eq(number_of(&two, "work/cpu.cfs_period_us"), 100000);
+		ck_assert_uint_eq(number_of(&two, "work/memory.swappiness"), 0);
+	}
+	cx_cgroup_close(&two);
+}
+END_TEST
 
 /* What is in force is not written again; what differs in one of them is. */
 START_TEST(test_limits_again)
@@ -1054,11 +1090,11 @@ START_TEST(test_limits_again)
 	ck_assert_uint_eq(group.limits.pids, 0);
 	for (size_t i = 0; i < CX_LEN(changes); i++) {
 		ok(cx_cgroup_limit(groups, &group, &changes[i], &err));
-		check_limits(&changes[i]);
+		check_limits(&group, &changes[i]);
 	}
 	ok(cx_cgroup_find(groups, "one", &found, &err)); /* knows of none */
 	ok(cx_cgroup_limit(groups, &found, &changes[0], &err));
-	check_limits(&changes[0]);
+	check_limits(&group, &changes[0]);
 	cx_cgroup_close(&found);
 }
 END_TEST
@@ -1112,7 +1148,7 @@ START_TEST(test_delegated_root)
 	leaf = openat(dir, "supervisor", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_eq(attach_file(leaf, "."), 0);
 	ok(cx_cgroups_open("inner", &own, &err));
-	ok(cx_cgroup_make(own, "one", UID_BASE, &inner, &err));
+	ok(cx_cgroup_make(own, "one", UID_BASE, NULL, &inner, &err));
 	ck_assert_int_eq(faccessat(dir, "caisson-inner/one/work", F_OK, 0), 0);
 	ck_assert_int_eq(attach_file(leaf, "."), 0); /* as a restart would */
 	cx_cgroup_close(&inner);
@@ -1140,6 +1176,8 @@ int main(void)
 	tcase_add_test(tcase, test_memory);
 	tcase_add_loop_test(tcase, test_weight, 0, 4);
 	tcase_add_test(tcase, test_cpu);
+	tcase_add_test(tcase, test_made_with_limits);
+	tcase_add_test(tcase, test_half_there);
 	tcase_add_test(tcase, test_agent_limits);
 	tcase_add_test(tcase, test_agent_has_room);
 	tcase_add_test(tcase, test_bad_limits);

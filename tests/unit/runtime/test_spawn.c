@@ -404,7 +404,7 @@ START_TEST(blank_lands_in_its_groups)
 
 	(void)snprintf(name, sizeof name, "spawn-%d", (int)getpid());
 	ck_assert_msg(cx_cgroups_open(name, &groups, &err) == 0, "%s", err.msg);
-	ck_assert_msg(cx_cgroup_make(groups, "one", BASE, &own, &err) == 0, "%s", err.msg);
+	ck_assert_msg(cx_cgroup_make(groups, "one", BASE, NULL, &own, &err) == 0, "%s", err.msg);
 	group = &own;
 	r = spawn(BASE, &s);
 	ck_assert_msg(r == 0, "%s", err.msg);
