@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/fd.h"
 #include "base/path.h"
 #include "base/str.h"
 
@@ -43,21 +42,23 @@ void cx_ids_close(struct cx_ids *ids)
 	cx_close(&ids->dir);
 }
 
-/* Appears with its text in it, so that nobody sees a reservation without an owner. */
+/* A link appears with its text in it, so that nobody sees a reservation without an owner. */
 static int publish(const struct cx_ids *ids, const char *name, const char *owner,
 		   struct cx_err *err)
 {
-	cx_autofd int fd = openat(ids->dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-	char link[64];
-
-	if (fd < 0)
-		return cx_fail(err, errno, "make a reservation of ids");
-	if (cx_write_all(fd, owner, strlen(owner), err) < 0)
-		return cx_wrap(err, "reservation of ids");
-	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	if (linkat(AT_FDCWD, link, ids->dir, name, AT_SYMLINK_FOLLOW) < 0)
+	if (symlinkat(owner, ids->dir, name) < 0)
 		return cx_fail(err, errno, "reserve ids from %s on", name);
 	return 0;
+}
+
+static bool read_owner(const struct cx_ids *ids, const char *name, char ret[CX_ID_OWNER_MAX])
+{
+	ssize_t n = readlinkat(ids->dir, name, ret, CX_ID_OWNER_MAX);
+
+	if (n <= 0 || n == CX_ID_OWNER_MAX)
+		return false;
+	ret[n] = '\0';
+	return true;
 }
 
 int cx_ids_reserve(struct cx_ids *ids, const char *owner, uint32_t *ret_base, struct cx_err *err)
@@ -114,13 +115,13 @@ int cx_ids_reclaim(struct cx_ids *ids, const char *run,
 		return -err->errnum;
 	}
 	while ((entry = readdir(dir)) != NULL) {
-		char owner[CX_ID_OWNER_MAX + 2];
+		char owner[CX_ID_OWNER_MAX];
 		struct cx_err ignored;
 		uint64_t base = 0;
 		bool used;
 
 		if (cx_parse_u64(entry->d_name, 0, UINT32_MAX, "name", &base, &ignored) < 0 ||
-		    cx_read_small_file(ids->dir, entry->d_name, owner, sizeof owner, &ignored) < 0)
+		    !read_owner(ids, entry->d_name, owner))
 			continue;
 		used = is_below(owner, run) ? keep((uint32_t)base, owner, arg) != 0
 					    : access(owner, F_OK) == 0;

@@ -7,8 +7,8 @@
 #include "base/err.h"
 
 /*
- * Ranges of 65,536 user ids, each with one owner on the whole host: a file named after the first id
- * in a directory that all instances share. Its text is the path of the owner, a directory or file
+ * Ranges of 65,536 user ids, each with one owner on the whole host: a symbolic link named after the
+ * first id in a directory that all instances share. It leads to the owner, a directory or file
  * whose existence says that the range is in use; whoever starts removes those whose owner is gone.
  */
 #define CX_IDS_DIR "/run/caisson-ids"

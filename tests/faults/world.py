@@ -161,7 +161,7 @@ class World:
         owners, mark = [], self.engine.run + "/"
         for name in files(harness.IDS):
             with contextlib.suppress(OSError):
-                owner = harness.read(os.path.join(harness.IDS, name)).strip()
+                owner = os.readlink(os.path.join(harness.IDS, name))
                 if owner.startswith(mark):
                     owners.append(owner[len(mark):].replace("sandboxes/", ""))
         return owners

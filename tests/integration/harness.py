@@ -540,8 +540,8 @@ class Engine:
                 if os.path.lexists(os.path.join(self.top, place, key))]
         left += [top for root in cgroup_roots() for top, names, _ in os.walk(root) if key in names]
         for name in os.listdir(IDS):
-            with contextlib.suppress(FileNotFoundError):
-                left += [f"ids {name}"] if read(os.path.join(IDS, name)).endswith("/" + key) else []
+            with contextlib.suppress(OSError):
+                left += [f"ids {name}"] if os.readlink(os.path.join(IDS, name)).endswith("/" + key) else []
         return left + [f"process {pid}" for pid in self.sandbox_pids(key)]
 
     def agents(self):

@@ -133,6 +133,28 @@ START_TEST(reclaims_what_has_no_owner)
 }
 END_TEST
 
+/* The longest owner is told whole; what nobody of ours has made is left alone. */
+START_TEST(any_owner_is_told)
+{
+	CX_AUTO(cx_ids_close) struct cx_ids ids;
+	char owner[CX_ID_OWNER_MAX + 1];
+	uint32_t base;
+
+	open_ids(&ids, 8);
+	memset(owner, 'x', sizeof owner);
+	owner[0] = '/';
+	owner[CX_ID_OWNER_MAX] = '\0';
+	ck_assert_int_lt(cx_ids_reserve(&ids, owner, &base, &err), 0);
+	ck_assert_int_eq(err.kind, CX_INVALID);
+	owner[CX_ID_OWNER_MAX - 1] = '\0';
+	ck_assert_int_eq(cx_ids_reserve(&ids, owner, &base, &err), 0);
+	ck_assert_int_eq(mknodat(ids.dir, "1073741824", S_IFREG | 0600, 0), 0);
+	ck_assert_int_eq(symlinkat(ours, ids.dir, "owner"), 0);
+	ck_assert_int_eq(cx_ids_reclaim(&ids, ours, keep_none, NULL, &err), 1);
+	ck_assert_int_eq(faccessat(ids.dir, "1073741824", F_OK, 0), 0);
+}
+END_TEST
+
 START_TEST(a_directory_open_to_others_is_refused)
 {
 	struct cx_ids ids;
@@ -154,6 +176,7 @@ int main(void)
 	tcase_add_test(tc, a_released_range_is_not_used_again_at_once);
 	tcase_add_test(tc, want_at_the_moment_of_a_release_loses_nothing);
 	tcase_add_test(tc, reclaims_what_has_no_owner);
+	tcase_add_test(tc, any_owner_is_told);
 	tcase_add_test(tc, a_directory_open_to_others_is_refused);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
