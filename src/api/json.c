@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/json.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
+
+#include "base/jsonload.h"
 
 void cx_json_start(void)
 {
@@ -13,8 +16,10 @@ void cx_json_start(void)
 int cx_json_parse(const char *text, size_t len, struct json_t **ret, struct cx_err *err)
 {
 	json_error_t why;
-	json_t *doc = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+	json_t *doc = cx_json_load(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
 
+	if (doc == NULL && json_error_code(&why) == json_error_out_of_memory)
+		return cx_fail(err, ENOMEM, "the body");
 	if (doc == NULL)
 		return cx_refuse(err, CX_INVALID, "the body is not valid JSON: line %d: %s",
 				 why.line, why.text);

@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 
 #include "base/clean.h"
+#include "base/jsonload.h"
 
 enum { PATH_MAX_BYTES = 4096 };
 
@@ -64,7 +65,7 @@ int cx_cli_call_raw(struct cx_cli *cli, struct cx_call *call, const json_t *body
 	call->ret_signo = &cli->signo;
 	if (cx_http_call(&cli->target, call, &reply, err) < 0)
 		return -err->errnum;
-	json = json_loadb(reply.body.p != NULL ? reply.body.p : "", reply.body.len, 0, NULL);
+	json = cx_json_load(reply.body.p != NULL ? reply.body.p : "", reply.body.len, 0, NULL);
 	if (reply.status < 200 || reply.status > 299)
 		return cx_cli_error_of(json, reply.status, err);
 	if (ret_json == NULL)

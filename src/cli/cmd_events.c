@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/jsonload.h"
+
 #include "cli/commands.h"
 #include "cli/lines.h"
 
@@ -44,7 +46,7 @@ static int print(const json_t *event, struct cx_err *err)
 static int take_line(void *arg, const char *text, size_t len, struct cx_err *err)
 {
 	struct watch *watch = arg;
-	CX_AUTO(json_decrefp) json_t *event = json_loadb(text, len, 0, NULL);
+	CX_AUTO(json_decrefp) json_t *event = cx_json_load(text, len, 0, NULL);
 	json_int_t seq = json_integer_value(json_object_get(event, "seq"));
 
 	if (seq <= watch->seq && strcmp(text_or_empty(event, "status"), "error") == 0)

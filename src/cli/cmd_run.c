@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/jsonload.h"
 #include "base/str.h"
 #include "cli/code.h"
 #include "cli/commands.h"
@@ -110,8 +111,8 @@ static int open_stream(struct cx_cli *cli, const char *id, json_t *body, struct 
 	if (cx_http_call(&cli->target, &call, &reply, err) < 0)
 		return -err->errnum;
 	if (reply.status != 101) {
-		answer = json_loadb(reply.body.p != NULL ? reply.body.p : "", reply.body.len, 0,
-				    NULL);
+		answer = cx_json_load(reply.body.p != NULL ? reply.body.p : "", reply.body.len, 0,
+				      NULL);
 		return cx_cli_error_of(answer, reply.status, err);
 	}
 	*ret = reply;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/jsonload.h"
 #include "base/loop.h"
 #include "cli/lines.h"
 #include "cli/progress.h"
@@ -54,7 +55,7 @@ static int show_event(struct watch *w, json_t *event, struct cx_err *err)
 static int take_line(void *arg, const char *text, size_t len, struct cx_err *err)
 {
 	struct watch *w = arg;
-	CX_AUTO(json_decrefp) json_t *event = json_loadb(text, len, 0, NULL);
+	CX_AUTO(json_decrefp) json_t *event = cx_json_load(text, len, 0, NULL);
 	const char *status = json_string_value(json_object_get(event, "status"));
 
 	if (status == NULL || w->last != NULL)

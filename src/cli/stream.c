@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/jsonload.h"
 #include "base/loop.h"
 #include "cli/cli.h"
 #include "cli/frame.h"
@@ -159,7 +160,7 @@ int cx_stream_status(json_t *exited, struct cx_err *err)
 static int take_json(struct state *st, const struct cx_frame *f, struct cx_err *err)
 {
 	CX_AUTO(json_decrefp)
-	json_t *json = json_loadb((const char *)f->data, f->len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *json = cx_json_load((const char *)f->data, f->len, JSON_REJECT_DUPLICATES, NULL);
 
 	if (!json_is_object(json))
 		return cx_refuse(err, CX_INTERNAL, "the stream's last frame is not a JSON object");

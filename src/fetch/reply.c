@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/jsonload.h"
+
 enum { ERRORS_MAX = 3 };
 
 struct words { /* text under construction, cut where it is full */
@@ -80,7 +82,7 @@ static void say_text(struct words *w, const char *body, size_t len)
 
 void cx_reply_words(const char *body, size_t len, char ret[CX_WORDS_SIZE])
 {
-	CX_AUTO(json_decrefp) json_t *root = json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
+	CX_AUTO(json_decrefp) json_t *root = cx_json_load(body, len, JSON_REJECT_DUPLICATES, NULL);
 	struct words w = { .to = ret };
 
 	ret[0] = '\0';
@@ -102,7 +104,7 @@ static bool is_token(const char *text)
 int cx_reply_token(const char *body, size_t len, char ret_token[CX_TOKEN_SIZE],
 		   uint32_t *ret_seconds, struct cx_err *err)
 {
-	CX_AUTO(json_decrefp) json_t *root = json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
+	CX_AUTO(json_decrefp) json_t *root = cx_json_load(body, len, JSON_REJECT_DUPLICATES, NULL);
 	const char *token = json_string_value(json_object_get(root, "token"));
 	const json_t *expires = json_object_get(root, "expires_in");
 	json_int_t seconds = json_integer_value(expires);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/jsonload.h"
 #include "base/str.h"
 #include "image/ref.h"
 
@@ -179,10 +180,11 @@ static size_t fitness(const char *text, const char *host, const char *repository
 static int load(const struct cx_buf *file, json_t **ret, struct cx_err *err)
 {
 	json_error_t why;
-	json_t *doc = file->len == 0 ? json_object()
-				     : json_loadb(file->p, file->len, JSON_REJECT_DUPLICATES, &why);
+	json_t *doc = file->len == 0
+			      ? json_object()
+			      : cx_json_load(file->p, file->len, JSON_REJECT_DUPLICATES, &why);
 
-	if (doc == NULL && file->len == 0)
+	if (doc == NULL && (file->len == 0 || json_error_code(&why) == json_error_out_of_memory))
 		return cx_fail(err, ENOMEM, "credentials");
 	if (doc == NULL) /* not jansson's words: they quote what stands there */
 		return cx_refuse(err, CX_INVALID, "line %d: it is not JSON", why.line);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/jsonload.h"
 #include "base/str.h"
 #include "image/ref.h"
 
@@ -161,8 +162,10 @@ static int parse_descriptor(const json_t *object, struct descriptor *ret, struct
 static int parse(const struct cx_buf *text, json_type type, json_t **ret, struct cx_err *err)
 {
 	json_error_t why;
-	json_t *doc = json_loadb(text->p, text->len, JSON_REJECT_DUPLICATES, &why);
+	json_t *doc = cx_json_load(text->p, text->len, JSON_REJECT_DUPLICATES, &why);
 
+	if (doc == NULL && json_error_code(&why) == json_error_out_of_memory)
+		return cx_fail(err, ENOMEM, "JSON");
 	if (doc == NULL)
 		return cx_refuse(err, CX_INVALID, "line %d: %s", why.line, why.text);
 	if (json_typeof(doc) != type) {
