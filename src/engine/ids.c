@@ -82,6 +82,14 @@ int cx_ids_reserve(struct cx_ids *ids, const char *owner, uint32_t *ret_base, st
 			 ids->count);
 }
 
+/* One that fails once, for want of memory, say, is tried again: nobody comes back to it. */
+static int remove_entry(const struct cx_ids *ids, const char *name)
+{
+	int r = unlinkat(ids->dir, name, 0);
+
+	return r == 0 ? 0 : unlinkat(ids->dir, name, 0);
+}
+
 void cx_ids_release(struct cx_ids *ids, uint32_t base)
 {
 	char name[16];
@@ -89,8 +97,7 @@ void cx_ids_release(struct cx_ids *ids, uint32_t base)
 	if (base == 0)
 		return;
 	(void)snprintf(name, sizeof name, "%u", base);
-	if (unlinkat(ids->dir, name, 0) < 0) /* want of memory, say; nobody comes back to it */
-		(void)unlinkat(ids->dir, name, 0);
+	(void)remove_entry(ids, name);
 }
 
 static int is_below(const char *path, const char *dir)
@@ -98,6 +105,12 @@ static int is_below(const char *path, const char *dir)
 	size_t len = strlen(dir);
 
 	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+/* Of what cannot be looked at now nothing is known: it stays. */
+static bool is_there(const char *path)
+{
+	return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 int cx_ids_reclaim(struct cx_ids *ids, const char *run,
@@ -124,8 +137,8 @@ int cx_ids_reclaim(struct cx_ids *ids, const char *run,
 		    !read_owner(ids, entry->d_name, owner))
 			continue;
 		used = is_below(owner, run) ? keep((uint32_t)base, owner, arg) != 0
-					    : access(owner, F_OK) == 0;
-		if (!used && unlinkat(ids->dir, entry->d_name, 0) == 0)
+					    : is_there(owner);
+		if (!used && remove_entry(ids, entry->d_name) == 0)
 			freed++;
 	}
 	(void)closedir(dir);

@@ -60,7 +60,7 @@ static int discard_run_files(struct cx_sandbox *sb, struct cx_err *err)
 	}
 	cx_ids_release(&h->ids, sb->record.uid_base);
 	cx_egress_release(h, sb->record.slot);
-	if (unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR) < 0) /* as the ids' file */
+	if (unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR) < 0) /* as the ids' entry */
 		(void)unlinkat(h->dirs.sandboxes, sb->record.id, AT_REMOVEDIR);
 	return 0;
 }

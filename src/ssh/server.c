@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ssh/server.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -200,6 +201,13 @@ static bool is_connected(const struct cx_server *s)
 	       (ssh_get_status(s->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0;
 }
 
+/* It says so and goes on without what it had no memory for, so that its client may wait for ever.
+ */
+static bool lacks_memory(const struct cx_server *s)
+{
+	return strstr(ssh_get_error(s->session), "Out of memory") != NULL;
+}
+
 /* 1: go on; 0: the client has gone. */
 static int turn(struct cx_server *s, struct cx_err *err)
 {
@@ -209,6 +217,8 @@ static int turn(struct cx_server *s, struct cx_err *err)
 		return -err->errnum;
 	(void)ssh_event_dopoll(s->event, 0); /* the session's status tells what is wrong */
 	turn_channels(s);
+	if (lacks_memory(s))
+		return cx_fail(err, ENOMEM, "libssh");
 	if (s->why.errnum != 0) {
 		*err = s->why;
 		return -err->errnum;
