@@ -156,10 +156,11 @@ def programs_of(build):
 
 
 def identity(build):
-    """A text that is another one when programs or libraries are: places are of these."""
+    """A text that is another one when programs or libraries are, whose places they are, or the eyes that look at them."""
     programs, told = programs_of(build), hashlib.sha256()
     linked = subprocess.run(["ldd", *programs], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-    for path in programs + sorted(set(re.findall(r"(/\S+) \(0x", linked))):
+    eyes = sorted(entry.path for entry in os.scandir(os.path.dirname(os.path.abspath(__file__))) if entry.is_file())
+    for path in programs + sorted(set(re.findall(r"(/\S+) \(0x", linked))) + eyes:
         with open(path, "rb") as file:
             told.update(hashlib.sha256(file.read()).digest())
     return told.hexdigest()

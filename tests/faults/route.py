@@ -165,7 +165,12 @@ class Route:
                 self.hear(task, result)
         self.new.without(done)
         self.again.without(done)
-        self.lessons = [task for task in self.lessons if not done[task]]
+        waiting, self.lessons = self.lessons, []
+        for task in waiting:  # each stands there more than once
+            if done[task] > 0:
+                done[task] -= 1
+            else:
+                self.lessons.append(task)
         self.later = [task for task in self.later if not done[task]]
 
     # ---- what is next ----------------------------------------------------------------------------

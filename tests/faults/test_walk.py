@@ -89,6 +89,15 @@ def test_a_walk_that_was_cut_off_goes_on_behind_what_it_took(tmp_path):
     assert len(list(route.Journal(path, "one").results())) == len(first) + len(taken) + route.LESSONS
 
 
+def test_a_walk_that_was_cut_off_in_its_lessons_takes_the_others(tmp_path):
+    path = str(tmp_path / "state")
+    found = route.Route([FAILS, DIES], 7, False, False, route.Journal(path, "one"))
+    lesson, = found.next(False)
+    found.tell(lesson, Result(None, {}, [], ""))
+    again = route.Route([FAILS, DIES], 7, False, False, route.Journal(path, "one"))
+    assert len(again.lessons) == len(found.lessons) and route.LESSONS > 1
+
+
 def test_a_state_of_another_build_counts_for_nothing(tmp_path):
     path = str(tmp_path / "state")
     rest(told([FAILS], route.Journal(path, "one")))
@@ -118,6 +127,26 @@ class Fake(walker.Walker):
 
 
 TASKS = [Task(FAILS, place, 1) for place in sorted(PLACES)[:8]]
+
+
+def test_places_of_a_row_that_is_wrong_are_told():
+    class Learning(Fake):
+        def point(self, task, last):
+            result = super().point(task, last)
+            return result._replace(places={"caissond": {f"new {task.place}": (1, 1)}})
+    fake = Learning([TASKS[3].place])
+    fake.told = collections.defaultdict(set)
+    places = [place for _, result in fake.take(TASKS) for place in result.places["caissond"]]
+    assert sorted(places) == sorted(f"new {task.place}" for task in TASKS)
+    assert not any(result.places["caissond"] for _, result in fake.take(TASKS[:2])), "told already"
+
+
+def test_the_first_of_several_is_given_its_time_too():
+    class Slow(Fake):
+        def row(self, tasks):
+            return [Result("write", {}, ["not yet"] if len(tasks) > 1 else [], "")]
+    (task, result), = Slow().take(TASKS)
+    assert task == TASKS[0] and not result.wrong
 
 
 def test_of_several_there_is_one_look():

@@ -20,6 +20,7 @@ from route import ALL, Result
 JOB = "i=0; while :; do i=$((i+1)); echo $i >/next; mv /next /count; sleep 1; done"
 COMMAND = "kept"  # its id
 DEATHS = 2  # of workers, of one caissond
+REBORN = ("restart", "gateway")  # scenes in which the next point would repair what this one has lost
 STARTS = 3  # tries to have an engine
 SOON_SECONDS = 10  # for an engine to come to rest, where each point is taken again if it does not
 TROUBLE = (AssertionError, subprocess.SubprocessError, ValueError, KeyError, *world.TROUBLE)
@@ -82,16 +83,19 @@ class Walker:
         Of several points the costly looks are taken once, behind the last one. When something is wrong, the last one is
         taken again alone; when that is not it, so is each of the others; and when none is, it is what they do together.
         """
+        return [(task, self.news(task.case.scene, result)) for task, result in self.sift(tasks)]
+
+    def sift(self, tasks):
         results = self.row(tasks)
         wrong = results[-1]
-        if not wrong.wrong or len(results) == 1:
+        if not wrong.wrong or len(tasks) == 1:
             return list(zip(tasks, results))
         *before, last = tasks[:len(results)]
         alone = self.row([last])[0]
         if alone.wrong:
-            return [*self.take(before), (last, alone)]
+            return [*(self.sift(before) if before else []), (last, alone)]
         others = [(task, self.row([task])[0]) for task in before]
-        if not any(result.wrong for _, result in others):
+        if before and not any(result.wrong for _, result in others):
             alone = wrong._replace(behind=tuple(task.at for task in before))
         return [*others, (last, alone)]
 
@@ -108,7 +112,7 @@ class Walker:
         self.plans, self.places, self.scene, where = {}, {}, None, ""
         self.begin()
         try:
-            wrong = self.calm(task) or self.act(task) or (self.survived() if last else [])
+            wrong = self.calm(task) or self.act(task) or (self.survived() if last or task.case.scene in REBORN else [])
         except TROUBLE as error:
             at = traceback.extract_tb(error.__traceback__)[-1]
             wrong = [f"{type(error).__name__}: {error} ({at.name})"[:700]]
@@ -141,7 +145,7 @@ class Walker:
         happened = scene.fired()
         if wrong := self.world.settle(self.patience):
             return wrong
-        self.places = {program: self.news(case.scene, program, plan.places()) for program, plan in self.plans.items()}
+        self.places = {program: plan.places() for program, plan in self.plans.items()}
         self.programs.disarm()
         if not happened and scene.fired() and (wrong := self.world.settle(self.patience)):
             return wrong
@@ -150,12 +154,14 @@ class Walker:
         self.check(case, scene)
         return self.world.settle(self.patience)
 
-    def news(self, scene, program, places):
-        """Those that were not told before."""
-        told = self.told[scene, program]
-        new = {place: row for place, row in places.items() if place not in told}
-        told.update(new)
-        return new
+    def news(self, scene, result):
+        """The same with the places only that were not told before."""
+        places = {}
+        for program, passed in result.places.items():
+            told = self.told[scene, program]
+            places[program] = {place: row for place, row in passed.items() if place not in told}
+            told.update(passed)
+        return result._replace(places=places)
 
     def scene_of(self, case):
         """The scene, on a sandbox of its own when that one's first process is to die."""
@@ -197,6 +203,8 @@ class Walker:
         self.pid, self.workers = pid, workers
         if self.deaths < DEATHS or task.case.scene == "restart":
             return []
+        if wrong := self.survived():  # of what another start would repair
+            return wrong
         self.world.kill()
         wrong = self.world.settle(self.patience)
         self.pid, self.deaths, self.workers = self.world.engine.pid, 0, self.world.workers()
