@@ -207,7 +207,7 @@ int cx_store_open(const char *file, struct cx_store **ret, struct cx_err *err)
 	(void)sqlite3_extended_result_codes(store->db, 1);
 	/* NORMAL with WAL: survives any crash of a process; a power cut may lose the last rows,
 	 * and with them end the sandboxes themselves. EXCLUSIVE: there is one gateway, which so
-	 * need not lock, and look who wrote, at each statement. */
+	 * need not lock, and look who wrote, at each statement; walfile.h depends on it. */
 	if (cx_store_exec(
 		    store,
 		    "PRAGMA busy_timeout=2000; PRAGMA locking_mode=EXCLUSIVE;"
