@@ -110,7 +110,8 @@ static int is_below(const char *path, const char *dir)
 /* Of what cannot be looked at now nothing is known: it stays. */
 static bool is_there(const char *path)
 {
-	return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+	return access(path, F_OK) == 0 ||
+	       (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG);
 }
 
 int cx_ids_reclaim(struct cx_ids *ids, const char *run,

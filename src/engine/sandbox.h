@@ -11,7 +11,8 @@
 
 /*
  * One sandbox from blank to gone. What happens to it is an event; sandbox_state.c has the table of
- * state and event. Nothing here waits: an agent, a dying process and a busy cgroup come back as events.
+ * state and event. Nothing here waits: an agent, a dying process and a busy cgroup come back as
+ * events.
  */
 enum cx_sandbox_state {
 	CX_SANDBOX_STARTING, /* made, its agent has not said hello */

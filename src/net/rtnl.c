@@ -2,6 +2,7 @@
 #include "net/rtnl.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/pkt_sched.h>
@@ -13,6 +14,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
 	CREATE = NLM_F_CREATE | NLM_F_EXCL,
@@ -20,6 +22,7 @@ enum {
 	BURST_MIN = 256 * 1024, /* bytes: some of the largest packets that one system call makes */
 	BURST_PARTS = 50,	/* of what may leave in a second */
 	QUEUE_PARTS = 20,	/* the same, of what may wait */
+	LEFT_MAX = 65536,	/* packets of an answer that nobody reads */
 };
 
 struct cx_rtnl {
@@ -49,6 +52,7 @@ int cx_rtnl_open(struct cx_rtnl **ret, struct cx_err *err)
 	if (nl_connect(rtnl->sock, NETLINK_ROUTE) < 0)
 		return cx_fail(err, errno != 0 ? errno : EIO, "connect to rtnetlink");
 	nl_socket_disable_auto_ack(rtnl->sock);
+	nl_socket_disable_seq_check(rtnl->sock); /* drop_answer() sees to it */
 	(void)nl_socket_modify_err_cb(rtnl->sock, NL_CB_CUSTOM, note_error, rtnl);
 	*ret = cx_take_ptr(&rtnl);
 	return 0;
@@ -78,6 +82,21 @@ static struct nl_msg *begin(int type, int flags, const void *head, size_t len)
 	return msg;
 }
 
+/*
+ * What is left of an answer that was not read to its end, for want of memory, say, would be taken
+ * for that of the next question, and so on for ever. The kernel has answered when it was asked.
+ */
+static void drop_answer(const struct cx_rtnl *rtnl)
+{
+	int fd = nl_socket_get_fd(rtnl->sock);
+	char byte;
+
+	for (unsigned i = 0; i < LEFT_MAX; i++)
+		if (recv(fd, &byte, sizeof byte, MSG_DONTWAIT) < 0 && errno != EINTR &&
+		    errno != ENOBUFS)
+			break;
+}
+
 /* Takes msg. An answer with content goes to fn; without fn there is only an acknowledgement. */
 static int talk(struct cx_rtnl *rtnl, struct nl_msg **msg, int (*fn)(struct nl_msg *msg, void *arg),
 		void *arg, struct cx_err *err)
@@ -94,6 +113,8 @@ static int talk(struct cx_rtnl *rtnl, struct nl_msg **msg, int (*fn)(struct nl_m
 	if (r < 0)
 		return cx_fail(err, EIO, "ask the kernel: %s", nl_geterror(r));
 	r = fn == NULL ? nl_wait_for_ack(rtnl->sock) : nl_recvmsgs_default(rtnl->sock);
+	if (r < 0 || rtnl->errnum != 0)
+		drop_answer(rtnl);
 	if (rtnl->errnum != 0)
 		return cx_fail(err, rtnl->errnum, "rtnetlink");
 	/* A list that changed while it was told is as good as one of a moment earlier or later. */

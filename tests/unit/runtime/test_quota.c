@@ -17,6 +17,7 @@
 
 #include "check_main.h"
 
+#include "base/fd.h"
 #include "runtime/loopdev.h"
 #include "runtime/process.h"
 #include "runtime/quota.h"
