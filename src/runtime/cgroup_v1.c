@@ -116,11 +116,10 @@ static bool has_line(const char *lines, const char *line)
 {
 	size_t len = strlen(line);
 
-	while (lines != NULL && (strncmp(lines, line, len) != 0 || lines[len] != '\n')) {
-		lines = strchr(lines, '\n');
-		lines += lines != NULL;
-	}
-	return lines != NULL;
+	for (const char *at = lines, *end; (end = strchr(at, '\n')) != NULL; at = end + 1)
+		if ((size_t)(end - at) == len && memcmp(at, line, len) == 0)
+			return true;
+	return false;
 }
 
 static int restrict_devices(const struct cx_cgroup_tree *tree, struct cx_err *err)
