@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/jsonload.h"
-
 #include "cli/commands.h"
 #include "cli/lines.h"
 

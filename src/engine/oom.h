@@ -5,9 +5,8 @@
 #include "engine/host.h"
 
 /*
- * Hears that the kernel has killed in a sandbox for want of memory. On
- * v1 it looks also, from cx_oom_begin() on, whether too much waits in sockets, for which the kernel
- * kills nobody.
+ * Hears that the kernel has killed in a sandbox for want of memory. On v1 it looks also, from
+ * cx_oom_begin() on, whether too much waits in sockets, for which the kernel kills nobody.
  */
 struct cx_oom;
 

@@ -201,8 +201,7 @@ static bool is_connected(const struct cx_server *s)
 	       (ssh_get_status(s->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0;
 }
 
-/* It says so and goes on without what it had no memory for, so that its client may wait for ever.
- */
+/* libssh goes on without what it had no memory for, and its client might wait for ever. */
 static bool lacks_memory(const struct cx_server *s)
 {
 	return strstr(ssh_get_error(s->session), "Out of memory") != NULL;
