@@ -92,7 +92,8 @@ static bool take_message(const struct nlmsghdr *head, struct cx_refusal *r)
 {
 	const struct nfgenmsg *general = mnl_nlmsg_get_payload(head);
 	const struct nlattr *attr = mnl_nlmsg_get_payload_offset(head, sizeof *general);
-	const uint8_t *end = mnl_nlmsg_get_payload_tail(head);
+	/* The library's own end of a message is that of its padding, which need not be there. */
+	const uint8_t *end = (const uint8_t *)head + head->nlmsg_len;
 	bool known = false;
 
 	*r = (struct cx_refusal){ 0 };
