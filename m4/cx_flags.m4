@@ -33,6 +33,7 @@ AC_DEFUN([CX_COMPILER_FLAGS], [
     -fstack-clash-protection -fcf-protection -ftrivial-auto-var-init=zero])
   AGENT_CFLAGS="-std=c17 $CX_WARN $CX_HARDEN -ffunction-sections -fdata-sections"
   AGENT_LDFLAGS="-static -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack"
+  AM_CONDITIONAL([SANITIZERS], [test "${with_sanitizers:-no}" != no])
   AS_IF([test "${with_sanitizers:-no}" != no],
     [CX_CFLAGS="-std=c17 $CX_WARN -fsanitize=$with_sanitizers -fno-omit-frame-pointer -fno-sanitize-recover=all"
      CX_LDFLAGS="-fsanitize=$with_sanitizers"],

@@ -202,6 +202,12 @@ static void open_connection(struct cx_listener *at, struct MHD_Connection *conne
 	sweep_later(at->http);
 }
 
+/* When its epoll_ctl() fails libmicrohttpd drops a connection without ending its request. */
+static void end_request(struct MHD_Connection *connection, void *req)
+{
+	cx_http_on_completed(NULL, connection, &req, MHD_REQUEST_TERMINATED_WITH_ERROR);
+}
+
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
 			  enum MHD_ConnectionNotificationCode what)
 {
@@ -214,6 +220,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	if (c == NULL)
 		return;
 	*context = NULL;
+	end_request(connection, c->req);
 	cx_http_end_connection(c);
 	cx_peers_remove(&c->at->peers, &c->peer);
 	cx_loop_leave(c->at->http->o.loop, &c->watch); /* and c is freed */

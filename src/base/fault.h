@@ -56,6 +56,8 @@ struct cx_fault_plan {
 int cx_fault_step(const char *name, struct cx_err *err);
 /* For the calls: the errno to fail with, or 0. */
 int cx_fault_point(enum cx_fault_kind kind, const char *name);
+/* A program that defines it hears of each allocation that is made to fail. */
+void cx_fault_no_memory(void) __attribute__((weak));
 #else
 static inline int cx_fault_step(const char *name, struct cx_err *err)
 {

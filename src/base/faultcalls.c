@@ -188,6 +188,8 @@ static bool no_memory(const char *name)
 {
 	bool none = cx_fault_point(CX_FAULT_MEMORY, name) != 0;
 
+	if (none && cx_fault_no_memory != NULL)
+		cx_fault_no_memory();
 	if (none)
 		errno = ENOMEM;
 	return none;

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,7 +17,10 @@
 #include "proto/reap_msgs.h"
 #include "runtime/caps.h"
 
-enum { AGAIN_MS = 1000 }; /* between two starts of one that does not live */
+enum {
+	AGAIN_MS = 1000,       /* between two starts of one that does not live */
+	UNREAD_MAX = 64 << 10, /* bytes; orders have the rest of the socket's buffer */
+};
 
 static void send_waiting(struct cx_reaper *r);
 
@@ -203,6 +208,30 @@ void cx_reaper_take(struct cx_reaper *reaper, struct cx_reaping *reaping)
 	send_waiting(reaper);
 }
 
+static bool reads(const struct cx_reaper *r)
+{
+	int unread;
+
+	return r->link != NULL && ioctl(cx_link_sock(r->link), SIOCOUTQ, &unread) == 0 &&
+	       unread < UNREAD_MAX;
+}
+
+void cx_reaper_let_go(struct cx_reaper *reaper, int *fds, unsigned n)
+{
+	static const struct cx_msg_let_go none;
+	struct cx_err err;
+
+	for (unsigned at = 0, some; at < n && reads(reaper); at += some) {
+		int sock = cx_link_sock(reaper->link);
+
+		some = n - at < CX_PACKET_FDS_MAX ? n - at : CX_PACKET_FDS_MAX;
+		if (cx_msg_let_go_send(sock, 0, &none, fds + at, some, &err) < 0)
+			break; /* closed here then, and the loop hears why */
+	}
+	while (n > 0)
+		cx_close(&fds[--n]);
+}
+
 static void withdraw(struct cx_reaper *r, const struct cx_reaping *one)
 {
 	struct cx_reaping **at = &r->first;
@@ -253,6 +282,13 @@ static int take_trees(struct cx_cgroups **ret, struct cx_err *err)
 	return cx_cgroups_of_dirs(dirs, n, ret, err);
 }
 
+static bool is_let_go(struct cx_packet *packet)
+{
+	struct cx_msg_let_go m;
+
+	return packet->type == CX_MSG_let_go && cx_msg_let_go_get(&packet->body, &m);
+}
+
 /* Dropping the packet is closing what came with it; the mounts go before the groups do. */
 static int reap_one(struct cx_cgroups *groups, struct cx_packet *packet, struct cx_err *err)
 {
@@ -285,7 +321,7 @@ int cx_reap_main(struct cx_err *err)
 		return -err->errnum;
 	do {
 		r = cx_packet_recv(CX_REAPER_FD_CONTROL, &packet, err);
-		if (r > 0 && reap_one(groups, &packet, err) < 0)
+		if (r > 0 && !is_let_go(&packet) && reap_one(groups, &packet, err) < 0)
 			r = -err->errnum;
 		cx_packet_drop(&packet);
 	} while (r > 0);

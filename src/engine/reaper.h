@@ -42,6 +42,11 @@ void cx_reaper_open(struct cx_reaper *ret, struct cx_host *host);
 void cx_reaper_take(struct cx_reaper *reaper, struct cx_reaping *reaping);
 /* done() does not come; its descriptors are closed. Harmless for one that was never taken. */
 void cx_reaper_forget(struct cx_reaper *reaper, struct cx_reaping *reaping);
+/*
+ * Closes the n descriptors, -EBADF then, whose closing ends mounts: the reaper waits for it, unless
+ * there is none now or it is far behind.
+ */
+void cx_reaper_let_go(struct cx_reaper *reaper, int *fds, unsigned n);
 void cx_reaper_close(struct cx_reaper *reaper);
 
 /* All of `caissond --reap`: serves until its control socket closes. Two capabilities. */

@@ -75,7 +75,6 @@ static int claim_steps(struct cx_sandbox *sb, struct cx_err *err)
 {
 	struct cx_host *h = sb->set->host;
 	struct cx_msg_claim m = { .hostname = cx_str_of(sb->plan->hostname) };
-	/* Let go when the claim is on its way: the agent is at work then. */
 	CX_AUTO(cx_rootfs_drop) struct cx_rootfs_clones clones = { .n = 0 };
 	cx_autofd int root = -EBADF;
 
@@ -91,8 +90,11 @@ static int claim_steps(struct cx_sandbox *sb, struct cx_err *err)
 	sb->set->usual = sb->plan->limits;
 	if (cx_fault_step("claim", err) < 0)
 		return -err->errnum;
-	if (cx_msg_claim_send(cx_link_sock(sb->agent), CX_CLAIM_REQUEST, &m, &root, 1, err) == 0)
+	if (cx_msg_claim_send(cx_link_sock(sb->agent), CX_CLAIM_REQUEST, &m, &root, 1, err) == 0) {
+		if (clones.attached == 0)
+			cx_reaper_let_go(sb->set->reaper, clones.fds, clones.n);
 		return 0;
+	}
 	sb->lost = err->errnum == EPIPE || err->errnum == ECONNRESET;
 	return -err->errnum;
 }

@@ -79,7 +79,6 @@
 	M(0x62, create_linked, CX_FIELDS_CREATE_LINKED)	  /* create, network and egress in one */  \
 	M(0x63, created_linked, CX_FIELDS_CREATED_LINKED) /* its answer; fds: as of created */
 
-#define CX_FIELDS_NONE(F)
 #define CX_FIELDS_HELLO(F) F(u32, version, 1)
 #define CX_FIELDS_READY(F) \
 	F(u32, version, 1) \

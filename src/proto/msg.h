@@ -15,6 +15,8 @@
  * fields within their bounds and nothing behind them, or false) and cx_msg_example_send(). Fuzzers
  * and round-trip tests are expansions of the same lists.
  */
+#define CX_FIELDS_NONE(F)
+
 #define CX_SIZE_u32(max)   4
 #define CX_SIZE_u64(max)   8
 #define CX_SIZE_str(max)   (4 + (max))

@@ -77,7 +77,6 @@ enum { CX_NAME_MAX = 253, CX_PERMIT_PORTS_MAX = 64, CX_WHY_MAX = 31 };
 	M(0x06, permit_error, CX_FIELDS_PERMIT_ERROR)                                        \
 	M(0x07, pools, CX_FIELDS_POOLS)		/* at the start, before services_end */      \
 	M(0x08, reachable, CX_FIELDS_REACHABLE) /* the same, one for each of allow_private */
-#define CX_FIELDS_NONE(F)
 #define CX_FIELDS_SERVICE(F)  F(str, name, CX_NAME_MAX) F(bytes, address, 16) F(u32, port, 65535)
 #define CX_FIELDS_UPSTREAM(F) F(bytes, address, 16) F(u32, port, 65535)
 /*

@@ -27,7 +27,7 @@ struct cx_rootfs_writable {
 /*
  * Layers as one sandbox sees them. The overlay made of them has mounts of its own: they are only to
  * be let go, and for each of them the kernel waits until no processor can be looking at it (RCU,
- * some 200 us). So they are the caller's, for a moment at which nobody waits for it.
+ * some 200 us). So they are for the caller to close, where nobody waits for it.
  */
 enum { CX_ROOTFS_LAYERS_MAX = 127 };
 struct cx_rootfs_clones {

@@ -2,7 +2,6 @@
 #include "ssh/server.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/fd.h"
 #include "base/loop.h"
@@ -201,12 +200,6 @@ static bool is_connected(const struct cx_server *s)
 	       (ssh_get_status(s->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0;
 }
 
-/* libssh goes on without what it had no memory for, and its client might wait for ever. */
-static bool lacks_memory(const struct cx_server *s)
-{
-	return strstr(ssh_get_error(s->session), "Out of memory") != NULL;
-}
-
 /* 1: go on; 0: the client has gone. */
 static int turn(struct cx_server *s, struct cx_err *err)
 {
@@ -216,8 +209,6 @@ static int turn(struct cx_server *s, struct cx_err *err)
 		return -err->errnum;
 	(void)ssh_event_dopoll(s->event, 0); /* the session's status tells what is wrong */
 	turn_channels(s);
-	if (lacks_memory(s))
-		return cx_fail(err, ENOMEM, "libssh");
 	if (s->why.errnum != 0) {
 		*err = s->why;
 		return -err->errnum;

@@ -22,7 +22,7 @@ FAULTS_MAX = 55  # of a command and who becomes it
 ROUNDS = 11  # the first ones, when memory is got, are not among them
 WARM_UP = 3
 ROLES = {"caisson-gateway"[:15]: "gateway", "caisson-spawner"[:15]: "spawner", "caisson-resolver"[:15]: "resolver",
-         "caisson-agent": "agent"}
+         "caisson-reaper": "reaper", "caisson-agent": "agent"}
 
 
 # ---- the bounds ------------------------------------------------------------------------------------
