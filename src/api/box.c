@@ -218,6 +218,15 @@ int cx_box_set(char **slot, const char *text, struct cx_err *err)
 	return 0;
 }
 
+void cx_box_set_word(struct cx_box *box, enum cx_box_word which, char **slot, const char *word)
+{
+	if (word == NULL)
+		return;
+	free(*slot);
+	*slot = cx_take_ptr(&box->words[which]);
+	(void)snprintf(*slot, CX_BOX_WORD_MAX, "%s", word);
+}
+
 bool cx_box_save(struct cx_box *box)
 {
 	struct cx_err err;

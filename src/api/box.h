@@ -15,8 +15,7 @@
 enum {
 	CX_BOX_LOG_MAX = 1 << 20, /* bytes kept of a start command's output */
 	CX_BOX_LOG_CHUNK = 65536,
-	CX_BOX_WORDS = 3,     /* that say how it ended: status, type, reason */
-	CX_BOX_WORD_MAX = 32, /* bytes of each */
+	CX_BOX_WORD_MAX = 40, /* bytes, its NUL included */
 };
 
 enum cx_box_change { CX_BOX_AT_REST, CX_BOX_PAUSING, CX_BOX_RESUMING };
@@ -38,6 +37,16 @@ struct cx_box_net {
 	struct cx_engine_call call;    /* network or egress */
 	struct cx_timer patience;
 	struct cx_resolver_slot names;
+};
+
+/* What must be noted also when there is no memory: what caissond made, and how it ended. */
+enum cx_box_word {
+	CX_WORD_ID,
+	CX_WORD_ENGINE_ID,
+	CX_WORD_STATUS,
+	CX_WORD_TYPE,
+	CX_WORD_REASON,
+	CX_BOX_WORDS,
 };
 
 struct cx_box {
@@ -73,7 +82,7 @@ struct cx_box {
 	struct cx_buf start;
 	char *cwd, *user;
 	char told[16];		      /* the status that watchers heard last */
-	char *words[CX_BOX_WORDS];    /* room for those of its end, which is told without memory */
+	char *words[CX_BOX_WORDS];    /* room for what is noted without memory */
 	char *oom_message;	      /* NULL: caissond has not told what filled its memory */
 	bool configuring, configured; /* its agent was asked, and has done so */
 	bool destroying, reading_log, log_is_read;
@@ -100,6 +109,8 @@ struct cx_box *cx_box_find_engine(struct cx_gateway *gw, const char *engine_id);
 bool cx_box_is(const char *a, const char *b); /* the same text; a may be NULL */
 /* Replaces a text of the row by a copy. */
 CX_MUST int cx_box_set(char **slot, const char *text, struct cx_err *err);
+/* The same in the room that was made for it when the box was, once; word may be NULL, for none. */
+void cx_box_set_word(struct cx_box *box, enum cx_box_word which, char **slot, const char *word);
 /*
  * Watchers hear of it. False: it could not be written, which is told to the log; the sandbox itself
  * is what counts.

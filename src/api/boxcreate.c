@@ -234,14 +234,14 @@ static void on_created(struct cx_engine_call *call, struct cx_engine_answer *ans
 		cx_box_finish(box);
 		return;
 	}
-	if (!cx_str_copy(answer->created.id, id, sizeof id) ||
-	    cx_box_set(&box->row.engine_id, id, &box->why) < 0 ||
-	    (box->row.id == NULL && cx_box_set(&box->row.id, id, &box->why) < 0)) {
-		/* Not named, it cannot be destroyed here; the next adoption will. */
+	if (!cx_str_copy(answer->created.id, id, sizeof id)) {
 		(void)cx_refuse(&box->why, CX_INTERNAL, "caissond gave the sandbox no id");
 		cx_box_finish(box);
 		return;
 	}
+	cx_box_set_word(box, CX_WORD_ENGINE_ID, &box->row.engine_id, id);
+	if (box->row.id == NULL)
+		cx_box_set_word(box, CX_WORD_ID, &box->row.id, id);
 	cx_box_enter(box);
 	if (box->phase == CX_BOX_ENDING)
 		cx_box_remove(box);

@@ -56,24 +56,14 @@ static void set_or_log(struct cx_box *box, char **slot, const char *text)
 		cx_log_err(CX_LOG_ERROR, &err, "sandbox not recorded", "id", box->row.id, NULL);
 }
 
-/* In the room that was made for it when the box was. */
-static void set_word(char **slot, char **room, const char *word)
-{
-	if (word == NULL)
-		return;
-	free(*slot);
-	*slot = cx_take_ptr(room);
-	(void)snprintf(*slot, CX_BOX_WORD_MAX, "%s", word);
-}
-
 void cx_box_mark(struct cx_box *box, const struct cx_ending *how)
 {
 	if (has_ended(&box->row))
 		return;
-	set_word(&box->row.status, &box->words[0], how->status);
-	set_word(&box->row.error_type, &box->words[1], how->type);
-	set_word(&box->row.termination_reason, &box->words[2],
-		 how->reason != NULL ? how->reason : how->type);
+	cx_box_set_word(box, CX_WORD_STATUS, &box->row.status, how->status);
+	cx_box_set_word(box, CX_WORD_TYPE, &box->row.error_type, how->type);
+	cx_box_set_word(box, CX_WORD_REASON, &box->row.termination_reason,
+			how->reason != NULL ? how->reason : how->type);
 	set_or_log(box, &box->row.error_message, how->message);
 	box->row.ended_ms = cx_wall_ms();
 }
