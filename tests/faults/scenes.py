@@ -165,8 +165,11 @@ class Exec(Scene):
 
     def check(self):
         if self.said_yes():
-            said = self.answer  # without memory for what it said, that is told
-            assert said["exit_code"] == 7 and (said["stdout"] == "out\n" or said["stdout_truncated"]), said
+            said = self.answer.json
+            if self.mortal and said["reason"] == "engine_error":  # the agent cannot tell of the end, and that is told
+                assert said["exit_code"] is None and said["detail"], said
+            else:  # without memory for what it said, that is told
+                assert said["exit_code"] == 7 and (said["stdout"] == "out\n" or said["stdout_truncated"]), said
         self.works(self.target)
 
 
