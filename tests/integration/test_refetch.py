@@ -173,19 +173,22 @@ def test_it_outlives_gateway_and_caissond(engine, make):
 
 def test_the_next_gateway_goes_on_measuring_it(engine, make):
     """What it used before, while nobody looked and after; its limit of CPU time; who tells of its end."""
-    key = make()
-    spin = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; "
-    api = engine.api
-    api.exec(key, spin)  # another command was there before
-    start(api, key, spin + "touch /spun; while ! test -e /go; do sleep 0.05; done; " + spin + "exit 3", id="long")
+    key, api = make(), engine.api
+
+    def spin(seconds):
+        """Until the shell itself has used so much."""
+        return ("while read -r stat </proc/self/stat; set -- $stat; "
+                f"[ $((${{14}} + ${{15}})) -lt {seconds * os.sysconf('SC_CLK_TCK'):.0f} ]; do :; done; ")
+    api.exec(key, spin(0.6))  # another command was there before
+    start(api, key, spin(0.1) + "touch /spun; while ! test -e /go; do sleep 0.05; done; " + spin(0.2) + "exit 3", id="long")
     start(api, key, "while ! test -e /go; do sleep 0.05; done; while :; do :; done", id="limited", cpu_time=1)
-    start(api, key, spin + "while ! test -e /spun; do sleep 0.05; done; kill -9 $$", id="meanwhile")
-    one = used(result(api, key, "meanwhile"))
+    start(api, key, "while ! test -e /spun; do sleep 0.05; done; kill -9 $$", id="meanwhile")
+    result(api, key, "meanwhile")
     os.kill(engine.gateway, signal.SIGKILL)
     let_go(engine, key)
     end = result(api, key, "long")
     assert end["exit_code"] == 3 and end["source"].startswith("cgroup v"), end
-    assert used(end) > 1.5 * one > 0, (end, one)
+    assert 190000 < used(end) < 600000, end
     assert end["exit_source"] == harness.exit_source(), end
     limited = result(api, key, "limited")
     assert limited["reason"] == "cpu_timeout" and 1000000 <= used(limited) < 2000000, limited
