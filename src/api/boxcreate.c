@@ -235,6 +235,7 @@ static void on_created(struct cx_engine_call *call, struct cx_engine_answer *ans
 		return;
 	}
 	if (!cx_str_copy(answer->created.id, id, sizeof id)) {
+		/* Not named, it cannot be destroyed here; the next adoption will. */
 		(void)cx_refuse(&box->why, CX_INTERNAL, "caissond gave the sandbox no id");
 		cx_box_finish(box);
 		return;

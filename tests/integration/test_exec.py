@@ -86,6 +86,7 @@ def test_streamed_stdin_and_output(api, box):
 def test_output_comes_as_it_is_written(api, box):
     with api.stream(box, "echo first; while ! test -e /tmp/second; do sleep 0.05; done; echo second") as stream:
         stream.until(b"first\n")
+        assert b"second" not in stream.out
         api.exec(box, "touch /tmp/second")
         stream.wait()
         assert stream.out == b"first\nsecond\n"
