@@ -111,6 +111,12 @@ def test_mounts_stay_in_their_namespaces(engine, make):
     assert os.readlink(f"/proc/{engine.pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
 
 
+def both(pids):
+    """Command -> pid, when both sleep."""
+    found = {harness.read(f"/proc/{pid}/cmdline").replace("\0", " ").strip(): pid for pid in pids}
+    return found if {"sleep 1000", "sleep 2000"} <= set(found) else None
+
+
 @pytest.mark.smoke
 def test_agent_and_command(engine, api, make):
     key = make()
@@ -118,8 +124,7 @@ def test_agent_and_command(engine, api, make):
     with api.stream(key, ["sleep", "1000"]) as root, \
             harness.Api(engine.socket).stream(key, ["sleep", "2000"], user="app") as user:
         root.started(), user.started()
-        pids = {harness.read(f"/proc/{pid}/cmdline").replace("\0", " ").strip(): pid
-                for pid in engine.sandbox_pids(key)}
+        pids = harness.wait_until(lambda: both(engine.sandbox_pids(key)), 10, "both, whose words come after their start")
         agent = posture(engine.agent_of(key))
         command = posture(pids["sleep 1000"])
         other = posture(pids["sleep 2000"])
