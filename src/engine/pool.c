@@ -8,6 +8,7 @@ enum {
 	BACKOFF_MS = 100, /* after a failure, doubling */
 	BACKOFF_MS_MAX = 10000,
 	PERIOD_MS = 60000, /* of demand */
+	GONE_FOR_ONE = 2,  /* removed ones, for a blank beyond CX_POOL_REMAINS_MAX */
 };
 
 static uint64_t backoff_ms(const struct cx_pool *pool)
@@ -19,12 +20,21 @@ static uint64_t backoff_ms(const struct cx_pool *pool)
 	return ms < BACKOFF_MS_MAX ? ms : BACKOFF_MS_MAX;
 }
 
+/*
+ * When very many end at once, who creates does not wait until nearly all of them are removed: what
+ * is left gets less while new ones are made.
+ */
+static bool much_is_left(const struct cx_pool *pool)
+{
+	return pool->set->count[CX_SANDBOX_REMAINS] >= CX_POOL_REMAINS_MAX;
+}
+
 static bool wants_more(const struct cx_pool *pool)
 {
 	unsigned starting = pool->set->count[CX_SANDBOX_STARTING];
 
 	return !pool->stopped && starting < PARALLEL &&
-	       pool->set->count[CX_SANDBOX_REMAINS] < CX_POOL_REMAINS_MAX &&
+	       (!much_is_left(pool) || pool->gone >= GONE_FOR_ONE) &&
 	       starting + pool->set->count[CX_SANDBOX_BLANK] < pool->demand.target + pool->nwaiting;
 }
 
@@ -83,8 +93,11 @@ static void make_next(struct cx_timer *timer)
 	struct cx_err err;
 
 	/* One at a time: what is waiting in the loop comes between. */
-	if (wants_more(pool) && cx_sandbox_make(pool->set, &err) < 0)
-		failed(pool, &err);
+	if (wants_more(pool)) {
+		pool->gone = 0;
+		if (cx_sandbox_make(pool->set, &err) < 0)
+			failed(pool, &err);
+	}
 	schedule(pool);
 }
 
@@ -272,5 +285,6 @@ void cx_pool_gone(struct cx_pool *pool, struct cx_sandbox *sb)
 		create->done(create, NULL, &sb->why);
 	else if (sb->made && !sb->was_running && !sb->lost && sb->why.errnum != 0)
 		failed(pool, &sb->why); /* a blank that did not come up, or died waiting */
+	pool->gone++;
 	schedule(pool);
 }

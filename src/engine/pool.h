@@ -15,7 +15,9 @@ enum {
 	CX_POOL_WAIT_MS = 30000,
 	CX_POOL_TRIES = 3, /* failures in a row to make a blank, until the waiting are told */
 	CX_POOL_GIVES = 3, /* blanks for one request, when they die in the moment of their claim */
-	/* Ended sandboxes that are not all removed: with so many no blank is made, who asks waits.
+	/*
+	 * Ended sandboxes that are not all removed: with so many a blank is made only for every
+	 * second one that goes, and who asks waits for that.
 	 */
 	CX_POOL_REMAINS_MAX = 64,
 };
@@ -39,7 +41,8 @@ struct cx_pool {
 	bool stopped;
 	struct cx_create *first, **last; /* waiting */
 	unsigned nwaiting, failures;
-	uint64_t failed_ms;	/* when the last try failed */
+	unsigned gone;	    /* sandboxes that are wholly removed, since the last blank was begun */
+	uint64_t failed_ms; /* when the last try failed */
 	struct cx_timer timer;	/* to make the next blank */
 	struct cx_timer period; /* of demand, as long as it may be less */
 	struct cx_err why;	/* of the last failure */

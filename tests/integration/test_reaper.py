@@ -110,6 +110,27 @@ def test_creates_wait_when_much_is_left(fresh_engine):
     api.reaped()
 
 
+@pytest.fixture
+def unprepared_engine():
+    yield from conftest.run_engine("--pool", "0")
+
+
+def test_a_create_does_not_wait_for_all_of_it(unprepared_engine):
+    """When very many have ended at once, some of them have to be removed for the next one, and not most of them."""
+    engine, api = unprepared_engine, unprepared_engine.api
+    keys = [api.create(memory_gb=0.0625).ok()["id"] for _ in range(3 * BOUND)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        with engine.standing_reaper():
+            list(pool.map(lambda key: harness.Api(engine.socket, 120).delete(key).ok(), keys))
+            work = pool.submit(lambda: harness.Api(engine.socket, 120).create().ok())
+            assert api.remains()["sandboxes"] == len(keys) and not work.done()
+        harness.wait_until(lambda: api.remains()["sandboxes"] < len(keys) - SPARE, 10, "some to be gone", every=0.001)
+        with engine.standing_reaper():
+            work.result(60)
+            assert BOUND < api.remains()["sandboxes"] < len(keys)
+    api.reaped()
+
+
 def test_a_killed_caissond_leaves_it_to_the_next(fresh_engine):
     engine, api = fresh_engine, fresh_engine.api
     key = api.create().ok()["id"]
