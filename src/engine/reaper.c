@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -20,6 +21,7 @@
 enum {
 	AGAIN_MS = 1000,       /* between two starts of one that does not live */
 	UNREAD_MAX = 64 << 10, /* bytes; orders have the rest of the socket's buffer */
+	SENDER_CLOSES_MS = 1,
 };
 
 static void send_waiting(struct cx_reaper *r);
@@ -282,6 +284,17 @@ static int take_trees(struct cx_cgroups **ret, struct cx_err *err)
 	return cx_cgroups_of_dirs(dirs, n, ret, err);
 }
 
+/*
+ * Who has sent descriptors closes its own behind that. Were it the last to close one, it would be
+ * the one who waits. What it sends next shows that it has.
+ */
+static void let_sender_close(void)
+{
+	struct pollfd next = { .fd = CX_REAPER_FD_CONTROL, .events = POLLIN };
+
+	(void)poll(&next, 1, SENDER_CLOSES_MS);
+}
+
 static bool is_let_go(struct cx_packet *packet)
 {
 	struct cx_msg_let_go m;
@@ -321,6 +334,7 @@ int cx_reap_main(struct cx_err *err)
 		return -err->errnum;
 	do {
 		r = cx_packet_recv(CX_REAPER_FD_CONTROL, &packet, err);
+		let_sender_close();
 		if (r > 0 && !is_let_go(&packet) && reap_one(groups, &packet, err) < 0)
 			r = -err->errnum;
 		cx_packet_drop(&packet);

@@ -5,6 +5,9 @@ import concurrent.futures
 import os
 import re
 import signal
+import socket
+import struct
+import subprocess
 import time
 
 import pytest
@@ -14,6 +17,7 @@ import harness
 
 BOUND = 64  # CX_POOL_REMAINS_MAX
 SPARE = 8   # blanks that there were, and that were being made
+LET_GO = struct.pack("=HHII", 1, 3, 0, 0)  # proto/reap_msgs.h
 SMALL = "10.77.0.0/29"  # six addresses
 
 
@@ -39,6 +43,27 @@ def test_a_delete_does_not_wait_for_what_is_left(engine, api):
         api.delete(other).ok()
     api.reaped()
     assert engine.left_of(key) == [] and engine.left_of(other) == []
+
+
+def test_who_hands_it_over_is_the_first_to_close(tmp_path):
+    """Else it could be who waits for what goes with it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    tree = os.open(tmp_path, os.O_RDONLY)
+    reaper = subprocess.Popen([harness.program("caissond"), "--reap"], close_fds=False, preexec_fn=lambda: (
+        os.dup2(theirs.fileno(), 60), os.dup2(tree, 61), os.dup2(60, 3), os.dup2(61, 4), os.closerange(5, 100)))
+    theirs.close()
+    os.close(tree)
+    try:
+        for _ in range(20):
+            last, held = os.pipe()
+            began = time.monotonic()
+            socket.send_fds(ours, [LET_GO], [held])
+            os.close(held)
+            assert os.read(last, 1) == b"" and time.monotonic() - began > 0.001
+            os.close(last)
+    finally:
+        ours.close()
+        assert reaper.wait(10) == 0
 
 
 def test_one_that_ends_by_itself_is_told_as_soon(engine, api):
