@@ -68,19 +68,31 @@ struct walk {
 	uint64_t place, stack[CX_FAULT_FRAMES];
 	size_t n;
 	void *program; /* where it begins */
+	bool inside;   /* the last frame was of it */
 };
 
-/* Wherever the kernel has put it, the address in its file says which call it is. */
+enum { OWN_FRAMES = 4 }; /* from here to malloc() */
+
+/*
+ * Wherever the kernel has put it, the address in its file says which call it is. What a library
+ * went through until it called the program back is no part of the place: when a request comes in
+ * two pieces, that is another way to the same.
+ */
 static _Unwind_Reason_Code one_frame(struct _Unwind_Context *context, void *arg)
 {
 	struct walk *w = arg;
 	struct dl_find_object found;
 	uint64_t at = _Unwind_GetIP(context);
 
+	bool inside, was_inside = w->inside;
+
 	if (w->n == CX_FAULT_FRAMES || _dl_find_object((void *)at, &found) < 0)
 		return _URC_END_OF_STACK;
+	w->inside = inside = found.dlfo_map_start == w->program;
+	if (was_inside && !inside && w->n > OWN_FRAMES)
+		return _URC_END_OF_STACK;
 	at -= (uint64_t)found.dlfo_map_start;
-	w->stack[w->n++] = found.dlfo_map_start == w->program ? at : 0;
+	w->stack[w->n++] = inside ? at : 0;
 	w->place = (w->place ^ at) * 0x100000001b3; /* FNV-1a, by words */
 	w->place ^= w->place >> 29;
 	return _URC_NO_REASON;

@@ -21,7 +21,7 @@ AGENT_TIMES = 40  # of one system call, which has no place
 LESSONS = 2  # of each scene, as no two times come by quite the same places
 LEARN_EVERY = 5  # of a sample: points, before another scene
 AT_ONCE = 8  # points that fail, one after the other
-TRIES = 3  # to come to a place once more, in another scene where there is one
+TRIES = 3  # to come to a place once more, in another scene where there is one, and at last with daemons that are new
 MODES = [mode for mode in faultplan.MODES if mode != faultplan.LEARN]
 
 
@@ -39,6 +39,7 @@ class Task(NamedTuple):
     case: Case
     place: str | None
     nth: int
+    anew: bool = False  # with daemons that were just started: some places are come by once in their lives
 
     @property
     def at(self):
@@ -113,8 +114,8 @@ class Journal:
 
     def results(self):
         """What is in it: task, result."""
-        for case, place, nth, *result in self.lines:
-            yield Task(Case(*case), place, nth), Result(*result)
+        for case, place, nth, anew, *result in self.lines:
+            yield Task(Case(*case), place, nth, anew), Result(*result)
 
     def write(self, task, result):
         self.file.write(json.dumps([*task, *result]) + "\n")
@@ -270,7 +271,7 @@ class Route:
         if tries >= TRIES or place not in self.owners:
             return False
         owners = self.owners[place] if self.is_same(case) else [case]
-        self.again.add(Task(owners[tries % len(owners)], task.place, task.nth))
+        self.again.add(Task(owners[tries % len(owners)], task.place, task.nth, anew=tries == TRIES - 1))
         return True
 
     # ---- its end ---------------------------------------------------------------------------------

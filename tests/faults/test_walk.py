@@ -69,6 +69,7 @@ def test_a_place_that_is_not_come_to_is_tried_elsewhere_and_then_given_up():
     taken = [task for tasks in rest(found, lambda task: Result(None if task.place == missed.place else "write", {}, [], ""))
              for task in tasks if task.place == missed.place]
     assert len(taken) == route.TRIES and {task.case for task in taken} == {FAILS, LATER}
+    assert [task.anew for task in taken] == [False] * (route.TRIES - 1) + [True], "some are come by once in a life"
     assert found.missed[taken[-1].case] == 1 and sum(found.taken.values()) == len(PLACES) - 1
 
 

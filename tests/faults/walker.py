@@ -112,7 +112,7 @@ class Walker:
         self.plans, self.places, self.scene, where = {}, {}, None, ""
         self.begin()
         try:
-            wrong = self.calm(task) or self.act(task) or (self.survived() if last or task.case.scene in REBORN else [])
+            wrong = self.calm(task) or self.anew(task) or self.act(task) or (self.survived() if last or task.case.scene in REBORN else [])
         except TROUBLE as error:
             at = traceback.extract_tb(error.__traceback__)[-1]
             wrong = [f"{type(error).__name__}: {error} ({at.name})"[:700]]
@@ -203,7 +203,14 @@ class Walker:
         self.pid, self.workers = pid, workers
         if self.deaths < DEATHS or task.case.scene == "restart":
             return []
-        if wrong := self.survived():  # of what another start would repair
+        return self.another_start()
+
+    def anew(self, task):
+        """What is wrong behind the start of daemons that have not come by anything yet."""
+        return self.another_start() if task.anew else []
+
+    def another_start(self):
+        if wrong := self.survived():  # of what it would repair
             return wrong
         self.world.kill()
         wrong = self.world.settle(self.patience)

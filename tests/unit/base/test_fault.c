@@ -4,6 +4,7 @@
 #endif
 #include "base/fault.c"
 
+#include <search.h>
 #include <sys/wait.h>
 
 #include "check_main.h"
@@ -92,6 +93,36 @@ START_TEST(a_place_is_remembered_once_with_its_kinds)
 }
 END_TEST
 
+static int deep(int n);
+static int (*volatile deeper)(int) = deep; /* or a compiler makes one call of all */
+
+/* Deeper than what takes the place of libc's calls. */
+static int deep(int n)
+{
+	volatile int found = n > 0 ? deeper(n - 1) : cx_fault_point(CX_FAULT_CALL, "write");
+
+	return found;
+}
+
+static int compare(const void *a, const void *b)
+{
+	(void)a;
+	(void)b;
+	return deep(OWN_FRAMES);
+}
+
+START_TEST(what_leads_to_a_library_that_calls_back_is_no_part_of_a_place)
+{
+	const int some[1] = { 0 };
+	size_t n = CX_LEN(some);
+
+	arm(CX_FAULT_CALL, 0, 0, CX_FAULT_NOTHING);
+	ck_assert_ptr_nonnull(lfind(some, some, &n, sizeof some[0], compare));
+	ck_assert_ptr_nonnull(lfind(some, some, &n, sizeof some[0], compare));
+	ck_assert_uint_eq(only_place()->count, 2);
+}
+END_TEST
+
 START_TEST(errno_is_kept)
 {
 	arm(CX_FAULT_CALL, 1, 0, CX_FAULT_FAIL + EIO);
@@ -154,6 +185,7 @@ int main(void)
 	tcase_add_test(tc, more_than_once);
 	tcase_add_test(tc, counting_changes_nothing);
 	tcase_add_test(tc, a_place_is_remembered_once_with_its_kinds);
+	tcase_add_test(tc, what_leads_to_a_library_that_calls_back_is_no_part_of_a_place);
 	tcase_add_test(tc, errno_is_kept);
 	tcase_add_test(tc, kills_itself_and_not_what_it_forks);
 	tcase_add_test(tc, the_plan_is_beside_the_program);
