@@ -83,7 +83,6 @@ static _Unwind_Reason_Code one_frame(struct _Unwind_Context *context, void *arg)
 	struct walk *w = arg;
 	struct dl_find_object found;
 	uint64_t at = _Unwind_GetIP(context);
-
 	bool inside, was_inside = w->inside;
 
 	if (w->n == CX_FAULT_FRAMES || _dl_find_object((void *)at, &found) < 0)

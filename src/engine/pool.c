@@ -20,15 +20,15 @@ static uint64_t backoff_ms(const struct cx_pool *pool)
 	return ms < BACKOFF_MS_MAX ? ms : BACKOFF_MS_MAX;
 }
 
-/*
- * When very many end at once, who creates does not wait until nearly all of them are removed: what
- * is left gets less while new ones are made.
- */
 static bool much_is_left(const struct cx_pool *pool)
 {
 	return pool->set->count[CX_SANDBOX_REMAINS] >= CX_POOL_REMAINS_MAX;
 }
 
+/*
+ * When very many end at once, who creates does not wait until nearly all of them are removed: what
+ * is left gets less while new ones are made.
+ */
 static bool wants_more(const struct cx_pool *pool)
 {
 	unsigned starting = pool->set->count[CX_SANDBOX_STARTING];

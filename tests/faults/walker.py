@@ -112,7 +112,8 @@ class Walker:
         self.plans, self.places, self.scene, where = {}, {}, None, ""
         self.begin()
         try:
-            wrong = self.calm(task) or self.anew(task) or self.act(task) or (self.survived() if last or task.case.scene in REBORN else [])
+            wrong = (self.calm(task) or self.anew(task) or self.act(task) or
+                     (self.survived() if last or task.case.scene in REBORN else []))
         except TROUBLE as error:
             at = traceback.extract_tb(error.__traceback__)[-1]
             wrong = [f"{type(error).__name__}: {error} ({at.name})"[:700]]
