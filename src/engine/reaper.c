@@ -223,15 +223,17 @@ void cx_reaper_let_go(struct cx_reaper *reaper, int *fds, unsigned n)
 	static const struct cx_msg_let_go none;
 	struct cx_err err;
 
-	for (unsigned at = 0, some; at < n && reads(reaper); at += some) {
-		int sock = cx_link_sock(reaper->link);
+	for (unsigned some; n > 0; n -= some) {
+		int *last;
 
-		some = n - at < CX_PACKET_FDS_MAX ? n - at : CX_PACKET_FDS_MAX;
-		if (cx_msg_let_go_send(sock, 0, &none, fds + at, some, &err) < 0)
-			break; /* closed here then, and the loop hears why */
+		some = n < CX_PACKET_FDS_MAX ? n : CX_PACKET_FDS_MAX;
+		last = fds + n - some;
+		if (reads(reaper)) /* else, or if it fails, closed here; the loop hears why */
+			(void)!cx_msg_let_go_send(cx_link_sock(reaper->link), 0, &none, last, some,
+						  &err);
+		for (unsigned i = 0; i < some; i++)
+			cx_close(&last[i]);
 	}
-	while (n > 0)
-		cx_close(&fds[--n]);
 }
 
 static void withdraw(struct cx_reaper *r, const struct cx_reaping *one)
